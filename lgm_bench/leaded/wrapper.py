@@ -1,0 +1,27 @@
+"""A victim whose plain forward already is leaded, for other people's attack libraries."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from lgm_bench.leaded.gradient import GradientMethod
+
+
+class Leaded(nn.Module):
+    """Evaluates `victim` under `gradient`, so that torchattacks, foolbox, ART or AutoAttack follow that gradient.
+
+    Args:
+        victim: Network with `Occupancy` units, images (B, 3, H, W) in [0, 1] to logits (B, classes).
+        gradient: The method in force during every forward pass, such as `LGM(slope=5.0)`.
+    """
+
+    def __init__(self, victim: nn.Module, gradient: GradientMethod) -> None:
+        super().__init__()
+        self.victim = victim
+        self.gradient = gradient
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the victim's output for `x`; with LGM in its soft form these are the leaded logits."""
+        with self.gradient.applied_to(self.victim):
+            output: Tensor = self.victim(x)
+        return output

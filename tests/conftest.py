@@ -1,0 +1,15 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Folder with real data, published weights and golden values: data/, weights/, golden/."""
+    folder = os.environ.get("LGM_BENCH_SAMPLES")
+    if not folder:
+        pytest.skip("LGM_BENCH_SAMPLES is not set: real data, weights and golden values are not available")
+    return Path(folder)
