@@ -1,0 +1,1 @@
+"""LightningDataModules, one data set a file."""

@@ -34,7 +34,7 @@ class ResultError(LgmBenchError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of an error message: the nearest known names, or all of them when none is near.
 
-    >>> did_you_mean("skipnet11-cifar10", ["skipnet110-cifar10", "resnet32-cifar10"])
+    >>> did_you_mean("skpnet110-cifar10", ["skipnet110-cifar10", "dynconv32-imagenet"])
     '; did you mean skipnet110-cifar10?'
     """
     names = sorted(known)

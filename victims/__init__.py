@@ -1,0 +1,1 @@
+"""Victim networks, one family a file."""

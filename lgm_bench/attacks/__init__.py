@@ -1,0 +1,1 @@
+"""Attacks, each following whichever gradient method it is given."""

@@ -1,0 +1,1 @@
+"""The benchmark: configuration, cells, the attack stage, results."""

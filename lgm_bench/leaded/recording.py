@@ -16,11 +16,11 @@ def recorded_scores(victim: nn.Module) -> Iterator[list[tuple[Occupancy, Tensor]
     """Yield a list that collects (unit, score) of every `Occupancy` call inside `victim`, in call order."""
     calls: list[tuple[Occupancy, Tensor]] = []
 
-    def hook(unit: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> None:
-        assert_unit: Occupancy = unit  # type: ignore[assignment]
-        calls.append((assert_unit, arguments[0]))
+    def note(unit: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if isinstance(unit, Occupancy):
+            calls.append((unit, arguments[0]))
 
-    handles = [m.register_forward_hook(hook) for m in victim.modules() if isinstance(m, Occupancy)]
+    handles = [m.register_forward_pre_hook(note) for m in victim.modules() if isinstance(m, Occupancy)]
     try:
         yield calls
     finally:

@@ -1,0 +1,1 @@
+"""Torchmetrics of the benchmark."""
