@@ -1,1 +1,26 @@
-"""LightningDataModules, one data set a file."""
+"""Data sets as LightningDataModules, one a file; a name stands for a class that is imported only when asked for."""
+
+from typing import Any
+
+from pytorch_lightning import LightningDataModule
+
+from lgm_bench.registry import resolve
+
+DATAMODULES = {
+    "cifar10": "datamodules.cifar10:CIFAR10DataModule",
+    "imagenet": "datamodules.imagenet:ImageNetDataModule",
+}
+
+
+def load_datamodule(name: str, **options: Any) -> LightningDataModule:
+    """Return a datamodule by its registered name, or by the `package.module:Class` of a user's own.
+
+    Args:
+        name: A key of `DATAMODULES`, or a class's place.
+        options: What the class takes: `data_root`, `batch_size`, `limit`, `subset` and its own.
+
+    Raises:
+        UnknownNameError: There is no such data set; the nearest names are listed.
+    """
+    datamodule: LightningDataModule = resolve("data set", name, DATAMODULES)(**options)
+    return datamodule
