@@ -27,6 +27,8 @@ class TensorLoader:
         batch_size: Images per batch.
     """
 
+    batch_sampler = None  # Lightning reads it of every loader that has a sampler
+
     def __init__(
         self,
         pixels: Tensor,

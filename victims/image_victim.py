@@ -1,10 +1,22 @@
 """What all image classification victims share: raw images in, normalization inside, training steps."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+
+from lgm_bench.leaded import hard_forward
+from lgm_bench.registry import resolve
+from victims.training.objective import Objective
+from victims.training.recipe import Recipe
+
+OBJECTIVES = {
+    "cross_entropy": "victims.training.objective:Objective",
+    "dynconv": "victims.training.dynconv:DynConvObjective",
+    "skipnet": "victims.training.skipnet:SkipNetObjective",
+}
 
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -29,3 +41,43 @@ class ImageVictim(pl.LightningModule):
         """Return logits (B, classes) for images (B, 3, H, W) in [0, 1]."""
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
+
+    def configure_training(self, recipe: Recipe) -> None:
+        """Prepare the victim for `Trainer.fit` with this recipe."""
+        self.recipe = recipe
+        self.objective: Objective = resolve("objective", recipe.objective, OBJECTIVES)(recipe)
+        self.objective.prepare(self)
+
+    def configure_optimizers(self) -> Any:
+        """Return SGD with Nesterov momentum and the one-cycle schedule, stepped every batch."""
+        recipe = self.recipe
+        optimizer = torch.optim.SGD(
+            self.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            recipe.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=recipe.warmup,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> Tensor:
+        """Return the objective's loss for one batch."""
+        epoch = self.current_epoch + batch_index / max(int(self.trainer.num_training_batches), 1)
+        images, labels, _ = batch
+        loss, logs = self.objective.loss(self, images, labels, epoch)
+        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        self.log_dict(logs, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> None:  # noqa: ARG002
+        """Log accuracy and executed share of the hard network."""
+        images, labels, _ = batch
+        logits, decisions = hard_forward(self, images)
+        correct = (logits.argmax(1) == labels).float().mean()
+        self.log("accuracy", correct, prog_bar=True, batch_size=len(labels), sync_dist=True)
+        if decisions:
+            shares = torch.stack([decision.float().mean() for decision in decisions])
+            self.log("executed_units", shares.mean(), prog_bar=True, batch_size=len(labels), sync_dist=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +11,24 @@ from lgm_bench.leaded.gradient import FGM
 from lgm_bench.leaded.occupancy import Occupancy
 
 
+class Call(NamedTuple):
+    """One use of an `Occupancy`: the unit, the score it was given and the occupancy it returned."""
+
+    unit: Occupancy
+    score: Tensor
+    occupancy: Tensor
+
+
 @contextmanager
-def recorded_scores(victim: nn.Module) -> Iterator[list[tuple[Occupancy, Tensor]]]:
-    """Yield a list that collects (unit, score) of every `Occupancy` call inside `victim`, in call order."""
-    calls: list[tuple[Occupancy, Tensor]] = []
+def recorded_calls(victim: nn.Module) -> Iterator[list[Call]]:
+    """Yield a list that collects every `Occupancy` call inside `victim`, in call order, attached to the graph."""
+    calls: list[Call] = []
 
-    def note(unit: nn.Module, arguments: tuple[Any, ...]) -> None:
+    def note(unit: nn.Module, arguments: tuple[Any, ...], occupancy: Tensor) -> None:
         if isinstance(unit, Occupancy):
-            calls.append((unit, arguments[0]))
+            calls.append(Call(unit, arguments[0], occupancy))
 
-    handles = [m.register_forward_pre_hook(note) for m in victim.modules() if isinstance(m, Occupancy)]
+    handles = [m.register_forward_hook(note) for m in victim.modules() if isinstance(m, Occupancy)]
     try:
         yield calls
     finally:
@@ -32,9 +40,9 @@ def recorded_scores(victim: nn.Module) -> Iterator[list[tuple[Occupancy, Tensor]
 def recorded_architecture(victim: nn.Module) -> Iterator[list[Tensor]]:
     """Yield a list that collects the hard decisions (bool, shape of the score) of every unit, in call order."""
     decisions: list[Tensor] = []
-    with recorded_scores(victim) as calls:
+    with recorded_calls(victim) as calls:
         yield decisions
-    decisions.extend(unit.hard(score.detach()) for unit, score in calls)
+    decisions.extend(call.unit.hard(call.score.detach()) for call in calls)
 
 
 @torch.no_grad()

@@ -1,0 +1,132 @@
+"""`lgm-bench train`: fit a victim to its data, resumably, and store it with a record of how it was made."""
+
+import csv
+import hashlib
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import CSVLogger
+from safetensors.torch import save_file
+
+from lgm_bench.errors import ConfigError
+from victims.image_victim import ImageVictim
+from victims.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+LAST, METRICS, WEIGHTS, RECORD = "last.ckpt", "metrics.csv", "weights.safetensors", "training.json"
+
+
+def train(
+    victim: ImageVictim,
+    data: pl.LightningDataModule,
+    recipe: Recipe,
+    out: Path,
+    *,
+    name: str,
+    seed: int = 0,
+    accelerator: str = "auto",
+    devices: int = 1,
+    progress: bool = True,
+) -> Path:
+    """Train until the recipe's last epoch and return the path of the weights (safetensors, official keys).
+
+    A checkpoint is written after every epoch; the same call on the same folder goes on from it.
+
+    Args:
+        victim: Untrained network.
+        data: Its datamodule, with `train_dataloader` and `val_dataloader`.
+        recipe: Optimizer, schedule, objective.
+        out: Folder for the checkpoint, the log (CSV), the weights and the record (JSON).
+        name: Name of the victim, for the record.
+        seed: Seed of the objective's noise; weights and data have been seeded by the caller.
+        accelerator: Lightning's accelerator.
+        devices: Number of devices.
+        progress: Show a progress bar.
+
+    Raises:
+        ConfigError: `out` holds a run with another recipe, victim or seed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    settings = {"victim": name, "seed": seed, "recipe": recipe.model_dump()}
+    _claim(out, settings)
+    pl.seed_everything(seed, verbose=False)
+    victim.train().requires_grad_(True)
+    victim.configure_training(recipe)
+    victim.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    keeper = ModelCheckpoint(dirpath=out, filename="last", enable_version_counter=False, save_top_k=1)
+    callbacks: list[Callback] = [keeper, NoiseByEpoch(seed)]
+    if progress:
+        callbacks.append(RichProgressBar(leave=True))
+    trainer = pl.Trainer(
+        max_epochs=recipe.epochs,
+        accelerator=accelerator,
+        devices=devices,
+        callbacks=callbacks,
+        logger=CSVLogger(out, name="", version=""),
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1_000_000,
+        use_distributed_sampler=False,
+    )
+    resumed = out / LAST if (out / LAST).exists() else None
+    started = time.monotonic()
+    trainer.fit(victim, data, ckpt_path=resumed, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if trainer.is_global_zero:
+        _write(out, victim, settings, wall_time_s=time.monotonic() - started, resumed=resumed is not None)
+    return out / WEIGHTS
+
+
+class NoiseByEpoch(Callback):
+    """Seeds the noise of an epoch by its number, so that a resumed run draws what an uninterrupted one draws."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Seed torch's generator."""
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch * 1009 + trainer.global_rank)
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    path = out / "settings.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        if before != settings:
+            changed = sorted(key for key in settings if settings[key] != before.get(key))
+            raise ConfigError(f"{out} holds a training run with another {', '.join(changed)}; choose another --out")
+    path.write_text(json.dumps(settings, indent=2))
+
+
+def _write(out: Path, victim: ImageVictim, settings: dict[str, Any], *, wall_time_s: float, resumed: bool) -> None:
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in victim.network.state_dict().items()}
+    save_file(state, out / WEIGHTS)
+    record = settings | {
+        "sha256": hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
+        "epochs": _epochs(out / METRICS),
+        "wall_time_s": round(wall_time_s),
+        "resumed": resumed,
+        "torch": torch.__version__,
+        "lightning": pl.__version__,
+    }
+    (out / RECORD).write_text(json.dumps(record, indent=2))
+    log.info("weights and training record are in %s", out)
+
+
+def _epochs(path: Path) -> list[dict[str, float]]:
+    """Rows of Lightning's CSV log, one dict an epoch (it writes training and validation rows apart)."""
+    epochs: dict[int, dict[str, float]] = {}
+    with path.open() as file:
+        for row in csv.DictReader(file):
+            values = {key: float(value) for key, value in row.items() if value and key not in ("epoch", "step")}
+            epochs.setdefault(int(float(row["epoch"])), {}).update(values)
+    return [{"epoch": epoch, **values} for epoch, values in sorted(epochs.items())]

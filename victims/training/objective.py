@@ -1,0 +1,36 @@
+"""What a training run minimizes; static networks use the base class, adaptive families a subclass."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from victims.training.recipe import Recipe
+
+
+class Objective:
+    """Cross-entropy with label smoothing.
+
+    Args:
+        recipe: Its weights and targets.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def loss(self, victim: nn.Module, images: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the scalar to minimize and what to log.
+
+        Args:
+            victim: Network in training mode.
+            images: (B, 3, H, W) in [0, 1].
+            labels: (B,) int64.
+            epoch: Epochs done so far, with fraction.
+        """
+        loss = self.cross_entropy(victim(images), labels).mean()
+        return loss, {}
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the smoothed cross-entropy of each sample, (B,)."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="none")
+
+    def prepare(self, victim: nn.Module) -> None:
+        """Initialize what needs more than PyTorch's defaults, before the first step."""

@@ -1,0 +1,47 @@
+"""Training recipes: everything that determines a training run, read from YAML."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lgm_bench.errors import ConfigError, did_you_mean
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+class Recipe(BaseModel):
+    """Optimizer, schedule and objective of one training run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    objective: Literal["cross_entropy", "dynconv", "skipnet"]
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(128, gt=0)
+    learning_rate: float = Field(gt=0, description="peak of the one-cycle schedule")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    warmup: float = Field(0.3, gt=0, lt=1, description="share of the run in which the learning rate rises")
+    target_share: float = Field(0.5, gt=0, le=1, description="share of the units that should be executed")
+    sparsity_weight: float = Field(10.0, ge=0, description="weight of DynConv's sparsity criterion")
+    temperature: float = Field(1.0, gt=0, description="temperature of DynConv's Gumbel noise")
+    compute_cost: float = Field(0.1, ge=0, description="price of SkipNet's executed blocks, alpha")
+    reinforce_epochs: int = Field(0, ge=0, description="last epochs, in which SkipNet's gates are sampled")
+
+
+def load_recipe(victim: str, path: Path | None = None) -> Recipe:
+    """Return the recipe at `path`, or the shipped one of `victim`.
+
+    Raises:
+        ConfigError: No such recipe, or a value in it that makes no sense; the message names the file and the key.
+    """
+    path = path or RECIPES / f"{victim}.yaml"
+    if not path.is_file():
+        known = [recipe.stem for recipe in RECIPES.glob("*.yaml")]
+        raise ConfigError(f"no training recipe {str(path)!r}{did_you_mean(victim, known)}; pass one with --recipe")
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text()))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise ConfigError(f"training recipe {path}: {error}") from error

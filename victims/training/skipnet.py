@@ -1,0 +1,61 @@
+"""Training SkipNet: supervised gates with a compute cost, then sampled gates with hybrid reinforcement (Wang et al. 2018)."""
+
+import torch
+from torch import Tensor, nn
+
+from lgm_bench.leaded import LGM, GradientMethod, recorded_calls
+from victims.skipnet import SkipNet
+from victims.training.objective import Objective
+
+GATE_BIAS = 2.0  # all gates open at first
+
+
+class SampledGates(GradientMethod):
+    """Executes a block with probability sigmoid(q); constant to autograd."""
+
+    name = "sampled"
+
+    def occupancy(self, score: Tensor, hard: Tensor) -> Tensor:  # noqa: ARG002
+        return torch.bernoulli(torch.sigmoid(score.detach()))
+
+
+class SkipNetObjective(Objective):
+    """Supervised stage first; the last `reinforce_epochs` epochs are the hybrid reinforcement stage.
+
+    The compute cost is alpha * max(0, executed share - target share): beyond the published cost, alpha * executed
+    share, it has a floor, so that short runs do not fall into skipping everything.
+    """
+
+    def prepare(self, victim: nn.Module) -> None:
+        for module in victim.modules():
+            if isinstance(module, SkipNet):
+                nn.init.constant_(module.control.proj.bias, GATE_BIAS)
+
+    def loss(self, victim: nn.Module, images: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
+        sampled = epoch >= self.recipe.epochs - self.recipe.reinforce_epochs
+        method: GradientMethod = SampledGates() if sampled else LGM(slope=1.0, forward="hard")
+        with method.applied_to(victim), recorded_calls(victim) as calls:
+            cross_entropy = self.cross_entropy(victim(images), labels)
+        gates = torch.stack([call.occupancy for call in calls])  # (gates, B)
+        executed = gates.mean()
+        if sampled:
+            scores = torch.stack([call.score for call in calls])
+            loss = cross_entropy.mean() + self.reinforcement(scores, gates, cross_entropy.detach())
+        else:
+            loss = cross_entropy.mean() + self.recipe.compute_cost * (executed - self.recipe.target_share).clamp(min=0)
+        return loss, {"cross_entropy": cross_entropy.detach().mean(), "executed": executed.detach()}
+
+    def reinforcement(self, scores: Tensor, gates: Tensor, cross_entropy: Tensor) -> Tensor:
+        """Return the REINFORCE surrogate: what follows a gate's decision, times the log-probability of it.
+
+        Args:
+            scores: (gates, B) scores q, with gradient.
+            gates: (gates, B) sampled decisions, 0 or 1.
+            cross_entropy: (B,) loss of each sample under these decisions.
+        """
+        log_probability = gates * nn.functional.logsigmoid(scores) + (1 - gates) * nn.functional.logsigmoid(-scores)
+        price = self.recipe.compute_cost * (gates.mean() > self.recipe.target_share)
+        cost_to_go = gates.flip(0).cumsum(0).flip(0) * price / len(gates)
+        cost = cross_entropy + cost_to_go
+        advantage = cost - cost.mean(dim=1, keepdim=True)  # the batch mean as baseline lowers the variance
+        return (log_probability * advantage).sum(0).mean()
