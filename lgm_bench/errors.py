@@ -31,6 +31,10 @@ class ResultError(LgmBenchError):
     """A results folder that cannot be written, is in use, or holds something else than expected."""
 
 
+class RunInterruptedError(LgmBenchError):
+    """A run that was stopped by the user; what it has finished is kept."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the end of an error message: the nearest known names, or all of them when none is near.
 
