@@ -60,7 +60,7 @@ def train(
     victim.train().requires_grad_(True)
     victim.configure_training(recipe)
     victim.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    keeper = ModelCheckpoint(dirpath=out, filename="last", enable_version_counter=False, save_top_k=1)
+    keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
     callbacks: list[Callback] = [keeper, NoiseByEpoch(seed)]
     if progress:
         callbacks.append(RichProgressBar(leave=True))

@@ -1,15 +1,12 @@
 """Training DynConv: Gumbel noise on the masks and a sparsity criterion (Verelst & Tuytelaars 2020)."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from lgm_bench.leaded import GradientMethod, recorded_calls
 from victims.dynconv import Masker
 from victims.training.objective import Objective
-
-BOUNDS_RELAXED_AFTER = 0.33  # share of the run after which single blocks may take any share
+from victims.training.sparsity import sparsity_criterion
 
 
 class GumbelNoise(GradientMethod):
@@ -24,25 +21,6 @@ class GumbelNoise(GradientMethod):
         uniform = torch.rand_like(score).clamp(1e-6, 1 - 1e-6)
         soft = torch.sigmoid((score + torch.logit(uniform)) / self.temperature)
         return (soft >= 0.5).to(score.dtype) + (soft - soft.detach())
-
-
-def sparsity_criterion(shares: Tensor, costs: Tensor, target: float, progress: float) -> Tensor:
-    """Return the penalty that pulls the executed share of the computation to `target`.
-
-    The network's share is held at the target; each block's is kept between bounds that are tight at first and reach
-    [0, 1] when `progress` is `BOUNDS_RELAXED_AFTER`.
-
-    Args:
-        shares: (blocks,) executed share of each block's positions, in [0, 1].
-        costs: (blocks,) multiply-adds of each block when everything is executed.
-        target: Share of the multiply-adds to execute.
-        progress: Share of the training run that is over, in [0, 1].
-    """
-    tightness = math.cos(min(progress / BOUNDS_RELAXED_AFTER, 1.0) * math.pi / 2) ** 2
-    network = ((shares * costs).sum() / costs.sum() - target) ** 2
-    below = (tightness * target - shares).clamp(min=0).square().mean()
-    above = (shares - (1 - tightness * (1 - target))).clamp(min=0).square().mean()
-    return network + below + above
 
 
 class DynConvObjective(Objective):

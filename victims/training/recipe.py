@@ -27,7 +27,7 @@ class Recipe(BaseModel):
     target_share: float = Field(0.5, gt=0, le=1, description="share of the units that should be executed")
     sparsity_weight: float = Field(10.0, ge=0, description="weight of DynConv's sparsity criterion")
     temperature: float = Field(1.0, gt=0, description="temperature of DynConv's Gumbel noise")
-    compute_cost: float = Field(0.1, ge=0, description="price of SkipNet's executed blocks, alpha")
+    compute_cost: float = Field(0.5, ge=0, description="price of SkipNet's executed blocks, alpha")
     reinforce_epochs: int = Field(0, ge=0, description="last epochs, in which SkipNet's gates are sampled")
 
 

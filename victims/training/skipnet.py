@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from lgm_bench.leaded import LGM, GradientMethod, recorded_calls
 from victims.skipnet import SkipNet
 from victims.training.objective import Objective
+from victims.training.sparsity import sparsity_criterion
 
 GATE_BIAS = 2.0  # all gates open at first
 
@@ -22,8 +23,9 @@ class SampledGates(GradientMethod):
 class SkipNetObjective(Objective):
     """Supervised stage first; the last `reinforce_epochs` epochs are the hybrid reinforcement stage.
 
-    The compute cost is alpha * max(0, executed share - target share): beyond the published cost, alpha * executed
-    share, it has a floor, so that short runs do not fall into skipping everything.
+    The published compute cost, alpha * executed share, drives short runs into skipping everything. Here the supervised
+    stage uses the criterion of DynConv, which also keeps every single gate undecided at first, and the reinforcement
+    stage charges alpha only while more than the target share is executed.
     """
 
     def prepare(self, victim: nn.Module) -> None:
@@ -42,7 +44,10 @@ class SkipNetObjective(Objective):
             scores = torch.stack([call.score for call in calls])
             loss = cross_entropy.mean() + self.reinforcement(scores, gates, cross_entropy.detach())
         else:
-            loss = cross_entropy.mean() + self.recipe.compute_cost * (executed - self.recipe.target_share).clamp(min=0)
+            shares = gates.mean(dim=1)
+            progress = epoch / self.recipe.epochs
+            cost = sparsity_criterion(shares, torch.ones_like(shares), self.recipe.target_share, progress)
+            loss = cross_entropy.mean() + self.recipe.sparsity_weight * cost
         return loss, {"cross_entropy": cross_entropy.detach().mean(), "executed": executed.detach()}
 
     def reinforcement(self, scores: Tensor, gates: Tensor, cross_entropy: Tensor) -> Tensor:
