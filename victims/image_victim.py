@@ -29,7 +29,14 @@ class ImageVictim(pl.LightningModule):
         network: Normalized images (B, 3, H, W) to logits (B, classes). Its state dict has the official keys.
         mean: Mean of each channel of the training images in [0, 1].
         std: Standard deviation of each channel.
+
+    Attributes:
+        checkpoint_id: What identifies the weights: the checkpoint's sha256, "random-SEED", or "unsaved".
     """
+
+    checkpoint_id: str = "unsaved"
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

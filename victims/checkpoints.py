@@ -1,0 +1,187 @@
+"""Stores of checkpoints: safetensors files and their registry, written atomically and verified when read.
+
+The package ships one store, `checkpoints/`. What a user imports or trains goes to a store of their own:
+`$LGM_BENCH_CHECKPOINTS`, else `$XDG_DATA_HOME/lgm-bench/checkpoints`, else `~/.local/share/lgm-bench/checkpoints`.
+The user's entries win over the shipped ones.
+"""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lgm_bench.errors import CheckpointError
+from lgm_bench.resources import resource
+from victims.names import victim_names
+from victims.registry import REGISTRY_FILE, CheckpointEntry, read_registry, registry_text
+
+LOCK_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class CheckpointStore:
+    """A folder with safetensors files and their registry.yaml."""
+
+    folder: Path
+
+    def entries(self) -> list[CheckpointEntry]:
+        """Return all entries, ready or still to be brought."""
+        return read_registry(self.folder / REGISTRY_FILE)
+
+    def ready(self, victim: str) -> CheckpointEntry | None:
+        """Return the entry of `victim` that has a file, or None."""
+        return next((entry for entry in self.entries() if entry.victim == victim and entry.file), None)
+
+    def content(self, entry: CheckpointEntry) -> bytes:
+        """Return the bytes of the entry's file, after comparing their sha256.
+
+        Raises:
+            CheckpointError: The file is missing, not readable, or not the one that was registered.
+        """
+        return verified_bytes(self.folder / str(entry.file), entry.sha256)
+
+    def add(self, entry: CheckpointEntry, content: bytes) -> Path:
+        """Write a checkpoint and register it in place of the victim's earlier one; return the file's path.
+
+        A reader sees the old state or the new one, never something in between, also when this is killed.
+
+        Raises:
+            CheckpointError: The store cannot be written (disk full, no permission) or another run keeps it locked.
+        """
+        path = self.folder / str(entry.file)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock", timeout=LOCK_SECONDS):
+                kept = [old for old in self.entries() if old.file is None or old.victim != entry.victim]
+                _write_atomically(path, content)
+                _write_atomically(self.folder / REGISTRY_FILE, registry_text([*kept, entry]).encode())
+        except Timeout as error:
+            raise CheckpointError(
+                f"{self.folder} is locked by another run for more than {LOCK_SECONDS:.0f} s; wait for it to finish"
+            ) from error
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with "
+                "LGM_BENCH_CHECKPOINTS. Nothing was registered"
+            ) from error
+        return path
+
+
+@dataclass(frozen=True)
+class CheckpointStatus:
+    """What `lgm-bench ls` shows of a victim.
+
+    Attributes:
+        name: Victim name.
+        ready: Whether `load_victim(name)` works without bringing anything.
+        detail: The file in use, or what is missing.
+    """
+
+    name: str
+    ready: bool
+    detail: str
+
+
+def shipped_store() -> CheckpointStore:
+    """Return the store that comes with the package."""
+    return CheckpointStore(resource("checkpoints"))
+
+
+def user_store() -> CheckpointStore:
+    """Return the user's own store; its folder need not exist yet."""
+    folder = os.environ.get("LGM_BENCH_CHECKPOINTS")
+    if folder:
+        return CheckpointStore(Path(folder).expanduser())
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return CheckpointStore(Path(data).expanduser() / "lgm-bench" / "checkpoints")
+
+
+def default_checkpoint(victim: str) -> tuple[CheckpointStore, CheckpointEntry]:
+    """Return the checkpoint that `victim` is loaded with by default, and the store it lies in.
+
+    Raises:
+        CheckpointError: There is none; the message says what to get, where, and how to import it.
+    """
+    for store in (user_store(), shipped_store()):
+        entry = store.ready(victim)
+        if entry:
+            return store, entry
+    raise CheckpointError(f"{victim} has no checkpoint yet. {_how_to_get(victim)}")
+
+
+def checkpoint_status() -> list[CheckpointStatus]:
+    """Return, for every registered victim, whether it has a checkpoint, or what is missing."""
+    entries = [*user_store().entries(), *shipped_store().entries()]
+    return [_status(name, [entry for entry in entries if entry.victim == name]) for name in victim_names()]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, as 64 hex digits.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror or error}") from error
+
+
+def verified_bytes(path: Path, sha256: str | None) -> bytes:
+    """Return the bytes of a file, after comparing their sha256 if one is known.
+
+    Raises:
+        CheckpointError: The file cannot be read, or its sha256 is another one.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read checkpoint {path}: {error.strerror or error}; import or train it again"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise CheckpointError(
+            f"{path} has sha256 {found}, but {path.parent / REGISTRY_FILE} says {sha256}: the file was changed or is "
+            "damaged; import it again"
+        )
+    return content
+
+
+def _status(name: str, entries: list[CheckpointEntry]) -> CheckpointStatus:
+    ready = next((entry for entry in entries if entry.file), None)
+    if ready:
+        return CheckpointStatus(name, True, f"{ready.file} ({ready.source})")
+    official = [f"{entry.official_file} ({entry.source})" for entry in entries]
+    if official:
+        return CheckpointStatus(name, False, f"to be imported: {' or '.join(official)}")
+    return CheckpointStatus(name, False, f"to be trained: lgm-bench train {name}")
+
+
+def _how_to_get(victim: str) -> str:
+    entries = [entry for entry in shipped_store().entries() if entry.victim == victim]
+    own = f'checkpoint="random" gives untrained weights, `lgm-bench train {victim} --data-root DIR` trains some.'
+    if not entries:
+        return f"No published file of it is known. {own}"
+    files = " or ".join(f"{entry.official_file} from {entry.source}" for entry in entries)
+    command = f"lgm-bench import {victim} {entries[0].official_file}"
+    return f"Get {files}, then run `{command}` or pass its path as the checkpoint. {own}"
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,50 @@
+"""The CIFAR-10 victims: 6n + 2 layers, three groups of widths 16, 32 and 64, images of 32 x 32 pixels."""
+
+from functools import partial
+
+from victims.dynconv import DynConv
+from victims.image_victim import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD, ImageVictim
+from victims.resnet_cifar import ResNetCIFAR
+from victims.skipnet import SkipNet
+
+WIDTHS = (16, 32, 64)
+
+
+def resnet(depth: int) -> ImageVictim:
+    """Return a static victim; its published weights were trained with ImageNet's mean and standard deviation."""
+    return ImageVictim(ResNetCIFAR(depth), IMAGENET_MEAN, IMAGENET_STD)
+
+
+def skipnet(depth: int) -> ImageVictim:
+    """Return a SkipNet with the recurrent gate."""
+    return ImageVictim(SkipNet(_blocks(depth), WIDTHS), CIFAR10_MEAN, CIFAR10_STD)
+
+
+def dynconv(depth: int) -> ImageVictim:
+    """Return a DynConv of basic blocks."""
+    return ImageVictim(DynConv(_blocks(depth), WIDTHS), CIFAR10_MEAN, CIFAR10_STD)
+
+
+def _blocks(depth: int) -> tuple[int, int, int]:
+    count = (depth - 2) // 6
+    return count, count, count
+
+
+resnet20 = partial(resnet, 20)
+resnet32 = partial(resnet, 32)
+resnet44 = partial(resnet, 44)
+resnet56 = partial(resnet, 56)
+resnet110 = partial(resnet, 110)
+
+skipnet20 = partial(skipnet, 20)
+skipnet26 = partial(skipnet, 26)
+skipnet32 = partial(skipnet, 32)
+skipnet38 = partial(skipnet, 38)
+skipnet74 = partial(skipnet, 74)
+skipnet110 = partial(skipnet, 110)
+
+dynconv8 = partial(dynconv, 8)
+dynconv14 = partial(dynconv, 14)
+dynconv20 = partial(dynconv, 20)
+dynconv26 = partial(dynconv, 26)
+dynconv32 = partial(dynconv, 32)

@@ -1,0 +1,236 @@
+"""From a victim's name to the network with its weights, and from published files to registered checkpoints."""
+
+import hashlib
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from lgm_bench.errors import CheckpointError, ConfigError
+from lgm_bench.registry import resolve
+from victims.checkpoints import (
+    CheckpointStore,
+    default_checkpoint,
+    sha256_of,
+    shipped_store,
+    user_store,
+    verified_bytes,
+)
+from victims.image_victim import ImageVictim
+from victims.names import VICTIMS
+from victims.official import load_into, read_official
+from victims.registry import CheckpointEntry, Normalization
+
+RANDOM = "random"
+_SUFFIX = ".safetensors"
+
+
+def load_victim(
+    name: str,
+    checkpoint: str | Path | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    seed: int = 0,
+) -> ImageVictim:
+    """Return a victim in evaluation mode, in torch's default dtype, on the CPU.
+
+    Args:
+        name: Registered name (`victims.victim_names()`), or `package.module:Class` of a network of your own. Such a
+            class is called without arguments; unless it returns an `ImageVictim` it gets images in [0, 1] as they
+            are, or normalized by `mean` and `std`.
+        checkpoint: None for the default of the registry (for a network of your own: as it was constructed); a path
+            (.safetensors, or a published .pth, .pth.tar, .th, which is imported on the fly); or "random" for
+            untrained weights that depend on `seed` alone.
+        mean: Mean of each channel of the training images in [0, 1], instead of the checkpoint's.
+        std: Standard deviation of each channel, instead of the checkpoint's.
+        seed: Seed of the untrained weights. Global random state is left as it was.
+
+    Raises:
+        UnknownNameError: No victim of that name.
+        CheckpointError: The checkpoint is missing, damaged, of another network, or not the registered one.
+        ConfigError: A mean or std that makes no sense.
+    """
+    victim = _untrained(name, seed)
+    normalization = None
+    if checkpoint is None and name in VICTIMS:
+        store, entry = default_checkpoint(name)
+        path = store.folder / str(entry.file)
+        normalization = _load_safetensors(victim.network, store.content(entry), name, path)
+        normalization = entry.normalization or normalization
+    elif checkpoint is not None and str(checkpoint) != RANDOM:
+        normalization = _load_file(victim.network, name, Path(checkpoint).expanduser())
+    victim.checkpoint_id = checkpoint_id(name, checkpoint, seed)
+    _normalize(victim, normalization, mean, std)
+    return victim.eval()
+
+
+def checkpoint_id(name: str, checkpoint: str | Path | None = None, seed: int = 0) -> str:
+    """Return what identifies the weights that `load_victim` would load: the file's sha256, or "random-SEED".
+
+    Raises:
+        CheckpointError: There is no such checkpoint.
+    """
+    if checkpoint is None and name in VICTIMS:
+        return str(default_checkpoint(name)[1].sha256)
+    if checkpoint is None:
+        return f"constructed-{seed}"
+    if str(checkpoint) == RANDOM:
+        return f"random-{seed}"
+    return sha256_of(Path(checkpoint).expanduser())
+
+
+def import_checkpoint(
+    name: str,
+    path: str | Path,
+    out: str | Path | None = None,
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+    source: str | None = None,
+    licence: str | None = None,
+) -> Path:
+    """Read a published checkpoint strictly, store it as safetensors, register it; return the new file's path.
+
+    Afterwards `load_victim(name)` loads it.
+
+    Args:
+        name: Victim name.
+        path: The published file (.pth, .pth.tar, .th), or a .safetensors file with the same keys.
+        out: Folder of the store to write to; None for the user's own (see `victims.checkpoints`).
+        normalization: (mean, std) that the weights were trained with; None for the victim's default.
+        source: Who published it; None for what the shipped registry says of a file of this name.
+        licence: Licence of the weights; None as for `source`.
+
+    Raises:
+        UnknownNameError: No victim of that name.
+        CheckpointError: The file does not fit the victim (one message lists all keys), or cannot be written.
+    """
+    path = Path(path).expanduser()
+    victim = _untrained(name, seed=0)
+    stored = _load_file(victim.network, name, path, keep_precision=True)
+    mean, std = normalization or (None, None)
+    _normalize(victim, stored, mean, std)
+    known = _published(name, path)
+    return save_checkpoint(
+        name,
+        victim,
+        out=out,
+        source=source or (known.source if known else f"imported from {path.name}"),
+        licence=licence or (known.licence if known else None),
+        official_file=path.name,
+    )
+
+
+def save_checkpoint(
+    name: str,
+    victim: ImageVictim,
+    *,
+    source: str,
+    out: str | Path | None = None,
+    licence: str | None = None,
+    official_file: str | None = None,
+    training: str | None = None,
+) -> Path:
+    """Store a victim's weights as safetensors and register them; return the file's path.
+
+    Args:
+        name: Victim name.
+        victim: Its network's state dict and its normalization are written; keys stay the official ones.
+        source: How the weights came to be.
+        out: Folder of the store; None for the user's own.
+        licence: Licence of the weights.
+        official_file: Name of the published file that they were read from.
+        training: Name of the training record, beside the registry.
+
+    Raises:
+        CheckpointError: The store cannot be written.
+    """
+    normalization = Normalization(mean=_channels(victim.mean), std=_channels(victim.std))
+    metadata = {"victim": name, "normalization": normalization.model_dump_json()}
+    # Copies: SkipNet lists a skip path under two keys, and safetensors stores no shared memory.
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in victim.network.state_dict().items()}
+    content = safetensors.torch.save(state, metadata)
+    sha256 = hashlib.sha256(content).hexdigest()
+    entry = CheckpointEntry(
+        victim=name,
+        file=f"{name.replace(':', '.')}-{sha256[:8]}{_SUFFIX}",
+        sha256=sha256,
+        official_file=official_file,
+        source=source,
+        licence=licence,
+        normalization=normalization,
+        training=training,
+    )
+    store = CheckpointStore(Path(out).expanduser()) if out is not None else user_store()
+    return store.add(entry, content)
+
+
+def _untrained(name: str, seed: int) -> ImageVictim:
+    build = resolve("victim", name, VICTIMS)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        built = build()
+    if isinstance(built, ImageVictim):
+        return built
+    if not isinstance(built, nn.Module):
+        raise ConfigError(f"victim {name!r} is a {type(built).__name__}; expected something that returns an nn.Module")
+    return ImageVictim(built, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def _load_file(network: nn.Module, name: str, path: Path, keep_precision: bool = False) -> Normalization | None:
+    """Load any checkpoint file and return the normalization that it or its registry states."""
+    if path.suffix == _SUFFIX:
+        entries = CheckpointStore(path.parent).entries()
+        entry = next((entry for entry in entries if entry.file == path.name), None)
+        content = verified_bytes(path, entry.sha256 if entry else None)
+        normalization = _load_safetensors(network, content, name, path)
+        return entry.normalization or normalization if entry else normalization
+    state = read_official(path)
+    if keep_precision and any(value.dtype == torch.float64 for value in state.values()):
+        network.double()
+    load_into(network, state, name=name, path=path)
+    return None
+
+
+def _load_safetensors(network: nn.Module, content: bytes, name: str, path: Path) -> Normalization | None:
+    """Load a safetensors file's bytes and return the normalization in its header, if there is one."""
+    try:
+        state: dict[str, Tensor] = safetensors.torch.load(content)
+        (length,) = struct.unpack("<Q", content[:8])
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        text = metadata.get("normalization")
+        normalization = Normalization.model_validate_json(text) if text else None
+    except (SafetensorError, struct.error, ValueError, ValidationError) as error:
+        raise CheckpointError(f"{path} is truncated or no safetensors file ({error}); import it again") from error
+    load_into(network, state, name=name, path=path)
+    return normalization
+
+
+def _normalize(
+    victim: ImageVictim, stored: Normalization | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> None:
+    """Set the victim's normalization: what the caller asks for, else the checkpoint's, else the victim's default."""
+    default_mean, default_std = (stored.mean, stored.std) if stored else (None, None)
+    for name, asked in (("mean", mean or default_mean), ("std", std or default_std)):
+        if asked is None:
+            continue
+        buffer: Tensor = getattr(victim, name)
+        values = torch.tensor([float(value) for value in asked], dtype=buffer.dtype)
+        valid = bool(values.isfinite().all()) and (name == "mean" or bool((values > 0).all()))
+        if values.numel() != buffer.numel() or not valid:
+            raise ConfigError(f"{name} must be {buffer.numel()} numbers{' above 0' * (name == 'std')}, got {asked}")
+        buffer.copy_(values.view_as(buffer))
+
+
+def _channels(buffer: Tensor) -> tuple[float, ...]:
+    """Return the values of a (1, C, 1, 1) buffer, as short decimal numbers that give the same float32."""
+    return tuple(float(f"{value:.7g}") for value in buffer.flatten().tolist())
+
+
+def _published(name: str, path: Path) -> CheckpointEntry | None:
+    entries = shipped_store().entries()
+    return next((e for e in entries if e.victim == name and e.official_file == path.name), None)

@@ -1,0 +1,18 @@
+"""Names of the victims, each standing for "module:callable", imported only when it is used."""
+
+VICTIMS: dict[str, str] = {
+    **{f"resnet{depth}-cifar10": f"victims.cifar10:resnet{depth}" for depth in (20, 32, 44, 56, 110)},
+    **{f"skipnet{depth}-cifar10": f"victims.cifar10:skipnet{depth}" for depth in (20, 26, 32, 38, 74, 110)},
+    **{f"dynconv{depth}-cifar10": f"victims.cifar10:dynconv{depth}" for depth in (8, 14, 20, 26, 32)},
+    **{
+        f"{family}{depth}-imagenet": f"victims.imagenet:{family}{depth}"
+        for family in ("resnet", "skipnet", "dynconv")
+        for depth in (18, 34, 50, 101)
+    },
+}
+"""Every callable takes no arguments and returns an `ImageVictim` with untrained weights."""
+
+
+def victim_names() -> list[str]:
+    """Return the registered names in a reader's order: family, then depth, for each data set."""
+    return list(VICTIMS)

@@ -1,0 +1,132 @@
+"""Strict reading of published checkpoint files, and strict comparison of a state dict with its network."""
+
+import difflib
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lgm_bench.errors import CheckpointError
+
+SHOWN = 8
+"""How many keys of a kind an error message lists."""
+
+_COUNTER = "num_batches_tracked"
+
+
+def read_official(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a .pth, .pth.tar or .th file, on the CPU, without the leading "module.".
+
+    Accepts {"state_dict": ...} and plain state dicts. Nothing but tensors and plain containers is unpickled.
+
+    Raises:
+        CheckpointError: The file is missing, truncated, holds code, or holds no state dict.
+    """
+    content = _unpickled(path)
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(state, Mapping) or not state:
+        raise CheckpointError(f"{path} holds no state dict but a {type(state).__name__}; {_EXPECTED}")
+    strangers = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
+    if strangers:
+        raise CheckpointError(f"{path} holds entries that are no tensors: {_listed(strangers)}; {_EXPECTED}")
+    wrapped = all(key.startswith("module.") for key in state)
+    return {key.removeprefix("module.") if wrapped else key: value for key, value in state.items()}
+
+
+_EXPECTED = 'expected {"state_dict": {key: tensor}} or {key: tensor}, as the published files have it'
+
+
+def _unpickled(path: Path) -> Any:
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"checkpoint {path} {kind}; expected a .safetensors, .pth, .pth.tar or .th file")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is damaged or holds more than tensors (reason: {_first_line(error)}). Code inside a checkpoint "
+            "is never run. If you trust the file, load it yourself, save its state dict alone with "
+            'torch.save({"state_dict": ...}, ...) and import that'
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except (EOFError, RuntimeError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or no PyTorch checkpoint ({_first_line(error)}); get it again and compare its size"
+        ) from error
+
+
+def load_into(network: nn.Module, state: Mapping[str, Tensor], *, name: str, path: Path) -> None:
+    """Copy `state` into `network`, all keys or nothing.
+
+    Files older than torch 0.4.1 have no batch counters (num_batches_tracked), which evaluation does not read: when
+    all of them are absent, and only then, they are filled with 0. SkipNet lists a skip path twice, as `group_ds`
+    and as `downsample` of the block; they are one module, and where the two differ `downsample` counts, as it does
+    in the network that published them.
+
+    Args:
+        network: The network that the state dict belongs to.
+        state: Key to tensor, in the official key names.
+        name: The victim's name, for the error message.
+        path: The file, for the error message.
+
+    Raises:
+        CheckpointError: Missing, unexpected, misshapen, non-floating or non-finite tensors; all in one message.
+    """
+    own = network.state_dict()
+    filled = dict(state)
+    counters = [key for key in own if key.endswith(_COUNTER)]
+    if not any(key.endswith(_COUNTER) for key in state):
+        filled.update({key: torch.zeros_like(own[key]) for key in counters})
+    problems = _problems(own, filled)
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise CheckpointError(
+            f"{path} does not fit {name} ({len(own)} keys in the network, {len(state)} in the file):\n{lines}\n"
+            f"  Expected the official layout of {name}. Is it the file of another network?"
+        )
+    network.load_state_dict(filled)
+
+
+def _problems(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    shared = [key for key in own if key in state]
+    misshapen = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in shared
+        if state[key].shape != own[key].shape
+    ]
+    not_floating = [
+        f"{key} ({str(state[key].dtype).removeprefix('torch.')})"
+        for key in shared
+        if own[key].is_floating_point() and not state[key].is_floating_point()
+    ]
+    not_finite = [key for key in shared if state[key].is_floating_point() and not bool(state[key].isfinite().all())]
+    found = {
+        "missing": [_with_nearest(key, unexpected) for key in missing],
+        "unexpected": unexpected,
+        "wrong shape": misshapen,
+        "not floating point": not_floating,
+        "NaN or infinite": not_finite,
+    }
+    return [f"{kind} ({len(keys)}): {_listed(keys)}" for kind, keys in found.items() if keys]
+
+
+def _with_nearest(key: str, others: list[str]) -> str:
+    near = difflib.get_close_matches(key, others[:500], n=1, cutoff=0.75)
+    return f"{key} (the file has {near[0]})" if near else key
+
+
+def _listed(keys: Iterable[str]) -> str:
+    keys = list(keys)
+    rest = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return ", ".join(keys[:SHOWN]) + rest
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,102 @@
+"""The registry of checkpoints: which file belongs to which victim, with its hash, source and licence."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lgm_bench.errors import CheckpointError
+
+REGISTRY_FILE = "registry.yaml"
+
+_HEADER = """\
+# Checkpoints: one entry each. `file` (with its sha256) is a safetensors file beside this registry; an entry
+# without it tells where the published file is to be had: `lgm-bench import VICTIM FILE` makes it usable.
+"""
+
+
+class Normalization(BaseModel):
+    """Mean and standard deviation of each channel of the training images, in [0, 1]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean: tuple[float, ...] = Field(min_length=1)
+    std: tuple[float, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _sane(self) -> "Normalization":
+        if len(self.mean) != len(self.std):
+            raise ValueError("mean and std must have one value for each channel")
+        if not all(0 < value < float("inf") for value in self.std):
+            raise ValueError("std must be positive")
+        return self
+
+
+class CheckpointEntry(BaseModel):
+    """One checkpoint.
+
+    Attributes:
+        victim: Victim name.
+        file: Name of the safetensors file beside the registry; None while it is still to be brought.
+        sha256: Of that file.
+        official_file: Name of the published file.
+        source: Who published it and where, or how it came to be.
+        licence: Licence of the weights, as their publisher states it.
+        normalization: What the weights were trained with; None for the victim's default.
+        training: Name of the training record beside the registry, for weights that were trained here.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    victim: str
+    file: str | None = Field(default=None, pattern=r"^[^/\\]+\.safetensors$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    official_file: str | None = None
+    source: str
+    licence: str | None = None
+    normalization: Normalization | None = None
+    training: str | None = None
+
+    @model_validator(mode="after")
+    def _file_with_hash(self) -> "CheckpointEntry":
+        if (self.file is None) != (self.sha256 is None):
+            raise ValueError("file and sha256 must be given together")
+        if self.file is None and self.official_file is None:
+            raise ValueError("an entry needs file (and sha256) or official_file")
+        return self
+
+
+class _Registry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    checkpoints: list[CheckpointEntry] = []
+
+
+def read_registry(path: Path) -> list[CheckpointEntry]:
+    """Return the entries of a registry file; a file that does not exist has none.
+
+    Raises:
+        CheckpointError: The file is not readable, not YAML, or has a wrong or unknown field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"cannot read the checkpoint registry {path}: {error}") from error
+    try:
+        return _Registry.model_validate(yaml.safe_load(text) or {}).checkpoints
+    except yaml.YAMLError as error:
+        raise CheckpointError(f"checkpoint registry {path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise CheckpointError(
+            f"checkpoint registry {path}: {where}: {first['msg']}, got {first['input']!r}; correct or remove this entry"
+        ) from error
+
+
+def registry_text(entries: list[CheckpointEntry]) -> str:
+    """Return the registry file's text for `entries`."""
+    plain = [entry.model_dump(mode="json", exclude_none=True) for entry in entries]
+    return _HEADER + yaml.safe_dump({"checkpoints": plain}, sort_keys=False, width=110, allow_unicode=True)
