@@ -10,8 +10,11 @@ def data_folder(name: str, data_root: Path | str | None = None) -> Path:
     """Return the folder of a data set; it need not exist.
 
     Args:
-        name: The data set's name, which is also its folder's.
+        name: The data set's name.
         data_root: The data set's own folder. None: `$LGM_BENCH_DATA/<name>` where that is set, else `./data/<name>`.
+
+    >>> data_folder("cifar10", "/data/cifar").as_posix()
+    '/data/cifar'
     """
     if data_root is not None:
         return Path(data_root).expanduser()
@@ -21,5 +24,6 @@ def data_folder(name: str, data_root: Path | str | None = None) -> Path:
 def how_to_choose(name: str) -> str:
     """Return the sentence that ends an error about missing data: how to say where a data set lies."""
     return (
-        f"To use another folder, pass data_root (--data-root), or set {ENVIRONMENT_VARIABLE} to the parent of {name!r}."
+        f"If it lies elsewhere, pass its folder as data_root (--data-root), "
+        f"or set {ENVIRONMENT_VARIABLE} to the folder that holds {name!r}."
     )

@@ -1,10 +1,12 @@
 """Samplers over indices that know their rank: strided shares for evaluation, shuffled shares for training."""
 
+import hashlib
 from collections.abc import Collection, Iterator
+from typing import cast
 
 import torch
 from torch import distributed
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, DistributedSampler, Sampler
 
 from lgm_bench.errors import ConfigError
 
@@ -16,12 +18,16 @@ def rank_and_world() -> tuple[int, int]:
     return 0, 1
 
 
-class RankStridedSampler(Sampler[int]):
+class RankStridedSampler(DistributedSampler[int]):
     """Indices rank, rank + world, rank + 2 * world, ... below n, without those that are done.
 
-    Unlike `torch.utils.data.DistributedSampler` it never pads: the ranks' shares are disjoint and together they are
-    every index exactly once, also where the shares differ in size or a rank has none. The share is taken before
-    `done` is removed, so that ranks that were told different `done` still never share an index.
+    It never pads: the ranks' shares are disjoint and together they are every index exactly once, also where the
+    shares differ in size or a rank has none. The share is taken before `done` is removed, so that ranks that were told
+    different `done` still never share an index. It is a `DistributedSampler` by type only, because Lightning replaces
+    any other sampler of a `DataLoader` by a padding one when there are several processes.
+
+    Raises:
+        ConfigError: n is negative, or rank is not below world.
 
     >>> list(RankStridedSampler(7, rank=1, world=3, done={4}))
     [1]
@@ -29,6 +35,8 @@ class RankStridedSampler(Sampler[int]):
 
     def __init__(self, n: int, rank: int = 0, world: int = 1, done: Collection[int] = ()) -> None:
         _require_rank(n, rank, world)
+        # DistributedSampler takes the length of its data set and nothing else from it.
+        super().__init__(cast(Dataset[int], range(n)), num_replicas=world, rank=rank, shuffle=False)
         finished = frozenset(done)
         self.indices = [index for index in range(rank, n, world) if index not in finished]
 
@@ -42,9 +50,10 @@ class RankStridedSampler(Sampler[int]):
 class ShuffledSampler(Sampler[int]):
     """A permutation of range(n) per epoch, drawn from (seed, epoch) alone; ranks take equal strided shares of it.
 
-    Lightning calls `set_epoch` on a loader's `sampler` before every epoch, also on the first one after a resume, so a
-    resumed training continues with the permutation that it would have had. Shares must be equal in training, so up to
-    world - 1 indices, other ones every epoch, are left out.
+    Shares must be equal in training, so up to world - 1 indices, other ones every epoch, are left out.
+
+    Raises:
+        ConfigError: n is negative, or rank is not below world.
     """
 
     def __init__(self, n: int, seed: int = 0, rank: int = 0, world: int = 1) -> None:
@@ -53,22 +62,23 @@ class ShuffledSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the permutation that the next iteration yields."""
+        """Choose the permutation that the next iteration yields; Lightning calls this before every epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        order = torch.randperm(self.n, generator=epoch_generator(self.seed, self.epoch)).tolist()
+        order = torch.randperm(self.n, generator=seeded_generator("order", self.seed, self.epoch)).tolist()
         return iter(order[self.rank : len(self) * self.world : self.world])
 
     def __len__(self) -> int:
         return self.n // self.world
 
 
-def epoch_generator(seed: int, epoch: int, rank: int = 0) -> torch.Generator:
-    """Return a CPU generator for one epoch on one rank; its stream depends on these three numbers alone."""
-    return torch.Generator().manual_seed(hash((seed, epoch, rank)) & 0x7FFF_FFFF_FFFF_FFFF)
+def seeded_generator(purpose: str, *numbers: int) -> torch.Generator:
+    """Return a CPU generator whose stream depends on a purpose and on some numbers, and on nothing else."""
+    digest = hashlib.sha256(repr((purpose, *numbers)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
 def _require_rank(n: int, rank: int, world: int) -> None:
-    if n < 0 or world < 1 or not 0 <= rank < world:
+    if n < 0 or not 0 <= rank < world:
         raise ConfigError(f"a sampler needs n >= 0 and 0 <= rank < world, not n={n}, rank={rank}, world={world}")

@@ -1,0 +1,91 @@
+"""Trees of image files, one folder a class."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from lgm_bench.errors import DataError, did_you_mean
+
+_ENDINGS = (".jpeg", ".jpg", ".png")
+
+
+class ImageFile(NamedTuple):
+    """An image on disk with the index of its class and its id, "class/file name without ending"."""
+
+    path: Path
+    label: int
+    sample_id: str
+
+
+def read_tree(folder: Path, classes: Sequence[str], remedy: str) -> list[ImageFile]:
+    """Return the images below a folder: the first one of every class, then the second of every class, and so on.
+
+    Hidden files are left out, and so are files beside the class folders that are no images.
+
+    Args:
+        folder: Folder of class folders; some of the classes may have none.
+        classes: Names of class folders; a name's place is the class's index.
+        remedy: How to get the data, the end of every message.
+
+    Raises:
+        DataError: The folder is missing or empty; a folder in it is no class or has no images; an image lies beside
+            the class folders; a file in a class folder is no image; or two images have one id.
+    """
+    if not folder.is_dir():
+        raise DataError(f"images were looked for in {folder}, which is no folder. {remedy}")
+    places = {name: index for index, name in enumerate(classes)}
+    by_class = []
+    for entry in _visible(folder, remedy):
+        if entry.is_dir():
+            if entry.name not in places:
+                raise DataError(f"{entry} is named like none of the {len(classes)} classes{_hint(entry, places)}")
+            by_class.append(_class_images(entry, places[entry.name], remedy))
+        elif entry.suffix.lower() in _ENDINGS:
+            raise DataError(f"{entry} lies beside the class folders; its class is not known. {remedy}")
+    if not by_class:
+        raise DataError(f"{folder} holds no class folders. {remedy}")
+    ranked = [(place, file) for files in by_class for place, file in enumerate(files)]
+    return [file for _, file in sorted(ranked, key=lambda entry: (entry[0], entry[1].label))]
+
+
+def read_image(path: Path) -> Image.Image:
+    """Return an image as RGB.
+
+    Raises:
+        DataError: The file cannot be opened or decoded to its end.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read the image {path}: {error}. Copy it again from its source.") from error
+
+
+def _class_images(folder: Path, label: int, remedy: str) -> list[ImageFile]:
+    files = []
+    for path in _visible(folder, remedy):
+        if path.suffix.lower() not in _ENDINGS:
+            raise DataError(f"{path} is no image ({', '.join(_ENDINGS)}). Remove it, or get the file again.")
+        files.append(ImageFile(path, label, f"{folder.name}/{path.stem}"))
+    if not files:
+        raise DataError(f"{folder} is empty. {remedy}")
+    for file, following in zip(files, files[1:], strict=False):
+        if file.sample_id == following.sample_id:
+            raise DataError(f"{file.path} and {following.path} have the same id {file.sample_id!r}. Remove one.")
+    return files
+
+
+def _visible(folder: Path, remedy: str) -> Iterator[Path]:
+    try:
+        entries = sorted(folder.iterdir(), key=lambda path: (path.stem, path.name))
+    except OSError as error:
+        raise DataError(f"cannot list {folder}: {error.strerror}. {remedy}") from error
+    return (entry for entry in entries if not entry.name.startswith("."))
+
+
+def _hint(entry: Path, places: dict[str, int]) -> str:
+    near = did_you_mean(entry.name, places)
+    return f"{near} Rename or remove it." if "did you mean" in near else ". Rename or remove it."
