@@ -1,10 +1,11 @@
 """Data sets as LightningDataModules, one a file; a name stands for a class that is imported only when asked for."""
 
-from typing import Any
-
-from pytorch_lightning import LightningDataModule
+from typing import TYPE_CHECKING, Any
 
 from lgm_bench.registry import resolve
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningDataModule
 
 DATAMODULES = {
     "cifar10": "datamodules.cifar10:CIFAR10DataModule",
@@ -12,7 +13,7 @@ DATAMODULES = {
 }
 
 
-def load_datamodule(name: str, **options: Any) -> LightningDataModule:
+def load_datamodule(name: str, **options: Any) -> "LightningDataModule":
     """Return a datamodule by its registered name, or by the `package.module:Class` of a user's own.
 
     Args:

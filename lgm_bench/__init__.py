@@ -1,11 +1,26 @@
 """lgm-bench: the leaded gradient against the dynamics-unaware one, on adaptive networks."""
 
 import os
+from typing import TYPE_CHECKING, Any
 
 # Worker threads that spin while they wait starve each other on small machines; this has to be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from lgm_bench.leaded import FGM, LGM, Leaded, Occupancy, architecture
+if TYPE_CHECKING:
+    from lgm_bench.leaded import FGM, LGM, Leaded, Occupancy, architecture
 
 __version__ = "0.1.0"
 __all__ = ["FGM", "LGM", "Leaded", "Occupancy", "__version__", "architecture"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the method, and torch with it, when it is asked for: the command line's --help does not need it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lgm_bench import leaded
+
+    return getattr(leaded, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,220 @@
+"""What a run shows while it runs: bars on a terminal, lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from lgm_bench.bench.cell import Cell
+from lgm_bench.bench.observer import Observer, SilentObserver
+from lgm_bench.bench.record import CellResult
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+def describe(cell: Cell) -> str:
+    """Return a cell in a reader's words.
+
+    >>> describe(Cell("dynconv20-cifar10", "cifar10", "bim", "lgm", 8.0, slope=10.0, valid_pixels=0.05))
+    'dynconv20-cifar10 bim eps 8 5% pixels LGM slope 10'
+    """
+    parts = [cell.victim, "targeted" if cell.targeted else "", cell.attack, f"eps {cell.eps:g}"]
+    parts += [
+        f"{cell.valid_pixels:.3g} of the pixels" if cell.valid_pixels < 0.01 else f"{cell.valid_pixels:.0%} pixels"
+    ]
+    if cell.valid_pixels == 1:
+        parts.pop()
+    parts.append(cell.gradient.upper() if cell.slope is None else f"{cell.gradient.upper()} slope {cell.slope:g}")
+    return " ".join(part for part in parts if part)
+
+
+def numbers(result: CellResult) -> str:
+    """Return a result's numbers in a line."""
+    parts = [f"clean {result.clean_accuracy:.2%}", f"accuracy {result.accuracy:.2%}"]
+    if result.success_rate is not None:
+        parts.append(f"success {result.success_rate:.2%}")
+    if result.architecture_change is not None:
+        parts.append(f"architecture {result.architecture_change:.2%}")
+    return "  ".join(parts)
+
+
+class PlainView:
+    """Lines for a log: one when a cell begins and ends, and one every half minute in between."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.started = self.last_line = time.monotonic()
+        self.n_begun, self.n_cells, self.n_total, self.done_before = 0, 0, 0, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put away."""
+
+    def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
+        """Say which cell begins."""
+        self.n_begun, self.n_cells = self.n_begun + 1, n_cells
+        self.n_total, self.done_before = total_samples, done_samples
+        self.started = self.last_line = time.monotonic()
+        resumed = f", {done_samples} of them done before" if done_samples else ""
+        self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} images{resumed}")
+
+    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:
+        """Say every half minute how far the cell is."""
+        now = time.monotonic()
+        if now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            left = time_left(now - self.started, n_done - self.done_before, self.n_total - n_done)
+            accuracy = running.get("accuracy")
+            so_far = "" if accuracy is None else f", accuracy so far {accuracy:.2%}"
+            self._line(f"[{self.n_begun}/{self.n_cells}] {n_done}/{self.n_total} images{so_far}, {left} left")
+
+    def iteration(self, cell: Cell, i: int, steps: int) -> None:
+        """Too fine for a log."""
+
+    def cell_finished(self, result: CellResult, from_store: bool) -> None:
+        """Give the cell's numbers."""
+        source = "from the results folder" if from_store else clock(time.monotonic() - self.started)
+        self._line(f"{describe(result.cell)}: {numbers(result)}  ({source})")
+
+    def cell_failed(self, cell: Cell, error: Exception) -> None:
+        """Say why the cell failed."""
+        self._line(f"FAILED {describe(cell)}: {error}")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveView(PlainView):
+    """Two bars that stay below the finished cells' lines: cells, and images of the current cell."""
+
+    def __init__(self, console: Console, batch_size: int) -> None:
+        super().__init__(console)
+        self.batch_size = batch_size
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+        )
+        self.cells: TaskID = self.progress.add_task("cells", total=None, left="", state="")
+        self.images: TaskID = self.progress.add_task("images", total=None, left="", state="", visible=False)
+        self.n_done, self.accuracy, self.seconds = 0, "", 0.0
+        self.computed = 0
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+        self.progress.update(self.images, visible=False)
+        self.progress.stop()
+
+    def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
+        """Begin a new bar of images."""
+        self.n_begun, self.n_cells = self.n_begun + 1, n_cells
+        self.n_total, self.done_before, self.n_done = total_samples, done_samples, done_samples
+        self.started, self.accuracy = time.monotonic(), ""
+        self.progress.update(self.cells, total=n_cells, completed=self.n_begun - 1, state=describe(cell))
+        self.progress.reset(self.images, total=total_samples, completed=done_samples, visible=True, left="", state="")
+
+    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:
+        """Move the bar of images."""
+        self.n_done = n_done
+        self.accuracy = f"accuracy {running['accuracy']:.2%}" if "accuracy" in running else ""
+        self._move(n_done, self.accuracy)
+
+    def iteration(self, cell: Cell, i: int, steps: int) -> None:
+        """Show the iteration, and guess the time left from it before a whole batch is through."""
+        if steps > 1:
+            inside = 0.0 if cell.targeted else i / steps * min(self.batch_size, self.n_total - self.n_done)
+            self._move(self.n_done + inside, f"{self.accuracy}  iteration {i}/{steps}")
+
+    def cell_finished(self, result: CellResult, from_store: bool) -> None:
+        """Print the cell's line above the bars."""
+        super().cell_finished(result, from_store)
+        self._close(computed=not from_store)
+
+    def cell_failed(self, cell: Cell, error: Exception) -> None:
+        """Print the error above the bars."""
+        super().cell_failed(cell, error)
+        self._close(computed=False)
+
+    def _move(self, done: float, state: str) -> None:
+        left = time_left(time.monotonic() - self.started, done - self.done_before, self.n_total - done)
+        self.progress.update(self.images, completed=int(done), left=f"{left} left", state=state.strip())
+
+    def _close(self, computed: bool) -> None:
+        if computed:
+            self.computed += 1
+            self.seconds += time.monotonic() - self.started
+        left = time_left(self.seconds, self.computed, self.n_cells - self.n_begun)
+        self.progress.update(self.cells, completed=self.n_begun, left=f"about {left} left" if self.computed else "")
+        self.progress.update(self.images, visible=False)
+
+
+class QuietView(SilentObserver):
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put away."""
+
+
+View = PlainView | QuietView
+
+
+def view(console: Console, *, quiet: bool, batch_size: int) -> View:
+    """Return the view that fits a console: bars on a terminal, lines elsewhere, nothing if `quiet`."""
+    if quiet:
+        return QuietView()
+    return LiveView(console, batch_size) if console.is_terminal else PlainView(console)
+
+
+def time_left(seconds: float, done: float, remaining: float) -> str:
+    """Return the time that `remaining` things take when `done` took `seconds`.
+
+    >>> time_left(60, 10, 20), time_left(1, 0, 5)
+    ('2:00', '?')
+    """
+    return clock(seconds / done * remaining) if done > 0 else "?"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds, with hours where there are any.
+
+    >>> clock(59.6), clock(3661)
+    ('1:00', '1:01:01')
+    """
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+__all__ = [
+    "LiveView",
+    "Observer",
+    "PlainView",
+    "QuietView",
+    "View",
+    "clock",
+    "describe",
+    "numbers",
+    "time_left",
+    "view",
+]

@@ -1,0 +1,140 @@
+"""What a benchmark file may say: the types that bench.yaml and a user's own file are checked against."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _as_slopes(value: Any) -> Any:
+    if isinstance(value, dict) and not {"default", "eps"} & value.keys():
+        return {"eps": value}
+    return value if isinstance(value, dict) else {"default": value}
+
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class Strict(BaseModel):
+    """A mapping in which every key and type is checked."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Slopes(Strict):
+    """Slopes of one victim under one attack; in YAML a number, or a mapping from eps to number."""
+
+    default: Positive | None = None
+    eps: dict[Annotated[float, Field(ge=0)], Positive] = {}
+
+    def at(self, eps: float) -> float | None:
+        """Return the slope for one eps, or None where none is given."""
+        return self.eps.get(eps, self.default)
+
+
+class VictimSpec(Strict):
+    """A victim; in YAML its name alone will do.
+
+    Attributes:
+        name: Registered name, or `package.module:Class`.
+        checkpoint: Path of a checkpoint, "random", or None for the registry's default.
+        mean: Normalization, if it is not the victim's default.
+        std: See `mean`.
+        slopes: By attack, the slopes of the leaded gradient where they differ from the released ones.
+    """
+
+    name: str
+    checkpoint: str | None = None
+    mean: Triple | None = None
+    std: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
+    slopes: dict[str, Annotated[Slopes, BeforeValidator(_as_slopes)]] = {}
+
+
+class AttackSpec(Strict):
+    """An attack; in YAML its name alone will do. `step` is in the unit of eps; None is the attack's default."""
+
+    name: str
+    step: Positive | None = None
+    steps: Count | None = None
+    valid_pixels: Annotated[list[Share], BeforeValidator(_as_list)] = [1.0]
+    active_set: bool = False
+
+
+class Settings(Strict):
+    """What holds for every cell unless a grid says otherwise."""
+
+    protocol: Literal["paper", "official"] = "official"
+    forward: Literal["soft", "hard"] = "soft"
+    seed: Annotated[int, Field(ge=0)] = 0
+    limit: Count | None = None
+    subset: Literal["test", "train", "holdout"] = "test"
+
+
+Victims = Annotated[list[Annotated[VictimSpec, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
+Attacks = Annotated[list[Annotated[AttackSpec, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
+
+
+class Grid(Strict):
+    """Every combination of the victims, attacks, eps, gradients and targets it lists.
+
+    Attributes:
+        table: The paper's table whose layout and numbers belong to it, such as "table_1".
+        data: Data set; None takes it from the victims' names.
+        victims: Victims that must be there.
+        if_available: Victims that are left out as long as their checkpoint is not imported.
+        attacks: Attacks with their options.
+        eps: Half-widths of the ball, in 1/255 for images.
+        gradients: "fgm" and "lgm"; static networks only have "fgm".
+        targeted: False, true or both.
+        protocol: Overrides the defaults' entry of that name, as do those that follow.
+    """
+
+    table: str | None = None
+    data: str | None = None
+    victims: Victims = []
+    if_available: Victims = []
+    attacks: Attacks
+    eps: Annotated[list[Annotated[float, Field(ge=0)]], BeforeValidator(_as_list)]
+    gradients: Annotated[list[Literal["fgm", "lgm"]], BeforeValidator(_as_list)] = ["fgm", "lgm"]
+    targeted: Annotated[list[bool], BeforeValidator(_as_list)] = [False]
+    protocol: Literal["paper", "official"] | None = None
+    forward: Literal["soft", "hard"] | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+    limit: Count | None = None
+    subset: Literal["test", "train", "holdout"] | None = None
+
+
+class Suite(Strict):
+    """A named set of grids; those of `full` only run when they are asked for."""
+
+    title: str = ""
+    grids: list[Grid]
+    full: list[Grid] = []
+
+
+class RunOptions(Strict):
+    """How to run, which changes no result."""
+
+    out: str = "results"
+    data_root: str | None = None
+    batch_size: Count = 100
+    devices: Count = 1
+    accelerator: str = "auto"
+
+
+class BenchFile(Strict):
+    """A whole benchmark file."""
+
+    defaults: Settings = Settings()
+    run: RunOptions = RunOptions()
+    suites: dict[str, Suite]
