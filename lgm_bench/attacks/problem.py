@@ -86,7 +86,7 @@ class Problem:
         x = x.detach().requires_grad_()
         with torch.enable_grad(), self.method.applied_to(self.victim):
             logits = self.victim(x)
-            self._check_classes(logits)
+            self.check_classes(logits)
             values = objective(logits, self)
             (gradient,) = torch.autograd.grad(values.sum(), x)
         finite = gradient.isfinite().flatten(1).all(dim=1)
@@ -126,7 +126,12 @@ class Problem:
             ids=tuple(self.ids[row] for row in chosen),
         )
 
-    def _check_classes(self, logits: Tensor) -> None:
+    def check_classes(self, logits: Tensor) -> None:
+        """Check that logits fit the batch and its classes.
+
+        Raises:
+            ConfigError: They do not.
+        """
         if logits.ndim != 2 or logits.shape[0] != len(self.ids):
             expected = f"({len(self.ids)}, classes)"
             raise ConfigError(f"the victim gave logits of shape {tuple(logits.shape)}, expected {expected}")
