@@ -11,13 +11,15 @@ def data_folder(name: str, data_root: Path | str | None = None) -> Path:
 
     Args:
         name: The data set's name.
-        data_root: The data set's own folder. None: `$LGM_BENCH_DATA/<name>` where that is set, else `./data/<name>`.
+        data_root: The data set's own folder, or one in which it lies under its name. None: `$LGM_BENCH_DATA/<name>`
+            where that is set, else `./data/<name>`.
 
     >>> data_folder("cifar10", "/data/cifar").as_posix()
     '/data/cifar'
     """
     if data_root is not None:
-        return Path(data_root).expanduser()
+        root = Path(data_root).expanduser()
+        return root / name if (root / name).is_dir() else root
     return Path(os.environ.get(ENVIRONMENT_VARIABLE) or "data").expanduser() / name
 
 

@@ -64,7 +64,7 @@ class PlainView:
         resumed = f", {done_samples} of them done before" if done_samples else ""
         self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} images{resumed}")
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:
+    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
         """Say every half minute how far the cell is."""
         now = time.monotonic()
         if now - self.last_line >= SECONDS_BETWEEN_LINES:
@@ -129,7 +129,7 @@ class LiveView(PlainView):
         self.progress.update(self.cells, total=n_cells, completed=self.n_begun - 1, state=describe(cell))
         self.progress.reset(self.images, total=total_samples, completed=done_samples, visible=True, left="", state="")
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:
+    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
         """Move the bar of images."""
         self.n_done = n_done
         self.accuracy = f"accuracy {running['accuracy']:.2%}" if "accuracy" in running else ""
