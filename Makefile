@@ -1,0 +1,29 @@
+# `make run` and `make test` each create .venv and install what is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: run test lint clean
+
+run: $(STAMP)  ## Run the embedded benchmark: FGM against LGM on miniature victims
+	$(BIN)/lgm-bench run --suite mini --out results/mini
+
+test: $(STAMP)  ## Run all tests; those that need real data say so and skip
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## Format check, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[dev,interop]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
