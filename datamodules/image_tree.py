@@ -1,5 +1,6 @@
 """Trees of image files, one folder a class."""
 
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def _class_images(folder: Path, label: int, remedy: str) -> list[ImageFile]:
         files.append(ImageFile(path, label, f"{folder.name}/{path.stem}"))
     if not files:
         raise DataError(f"{folder} is empty. {remedy}")
-    for file, following in zip(files, files[1:], strict=False):
+    for file, following in itertools.pairwise(files):
         if file.sample_id == following.sample_id:
             raise DataError(f"{file.path} and {following.path} have the same id {file.sample_id!r}. Remove one.")
     return files

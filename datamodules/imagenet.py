@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-import timm.data
 import torch
+from timm.data.imagenet_info import ImageNetInfo
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
+from torchvision import transforms
 
 from datamodules.batch import ImageBatch
 from datamodules.image_datamodule import ImageDataModule, require_positive
 from datamodules.image_tree import ImageFile, read_image, read_tree
 from datamodules.location import how_to_choose
 
-_INFO = timm.data.ImageNetInfo()
-SYNSETS: tuple[str, ...] = tuple(_INFO.label_names())
+_INFO = ImageNetInfo()
+SYNSETS: tuple[str, ...] = tuple(_INFO.label_names())  # type: ignore[no-untyped-call]
 """The 1000 synsets in the official order, which is the sorted one: a synset's place is its class index."""
 
 _FOLDERS = {"test": "val", "train": "train"}
@@ -60,7 +60,7 @@ class ImageNetDataModule(ImageDataModule):
         self.num_workers = num_workers
         self._files: list[ImageFile] | None = None
 
-    def setup(self, stage: str | None = None) -> None:
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
         """List the subset's images; none is opened yet.
 
         Raises:
@@ -99,12 +99,11 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int, str]]):
     def __init__(self, files: list[ImageFile]) -> None:
         self.files = files
         # On PIL images: tensors would be resized by another algorithm than the one the published networks saw.
-        self.prepare = v2.Compose(
+        self.prepare = transforms.Compose(
             [
-                v2.Resize(256, interpolation=v2.InterpolationMode.BILINEAR),
-                v2.CenterCrop(224),
-                v2.PILToTensor(),
-                v2.ToDtype(torch.float32, scale=True),
+                transforms.Resize(256, interpolation=transforms.InterpolationMode.BILINEAR),
+                transforms.CenterCrop(224),
+                transforms.ToTensor(),
             ]
         )
 

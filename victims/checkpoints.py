@@ -159,7 +159,7 @@ def _status(name: str, entries: list[CheckpointEntry]) -> CheckpointStatus:
     official = [f"{entry.official_file} ({entry.source})" for entry in entries]
     if official:
         return CheckpointStatus(name, False, f"to be imported: {' or '.join(official)}")
-    return CheckpointStatus(name, False, f"to be trained: lgm-bench train {name}")
+    return CheckpointStatus(name, False, "no published file known; to be trained with lgm-bench train")
 
 
 def _how_to_get(victim: str) -> str:
@@ -168,7 +168,7 @@ def _how_to_get(victim: str) -> str:
     if not entries:
         return f"No published file of it is known. {own}"
     files = " or ".join(f"{entry.official_file} from {entry.source}" for entry in entries)
-    command = f"lgm-bench import {victim} {entries[0].official_file}"
+    command = f"lgm-bench import {victim} {Path(str(entries[0].official_file)).name}"
     return f"Get {files}, then run `{command}` or pass its path as the checkpoint. {own}"
 
 

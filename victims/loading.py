@@ -233,4 +233,4 @@ def _channels(buffer: Tensor) -> tuple[float, ...]:
 
 def _published(name: str, path: Path) -> CheckpointEntry | None:
     entries = shipped_store().entries()
-    return next((e for e in entries if e.victim == name and e.official_file == path.name), None)
+    return next((e for e in entries if e.victim == name and Path(e.official_file or "").name == path.name), None)

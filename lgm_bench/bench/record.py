@@ -88,7 +88,7 @@ class CellResult(_Record):
         checks: Pre-flight checks.
         folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
         checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
-        data_sha256: Of the sample ids and labels, in order.
+        data_sha256: Of the sample ids, in order.
         versions: Of lgm-bench, python and the libraries that compute.
         git_commit: Of the source tree that ran, if it is one.
         device: What computed.

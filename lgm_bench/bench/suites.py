@@ -1,14 +1,16 @@
 """Unfold a benchmark file's grids into cells."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.slopes import default_slope
 from lgm_bench.bench.cell import Cell
+from lgm_bench.bench.config import check
 from lgm_bench.bench.paper import paper_tables
-from lgm_bench.bench.schema import AttackSpec, BenchFile, Grid, Settings, VictimSpec
+from lgm_bench.bench.schema import AttackSpec, BenchFile, Grid, Settings, Strict, VictimSpec
 from lgm_bench.errors import ConfigError, UnknownNameError
 from victims.names import VICTIMS
 
@@ -82,6 +84,29 @@ def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
             yield Planned(replace(cell, paper=place_in(grid.table, cell)), optional)
 
 
+def single_cell(flags: Mapping[str, Any]) -> Cell:
+    """Return the one cell that a command's flags describe.
+
+    Args:
+        flags: `victim`, `attack`, `eps`, `gradient`, and whatever else a victim, an attack and a grid may say in YAML;
+            None stands for the default.
+
+    Raises:
+        ConfigError: A value makes no sense; its flag is named.
+        UnknownNameError: There is no such victim, attack or data set.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    victim = {"name": given["victim"], **_among(given, VictimSpec)}
+    if "slope" in given:
+        victim["slopes"] = {given["attack"]: given["slope"]}
+    attack = {"name": given["attack"], **_among(given, AttackSpec)}
+    content = {**_among(given, Grid), "victims": [victim], "attacks": [attack], "gradients": given["gradient"]}
+    cells = [planned.cell for planned in unfold(check(Grid, content, "command line", _flag), Settings())]
+    if not cells:
+        raise ConfigError(f"{given['victim']} has no occupancy, so there is no leaded gradient; use --gradient fgm")
+    return cells[0]
+
+
 def is_static(victim: str) -> bool:
     """Return whether a registered victim has no occupancy, so that FGM is the only gradient it has."""
     return ":" not in victim and victim.startswith(STATIC_FAMILIES)
@@ -108,12 +133,22 @@ def place_in(table: str | None, cell: Cell) -> tuple[str, ...] | None:
     return (table, row, cell.victim, f"{cell.gradient}-targeted" if cell.targeted else cell.gradient)
 
 
-def _given(grid: Grid) -> dict[str, object]:
+def _among(flags: Mapping[str, Any], model: type[Strict]) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if name in model.model_fields}
+
+
+def _flag(location: tuple[int | str, ...]) -> str:
+    names = [str(part) for part in location if not isinstance(part, int)]
+    name = "slope" if "slopes" in names else names[-1]
+    return "--" + {"gradients": "gradient"}.get(name, name).replace("_", "-")
+
+
+def _given(grid: Grid) -> dict[str, Any]:
     values = {name: getattr(grid, name) for name in Settings.model_fields}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _options(victim: VictimSpec, attack: AttackSpec) -> dict[str, object]:
+def _options(victim: VictimSpec, attack: AttackSpec) -> dict[str, Any]:
     return {
         "checkpoint": victim.checkpoint,
         "mean": tuple(victim.mean) if victim.mean else None,

@@ -1,0 +1,172 @@
+"""AutoAttack (Croce & Hein 2020): APGD-CE, APGD-T, FAB-T and Square, one after the other on what still stands."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lgm_bench.attacks.apgd import apgd, entropy_loss, ratio_loss
+from lgm_bench.attacks.base import Attack, Progress
+from lgm_bench.attacks.fab import fab
+from lgm_bench.attacks.problem import Problem
+from lgm_bench.attacks.randomness import sample_generator
+from lgm_bench.attacks.square import square
+from lgm_bench.errors import ConfigError, UnknownNameError
+
+MEMBERS = ("apgd-ce", "apgd-t", "fab-t", "square")
+
+
+class Round(NamedTuple):
+    """One run of one member.
+
+    Attributes:
+        member: One of `MEMBERS`.
+        rank: Which class it aims at: 0 is the likeliest wrong one of the clean image.
+        length: Number of gradients, or of queries.
+    """
+
+    member: str
+    rank: int
+    length: int
+
+
+class AutoAttack(Attack):
+    """The standard ensemble, L-infinity.
+
+    Every member only gets the samples that the hard network still classifies as the attack does not want; gradients
+    are those of the gradient method, and Square sees the hard network's scores only. A sample that no member fells
+    is handed back where the first member left it. Members choose their own step sizes, and always stop working on
+    a sample that has fallen, so `active_set` changes nothing.
+
+    Targeted, every member aims at the given class: APGD-T raises minus the DLR of the target, FAB-T looks for the
+    boundary to its strongest rival, Square lowers minus its margin.
+
+    Args:
+        eps: Largest change of an intensity, in 1/255 (see `Attack`).
+        step: Must be None: there is no step to choose.
+        steps: Gradients of every run of APGD and FAB; the standard is 100.
+        queries: Proposals of Square; the standard is 5,000.
+        target_classes: Classes that APGD-T and FAB-T aim at in turn, the likeliest wrong ones first; the standard
+            is 9, and there are never more than the victim has.
+        members: Which members run, in this order.
+        protocol: See `Attack`; so are the others.
+
+    Attributes:
+        felled_by: For each sample of the latest batch that has fallen, by id, the member that felled it, or "clean"
+            where the clean image already was what the attack wants.
+
+    Raises:
+        ConfigError: A value makes no sense.
+        UnknownNameError: There is no such member.
+    """
+
+    name: ClassVar[str] = "autoattack"
+
+    def __init__(
+        self,
+        eps: float,
+        step: float | None = None,
+        steps: int | None = None,
+        *,
+        queries: int = 5000,
+        target_classes: int = 9,
+        members: Sequence[str] = MEMBERS,
+        protocol: str = "paper",
+        valid_pixels: float = 1.0,
+        mask: Tensor | None = None,
+        seed: int = 0,
+        active_set: bool = False,
+    ) -> None:
+        if step is not None:
+            raise ConfigError(f"AutoAttack chooses its step sizes itself, so step must be left out; got {step}")
+        super().__init__(
+            eps,
+            steps=steps,
+            protocol=protocol,
+            valid_pixels=valid_pixels,
+            mask=mask,
+            seed=seed,
+            active_set=active_set,
+        )
+        for option, value in (("queries", queries), ("target_classes", target_classes), ("members", len(members))):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"AutoAttack needs at least one of {option}, got {value!r}")
+        for member in members:
+            if member not in MEMBERS:
+                raise UnknownNameError("member of AutoAttack", member, MEMBERS)
+        self.queries = queries
+        self.target_classes = target_classes
+        self.members = tuple(members)
+        self.felled_by: dict[str, str] = {}
+
+    def run(self, problem: Problem, progress: Progress) -> Tensor:
+        logits = problem.hard_logits(problem.clean)
+        problem.check_classes(logits)
+        aims = self._aims(problem, logits)
+        images, standing = problem.clean.clone(), ~problem.reached(logits)
+        self.felled_by = dict.fromkeys(_ids(problem, ~standing), "clean")
+        rounds = self._rounds(aims.shape[1])
+        done, total = 0, sum(round_.length for round_ in rounds)
+        for number, round_ in enumerate(rounds):
+            if not bool(standing.any()):
+                break
+            rows = standing.nonzero().squeeze(1)
+            part = problem.select(rows)
+            found = self._run_member(round_, part, aims[rows, round_.rank], _Ticks(progress, done, total))
+            fallen = part.reached(part.hard_logits(found))
+            kept = fallen | (number == 0)
+            images[rows[kept]] = found[kept]
+            standing[rows[fallen]] = False
+            self.felled_by |= dict.fromkeys(_ids(part, fallen), round_.member)
+            done += round_.length
+        progress(total, total)
+        return images
+
+    def _aims(self, problem: Problem, logits: Tensor) -> Tensor:
+        """Return the classes (B, T) to aim at: the targets, or the likeliest wrong ones in falling order."""
+        if problem.target is not None:
+            return problem.target[:, None]
+        wrong = logits.masked_fill(F.one_hot(problem.labels, logits.shape[1]).bool(), -torch.inf)
+        return wrong.topk(min(self.target_classes, logits.shape[1] - 1), dim=1).indices
+
+    def _rounds(self, aims: int) -> list[Round]:
+        """Return the runs in their order, the targeted members once for every class aimed at."""
+        rounds = []
+        for member in self.members:
+            length = self.queries if member == "square" else self.steps
+            ranks = aims if member in ("apgd-t", "fab-t") else 1
+            rounds += [Round(member, rank, length) for rank in range(ranks)]
+        return rounds
+
+    def _run_member(self, round_: Round, problem: Problem, aim: Tensor, tick: Callable[[], None]) -> Tensor:
+        """Return what one run makes of the samples of `problem`, (B, 3, H, W)."""
+        stream = f"{self.name}/{round_.member}/{round_.rank}"
+        generators = [sample_generator(self.seed, sample, stream) for sample in problem.ids]
+        if round_.member == "square":
+            return square(problem, generators, round_.length, tick)
+        if round_.member == "fab-t":
+            lower = torch.where(problem.mask, problem.clean.new_tensor(self.protocol.low), problem.clean)
+            upper = torch.where(problem.mask, problem.clean.new_tensor(self.protocol.high), problem.clean)
+            return fab(problem, aim, lower, upper, round_.length, tick)
+        size = problem.clean.shape[1:]
+        noise = torch.stack([torch.rand(size, generator=g, dtype=torch.float64) for g in generators])
+        loss = entropy_loss if round_.member == "apgd-ce" else ratio_loss
+        return apgd(problem, loss, aim, (2 * noise - 1).to(problem.clean), round_.length, tick)
+
+
+class _Ticks:
+    """Counts the iterations of one round and reports them within the whole ensemble."""
+
+    def __init__(self, progress: Progress, done: int, total: int) -> None:
+        self.progress, self.done, self.total = progress, done, total
+
+    def __call__(self) -> None:
+        self.done += 1
+        self.progress(self.done, self.total)
+
+
+def _ids(problem: Problem, rows: Tensor) -> list[str]:
+    """Return the ids of the samples that `rows` (B,) bool picks."""
+    return [sample for sample, chosen in zip(problem.ids, rows.tolist(), strict=True) if chosen]

@@ -1,0 +1,109 @@
+"""Square Attack (Andriushchenko et al. 2020), L-infinity: random search with scores only."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lgm_bench.attacks.losses import margin
+from lgm_bench.attacks.problem import Problem
+
+SHARE = 0.8
+HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+
+
+def square_side(query: int, height: int, width: int) -> int:
+    """Return the side of the square that a query changes, in pixels: its share of the image is halved in stages.
+
+    >>> [square_side(query, 32, 32) for query in (0, 11, 51, 5000)]
+    [29, 20, 14, 3]
+    """
+    share = SHARE / 2 ** sum(query > bound for bound in HALVED_AFTER)
+    return min(max(round(math.sqrt(share * height * width)), 1), height, width)
+
+
+def useful_corners(mask: Tensor, side: int) -> Tensor:
+    """Return the top left corners (K, 2) of all squares of that side that hold a pixel which may change.
+
+    Args:
+        mask: Positions that may change, (H, W) bool; not all False.
+        side: Side of the squares in pixels.
+    """
+    return F.max_pool2d(mask[None].float(), side, stride=1)[0].nonzero()
+
+
+def square(
+    problem: Problem, generators: Sequence[torch.Generator], queries: int, tick: Callable[[], None]
+) -> Tensor:
+    """Return images (B, 3, H, W): the first that the hard network gave the attack, else those of the lowest margin.
+
+    Never differentiates, and sees the hard network only: every gradient method gives the same result. With a mask,
+    squares are drawn among those that touch it. A square's place is drawn for each sample.
+
+    Args:
+        problem: What is attacked.
+        generators: One CPU generator for each sample.
+        queries: Number of proposals for each sample.
+        tick: Called after every proposal.
+    """
+    channels, height, width = problem.clean.shape[1:]
+    stripes, places, signs = _draws(generators, queries, channels, width, problem.clean.device)
+    best = torch.where(stripes, problem.upper, problem.lower)
+    images, rows = best.clone(), torch.arange(len(best), device=best.device)
+    lead, fallen = _lead(problem, best)
+    state = {"best": best, "lead": lead, "places": places, "signs": signs}
+    side = 0
+    for query in range(queries):
+        if bool(fallen.any()):
+            images[rows[fallen]] = state["best"][fallen]
+            rows, problem, state = rows[~fallen], problem.select(~fallen), {k: v[~fallen] for k, v in state.items()}
+        if not len(rows):
+            return images
+        if side != square_side(query, height, width):
+            side = square_side(query, height, width)
+            corners = useful_corners(problem.mask[0, 0], side)
+        corner = corners[(state["places"][:, query] * len(corners)).long().clamp(max=len(corners) - 1)]
+        window = _windows(corner, side, height, width)
+        colour = torch.where(state["signs"][:, query, :, None, None], problem.upper, problem.lower)
+        proposal = torch.where(window, colour, state["best"])
+        lead, fallen = _lead(problem, proposal)
+        accepted = (lead < state["lead"]) | fallen
+        state["best"] = torch.where(accepted[:, None, None, None], proposal, state["best"])
+        state["lead"] = torch.where(accepted, lead, state["lead"])
+        tick()
+    images[rows] = state["best"]
+    return images
+
+
+def _lead(problem: Problem, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the attack lowers, (B,): the label's margin or minus the target's; and which samples have fallen."""
+    logits = problem.hard_logits(x)
+    lead = margin(logits, problem.classes)
+    return (-lead if problem.targeted else lead), problem.reached(logits)
+
+
+def _draws(
+    generators: Sequence[torch.Generator], queries: int, channels: int, width: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return stripes (B, C, 1, W) bool, places (B, queries) float64 in [0, 1), signs (B, queries, C) bool."""
+    draws = [
+        (
+            torch.rand(channels, 1, width, generator=generator) < 0.5,
+            torch.rand(queries, generator=generator, dtype=torch.float64),
+            torch.rand(queries, channels, generator=generator) < 0.5,
+        )
+        for generator in generators
+    ]
+    stripes, places, signs = (torch.stack(parts).to(device) for parts in zip(*draws, strict=True))
+    return stripes, places, signs
+
+
+def _windows(corner: Tensor, side: int, height: int, width: int) -> Tensor:
+    """Return the squares (B, 1, H, W) bool with top left corners (B, 2)."""
+    row, column = (torch.arange(size, device=corner.device) for size in (height, width))
+    top, left = corner[:, :1], corner[:, 1:]
+    inside_rows = (row >= top) & (row < top + side)
+    inside_columns = (column >= left) & (column < left + side)
+    return inside_rows[:, None, :, None] & inside_columns[:, None, None, :]

@@ -1,0 +1,88 @@
+"""The options that several verbs of the command line share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lgm_bench.errors import ConfigError
+from victims.names import victim_names
+
+
+def complete_victim(incomplete: str) -> list[str]:
+    """Return the victims that a name may become; for the shell."""
+    return [name for name in victim_names() if name.startswith(incomplete)]
+
+
+RUNNING = "Running"
+
+VictimName = Annotated[str, typer.Argument(help="Name of a victim (see `ls victims`).", autocompletion=complete_victim)]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")]
+DataRoot = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder of the data set, or the one that holds it. Otherwise $LGM_BENCH_DATA/NAME, else ./data/NAME."
+    ),
+]
+Out = Annotated[str | None, typer.Option(help="Results folder; results in it are reused.", show_default="results")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Images per batch and process; changes no result.", show_default="100", rich_help_panel=RUNNING
+    ),
+]
+Devices = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of processes, one a device.", show_default="1", rich_help_panel=RUNNING),
+]
+Accelerator = Annotated[
+    str | None,
+    typer.Option(help="auto, cpu, gpu, or another of Lightning's.", show_default="auto", rich_help_panel=RUNNING),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=RUNNING)]
+SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can run; leave out what lacks something.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is missing; run nothing.")]
+
+AttackName = Annotated[str, typer.Option("--attack", help="fgsm, bim, pgd, cw, autopgd or autoattack.")]
+Protocol = Annotated[
+    str, typer.Option(help="official: as the released runs (2/255); paper: as the text (1/255, clipped to [0, 1]).")
+]
+Forward = Annotated[str, typer.Option(help="LGM's forward pass: soft, or hard (straight-through).")]
+Step = Annotated[float | None, typer.Option(help="Step in 1/255.", show_default="the attack's")]
+Steps = Annotated[int | None, typer.Option(help="Iterations.", show_default="the attack's")]
+ValidPixels = Annotated[float, typer.Option(help="Share of the pixels that may change.")]
+Targeted = Annotated[bool, typer.Option("--targeted", help="Make every class in turn the target.")]
+ActiveSet = Annotated[bool, typer.Option("--active-set", help="Stop working on images that have fallen.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(help='Path, or "random" for untrained weights.', show_default="the registered one"),
+]
+Mean = Annotated[
+    str | None, typer.Option(help="Three numbers in [0, 1] such as 0.49,0.48,0.45.", show_default="the checkpoint's")
+]
+Std = Annotated[str | None, typer.Option(help="As --mean.", show_default="the checkpoint's")]
+Data = Annotated[str | None, typer.Option(help="Data set.", show_default="the one in the victim's name")]
+
+
+def triple(text: str | None, name: str) -> list[float] | None:
+    """Return the three numbers of --mean or --std.
+
+    Raises:
+        ConfigError: They are not three numbers.
+    """
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 3:
+        raise ConfigError(f"{name} {text!r}: expected three numbers such as 0.485,0.456,0.406")
+    return numbers
+
+
+def checkpoint_path(text: str | None) -> str | None:
+    """Return a checkpoint as the cell holds it: "random", an absolute path or None."""
+    return text if text in (None, "random") else str(Path(text).expanduser().resolve())

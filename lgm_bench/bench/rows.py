@@ -1,0 +1,134 @@
+"""Per-sample rows: what happened to every image, from which every number of a record can be computed again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from lgm_bench.errors import ResultError
+from lgm_bench.metrics import ChangeCounts
+
+COUNT_COLUMNS = ("on_before", "on_to_off", "off_to_on", "positions")
+
+#: One row an attack: an image, or in targeted cells an image and a target.
+#:
+#: label, target, clean_prediction, adversarial_prediction: class indices, the predictions by the hard network; target
+#: is null in untargeted cells, adversarial_prediction repeats the clean one where the image was not perturbed.
+#: perturbed: the attack ran. attacked: it counts. success: it counts and the image fell. correct: counts as correct
+#: after the attack. distance: L-infinity norm of the perturbation, intensities. clean_loss, adversarial_loss:
+#: cross-entropy with the label on the hard network. executed_*, changed_share: shares of the adaptive units'
+#: decisions, null without such units. on_before, on_to_off, off_to_on, positions: see `ChangeCounts`, by unit.
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("target", pa.int32()),
+        pa.field("clean_prediction", pa.int32(), nullable=False),
+        pa.field("adversarial_prediction", pa.int32(), nullable=False),
+        pa.field("perturbed", pa.bool_(), nullable=False),
+        pa.field("attacked", pa.bool_(), nullable=False),
+        pa.field("success", pa.bool_(), nullable=False),
+        pa.field("correct", pa.bool_(), nullable=False),
+        pa.field("distance", pa.float32(), nullable=False),
+        pa.field("within_bounds", pa.bool_(), nullable=False),
+        pa.field("clean_loss", pa.float32(), nullable=False),
+        pa.field("adversarial_loss", pa.float32(), nullable=False),
+        pa.field("executed_clean", pa.float64()),
+        pa.field("executed_adversarial", pa.float64()),
+        pa.field("changed_share", pa.float64()),
+        *(pa.field(name, pa.list_(pa.int32())) for name in COUNT_COLUMNS),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attack did to a batch; every tensor is (B,) but the counts.
+
+    Attributes:
+        ids: Sample ids.
+        target: Class that was the target, or None.
+        counts: None for a victim without adaptive units.
+    """
+
+    ids: Sequence[str]
+    label: Tensor
+    target: int | None
+    clean_prediction: Tensor
+    adversarial_prediction: Tensor
+    perturbed: Tensor
+    attacked: Tensor
+    success: Tensor
+    correct: Tensor
+    distance: Tensor
+    within_bounds: Tensor
+    clean_loss: Tensor
+    adversarial_loss: Tensor
+    counts: ChangeCounts | None
+
+    def table(self) -> pa.Table:
+        """Return the rows, in the order of the batch."""
+        n = len(self.ids)
+        columns: dict[str, object] = {"id": list(self.ids), "target": [self.target] * n}
+        columns |= {name: value.cpu().numpy() for name, value in vars(self).items() if isinstance(value, Tensor)}
+        columns |= _count_columns(self.counts, n)
+        return pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
+
+
+def unit_counts(table: pa.Table, column: str) -> np.ndarray:
+    """Return a count column as (rows, U) int64; U is 0 for victims without adaptive units."""
+    lists = table.column(column).combine_chunks()
+    values = lists.flatten().to_numpy().astype(np.int64)
+    return values.reshape(len(lists), -1) if len(values) else np.zeros((len(lists), 0), np.int64)
+
+
+def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
+    """Return all rows once, in the order of `ids` and then of the targets.
+
+    Args:
+        tables: Parts of a cell, in any order; a row may be in several.
+        ids: Every sample id of the cell, in order.
+
+    Raises:
+        ResultError: The rows' ids are not exactly `ids`, or the samples do not all have the same targets.
+    """
+    position = {sample_id: index for index, sample_id in enumerate(ids)}
+    table = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    table_ids = table.column("id").to_pylist()
+    found = set(table_ids)
+    if found != set(position):
+        missing, foreign = sorted(set(position) - found), sorted(found - set(position))
+        raise ResultError(
+            f"the rows do not cover the data set: {len(missing)} ids missing {missing[:3]}, "
+            f"{len(foreign)} unknown {foreign[:3]}; delete the cell's folder to compute it again"
+        )
+    order = np.array([position[sample_id] for sample_id in table_ids], dtype=np.int64)
+    targets = table.column("target").fill_null(-1).to_numpy().astype(np.int64)
+    keys, first = np.unique(np.stack([order, targets], axis=1), axis=0, return_index=True)
+    n_targets = len(np.unique(targets))
+    if len(keys) != len(ids) * n_targets:
+        raise ResultError(
+            f"{len(ids)} samples with {n_targets} targets each should have {len(ids) * n_targets} rows, not "
+            f"{len(keys)}; delete the cell's folder to compute it again"
+        )
+    return table.take(pa.array(first))
+
+
+def _count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
+    if counts is None:
+        names = ("executed_clean", "executed_adversarial", "changed_share", *COUNT_COLUMNS)
+        return {name: [None] * n for name in names}
+    before, off, on = (value.cpu().numpy() for value in counts[:3])
+    positions = counts.positions.cpu().numpy()
+    total = positions.sum()
+    return {
+        "executed_clean": before.sum(1) / total,
+        "executed_adversarial": (before - off + on).sum(1) / total,
+        "changed_share": (off + on).sum(1) / total,
+        "on_before": list(before),
+        "on_to_off": list(off),
+        "off_to_on": list(on),
+        "positions": [positions] * n,
+    }

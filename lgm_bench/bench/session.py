@@ -1,0 +1,118 @@
+"""One command's run: look for what is missing, run the rest, write the tables."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lgm_bench.bench.cell import Cell
+from lgm_bench.bench.live import describe, view
+from lgm_bench.bench.readiness import Gap, find_gaps
+from lgm_bench.bench.runner import RunResults, run_cells
+from lgm_bench.bench.schema import RunOptions
+from lgm_bench.bench.suites import Planned
+from lgm_bench.bench.table_formats import to_csv, to_latex, to_markdown
+from lgm_bench.bench.tables import Table, build_tables
+from lgm_bench.errors import ConfigError, ResultError
+
+
+@dataclass
+class Session:
+    """How one command runs its cells. Progress goes to `console` (standard error)."""
+
+    options: RunOptions
+    quiet: bool = False
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def gaps(self, planned: Sequence[Planned]) -> list[Gap]:
+        """Return what is missing for the cells, and say it (if quiet: only what keeps cells from running)."""
+        found = find_gaps(planned, self.options.data_root)
+        for gap in found:
+            if not (gap.optional and self.quiet):
+                left_out = "left out" if gap.optional else "cannot run"
+                text = f"missing: {gap.what}\n  {left_out}: {cell_names(gap.cells)}"
+                self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        return found
+
+    def run(self, planned: Sequence[Planned], *, skip_missing: bool = False) -> RunResults:
+        """Return the results of the cells that can run.
+
+        Args:
+            planned: The cells.
+            skip_missing: Run the others when a cell that is not optional lacks its data or checkpoint.
+
+        Raises:
+            ConfigError: Something is missing and may not be skipped, or nothing is left to run.
+        """
+        found = self.gaps(planned)
+        without = {cell for gap in found for cell in gap.cells}
+        if not skip_missing and any(not gap.optional for gap in found):
+            raise ConfigError(
+                "nothing was run because something is missing (see above); bring it, or run the rest with --skip-missing"
+            )
+        cells = [one.cell for one in planned if one.cell not in without]
+        if not cells:
+            raise ConfigError("no cell is left to run; see above for what is missing")
+        with view(self.console, quiet=self.quiet, batch_size=self.options.batch_size) as observer:
+            return run_cells(
+                cells,
+                Path(self.options.out),
+                data_root=self.options.data_root,
+                batch_size=self.options.batch_size,
+                accelerator=self.options.accelerator,
+                devices=self.options.devices,
+                observer=observer,
+            )
+
+    def write(self, results: RunResults) -> list[Table]:
+        """Return the results' tables after writing them: Markdown and LaTeX, and one CSV file of all cells.
+
+        The file names of limited runs say so, so that a quick look never replaces a full table.
+
+        Raises:
+            ResultError: The results folder cannot be written.
+        """
+        tables = build_tables(results)
+        limits = sorted({result.cell.limit for result in results if result.cell.limit is not None})
+        suffix = "".join(f"-limit{limit}" for limit in limits)
+        for table in tables:
+            self.save(f"{table.name}{suffix}.md", to_markdown(table))
+            self.save(f"{table.name}{suffix}.tex", to_latex(table))
+        self.save(f"results{suffix}.csv", to_csv(results))
+        return tables
+
+    def save(self, name: str, text: str) -> Path:
+        """Write a text file into the results folder, whole or not at all; return its path.
+
+        Raises:
+            ResultError: It cannot be written.
+        """
+        path = Path(self.options.out) / name
+        temporary = path.with_name(f".{name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise ResultError(
+                f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
+            ) from error
+        return path
+
+
+def cell_names(cells: Sequence[Cell], most: int = 3) -> str:
+    """Return a few cells by name, and how many more there are."""
+    named = "; ".join(describe(cell) for cell in cells[:most])
+    return named + (f"; and {len(cells) - most} more" if len(cells) > most else "")
+
+
+def as_json(results: RunResults) -> dict[str, Any]:
+    """Return results and failures as plain values."""
+    return {
+        "results": [result.model_dump(mode="json") for result in results],
+        "failures": [{"cell": describe(cell), "error": str(error)} for cell, error in results.failures],
+    }

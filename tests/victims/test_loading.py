@@ -1,0 +1,103 @@
+"""load_victim: randomness, normalization, networks of one's own."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lgm_bench.errors import CheckpointError, ConfigError
+from victims import checkpoint_id, load_victim, save_checkpoint
+from victims.image_victim import ImageVictim
+
+
+class Own(nn.Module):
+    """A user's network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x.mean(dim=(2, 3)))
+
+
+class OwnVictim(ImageVictim):
+    """A user's victim with a normalization of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(Own(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+OWN = f"{__name__}:Own"
+
+
+def test_random_weights_depend_on_the_seed_alone() -> None:
+    torch.manual_seed(123)
+    a = load_victim("dynconv8-cifar10", "random", seed=7)
+    torch.manual_seed(456)
+    b = load_victim("dynconv8-cifar10", "random", seed=7)
+    c = load_victim("dynconv8-cifar10", "random", seed=8)
+    assert torch.equal(a.network.conv1.weight, b.network.conv1.weight)
+    assert not torch.equal(a.network.conv1.weight, c.network.conv1.weight)
+    assert (a.checkpoint_id, c.checkpoint_id) == ("random-7", "random-8")
+
+
+def test_global_random_state_is_left_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    load_victim("skipnet20-cifar10", "random", seed=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_cifar_resnets_default_to_imagenet_normalization() -> None:
+    assert torch.equal(load_victim("resnet20-cifar10", "random").mean.flatten(), torch.tensor([0.485, 0.456, 0.406]))
+    assert torch.equal(load_victim("skipnet20-cifar10", "random").std.flatten(), torch.tensor([0.2023, 0.1994, 0.2010]))
+
+
+def test_normalization_is_inside() -> None:
+    victim = load_victim("resnet20-cifar10", "random", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    images = torch.rand(2, 3, 32, 32)
+    normalized = (images - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)
+    assert torch.allclose(victim(images), victim.network(normalized), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mean": (0.1, 0.2)},
+        {"std": (0.1, 0.2, 0.0)},
+        {"std": (0.1, 0.2, -1)},
+        {"mean": (0.1, 0.2, float("nan"))},
+        {"std": (1, 1, float("inf"))},
+    ],
+)
+def test_senseless_normalization(options: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(ConfigError, match="must be 3 numbers"):
+        load_victim("resnet20-cifar10", "random", **options)
+
+
+def test_own_network_gets_images_as_they_are() -> None:
+    victim = load_victim(OWN)
+    images = torch.rand(2, 3, 8, 8)
+    assert isinstance(victim, ImageVictim)
+    assert torch.equal(victim(images), victim.network(images))
+    assert not victim.training
+    assert torch.equal(victim.network.fc.weight, load_victim(OWN).network.fc.weight)
+
+
+def test_own_victim_is_taken_as_it_is() -> None:
+    victim = load_victim(f"{__name__}:OwnVictim")
+    assert isinstance(victim, OwnVictim)
+    assert victim.std.flatten().tolist() == [0.25] * 3
+
+
+def test_own_network_from_a_file(tmp_path) -> None:
+    own = load_victim(OWN, "random", seed=4)
+    torch.save(own.network.state_dict(), tmp_path / "own.pth")
+    loaded = load_victim(OWN, tmp_path / "own.pth")
+    assert torch.equal(loaded.network.fc.weight, own.network.fc.weight)
+    assert loaded.checkpoint_id == checkpoint_id(OWN, tmp_path / "own.pth")
+    path = save_checkpoint(OWN, own, source="test")
+    assert torch.equal(load_victim(OWN, path).network.fc.weight, own.network.fc.weight)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_victim("resnet20-cifar10", tmp_path / "own.pth")
