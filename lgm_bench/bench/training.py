@@ -1,6 +1,5 @@
 """`lgm-bench train`: fit a victim to its data, resumably, and store it with a record of how it was made."""
 
-import csv
 import hashlib
 import json
 import logging
@@ -11,9 +10,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from pytorch_lightning.loggers import CSVLogger
 from safetensors.torch import save_file
 
+from lgm_bench.bench.epoch_log import EpochLog, read_epochs
 from lgm_bench.errors import ConfigError
 from victims.image_victim import ImageVictim
 from victims.training.recipe import Recipe
@@ -61,7 +60,7 @@ def train(
     victim.configure_training(recipe)
     victim.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
-    callbacks: list[Callback] = [keeper, NoiseByEpoch(seed)]
+    callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), keeper]
     if progress:
         callbacks.append(RichProgressBar(leave=True))
     trainer = pl.Trainer(
@@ -69,11 +68,10 @@ def train(
         accelerator=accelerator,
         devices=devices,
         callbacks=callbacks,
-        logger=CSVLogger(out, name="", version=""),
+        logger=False,
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=1_000_000,
         use_distributed_sampler=False,
     )
     resumed = out / LAST if (out / LAST).exists() else None
@@ -112,7 +110,7 @@ def _write(out: Path, victim: ImageVictim, settings: dict[str, Any], *, wall_tim
     save_file(state, out / WEIGHTS)
     record = settings | {
         "sha256": hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
-        "epochs": _epochs(out / METRICS),
+        "epochs": read_epochs(out / METRICS),
         "wall_time_s": round(wall_time_s),
         "resumed": resumed,
         "torch": torch.__version__,
@@ -120,13 +118,3 @@ def _write(out: Path, victim: ImageVictim, settings: dict[str, Any], *, wall_tim
     }
     (out / RECORD).write_text(json.dumps(record, indent=2))
     log.info("weights and training record are in %s", out)
-
-
-def _epochs(path: Path) -> list[dict[str, float]]:
-    """Rows of Lightning's CSV log, one dict an epoch (it writes training and validation rows apart)."""
-    epochs: dict[int, dict[str, float]] = {}
-    with path.open() as file:
-        for row in csv.DictReader(file):
-            values = {key: float(value) for key, value in row.items() if value and key not in ("epoch", "step")}
-            epochs.setdefault(int(float(row["epoch"])), {}).update(values)
-    return [{"epoch": epoch, **values} for epoch, values in sorted(epochs.items())]
