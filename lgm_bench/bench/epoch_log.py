@@ -9,8 +9,7 @@ from pytorch_lightning.callbacks import Callback
 
 
 class EpochLog(Callback):
-    """Appends what the module logged in an epoch, with the learning rate it ended at; Lightning's own CSV logger
-    deletes the rows of the run that is resumed.
+    """Appends what the module logged in an epoch. (Lightning's own CSV logger deletes the rows of a resumed run.)
 
     Args:
         path: The file; it is written anew, whole, after every epoch.
@@ -28,8 +27,7 @@ class EpochLog(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Add the epoch's row."""
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
-        self.rows.append({"epoch": trainer.current_epoch, "learning_rate": rate, **logged})
+        self.rows.append({"epoch": trainer.current_epoch, **logged})
         if trainer.is_global_zero:
             _write(self.path, self.rows)
 
