@@ -8,36 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lgm_bench.bench.cell import Cell
-from lgm_bench.bench.observer import Observer, SilentObserver
+from lgm_bench.bench.observer import SilentObserver
 from lgm_bench.bench.record import CellResult
+from lgm_bench.bench.wording import clock, describe, numbers, time_left
 
 SECONDS_BETWEEN_LINES = 30.0
-
-
-def describe(cell: Cell) -> str:
-    """Return a cell in a reader's words.
-
-    >>> describe(Cell("dynconv20-cifar10", "cifar10", "bim", "lgm", 8.0, slope=10.0, valid_pixels=0.05))
-    'dynconv20-cifar10 bim eps 8 5% pixels LGM slope 10'
-    """
-    parts = [cell.victim, "targeted" if cell.targeted else "", cell.attack, f"eps {cell.eps:g}"]
-    parts += [
-        f"{cell.valid_pixels:.3g} of the pixels" if cell.valid_pixels < 0.01 else f"{cell.valid_pixels:.0%} pixels"
-    ]
-    if cell.valid_pixels == 1:
-        parts.pop()
-    parts.append(cell.gradient.upper() if cell.slope is None else f"{cell.gradient.upper()} slope {cell.slope:g}")
-    return " ".join(part for part in parts if part)
-
-
-def numbers(result: CellResult) -> str:
-    """Return a result's numbers in a line."""
-    parts = [f"clean {result.clean_accuracy:.2%}", f"accuracy {result.accuracy:.2%}"]
-    if result.success_rate is not None:
-        parts.append(f"success {result.success_rate:.2%}")
-    if result.architecture_change is not None:
-        parts.append(f"architecture {result.architecture_change:.2%}")
-    return "  ".join(parts)
 
 
 class PlainView:
@@ -135,10 +110,10 @@ class LiveView(PlainView):
         self.accuracy = f"accuracy {running['accuracy']:.2%}" if "accuracy" in running else ""
         self._move(n_done, self.accuracy)
 
-    def iteration(self, cell: Cell, i: int, steps: int) -> None:
+    def iteration(self, cell: Cell, i: int, steps: int) -> None:  # noqa: ARG002
         """Show the iteration, and guess the time left from it before a whole batch is through."""
         if steps > 1:
-            inside = 0.0 if cell.targeted else i / steps * min(self.batch_size, self.n_total - self.n_done)
+            inside = i / steps * min(self.batch_size, self.n_total - self.n_done)
             self._move(self.n_done + inside, f"{self.accuracy}  iteration {i}/{steps}")
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
@@ -184,37 +159,3 @@ def view(console: Console, *, quiet: bool, batch_size: int) -> View:
     if quiet:
         return QuietView()
     return LiveView(console, batch_size) if console.is_terminal else PlainView(console)
-
-
-def time_left(seconds: float, done: float, remaining: float) -> str:
-    """Return the time that `remaining` things take when `done` took `seconds`.
-
-    >>> time_left(60, 10, 20), time_left(1, 0, 5)
-    ('2:00', '?')
-    """
-    return clock(seconds / done * remaining) if done > 0 else "?"
-
-
-def clock(seconds: float) -> str:
-    """Return a duration as minutes and seconds, with hours where there are any.
-
-    >>> clock(59.6), clock(3661)
-    ('1:00', '1:01:01')
-    """
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
-
-
-__all__ = [
-    "LiveView",
-    "Observer",
-    "PlainView",
-    "QuietView",
-    "View",
-    "clock",
-    "describe",
-    "numbers",
-    "time_left",
-    "view",
-]

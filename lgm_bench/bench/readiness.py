@@ -38,10 +38,12 @@ def find_gaps(planned: Sequence[Planned], data_root: str | None = None) -> list[
     problems: dict[tuple[str | None, ...], str | None] = {}
     for one in planned:
         cell = one.cell
-        for key in (("data", cell.data, cell.subset), ("checkpoint", cell.victim, cell.checkpoint)):
-            if key not in problems:
-                problems[key] = _data(cell, data_root) if key[0] == "data" else _checkpoint(cell)
-            problem = problems[key]
+        data, checkpoint = ("data", cell.data, cell.subset), ("checkpoint", cell.victim, cell.checkpoint)
+        if data not in problems:
+            problems[data] = _data(cell, data_root)
+        if checkpoint not in problems:
+            problems[checkpoint] = _checkpoint(cell)
+        for problem in (problems[data], problems[checkpoint]):
             if problem is not None:
                 missing.setdefault(problem, []).append(one)
     return [

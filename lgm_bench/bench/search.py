@@ -24,6 +24,14 @@ class Search:
 
     results: tuple[CellResult, ...]
 
+    @property
+    def name(self) -> str:
+        """Name of the files that hold it: searches of several victims and attacks lie side by side."""
+        cell = self.results[0].cell
+        kind = f"targeted-{cell.attack}" if cell.targeted else cell.attack
+        pixels = "" if cell.valid_pixels == 1 else f"-{100 * cell.valid_pixels:g}pct"
+        return f"search-{cell.victim.replace(':', '.')}-{kind}{pixels}"
+
     def score(self, result: CellResult) -> float:
         """Return how strong an attack was, higher is stronger, in percent.
 
@@ -67,23 +75,13 @@ class Search:
             f"{first.forward} forward, seed {first.seed}.",
         ]
         title = f"Slopes for {'targeted ' if first.targeted else ''}{first.attack} on {first.victim}"
-        return Table("search", title, "slope", rows, columns, entries, notes)
+        return Table(self.name, title, "slope", rows, columns, entries, notes)
 
     def record(self) -> dict[str, Any]:
         """Return what search.json holds: every score and the best slope of every eps."""
         first = self.results[0].cell
-        keys = (
-            "victim",
-            "data",
-            "attack",
-            "targeted",
-            "protocol",
-            "forward",
-            "valid_pixels",
-            "subset",
-            "limit",
-            "seed",
-        )
+        keys = ["victim", "checkpoint", "data", "attack", "step", "steps", "targeted", "protocol", "forward"]
+        keys += ["valid_pixels", "subset", "limit", "seed"]
         scores = [
             {
                 "eps": result.cell.eps,
@@ -104,7 +102,8 @@ class Search:
         """Return the victim's line for a benchmark file with the best slopes in it."""
         first = self.results[0].cell
         slopes = ", ".join(f"{eps:g}: {slope:g}" for eps, slope in self.best().items())
-        return f"{{name: {first.victim}, slopes: {{{first.attack}: {{{slopes}}}}}}}"
+        checkpoint = "" if first.checkpoint is None else f"checkpoint: {first.checkpoint}, "
+        return f"{{name: {first.victim}, {checkpoint}slopes: {{{first.attack}: {{{slopes}}}}}}}"
 
 
 def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float]) -> list[Cell]:

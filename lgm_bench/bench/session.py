@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 
 from lgm_bench.bench.cell import Cell
-from lgm_bench.bench.live import describe, view
+from lgm_bench.bench.live import view
 from lgm_bench.bench.readiness import Gap, find_gaps
 from lgm_bench.bench.runner import RunResults, run_cells
 from lgm_bench.bench.schema import RunOptions
 from lgm_bench.bench.suites import Planned
 from lgm_bench.bench.table_formats import to_csv, to_latex, to_markdown
 from lgm_bench.bench.tables import Table, build_tables
+from lgm_bench.bench.wording import describe
 from lgm_bench.errors import ConfigError, ResultError
 
 
@@ -51,11 +52,19 @@ class Session:
         without = {cell for gap in found for cell in gap.cells}
         if not skip_missing and any(not gap.optional for gap in found):
             raise ConfigError(
-                "nothing was run because something is missing (see above); bring it, or run the rest with --skip-missing"
+                "nothing was run because something is missing (see above); bring it, or leave it out: --skip-missing"
             )
         cells = [one.cell for one in planned if one.cell not in without]
         if not cells:
             raise ConfigError("no cell is left to run; see above for what is missing")
+        return self.run_ready(cells)
+
+    def run_ready(self, cells: Sequence[Cell]) -> RunResults:
+        """Return the results of cells that have all they need, showing progress.
+
+        Args:
+            cells: What to run.
+        """
         with view(self.console, quiet=self.quiet, batch_size=self.options.batch_size) as observer:
             return run_cells(
                 cells,

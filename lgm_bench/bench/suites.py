@@ -15,6 +15,7 @@ from lgm_bench.errors import ConfigError, UnknownNameError
 from victims.names import VICTIMS
 
 STATIC_FAMILIES = ("resnet",)
+DATA_OF_MINIATURES = "digits"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def is_static(victim: str) -> bool:
 
 
 def data_of(victim: str) -> str:
-    """Return the data set that a registered victim's name ends in.
+    """Return the data set that a registered victim's name ends in; for the miniature ones that they are made for.
 
     Raises:
         UnknownNameError: The victim is not registered.
@@ -121,7 +122,8 @@ def data_of(victim: str) -> str:
     """
     if ":" in victim:
         raise ConfigError(f"victim {victim!r} does not tell its data set; name one (data: in YAML, or --data)")
-    return _known("victim", victim, VICTIMS).rpartition("-")[2]
+    last = _known("victim", victim, VICTIMS).rpartition("-")[2]
+    return DATA_OF_MINIATURES if last == "mini" else last
 
 
 def place_in(table: str | None, cell: Cell) -> tuple[str, ...] | None:

@@ -1,12 +1,16 @@
-"""The options that several verbs of the command line share."""
+"""The options that several verbs share, and what becomes of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lgm_bench.errors import ConfigError
 from victims.names import victim_names
+
+if TYPE_CHECKING:
+    from lgm_bench.bench.schema import RunOptions
 
 
 def complete_victim(incomplete: str) -> list[str]:
@@ -16,6 +20,21 @@ def complete_victim(incomplete: str) -> list[str]:
 
 RUNNING = "Running"
 
+File = Annotated[
+    Path | None, typer.Argument(help="A benchmark file of your own.", show_default="the shipped bench.yaml")
+]
+Suites = Annotated[
+    list[str] | None,
+    typer.Option("--suite", help="A suite of the file; repeatable.", show_default="mini, or all of FILE"),
+]
+Full = Annotated[bool, typer.Option("--full", help="The suite's long part too.")]
+OnlyVictims = Annotated[
+    list[str] | None,
+    typer.Option("--victim", help="Only this victim; repeatable.", autocompletion=complete_victim),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the file; repeatable.")
+]
 VictimName = Annotated[str, typer.Argument(help="Name of a victim (see `ls victims`).", autocompletion=complete_victim)]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")]
@@ -64,6 +83,26 @@ Mean = Annotated[
 ]
 Std = Annotated[str | None, typer.Option(help="As --mean.", show_default="the checkpoint's")]
 Data = Annotated[str | None, typer.Option(help="Data set.", show_default="the one in the victim's name")]
+
+
+def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "RunOptions":
+    """Return how to run: the flags that were given, over the values of a benchmark file."""
+    from lgm_bench.bench.schema import RunOptions
+
+    given = {name: flags[name] for name in RunOptions.model_fields if flags.get(name) is not None}
+    return (base or RunOptions()).model_copy(update=given)
+
+
+def cell_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags that attack and search share, as `suites.single_cell` takes them.
+
+    Raises:
+        ConfigError: --mean or --std are not three numbers.
+    """
+    plain = ("victim", "attack", "forward", "step", "steps", "valid_pixels", "targeted", "active_set", "protocol")
+    found = {name: flags[name] for name in (*plain, "data", "subset", "seed")}
+    found |= {name: triple(flags[name], f"--{name}") for name in ("mean", "std")}
+    return found | {"checkpoint": checkpoint_path(flags["checkpoint"])}
 
 
 def triple(text: str | None, name: str) -> list[float] | None:

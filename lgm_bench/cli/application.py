@@ -1,0 +1,78 @@
+"""The application: the verbs, and what happens to errors and to Ctrl-C."""
+
+import shlex
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lgm_bench import __version__
+from lgm_bench.cli.attack import attack
+from lgm_bench.cli.import_ import import_
+from lgm_bench.cli.ls import ls
+from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, complain
+from lgm_bench.cli.run import run
+from lgm_bench.cli.search import search
+from lgm_bench.cli.train import train
+from lgm_bench.cli.validate import validate
+from lgm_bench.errors import LgmBenchError, RunInterruptedError
+
+
+class _Group(TyperGroup):
+    """Prints our errors in a line, and on Ctrl-C how to go on."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; `ctx` is the context of whichever click the installed typer brings."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, RunInterruptedError) as error:
+            complain(_interrupted(error))
+            raise typer.Exit(INTERRUPTED) from None
+        except LgmBenchError as error:
+            complain(f"error: {error}")
+            raise typer.Exit(BAD_USAGE) from None
+
+
+def _interrupted(error: BaseException) -> str:
+    kept = str(error) or "what was finished is kept"
+    command = shlex.join(["lgm-bench", *sys.argv[1:]])
+    return f"\ninterrupted: {kept}\nTo go on where it stopped: {command}"
+
+
+app = typer.Typer(
+    name="lgm-bench",
+    cls=_Group,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _verb, _name in (
+    (run, "run"),
+    (attack, "attack"),
+    (train, "train"),
+    (search, "search"),
+    (ls, "ls"),
+    (validate, "validate"),
+    (import_, "import"),
+):
+    app.command(_name)(_verb)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="lgm-bench")
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Measure the leaded gradient (LGM) against the dynamics-unaware one (FGM) on adaptive networks.
+
+    Start with [bold]lgm-bench run[/], which needs no data and takes a minute. [bold]lgm-bench ls[/] shows the rest.
+    """
+    if version:
+        print(f"lgm-bench {__version__}")
+        raise typer.Exit

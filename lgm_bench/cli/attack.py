@@ -1,0 +1,61 @@
+"""`lgm-bench attack`: one cell from flags."""
+
+from typing import Annotated
+
+import typer
+
+from lgm_bench.cli import options as opt
+from lgm_bench.cli.output import finish
+from lgm_bench.errors import LgmBenchError
+
+
+def attack(
+    victim: opt.VictimName,
+    attack: opt.AttackName = "fgsm",
+    eps: Annotated[float, typer.Option(help="Largest change, in 1/255.")] = 8.0,
+    gradient: Annotated[str, typer.Option(help="fgm or lgm.")] = "fgm",
+    slope: Annotated[float | None, typer.Option(help="Slope of LGM.", show_default="the released one")] = None,
+    forward: opt.Forward = "soft",
+    step: opt.Step = None,
+    steps: opt.Steps = None,
+    valid_pixels: opt.ValidPixels = 1.0,
+    targeted: opt.Targeted = False,
+    active_set: opt.ActiveSet = False,
+    protocol: opt.Protocol = "official",
+    data: opt.Data = None,
+    subset: Annotated[str, typer.Option(help="test, train or holdout.")] = "test",
+    checkpoint: opt.Checkpoint = None,
+    mean: opt.Mean = None,
+    std: opt.Std = None,
+    limit: opt.Limit = None,
+    seed: opt.Seed = 0,
+    data_root: opt.DataRoot = None,
+    out: opt.Out = None,
+    batch_size: opt.BatchSize = None,
+    devices: opt.Devices = None,
+    accelerator: opt.Accelerator = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Attack one victim in one way.
+
+    Examples:
+
+    [dim]$[/] lgm-bench attack dynconv20-cifar10 --attack fgsm --eps 2 --gradient lgm --slope 0.5
+
+    [dim]$[/] lgm-bench attack resnet32-cifar10 --attack bim --valid-pixels 0.05 --limit 100
+
+    [dim]$[/] lgm-bench attack dynconv8-cifar10 --checkpoint my.pth --attack pgd --steps 20 --targeted
+    """
+    flags = locals()
+    from lgm_bench.bench.session import Session
+    from lgm_bench.bench.suites import Planned, single_cell
+
+    cell = single_cell(
+        opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit},
+    )
+    session = Session(opt.run_options(flags), quiet=quiet)
+    results = session.run([Planned(cell)])
+    if results.failures and isinstance(results.failures[0][1], LgmBenchError):
+        raise results.failures[0][1]
+    finish(session, results, as_json=as_json, write=False)

@@ -1,0 +1,38 @@
+"""`lgm-bench import`: a published or trained checkpoint into the store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lgm_bench.cli import options as opt
+from lgm_bench.errors import ConfigError
+
+
+def import_(
+    victim: opt.VictimName,
+    path: Annotated[Path, typer.Argument(help="The published file: .pth, .pth.tar, .th or .safetensors.")],
+    mean: opt.Mean = None,
+    std: opt.Std = None,
+    source: Annotated[str | None, typer.Option(help="Who published it, for the record.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, for the record.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="your own")] = None,
+) -> None:
+    """Import a published checkpoint, so that the victim's name is enough from then on.
+
+    Examples:
+
+    [dim]$[/] lgm-bench import skipnet110-cifar10 resnet-110-rnn-cifar10.pth.tar
+
+    [dim]$[/] lgm-bench import resnet32-cifar10 resnet32-d509ac18.th --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+    """
+    from victims import import_checkpoint
+
+    means, stds = opt.triple(mean, "--mean"), opt.triple(std, "--std")
+    if (means is None) != (stds is None):
+        raise ConfigError("--mean and --std belong together; give both or neither")
+    normalization = None if means is None or stds is None else (means, stds)
+    stored = import_checkpoint(victim, path, out, normalization=normalization, source=source, licence=licence)
+    print(f"{victim}: stored as {stored}")
+    if out is None:
+        print(f"It is used from now on, for example: lgm-bench attack {victim} --limit 100")

@@ -1,0 +1,69 @@
+"""What verbs print, and the codes they exit with."""
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from lgm_bench.bench.runner import RunResults
+    from lgm_bench.bench.session import Session
+
+BAD_USAGE, CELL_FAILED, INTERRUPTED = 2, 3, 130
+WIDTH_OF_A_FILE = 160
+
+
+def show(renderable: Any) -> None:
+    """Print a rich table or text; into a file or pipe wide enough to stay readable there."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE).print(renderable)
+
+
+def show_json(value: Any) -> None:
+    """Print plain values as JSON."""
+    print(json.dumps(value, indent=2))
+
+
+def complain(text: str) -> None:
+    """Print a line for the user to standard error."""
+    print(text, file=sys.stderr)
+
+
+def finish(session: "Session", results: "RunResults", *, as_json: bool, write: bool) -> None:
+    """Print what cells measured as tables or JSON, then leave with the code for failed cells if there are any.
+
+    Args:
+        session: What ran them.
+        results: Their results.
+        as_json: Print JSON.
+        write: Write the tables into the results folder too.
+    """
+    from lgm_bench.bench import session as sessions
+    from lgm_bench.bench.table_formats import to_rich
+    from lgm_bench.bench.tables import build_tables
+
+    tables = (session.write(results) if write else build_tables(results)) if results else []
+    if as_json:
+        show_json(sessions.as_json(results))
+    else:
+        for table in tables:
+            show(to_rich(table))
+        print(f"Results are in {session.options.out}")
+    leave_if_failed(results)
+
+
+def leave_if_failed(results: "RunResults") -> None:
+    """Exit with the code for failed cells, after naming them, if there are any."""
+    from lgm_bench.bench.wording import describe
+
+    for cell, error in results.failures:
+        complain(f"failed: {describe(cell)}: {error or type(error).__name__}")
+    if results.failures:
+        n_failed = len(results.failures)
+        complain(
+            f"{n_failed} cell{'s' * (n_failed > 1)} failed; the same command tries again what failed, and only that"
+        )
+        raise typer.Exit(CELL_FAILED)

@@ -1,0 +1,108 @@
+"""`lgm-bench run`: a suite of cells, printed as the paper's tables."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lgm_bench.cli import options as opt
+from lgm_bench.cli.output import finish, show_json
+from lgm_bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lgm_bench.bench.schema import BenchFile
+    from lgm_bench.bench.session import Session
+    from lgm_bench.bench.suites import Planned
+
+DEFAULT_SUITE = "mini"
+
+
+def run(
+    file: opt.File = None,
+    config: Annotated[Path | None, typer.Option(help="The same as FILE.")] = None,
+    suite: opt.Suites = None,
+    full: opt.Full = False,
+    victim: opt.OnlyVictims = None,
+    overrides: opt.Overrides = None,
+    skip_missing: opt.SkipMissing = False,
+    dry_run: opt.DryRun = False,
+    limit: opt.Limit = None,
+    seed: opt.Seed = None,
+    data_root: opt.DataRoot = None,
+    out: opt.Out = None,
+    batch_size: opt.BatchSize = None,
+    devices: opt.Devices = None,
+    accelerator: opt.Accelerator = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Run a suite of cells and print them as the paper's tables.
+
+    A cell that is finished in the results folder is read from there; a killed run goes on where it was.
+
+    Examples:
+
+    [dim]$[/] lgm-bench run
+
+    [dim]$[/] lgm-bench run --suite cifar10 --data-root ~/data --limit 500
+
+    [dim]$[/] lgm-bench run --suite cifar10 --full --devices 2
+
+    [dim]$[/] lgm-bench run my.yaml --set defaults.protocol=paper --dry-run
+    """
+    from lgm_bench.bench.session import Session
+
+    if file and config:
+        raise ConfigError("give the file either as an argument or with --config")
+    bench, planned = planned_cells(file or config, suite, full=full, victims=victim, overrides=overrides)
+    changes: dict[str, Any] = {name: value for name, value in (("limit", limit), ("seed", seed)) if value is not None}
+    planned = [replace(one, cell=replace(one.cell, **changes)) for one in planned]
+    session = Session(opt.run_options(locals(), bench.run), quiet=quiet)
+    if dry_run:
+        _print_plan(session, planned, as_json)
+    else:
+        finish(session, session.run(planned, skip_missing=skip_missing), as_json=as_json, write=True)
+
+
+def planned_cells(
+    path: Path | None,
+    suites: Sequence[str] | None,
+    *,
+    full: bool,
+    victims: Sequence[str] | None,
+    overrides: Sequence[str] | None,
+) -> tuple["BenchFile", list["Planned"]]:
+    """Return a benchmark file and the cells of some of its suites.
+
+    Args:
+        path: The file; None for the shipped one.
+        suites: Their names; none for all of a file of the user's own, and the smallest of the shipped one.
+        full: Whether their long parts are wanted too.
+        victims: The only victims that are wanted; none for all.
+        overrides: Texts "path=value".
+
+    Raises:
+        LgmBenchError: Something in the file or the flags makes no sense.
+    """
+    from lgm_bench.bench.config import load_bench
+    from lgm_bench.bench.suites import plan
+
+    bench = load_bench(path, overrides or [])
+    chosen = suites or (list(bench.suites) if path else [DEFAULT_SUITE])
+    return bench, plan(bench, chosen, full=full, victims=victims or [])
+
+
+def _print_plan(session: "Session", planned: Sequence["Planned"], as_json: bool) -> None:
+    from lgm_bench.bench.wording import describe
+
+    missing = {cell for gap in session.gaps(planned) for cell in gap.cells}
+    if as_json:
+        cells: list[dict[str, Any]] = [{**asdict(one.cell), "ready": one.cell not in missing} for one in planned]
+        show_json(cells)
+        return
+    for one in planned:
+        print(f"{'missing' if one.cell in missing else 'ready  '}  {describe(one.cell)}")
+    n_ready = sum(one.cell not in missing for one in planned)
+    print(f"{len(planned)} cells, {n_ready} ready; nothing was run (--dry-run)")

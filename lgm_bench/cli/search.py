@@ -1,0 +1,82 @@
+"""`lgm-bench search`: the slope at which the leaded gradient is strongest."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lgm_bench.cli import options as opt
+from lgm_bench.cli.output import leave_if_failed, show, show_json
+
+if TYPE_CHECKING:
+    from lgm_bench.bench.search import Search
+    from lgm_bench.bench.session import Session
+
+
+def search(
+    victim: opt.VictimName,
+    attack: opt.AttackName = "fgsm",
+    eps: Annotated[str, typer.Option(help="One or more, in 1/255.")] = "1,2,4,8",
+    slopes: Annotated[
+        str | None, typer.Option(help="Such as 0.1,0.5,1 or from:to:by.", show_default="a range for the attack")
+    ] = None,
+    forward: opt.Forward = "soft",
+    step: opt.Step = None,
+    steps: opt.Steps = None,
+    valid_pixels: opt.ValidPixels = 1.0,
+    targeted: opt.Targeted = False,
+    active_set: opt.ActiveSet = False,
+    protocol: opt.Protocol = "official",
+    data: opt.Data = None,
+    subset: Annotated[str, typer.Option(help="holdout: training images that training leaves out.")] = "holdout",
+    checkpoint: opt.Checkpoint = None,
+    mean: opt.Mean = None,
+    std: opt.Std = None,
+    limit: opt.Limit = 1000,
+    seed: opt.Seed = 0,
+    data_root: opt.DataRoot = None,
+    out: opt.Out = None,
+    batch_size: opt.BatchSize = None,
+    devices: opt.Devices = None,
+    accelerator: opt.Accelerator = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Find the slope of the leaded gradient at which an attack is strongest.
+
+    Tries every slope at every eps on held-out training images, prints what is left as the paper's Table VII does, and
+    names the best. What was tried before in the same results folder is not tried again.
+
+    Examples:
+
+    [dim]$[/] lgm-bench search dynconv20-cifar10 --eps 1,2,4,8 --slopes 0.1,0.2,0.5,1,2
+
+    [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 8 --slopes 5:40:5 --limit 200
+    """
+    flags = locals()
+    from lgm_bench.bench.search import Search, parse_numbers, search_cells
+    from lgm_bench.bench.session import Session
+    from lgm_bench.bench.suites import Planned, single_cell
+
+    widths = parse_numbers(eps, "--eps")
+    wanted = parse_numbers(slopes, "--slopes") if slopes else []
+    common = opt.cell_flags(flags) | {"limit": limit, "gradient": "lgm", "slope": 1.0}
+    base, *_ = [single_cell(common | {"eps": width}) for width in widths]
+    session = Session(opt.run_options(flags), quiet=quiet)
+    results = session.run([Planned(cell) for cell in search_cells(base, widths, wanted)])
+    if results:
+        _report(session, Search(tuple(results)), as_json)
+    leave_if_failed(results)
+
+
+def _report(session: "Session", found: "Search", as_json: bool) -> None:
+    from lgm_bench.bench.table_formats import to_markdown, to_rich
+
+    record = session.save(f"{found.name}.json", json.dumps(found.record(), indent=2) + "\n")
+    session.save(f"{found.name}.md", to_markdown(found.table()))
+    if as_json:
+        show_json(found.record())
+        return
+    show(to_rich(found.table()))
+    print(f"For a benchmark file (victims:):\n  - {found.yaml()}")
+    print(f"Results are in {record}")

@@ -1,0 +1,94 @@
+"""`lgm-bench train`: a victim trained on its data set by a recipe, resumably."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lgm_bench.cli import options as opt
+from lgm_bench.cli.output import show_json
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningDataModule
+
+
+def train(
+    victim: opt.VictimName,
+    data_root: opt.DataRoot = None,
+    data: opt.Data = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="A recipe of your own (YAML).", show_default="the shipped one")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; one in it is resumed.", show_default="runs/VICTIM-seedN")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, order, augmentation and noise.")] = 0,
+    devices: opt.Devices = None,
+    accelerator: opt.Accelerator = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Train a victim; a stopped run goes on from its last finished epoch.
+
+    Everything that determines the result is in the recipe: epochs, learning rate, the share of the units that should
+    be executed. The folder holds metrics.csv (a row an epoch), the last checkpoint, the weights and their record.
+
+    Examples:
+
+    [dim]$[/] lgm-bench train dynconv20-cifar10 --data-root ~/data
+
+    [dim]$[/] lgm-bench train my_package.networks:Net --data cifar10 --recipe my.yaml --out runs/mine --seed 1
+    """
+    from lgm_bench.bench.suites import data_of
+    from victims.training.recipe import load_recipe
+
+    chosen = load_recipe(victim, recipe)
+    name = data or data_of(victim)
+    folder = out or Path("runs") / f"{victim.replace(':', '.')}-seed{seed}"
+    module = _datamodule(name, data_root, chosen.batch_size, seed)
+    from lgm_bench.bench import training
+    from victims import load_victim
+
+    network = load_victim(victim, "random", seed=seed)
+    weights = training.train(
+        network,
+        module,
+        chosen,
+        folder,
+        name=victim,
+        seed=seed,
+        accelerator=accelerator or "auto",
+        devices=devices or 1,
+        progress=not quiet,
+    )
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        _report(victim, weights, as_json)
+
+
+def _datamodule(name: str, data_root: str | None, batch_size: int, seed: int) -> "LightningDataModule":
+    """Return the data, read: what is missing or damaged is said before anything else is done."""
+    from datamodules import load_datamodule
+
+    module = load_datamodule(name, data_root=data_root, batch_size=batch_size, seed=seed)
+    module.prepare_data()
+    module.setup("fit")
+    return module
+
+
+def _report(victim: str, weights: Path, as_json: bool) -> None:
+    from lgm_bench.bench.training import METRICS, RECORD
+
+    record = json.loads((weights.parent / RECORD).read_text())
+    if as_json:
+        show_json(record | {"weights": str(weights)})
+        return
+    last = record["epochs"][-1] if record["epochs"] else {}
+    figures = [f"accuracy {last['accuracy']:.2%}"] if "accuracy" in last else []
+    figures += [f"{last['executed_units']:.1%} of the units executed"] if "executed_units" in last else []
+    print(f"{victim}: {len(record['epochs'])} epochs; on held-out training images {', '.join(figures) or 'unknown'}")
+    print(f"  weights  {weights}\n  record   {weights.parent / RECORD}\n  log      {weights.parent / METRICS}")
+    print("Attack them where they are, or make them the victim's own:")
+    print(f"  lgm-bench attack {victim} --checkpoint {weights}")
+    print(f"  lgm-bench import {victim} {weights} --source 'trained here'")
