@@ -3,17 +3,21 @@
 import hashlib
 import json
 import logging
+import signal
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from rich.console import Console
 from safetensors.torch import save_file
 
 from lgm_bench.bench.epoch_log import EpochLog, read_epochs
-from lgm_bench.errors import ConfigError
+from lgm_bench.bench.training_view import TrainingView
+from lgm_bench.errors import ConfigError, RunInterruptedError
 from victims.image_victim import ImageVictim
 from victims.training.recipe import Recipe
 
@@ -36,7 +40,8 @@ def train(
 ) -> Path:
     """Train until the recipe's last epoch and return the path of the weights (safetensors, official keys).
 
-    A checkpoint is written after every epoch; the same call on the same folder goes on from it.
+    A checkpoint is written after every epoch; the same call on the same folder goes on from it, and does nothing once
+    the weights are there.
 
     Args:
         victim: Untrained network.
@@ -47,41 +52,54 @@ def train(
         seed: Seed of the objective's noise; weights and data have been seeded by the caller.
         accelerator: Lightning's accelerator.
         devices: Number of devices.
-        progress: Show a progress bar.
+        progress: Show on standard error how far it is.
 
     Raises:
         ConfigError: `out` holds a run with another recipe, victim or seed.
+        RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
     """
     out.mkdir(parents=True, exist_ok=True)
     settings = {"victim": name, "seed": seed, "recipe": recipe.model_dump()}
     _claim(out, settings)
+    if (out / RECORD).exists() and (out / WEIGHTS).exists():
+        return out / WEIGHTS
     pl.seed_everything(seed, verbose=False)
     victim.train().requires_grad_(True)
     victim.configure_training(recipe)
-    victim.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    victim.to(memory_format=torch.channels_last)
     keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
     callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), keeper]
     if progress:
-        callbacks.append(RichProgressBar(leave=True))
+        callbacks.append(TrainingView(Console(stderr=True)))
     trainer = pl.Trainer(
         max_epochs=recipe.epochs,
         accelerator=accelerator,
         devices=devices,
         callbacks=callbacks,
         logger=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
     resumed = out / LAST if (out / LAST).exists() else None
     started = time.monotonic()
-    trainer.fit(victim, data, ckpt_path=resumed, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    _fit(trainer, victim, data, resumed)
     if trainer.is_global_zero:
         _write(out, victim, settings, wall_time_s=time.monotonic() - started, resumed=resumed is not None)
     return out / WEIGHTS
+
+
+def _fit(trainer: pl.Trainer, victim: ImageVictim, data: pl.LightningDataModule, resumed: Path | None) -> None:
+    """Fit. On Ctrl-C Lightning ends the process and lets further ones be ignored; callers get an error instead."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(victim, data, ckpt_path=resumed, weights_only=True)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise RunInterruptedError(f"{trainer.current_epoch} of {trainer.max_epochs} epochs are kept") from None
 
 
 class NoiseByEpoch(Callback):
@@ -114,7 +132,7 @@ def _write(out: Path, victim: ImageVictim, settings: dict[str, Any], *, wall_tim
         "wall_time_s": round(wall_time_s),
         "resumed": resumed,
         "torch": torch.__version__,
-        "lightning": pl.__version__,
+        "lightning": version("pytorch-lightning"),
     }
     (out / RECORD).write_text(json.dumps(record, indent=2))
     log.info("weights and training record are in %s", out)

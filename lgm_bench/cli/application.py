@@ -1,7 +1,10 @@
 """The application: the verbs, and what happens to errors and to Ctrl-C."""
 
+import logging
 import shlex
 import sys
+import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -61,7 +64,8 @@ for _verb, _name in (
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Networks of a user's own are found in the current folder too, as with `python -m`."""
+    sys.path.append(str(Path.cwd()))
     app(prog_name="lgm-bench")
 
 
@@ -76,3 +80,11 @@ def about(
     if version:
         print(f"lgm-bench {__version__}")
         raise typer.Exit
+    _quieten_lightning()
+
+
+def _quieten_lightning() -> None:
+    """Keep Lightning's hints out of the output: what users need to know, the verbs say themselves."""
+    for package in ("pytorch_lightning", "lightning_fabric", "lightning_utilities"):
+        logging.getLogger(f"{package}.utilities.rank_zero").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", module=package)

@@ -12,9 +12,11 @@ from lgm_bench.errors import LgmBenchError
 def attack(
     victim: opt.VictimName,
     attack: opt.AttackName = "fgsm",
-    eps: Annotated[float, typer.Option(help="Largest change, in 1/255.")] = 8.0,
-    gradient: Annotated[str, typer.Option(help="fgm or lgm.")] = "fgm",
-    slope: Annotated[float | None, typer.Option(help="Slope of LGM.", show_default="the released one")] = None,
+    eps: Annotated[float, typer.Option(help="Largest change, in 1/255.", rich_help_panel=opt.ATTACK)] = 8.0,
+    gradient: Annotated[str, typer.Option(help="fgm or lgm.", rich_help_panel=opt.ATTACK)] = "fgm",
+    slope: Annotated[
+        float | None, typer.Option(help="Slope of LGM.", show_default="the released one", rich_help_panel=opt.ATTACK)
+    ] = None,
     forward: opt.Forward = "soft",
     step: opt.Step = None,
     steps: opt.Steps = None,
@@ -23,7 +25,7 @@ def attack(
     active_set: opt.ActiveSet = False,
     protocol: opt.Protocol = "official",
     data: opt.Data = None,
-    subset: Annotated[str, typer.Option(help="test, train or holdout.")] = "test",
+    subset: Annotated[str, typer.Option(help="test, train or holdout.", rich_help_panel=opt.VICTIM)] = "test",
     checkpoint: opt.Checkpoint = None,
     mean: opt.Mean = None,
     std: opt.Std = None,

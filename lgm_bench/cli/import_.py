@@ -24,7 +24,7 @@ def import_(
 
     [dim]$[/] lgm-bench import skipnet110-cifar10 resnet-110-rnn-cifar10.pth.tar
 
-    [dim]$[/] lgm-bench import resnet32-cifar10 resnet32-d509ac18.th --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+    [dim]$[/] lgm-bench import dynconv8-cifar10 my.pth --mean .49,.48,.45 --std .25,.24,.26 --source "our lab"
     """
     from victims import import_checkpoint
 

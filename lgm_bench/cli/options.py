@@ -18,7 +18,7 @@ def complete_victim(incomplete: str) -> list[str]:
     return [name for name in victim_names() if name.startswith(incomplete)]
 
 
-RUNNING = "Running"
+ATTACK, VICTIM, RUNNING = "Attack", "Victim and data", "Running"
 
 File = Annotated[
     Path | None, typer.Argument(help="A benchmark file of your own.", show_default="the shipped bench.yaml")
@@ -36,12 +36,13 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the file; repeatable.")
 ]
 VictimName = Annotated[str, typer.Argument(help="Name of a victim (see `ls victims`).", autocompletion=complete_victim)]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", rich_help_panel=VICTIM)]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")]
 DataRoot = Annotated[
     str | None,
     typer.Option(
-        help="Folder of the data set, or the one that holds it. Otherwise $LGM_BENCH_DATA/NAME, else ./data/NAME."
+        help="Folder of the data set, or the one that holds it. Otherwise $LGM_BENCH_DATA/NAME, else ./data/NAME.",
+        rich_help_panel=VICTIM,
     ),
 ]
 Out = Annotated[str | None, typer.Option(help="Results folder; results in it are reused.", show_default="results")]
@@ -64,25 +65,44 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can run; leave out what lacks something.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is missing; run nothing.")]
 
-AttackName = Annotated[str, typer.Option("--attack", help="fgsm, bim, pgd, cw, autopgd or autoattack.")]
-Protocol = Annotated[
-    str, typer.Option(help="official: as the released runs (2/255); paper: as the text (1/255, clipped to [0, 1]).")
+AttackName = Annotated[
+    str, typer.Option("--attack", help="fgsm, bim, pgd, cw, autopgd or autoattack.", rich_help_panel=ATTACK)
 ]
-Forward = Annotated[str, typer.Option(help="LGM's forward pass: soft, or hard (straight-through).")]
-Step = Annotated[float | None, typer.Option(help="Step in 1/255.", show_default="the attack's")]
-Steps = Annotated[int | None, typer.Option(help="Iterations.", show_default="the attack's")]
-ValidPixels = Annotated[float, typer.Option(help="Share of the pixels that may change.")]
-Targeted = Annotated[bool, typer.Option("--targeted", help="Make every class in turn the target.")]
-ActiveSet = Annotated[bool, typer.Option("--active-set", help="Stop working on images that have fallen.")]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help="official: as the released runs (2/255); paper: as the text (1/255, clipped to [0, 1]).",
+        rich_help_panel=ATTACK,
+    ),
+]
+Forward = Annotated[
+    str, typer.Option(help="LGM's forward pass: soft, or hard (straight-through).", rich_help_panel=ATTACK)
+]
+Step = Annotated[float | None, typer.Option(help="Step in 1/255.", show_default="the attack's", rich_help_panel=ATTACK)]
+Steps = Annotated[int | None, typer.Option(help="Iterations.", show_default="the attack's", rich_help_panel=ATTACK)]
+ValidPixels = Annotated[float, typer.Option(help="Share of the pixels that may change.", rich_help_panel=ATTACK)]
+Targeted = Annotated[
+    bool, typer.Option("--targeted", help="Make every class in turn the target.", rich_help_panel=ATTACK)
+]
+ActiveSet = Annotated[
+    bool, typer.Option("--active-set", help="Stop working on images that have fallen.", rich_help_panel=ATTACK)
+]
 Checkpoint = Annotated[
     str | None,
-    typer.Option(help='Path, or "random" for untrained weights.', show_default="the registered one"),
+    typer.Option(
+        help='Path, or "random" for untrained weights.', show_default="the registered one", rich_help_panel=VICTIM
+    ),
 ]
 Mean = Annotated[
-    str | None, typer.Option(help="Three numbers in [0, 1] such as 0.49,0.48,0.45.", show_default="the checkpoint's")
+    str | None,
+    typer.Option(
+        help="Three numbers in [0, 1] such as 0.49,0.48,0.45.", show_default="the checkpoint's", rich_help_panel=VICTIM
+    ),
 ]
-Std = Annotated[str | None, typer.Option(help="As --mean.", show_default="the checkpoint's")]
-Data = Annotated[str | None, typer.Option(help="Data set.", show_default="the one in the victim's name")]
+Std = Annotated[str | None, typer.Option(help="As --mean.", show_default="the checkpoint's", rich_help_panel=VICTIM)]
+Data = Annotated[
+    str | None, typer.Option(help="Data set.", show_default="the one in the victim's name", rich_help_panel=VICTIM)
+]
 
 
 def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "RunOptions":

@@ -40,7 +40,7 @@ def run(
 ) -> None:
     """Run a suite of cells and print them as the paper's tables.
 
-    A cell that is finished in the results folder is read from there; a killed run goes on where it was.
+    Cells that are finished in the results folder are read from there; a killed run goes on where it was.
 
     Examples:
 

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 def search(
     victim: opt.VictimName,
     attack: opt.AttackName = "fgsm",
-    eps: Annotated[str, typer.Option(help="One or more, in 1/255.")] = "1,2,4,8",
+    eps: Annotated[str, typer.Option(help="One or more, in 1/255.", rich_help_panel=opt.ATTACK)] = "1,2,4,8",
     slopes: Annotated[
-        str | None, typer.Option(help="Such as 0.1,0.5,1 or from:to:by.", show_default="a range for the attack")
+        str | None,
+        typer.Option(
+            help="Such as 0.1,0.5,1 or from:to:by.", show_default="a range for the attack", rich_help_panel=opt.ATTACK
+        ),
     ] = None,
     forward: opt.Forward = "soft",
     step: opt.Step = None,
@@ -28,7 +31,9 @@ def search(
     active_set: opt.ActiveSet = False,
     protocol: opt.Protocol = "official",
     data: opt.Data = None,
-    subset: Annotated[str, typer.Option(help="holdout: training images that training leaves out.")] = "holdout",
+    subset: Annotated[
+        str, typer.Option(help="holdout: training images that training leaves out.", rich_help_panel=opt.VICTIM)
+    ] = "holdout",
     checkpoint: opt.Checkpoint = None,
     mean: opt.Mean = None,
     std: opt.Std = None,
@@ -44,14 +49,15 @@ def search(
 ) -> None:
     """Find the slope of the leaded gradient at which an attack is strongest.
 
-    Tries every slope at every eps on held-out training images, prints what is left as the paper's Table VII does, and
-    names the best. What was tried before in the same results folder is not tried again.
+    Every slope is tried at every eps, on held-out training images; the table is that of the paper's Table VII.
+
+    What is in the results folder already is not tried again.
 
     Examples:
 
     [dim]$[/] lgm-bench search dynconv20-cifar10 --eps 1,2,4,8 --slopes 0.1,0.2,0.5,1,2
 
-    [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 8 --slopes 5:40:5 --limit 200
+    [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 8 --slopes 5:40:5
     """
     flags = locals()
     from lgm_bench.bench.search import Search, parse_numbers, search_cells

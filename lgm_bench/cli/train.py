@@ -32,8 +32,9 @@ def train(
 ) -> None:
     """Train a victim; a stopped run goes on from its last finished epoch.
 
-    Everything that determines the result is in the recipe: epochs, learning rate, the share of the units that should
-    be executed. The folder holds metrics.csv (a row an epoch), the last checkpoint, the weights and their record.
+    The recipe holds all that determines the result, such as epochs and the share of the units to execute.
+
+    The folder of the run gets the log (CSV), the last checkpoint, and at the end the weights with their record.
 
     Examples:
 
@@ -44,8 +45,8 @@ def train(
     from lgm_bench.bench.suites import data_of
     from victims.training.recipe import load_recipe
 
-    chosen = load_recipe(victim, recipe)
     name = data or data_of(victim)
+    chosen = load_recipe(victim, recipe)
     folder = out or Path("runs") / f"{victim.replace(':', '.')}-seed{seed}"
     module = _datamodule(name, data_root, chosen.batch_size, seed)
     from lgm_bench.bench import training

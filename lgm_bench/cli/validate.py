@@ -29,8 +29,7 @@ def validate(
 ) -> None:
     """Build every cell of a benchmark file and run it on two images; nothing is kept.
 
-    Cells that differ in eps, slope or seed alone are run once. Exits with 3 if a cell fails, with 2 if something is
-    missing.
+    Cells that differ in eps, slope or seed alone are run once. Exit code 3: a cell fails; 2: something is missing.
 
     Examples:
 

@@ -43,5 +43,10 @@ def load_recipe(victim: str, path: Path | None = None) -> Recipe:
         raise ConfigError(f"no training recipe {str(path)!r}{did_you_mean(victim, known)}; pass one with --recipe")
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text()))
-    except (ValidationError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
         raise ConfigError(f"training recipe {path}: {error}") from error
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}, got {e['input']!r}" for e in error.errors()
+        ]
+        raise ConfigError("\n".join(f"training recipe {path}: {line}" for line in wrong)) from None
