@@ -2,16 +2,19 @@
 
 import importlib.util
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from lgm_bench import FGM, LGM
-from lgm_bench.leaded import hard_forward
+from lgm_bench.leaded import GradientMethod, recorded_calls
 from victims import import_checkpoint, load_victim
+from victims.folding import folded
 
 NETWORKS = {
     "skipnet38": ("skipnet38-cifar10", 32),
@@ -21,48 +24,76 @@ NETWORKS = {
 }
 
 
-def difference(ours: torch.Tensor, golden: np.ndarray) -> float:
+@dataclass
+class Golden:
+    """A network with the golden weights, its inputs, and the values to reach."""
+
+    victim: nn.Module
+    images: Tensor
+    values: dict[str, np.ndarray]
+
+    def methods(self) -> dict[str, GradientMethod]:
+        slope = float(self.values["lam"])
+        return {"fgm": FGM(), "lgm_gg": LGM(slope), "lgm_fg": LGM(slope, forward="hard")}
+
+    def check(self, victim: nn.Module, key: str) -> None:
+        """Compare logits (1e-8), decisions (exactly), loss (1e-8) and the image gradient (1e-6) under one method."""
+        x = self.images.clone().requires_grad_()
+        with self.methods()[key].applied_to(victim), recorded_calls(victim) as calls:
+            logits = victim(x)
+            loss = F.cross_entropy(logits, torch.tensor(self.values["y"]), reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, x)
+        stored = self.values[f"{key}_grad"]
+        step = x.shape[-1] // stored.shape[-1]  # 7 for images of 224 pixels
+        assert difference(logits, self.values["lgm_gg_logits" if key == "lgm_gg" else "logits"]) < 1e-8
+        assert loss.item() == pytest.approx(float(self.values[f"{key}_loss"]), rel=1e-8)
+        assert difference(gradient[:, :, ::step, ::step], stored) < 1e-6
+        if key != "lgm_gg":  # soft occupancies of earlier units change the scores of later ones
+            self.check_decisions([call.unit.hard(call.score) for call in calls])
+
+    def check_decisions(self, decisions: list[Tensor]) -> None:
+        if "masks" in self.values:  # SkipNet: (skippable blocks, B)
+            assert np.array_equal(torch.stack(decisions).numpy(), self.values["masks"])
+        else:  # DynConv: the sum of each mask over positions and images
+            assert [list(decision.shape) for decision in decisions] == self.values["mask_shapes"].tolist()
+            assert [decision.sum().item() for decision in decisions] == self.values["mask_sums"].tolist()
+
+
+def difference(ours: Tensor, golden: np.ndarray) -> float:
     return float(np.abs(ours.detach().numpy() - golden).max() / np.abs(golden).max())
 
 
-def official_file(folder: Path, golden: Path, name: str, seed: int) -> tuple[Path, torch.nn.Module]:
-    spec = importlib.util.spec_from_file_location("fill", golden / "fill.py")
+@pytest.fixture(scope="module", params=NETWORKS)
+def golden(request: pytest.FixtureRequest, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    """One network at a time, in float64; small ones go through the store, large ones are imported on the fly."""
+    name, size = NETWORKS[request.param]
+    folder = samples / "golden"
+    values = dict(np.load(folder / f"{request.param}.npz"))
+    spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
     fill = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fill)
-    state = fill.weights(json.loads((golden / f"{name}.keys.json").read_text()), seed)
-    path = folder / f"{name}.pth.tar"
+    seed = int(values["seed"])
+    state = fill.weights(json.loads((folder / f"{request.param}.keys.json").read_text()), seed)
+    path = tmp_path_factory.mktemp("official") / f"{request.param}.pth.tar"
     torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}, "best_prec1": 93.2}, path)
-    return path, fill
+    torch.set_default_dtype(torch.float64)
+    try:
+        path = import_checkpoint(name, path, out=path.parent) if size == 32 else path
+        victim = load_victim(name, path, mean=values["mean"].tolist(), std=values["std"].tolist())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    images = fill.images(len(values["y"]), size, seed + 100)
+    return Golden(victim.requires_grad_(False), images, values)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_network_agrees_with_golden_values(name: str, samples: Path, tmp_path: Path, float64) -> None:
-    victim_name, size = NETWORKS[name]
-    golden = np.load(samples / "golden" / f"{name}.npz")
-    seed = int(golden["seed"])
-    path, fill = official_file(tmp_path, samples / "golden", name, seed)
-    if size == 32:  # through the store once for each family, on the fly otherwise
-        import_checkpoint(victim_name, path)
-        path = None
-    victim = load_victim(victim_name, path, mean=golden["mean"].tolist(), std=golden["std"].tolist())
-    victim.requires_grad_(False)
-    images = fill.images(len(golden["y"]), size, seed + 100)
+@pytest.mark.parametrize("method", ["fgm", "lgm_gg", "lgm_fg"])
+def test_network_agrees_with_golden_values(golden: Golden, method: str) -> None:
+    golden.check(golden.victim, method)
 
-    logits, decisions = hard_forward(victim, images)
-    assert difference(logits, golden["logits"]) < 1e-8
-    if "masks" in golden:
-        assert np.array_equal(torch.stack(decisions).numpy(), golden["masks"])
-    else:
-        assert np.array_equal([d.flatten(1).sum(1).numpy() for d in decisions], golden["mask_sums"])
 
-    slope = float(golden["lam"])
-    labels = torch.tensor(golden["y"])
-    methods = {"fgm": FGM(), "lgm_gg": LGM(slope), "lgm_fg": LGM(slope, forward="hard")}
-    for key, method in methods.items():
-        x = images.clone().requires_grad_()
-        with method.applied_to(victim):
-            loss = F.cross_entropy(victim(x), labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, x)
-        assert loss.item() == pytest.approx(float(golden[f"{key}_loss"]), rel=1e-8)
-        stored = gradient if size == 32 else gradient[:, :, ::7, ::7]
-        assert difference(stored, golden[f"{key}_grad"]) < 1e-6, key
+def test_folded_network_agrees_with_golden_values(golden: Golden) -> None:
+    fast = folded(golden.victim)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
+    golden.check(fast, "lgm_gg")
+    if golden.images.shape[-1] == 32:
+        golden.check(fast, "fgm")

@@ -28,7 +28,7 @@ def test_cifar_depth_counts_convolutions_and_head(name: str) -> None:
 
 
 def test_unknown_name_gets_the_nearest_ones() -> None:
-    with pytest.raises(UnknownNameError, match="skpnet110-cifar10.*did you mean.*skipnet110-cifar10"):
+    with pytest.raises(UnknownNameError, match=r"skpnet110-cifar10.*did you mean.*skipnet110-cifar10"):
         load_victim("skpnet110-cifar10")
 
 
@@ -38,5 +38,5 @@ def test_own_class_that_does_not_exist() -> None:
 
 
 def test_own_name_that_is_no_network() -> None:
-    with pytest.raises(ConfigError, match="nn.Module"):
+    with pytest.raises(ConfigError, match=r"nn\.Module"):
         load_victim("collections:OrderedDict")

@@ -161,13 +161,13 @@ def test_unreadable_file(state, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(torch, "load", refuse)  # root may read everything, so permissions cannot be taken away
-    with pytest.raises(CheckpointError, match="cannot read .*Permission denied"):
+    with pytest.raises(CheckpointError, match=r"cannot read .*Permission denied"):
         read_official(path)
 
 
 def test_published_resnet_with_one_key_renamed(samples: Path, tmp_path: Path) -> None:
     published = samples / "weights" / "resnet32-d509ac18.th"
-    content = torch.load(published, weights_only=True)
+    content = torch.load(published, map_location="cpu", weights_only=True)
     content["state_dict"]["module.fc.weight"] = content["state_dict"].pop("module.linear.weight")
     with pytest.raises(CheckpointError, match=r"missing \(1\): linear.weight"):
         load_victim("resnet32-cifar10", save(content, tmp_path / "renamed.th"))

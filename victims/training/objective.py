@@ -16,7 +16,13 @@ class Objective:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
 
-    def loss(self, victim: nn.Module, images: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self,
+        victim: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        epoch: float,  # noqa: ARG002
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the scalar to minimize and what to log.
 
         Args:

@@ -1,4 +1,4 @@
-"""Training SkipNet: supervised gates with a compute cost, then sampled gates with hybrid reinforcement (Wang et al. 2018)."""
+"""Training SkipNet: supervised gates with a cost, then sampled gates, hybrid reinforcement (Wang et al. 2018)."""
 
 import torch
 from torch import Tensor, nn
