@@ -117,6 +117,11 @@ class CellResult(_Record):
 
     @property
     def architecture_change(self) -> float | None:
-        """The architecture change ratio as the paper's tables print it; None where there is none."""
+        """The architecture change ratio as the paper's tables print it; None where there is none.
+
+        An active set leaves images alone once they have fallen, so there is none with it.
+        """
+        if self.cell.active_set:
+            return None
         change = self.architecture.change if self.architecture else None
         return change.ratio if change else None

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import pyarrow as pa
@@ -27,7 +28,7 @@ class Sink(Protocol):
     """Takes what a stage produces, in the process where it was produced."""
 
     def checked(self, checks: Preflight) -> None:
-        """The pre-flight checks on this process's first batch."""
+        """The pre-flight checks, in the first process."""
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """The rows (see `rows.SCHEMA`) of one finished batch, and how long it took."""
@@ -41,7 +42,8 @@ class AttackStage(pl.LightningModule):
 
     Untargeted, the images that the hard network classifies correctly count as attacked. Targeted, every class in turn
     is the target and the images not yet predicted as it count. Where the victim's architecture change is defined over
-    all images (DynConv), those that do not count are perturbed too, for that number only.
+    all images (DynConv), those that do not count are perturbed too, for that number only; not so with an active set,
+    which leaves images alone once they have fallen and so measures no such number.
 
     The logged metrics "clean_accuracy", "accuracy", "success_rate" and "architecture_change" (fractions; over all
     processes) are those of the images of this run.
@@ -53,6 +55,7 @@ class AttackStage(pl.LightningModule):
         gradient: The gradient that the attack follows; the verdict is the hard network's whatever it is.
         targeted: Whether every class in turn is the target.
         sink: Takes the rows of each batch.
+        probe: Images to make the pre-flight checks on; None leaves the checks out.
     """
 
     def __init__(
@@ -63,19 +66,28 @@ class AttackStage(pl.LightningModule):
         *,
         targeted: bool = False,
         sink: Sink | None = None,
+        probe: ImageBatch | None = None,
     ) -> None:
         super().__init__()
+        self.probe = probe
         self.victim = victim.eval().requires_grad_(False)
         self.attack, self.gradient, self.targeted, self.sink = attack, gradient, targeted, sink
         self.clean_accuracy, self.accuracy, self.success_rate = MeanMetric(), MeanMetric(), MeanMetric()
         self.change_of_all, self.change_of_attacked = ArchitectureChange("all"), ArchitectureChange("attacked")
 
-    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
+    def on_test_start(self) -> None:
+        """Make the pre-flight checks, in the first process."""
+        if self.probe is None or self.sink is None or self.global_rank != 0:
+            return
+        images, labels, ids = self.probe
+        probe = ImageBatch(images.to(self.device), labels.to(self.device), ids)
+        with _repeatable():
+            self.sink.checked(preflight(self.victim, probe, self.gradient))
+
+    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Attack one batch and hand its rows to the sink."""
         start = time.perf_counter()
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            if batch_idx == 0 and self.sink is not None:
-                self.sink.checked(preflight(self.victim, batch, self.gradient))
+        with _repeatable():
             tables = [outcome.table() for outcome in self.outcomes(batch)]
         if self.sink is not None:
             self.sink.finished(pa.concat_tables(tables), time.perf_counter() - start)
@@ -103,7 +115,7 @@ class AttackStage(pl.LightningModule):
     ) -> Outcome:
         clean = logits.argmax(1)
         attacked = clean == batch.labels if target is None else clean != target
-        scope = definition_scope(before)
+        scope = "attacked" if self.attack.active_set else definition_scope(before)
         perturbed = attacked if scope == "attacked" else torch.ones_like(attacked)
         adversarial = batch.images.clone()
         adversarial[perturbed] = self._perturb(batch, perturbed, target, classes)
@@ -166,3 +178,9 @@ class AttackStage(pl.LightningModule):
         self.accuracy.update(correct.float())
         if len(success):
             self.success_rate.update(success.float())
+
+
+def _repeatable() -> AbstractContextManager[None]:
+    """Return a context in which a GPU computes the same bits every time, in full float32."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    return flags
