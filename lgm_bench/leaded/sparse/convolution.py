@@ -1,0 +1,105 @@
+"""Sparse convolutions: submanifold, strided, transposed; with occupancy as the leaded method has it."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lgm_bench.errors import ConfigError
+from lgm_bench.leaded.sparse.coarsening import coarser
+from lgm_bench.leaded.sparse.kernel_map import KernelMap, build_map, kernel_offsets
+from lgm_bench.leaded.sparse.level import CoordinateLevel, Triple
+from lgm_bench.leaded.sparse.product import product
+from lgm_bench.leaded.sparse.tensor import SparseTensor
+
+
+class SparseConv3d(nn.Module):
+    """Convolution over occupied voxels, out(p) = o(p) * sum_k f(p + u_k) W_k (Tao et al. 2024, Eq. 24, 34).
+
+    Stride 1 keeps the voxels (submanifold). A larger stride leads to the coarse voxels that hold the fine ones, whose
+    coordinates are the multiples of the stride at or below them. Offsets u_k are ordered with x running fastest,
+    centred for odd sizes and from 0 for even ones.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: A number, or one for each of x, y, z.
+        stride: A number, or one for each of x, y, z.
+        bias: Whether to add a bias.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Triple,
+        stride: int | Triple = 1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = _triple(kernel_size, "kernel_size")
+        self.stride = _triple(stride, "stride")
+        self.offsets = kernel_offsets(self.kernel_size)
+        self.weight = nn.Parameter(torch.empty(len(self.offsets), in_channels, out_channels))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        nn.init.normal_(self.weight, std=math.sqrt(2 / (in_channels * len(self.offsets))))
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Return the output on the voxels of the input, or on the coarser ones.
+
+        Args:
+            x: Features (N, in_channels).
+
+        Raises:
+            ConfigError: The input has another number of channels.
+        """
+        level = x.level if self.stride == (1, 1, 1) else coarser(x.level, self.stride)
+        return self._onto(level, x, self._map(x.level, level))
+
+    def _map(self, source: CoordinateLevel, target: CoordinateLevel) -> KernelMap:
+        name = ("map", tuple(self.offsets), target.stride)
+        return source.once(name, lambda: build_map(source, target, self.offsets))
+
+    def _onto(self, level: CoordinateLevel, x: SparseTensor, kernel_map: KernelMap) -> SparseTensor:
+        if x.features.shape[1] != self.weight.shape[1]:
+            raise ConfigError(f"the convolution takes {self.weight.shape[1]} channels, got {x.features.shape[1]}")
+        features: Tensor = product(x.features, self.weight, kernel_map)
+        if self.bias is not None:
+            features = features + self.bias
+        return SparseTensor(None, features, level=level).occupied()
+
+    def extra_repr(self) -> str:
+        _, inputs, outputs = self.weight.shape
+        return f"{inputs}, {outputs}, kernel_size={self.kernel_size}, stride={self.stride}"
+
+
+class SparseConvTranspose3d(SparseConv3d):
+    """Transposed convolution from coarse voxels back to the finer ones: f(q) W_k is added to p = q + u_k.
+
+    Its pairs are those of the strided convolution of the same size, the other way round.
+    """
+
+    def forward(self, x: SparseTensor, level: CoordinateLevel | None = None) -> SparseTensor:
+        """Return the output on finer voxels.
+
+        Args:
+            x: Features (M, in_channels).
+            level: The finer voxels; None takes those that the input's level was made from.
+
+        Raises:
+            ConfigError: There is no such finer level, or the strides do not fit.
+        """
+        fine = x.level.finer if level is None else level
+        if fine is None:
+            raise ConfigError("a transposed convolution needs the finer voxels; pass the level of the skip connection")
+        expected = tuple(s * t for s, t in zip(fine.stride, self.stride, strict=True))
+        if expected != x.level.stride:
+            raise ConfigError(f"stride {self.stride} leads from {x.level.stride} to no level of stride {fine.stride}")
+        return self._onto(fine, x, self._map(fine, x.level).transposed)
+
+
+def _triple(value: int | Triple, what: str) -> Triple:
+    result = (value, value, value) if isinstance(value, int) else tuple(value)
+    if len(result) != 3 or any(not isinstance(size, int) or size < 1 for size in result):
+        raise ConfigError(f"{what} must be a positive whole number or three of them, got {value!r}")
+    return result

@@ -1,0 +1,113 @@
+"""Coordinate levels: the voxels of one resolution, their occupancy, and the kernel maps built on them."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from lgm_bench.errors import DataError
+
+Triple = tuple[int, int, int]
+Built = TypeVar("Built")
+_LARGEST_KEY = 2**62
+
+
+class CoordinateLevel:
+    """Voxels of one resolution, in the order in which a tensor's features list them.
+
+    Args:
+        coordinates: (N, 4) int64 = batch, x, y, z, unique, all multiples of `stride`.
+        stride: Distance of neighbours along x, y, z, in units of the finest level.
+        occupancy: (N,) in [0, 1], or None: all voxels are simply there.
+
+    Attributes:
+        order: (N,) int64 rows in the ascending order of batch, x, y, z.
+        finer: The level that this one was made from, if any.
+
+    Raises:
+        DataError: The shape or type is wrong, a voxel is listed twice, or the extent is too large for 64-bit keys.
+    """
+
+    def __init__(
+        self,
+        coordinates: Tensor,
+        stride: Triple = (1, 1, 1),
+        occupancy: Tensor | None = None,
+    ) -> None:
+        if coordinates.ndim != 2 or coordinates.shape[1] != 4 or coordinates.dtype != torch.int64:
+            raise DataError(
+                f"coordinates must be (N, 4) int64 = batch, x, y, z, got {tuple(coordinates.shape)} {coordinates.dtype}"
+            )
+        if len(coordinates) == 0:
+            raise DataError("a sparse tensor needs at least one voxel, got none; is the scene empty?")
+        if occupancy is not None and occupancy.shape != coordinates.shape[:1]:
+            raise DataError(f"occupancy must be ({len(coordinates)},), got {tuple(occupancy.shape)}")
+        self.coordinates = coordinates
+        self.stride = stride
+        self.occupancy = occupancy
+        self.finer: CoordinateLevel | None = None
+        self._lowest = coordinates.amin(dim=0)
+        self._highest = coordinates.amax(dim=0)
+        self.order = self._sorted_order()
+        self._built: dict[object, object] = {}
+
+    def __len__(self) -> int:
+        return len(self.coordinates)
+
+    @property
+    def lowest(self) -> Tensor:
+        """Smallest batch, x, y, z, (4,)."""
+        return self._lowest
+
+    @property
+    def highest(self) -> Tensor:
+        """Largest batch, x, y, z, (4,)."""
+        return self._highest
+
+    def once(self, name: object, build: Callable[[], Built]) -> Built:
+        """Return what `build` gives, calling it only the first time for this `name`."""
+        if name not in self._built:
+            self._built[name] = build()
+        return self._built[name]  # type: ignore[return-value]
+
+    def _sorted_order(self) -> Tensor:
+        """Return the rows (N,) in ascending order of batch, x, y, z; checks that no voxel is there twice."""
+        keys = KeySpace(self._lowest, self._highest).keys(self.coordinates)
+        ascending, order = keys.sort()
+        if len(keys) > 1 and bool((ascending[1:] == ascending[:-1]).any()):
+            row = int(order[:-1][ascending[1:] == ascending[:-1]][0])
+            raise DataError(
+                f"voxel {self.coordinates[row].tolist()} (batch, x, y, z) is listed twice; merge its points"
+            )
+        return order
+
+
+class KeySpace:
+    """Maps coordinates inside a box to integers in the order of batch, x, y, z; a shift in space is a constant.
+
+    Args:
+        lowest: Smallest coordinates (4,) that have to be told apart.
+        highest: Largest ones.
+
+    Raises:
+        DataError: The box has too many cells.
+    """
+
+    def __init__(self, lowest: Tensor, highest: Tensor) -> None:
+        self.lowest = lowest
+        extents = (highest - lowest + 1).tolist()
+        self.factors = (extents[1] * extents[2] * extents[3], extents[2] * extents[3], extents[3], 1)
+        if self.factors[0] * extents[0] > _LARGEST_KEY:
+            raise DataError(
+                f"the voxels span {extents[1]} x {extents[2]} x {extents[3]} cells in {extents[0]} batches, more than "
+                "64-bit keys can tell apart; remove outliers or enlarge the voxels"
+            )
+
+    def keys(self, coordinates: Tensor) -> Tensor:
+        """Return the keys (N,) int64 of coordinates (N, 4) inside the box."""
+        return ((coordinates - self.lowest) * coordinates.new_tensor(self.factors)).sum(dim=1)
+
+    def shift(self, offset: Triple) -> int:
+        """Return the difference of the keys of two voxels that are `offset` (x, y, z) apart."""
+        return sum(o * f for o, f in zip(offset, self.factors[1:], strict=True))
