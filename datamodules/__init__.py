@@ -9,8 +9,12 @@ if TYPE_CHECKING:
 
 DATAMODULES = {
     "cifar10": "datamodules.cifar10:CIFAR10DataModule",
+    "digits": "datamodules.digits:DigitsDataModule",
     "imagenet": "datamodules.imagenet:ImageNetDataModule",
 }
+
+MARKS = {"cifar10": "cifar-10-batches-py", "imagenet": "val"}
+"""What the folder of a data set that a user brings holds, to tell whether it is there without reading it."""
 
 
 def load_datamodule(name: str, **options: Any) -> "LightningDataModule":

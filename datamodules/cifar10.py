@@ -36,6 +36,7 @@ class CIFAR10DataModule(ImageDataModule):
     num_classes = 10
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     subsets = ("test", "train", "holdout")
+    flips = True  # a mirrored image is a training image too
 
     def __init__(
         self,
@@ -81,7 +82,8 @@ class CIFAR10DataModule(ImageDataModule):
         n = len(labels) - self.holdout
         rank, world = rank_and_world()
         sampler = ShuffledSampler(n, self.seed, rank, world)
-        return TrainingLoader(pixels[:n], labels[:n], sample_ids("train", range(n)), sampler, self.batch_size)
+        ids = sample_ids("train", range(n))
+        return TrainingLoader(pixels[:n], labels[:n], ids, sampler, self.batch_size, flip=self.flips)
 
     def val_dataloader(self) -> TensorLoader:
         """Return this process's share of the held-out training images, in order and as they are."""
@@ -103,11 +105,14 @@ class CIFAR10DataModule(ImageDataModule):
 
     def _split(self, train: bool) -> tuple[Tensor, Tensor]:
         if train not in self._splits:
-            pixels, labels = read_cifar10(self.data_root, train, self.verify, self.download)
+            pixels, labels = self._read(train)
             if train and self.holdout >= len(labels):
                 raise ConfigError(f"holdout {self.holdout} leaves none of the {len(labels)} training images; lower it")
             self._splits[train] = pixels, labels
         return self._splits[train]
+
+    def _read(self, train: bool) -> tuple[Tensor, Tensor]:
+        return read_cifar10(self.data_root, train, self.verify, self.download)
 
 
 def sample_ids(split: str, indices: range) -> list[str]:

@@ -50,6 +50,14 @@ class TrainingLoader(TensorLoader):
     Order and augmentation follow from (seed, epoch, rank, number of the batch). Lightning tells `sampler` the epoch,
     and stores and restores the place in it (`state_dict`), so that a resumed training sees what it would have seen.
 
+    Args:
+        pixels: (N, H, W, 3) uint8.
+        labels: (N,) int64.
+        ids: N sample ids.
+        sampler: The order.
+        batch_size: Images per batch.
+        flip: Whether a mirrored image still shows what its label says; False: images are shifted only.
+
     Raises:
         ConfigError: There are fewer images than one batch takes.
     """
@@ -57,10 +65,17 @@ class TrainingLoader(TensorLoader):
     drop_last = True
 
     def __init__(
-        self, pixels: Tensor, labels: Tensor, ids: Sequence[str], sampler: ShuffledSampler, batch_size: int
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        ids: Sequence[str],
+        sampler: ShuffledSampler,
+        batch_size: int,
+        *,
+        flip: bool = True,
     ) -> None:
         super().__init__(pixels, labels, ids, sampler, batch_size)
-        self.order = sampler
+        self.order, self.flip = sampler, flip
         if len(self) == 0:
             raise ConfigError(
                 f"batch_size {batch_size} is more than the {len(sampler)} training images of one process; lower it"
@@ -80,7 +95,7 @@ class TrainingLoader(TensorLoader):
                 continue
             generator = seeded_generator("augmentation", order.seed, order.epoch, order.rank, number)
             self._batches_taken = number + 1
-            yield self._batch(indices, flip_and_crop(self.pixels[torch.tensor(indices)], generator))
+            yield self._batch(indices, flip_and_crop(self.pixels[torch.tensor(indices)], generator, flip=self.flip))
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch and how many of its batches have been taken."""
@@ -92,19 +107,20 @@ class TrainingLoader(TensorLoader):
             self._resume_at = (state["epoch"], state["batches_taken"])
 
 
-def flip_and_crop(pixels: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
+def flip_and_crop(pixels: Tensor, generator: torch.Generator, padding: int = 4, flip: bool = True) -> Tensor:
     """Return randomly flipped and shifted copies of images.
 
     Args:
         pixels: (B, H, W, C) of any dtype.
         generator: Source of one flip and two offsets per image.
         padding: Black pixels added on each side before an H x W window is cut out.
+        flip: False: shift only.
 
     Returns:
         (B, H, W, C), contiguous.
     """
     batch, height, width, _ = pixels.shape
-    flipped = torch.rand(batch, 1, generator=generator) < 0.5
+    flipped = (torch.rand(batch, 1, generator=generator) < 0.5) & flip
     top, left = torch.randint(0, 2 * padding + 1, (2, batch, 1), generator=generator)
     rows = torch.arange(height) + top
     columns = torch.where(flipped, torch.arange(width - 1, -1, -1), torch.arange(width)) + left

@@ -139,9 +139,7 @@ def test_missing_folder_says_where_and_how_to_get_it(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["n02123045/b.png", "n01440764/ILSVRC2012_val_00000293.JPEG"])
-@pytest.mark.parametrize(
-    "content", [lambda whole: b"", lambda whole: whole[: len(whole) // 2], lambda whole: b"\0" * 99]
-)
+@pytest.mark.parametrize("content", [lambda _: b"", lambda whole: whole[: len(whole) // 2], lambda _: b"\0" * 99])
 def test_an_unreadable_image_is_named(root: Path, name: str, content) -> None:
     path = root / "val" / name
     path.write_bytes(content(path.read_bytes()))

@@ -43,7 +43,7 @@ def trainer(**options: Any) -> Trainer:
     return Trainer(accelerator="cpu", devices=2, strategy="ddp", enable_checkpointing=False, **quiet, **options)
 
 
-def tested(datamodule: CIFAR10DataModule | ImageNetDataModule, done: set[str] | None = None) -> list[str]:
+def ids_given(datamodule: CIFAR10DataModule | ImageNetDataModule, done: set[str] | None = None) -> list[str]:
     datamodule.done = done or set()
     module = Recorder()
     trainer().test(module, datamodule=datamodule, verbose=False)
@@ -61,13 +61,13 @@ def share(rank: int, folder: Path, port: int) -> None:
     training = trainer(max_epochs=2, limit_val_batches=0)
     training.fit(module, datamodule=CIFAR10DataModule(cifar, **CIFAR))
     given = {
-        "cifar odd": tested(CIFAR10DataModule(cifar, **CIFAR)),
-        "cifar fewer than ranks": tested(CIFAR10DataModule(cifar, limit=1, **CIFAR)),
-        "cifar resumed": tested(CIFAR10DataModule(cifar, **CIFAR), {"test-00002", "test-00003", "test-00006"}),
-        "cifar finished": tested(CIFAR10DataModule(cifar, limit=2, **CIFAR), {"test-00000", "test-00001"}),
-        "imagenet odd": tested(ImageNetDataModule(imagenet, batch_size=2)),
-        "imagenet fewer than ranks": tested(ImageNetDataModule(imagenet, batch_size=2, limit=1)),
-        "imagenet resumed": tested(ImageNetDataModule(imagenet), {"n01440764/a", "n01440764/b", "n02123045/c"}),
+        "cifar odd": ids_given(CIFAR10DataModule(cifar, **CIFAR)),
+        "cifar fewer than ranks": ids_given(CIFAR10DataModule(cifar, limit=1, **CIFAR)),
+        "cifar resumed": ids_given(CIFAR10DataModule(cifar, **CIFAR), {"test-00002", "test-00003", "test-00006"}),
+        "cifar finished": ids_given(CIFAR10DataModule(cifar, limit=2, **CIFAR), {"test-00000", "test-00001"}),
+        "imagenet odd": ids_given(ImageNetDataModule(imagenet, batch_size=2)),
+        "imagenet fewer than ranks": ids_given(ImageNetDataModule(imagenet, batch_size=2, limit=1)),
+        "imagenet resumed": ids_given(ImageNetDataModule(imagenet), {"n01440764/a", "n01440764/b", "n02123045/c"}),
         "training": module.ids,
     }
     (folder / f"rank-{rank}.json").write_text(json.dumps(given))
