@@ -64,6 +64,7 @@ def load_bench(path: Path | None = None, overrides: Sequence[str] = ()) -> schem
     content = read_yaml(path)
     for override in overrides:
         _override(content, override)
+    _locate_checkpoints(content, path.absolute().parent)
     return check(schema.BenchFile, content, str(path))
 
 
@@ -112,6 +113,16 @@ def _parse(text: str, source: str) -> Any:
         raise ConfigError(f"{source}{where}: {error.problem or 'not valid YAML'}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from error
+
+
+def _locate_checkpoints(content: Any, folder: Path) -> None:
+    """Make every checkpoint's relative path, wherever it stands in plain values, one that starts in `folder`."""
+    if isinstance(content, dict):
+        checkpoint = content.get("checkpoint")
+        if isinstance(checkpoint, str) and checkpoint != "random":
+            content["checkpoint"] = str(folder / Path(checkpoint).expanduser())
+    for inner in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        _locate_checkpoints(inner, folder)
 
 
 def _override(content: Any, text: str) -> None:

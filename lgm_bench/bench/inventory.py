@@ -6,7 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from datamodules import DATAMODULES
+from datamodules import DATAMODULES, MARKS
 from datamodules.location import data_folder
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.bench.config import load_bench
@@ -14,6 +14,7 @@ from lgm_bench.bench.suites import is_static, plan
 from victims.checkpoints import checkpoint_status
 
 Item = dict[str, Any]
+BUNDLED = "(nothing to bring)"
 
 
 def victims(data_root: str | None) -> list[Item]:  # noqa: ARG001
@@ -31,8 +32,13 @@ def victims(data_root: str | None) -> list[Item]:  # noqa: ARG001
 
 def data(data_root: str | None) -> list[Item]:
     """Return every data set and whether its folder is there."""
-    folders = {name: data_folder(name, data_root) for name in DATAMODULES}
-    return [{"name": name, "ready": folder.is_dir(), "folder": str(folder)} for name, folder in folders.items()]
+    found = []
+    for name in DATAMODULES:
+        folder = data_folder(name, data_root)
+        bundled = name not in MARKS
+        ready = bundled or (folder / MARKS[name]).is_dir()
+        found.append({"name": name, "ready": ready, "folder": BUNDLED if bundled else str(folder)})
+    return found
 
 
 def attacks(data_root: str | None) -> list[Item]:  # noqa: ARG001
@@ -70,7 +76,9 @@ def as_table(kind: str, items: list[Item]) -> Table:
     keys = [key for key in items[0] if key != "ready"]
     table.add_column("ready")
     for key in keys:
-        table.add_column(key.replace("_", " "), no_wrap=key == "name", overflow="fold")
+        # Only the last column may be cut: on a terminal an entry is a line, and --json has it in full.
+        width = None if key == keys[-1] else max(len(str(item[key])) for item in items)
+        table.add_column(key.replace("_", " "), no_wrap=True, min_width=width, overflow="ellipsis")
     for item in items:
         texts = [str(item[key]) for key in keys]
         table.add_row("yes" if item["ready"] else "-", *texts, style="" if item["ready"] else "dim")

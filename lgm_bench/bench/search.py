@@ -1,5 +1,6 @@
 """The linear search over the slope of the leaded gradient, on data that no table is measured on."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from lgm_bench.errors import ConfigError
 SINGLE_STEP_SLOPES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 ITERATIVE_SLOPES = (1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
 FGM_ROW = "FGM"
+MOST_NUMBERS = 1000
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def parse_numbers(text: str, name: str) -> list[float]:
     """Return the numbers in "1,2,4" or "5:40:5" (from, to, by), or in a mix of both.
 
     Raises:
-        ConfigError: The text is neither.
+        ConfigError: The text is neither, or a range is of more than a thousand numbers.
 
     >>> parse_numbers("0.5,10:30:10", "--slopes")
     [0.5, 10.0, 20.0, 30.0]
@@ -144,9 +146,11 @@ def parse_numbers(text: str, name: str) -> list[float]:
             bounds = [float(piece) for piece in part.split(":")]
         except ValueError:
             bounds = []
+        if not all(map(math.isfinite, bounds)):
+            bounds = []
         if len(bounds) == 1:
             numbers += bounds
-        elif len(bounds) == 3 and bounds[2] > 0 and bounds[1] >= bounds[0]:
+        elif len(bounds) == 3 and bounds[2] > 0 and 0 <= (bounds[1] - bounds[0]) / bounds[2] < MOST_NUMBERS:
             first, last, step = bounds
             numbers += [round(first + step * index, 10) for index in range(int((last - first) / step + 1e-9) + 1)]
         else:

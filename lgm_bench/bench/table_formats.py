@@ -15,12 +15,19 @@ from rich.text import Text
 from lgm_bench.bench.record import CellResult
 from lgm_bench.bench.tables import CLEAN, Column, Entry, Table, measured, paper_numbers
 
+TARGETED = "-targeted"
+
 
 def to_rich(table: Table) -> RenderableType:
-    """Return a table for a terminal: one block a victim, side by side as far as they fit."""
-    blocks = [_block(table, group, columns) for group, columns in table.groups().items()]
+    """Return a table for a terminal: one block a victim and kind of target, side by side as far as they fit."""
+    blocks = []
+    for group, columns in table.groups().items():
+        targeted = [column for column in columns if column.variant.endswith(TARGETED)]
+        untargeted = [column for column in columns if column not in targeted]
+        blocks += [_block(table, group, untargeted)] if untargeted else []
+        blocks += [_block(table, f"{group}, targeted", targeted)] if targeted else []
     notes = [Text(note, style="dim") for note in table.notes]
-    return Group(Text(table.title, style="bold"), Columns(blocks, padding=(1, 3)), *notes)
+    return Group(Text(f"\n{table.title}", style="bold"), Columns(blocks, padding=(0, 3)), *notes)
 
 
 def to_markdown(table: Table) -> str:
@@ -82,9 +89,10 @@ def to_csv(results: Iterable[CellResult]) -> str:
 
 def _block(table: Table, group: str, columns: list[Column]) -> RenderableType:
     block = RichTable(title=group, box=box.SIMPLE_HEAD, title_style="cyan", pad_edge=False)
-    block.add_column(table.corner, no_wrap=True)
+    block.add_column(table.corner, overflow="fold", vertical="bottom")
     for column in columns:
-        block.add_column(_heading(column).replace(" ", "\n", 1), justify="right", no_wrap=True)
+        heading = f"{_variant(column.variant.removesuffix(TARGETED))}\n{column.header}"
+        block.add_column(heading.strip(), justify="right", overflow="fold", vertical="bottom")
     for row in table.rows:
         entries = [table.entry(row, column) for column in columns]
         if any(entries):

@@ -9,6 +9,7 @@ from lgm_bench.bench.record import CellResult
 CLEAN = "clean"
 HEADERS = {"accuracy": "Acc.", "success": "Suc.", "architecture": "Arch. chg."}
 METRICS = {"eps": ("accuracy", "architecture"), "attack": ("success", "architecture"), "": tuple(HEADERS)}
+MOST_ROWS_NAMED = 3
 VARIANTS = ("fgm", "fgm-targeted", "lgm", "lgm-targeted")
 
 
@@ -176,14 +177,23 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     seeds = sorted({str(result.cell.seed) for result in results})
     leaded = f"; LGM with {' and '.join(forwards)} forward" if forwards else ""
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}{leaded}.")
-    return notes + _slope_notes(results)
+    groups = list(paper.columns) if paper else []
+    return notes + _slope_notes(sorted(results, key=lambda result: _index(groups, _place(result)[1])))
 
 
 def _slope_notes(results: Sequence[CellResult]) -> list[str]:
-    slopes: dict[str, dict[str, None]] = {}
+    """Return a sentence a victim: each slope with the rows that it was used for, the commonest one without them."""
+    victims: dict[str, dict[float, list[str]]] = {}
     for result in results:
         if result.cell.slope is not None:
             row, group, variant = _place(result)
-            targeted = " targeted" if variant.endswith("targeted") else ""
-            slopes.setdefault(group, {})[f"{row}{targeted}: {result.cell.slope:g}"] = None
-    return [f"Slopes of {victim}: {', '.join(found)}." for victim, found in slopes.items()]
+            rows = victims.setdefault(group, {}).setdefault(result.cell.slope, [])
+            rows.append(f"{row} targeted" if variant.endswith("targeted") else row)
+    notes = []
+    for victim, slopes in victims.items():
+        rest = max(slopes, key=lambda slope: len(slopes[slope]))
+        rest = rest if len(slopes[rest]) > MOST_ROWS_NAMED else 0.0
+        parts = [f"{slope:g} for {' and '.join(rows)}" for slope, rows in slopes.items() if slope != rest]
+        parts += [f"{rest:g}{' otherwise' * bool(parts)}"] if rest else []
+        notes.append(f"Slope for {victim}: {', '.join(parts)}.")
+    return notes

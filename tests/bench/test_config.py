@@ -94,6 +94,13 @@ def test_overrides(tmp_path: Path) -> None:
     assert grid.attacks[0].name == "bim"
 
 
+def test_checkpoints_are_found_from_the_files_folder(tmp_path: Path) -> None:
+    victims = "[{name: a, checkpoint: b.pth}, {name: a, checkpoint: /c/b.pth}, {name: a, checkpoint: random}, a]"
+    bench = load_bench(write(tmp_path, PLAIN.replace("victims: dynconv8-cifar10", f"victims: {victims}")))
+    (grid,) = bench.suites["a"].grids
+    assert [victim.checkpoint for victim in grid.victims] == [str(tmp_path / "b.pth"), "/c/b.pth", "random", None]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
