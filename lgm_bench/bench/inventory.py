@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from datamodules import DATAMODULES, MARKS
 from datamodules.location import data_folder
@@ -76,10 +77,9 @@ def as_table(kind: str, items: list[Item]) -> Table:
     keys = [key for key in items[0] if key != "ready"]
     table.add_column("ready")
     for key in keys:
-        # Only the last column may be cut: on a terminal an entry is a line, and --json has it in full.
-        width = None if key == keys[-1] else max(len(str(item[key])) for item in items)
-        table.add_column(key.replace("_", " "), no_wrap=True, min_width=width, overflow="ellipsis")
+        # The last column gives way on a narrow terminal; it is cut, for an entry is a line. --json has it in full.
+        table.add_column(key.replace("_", " "), no_wrap=key != keys[-1])
     for item in items:
-        texts = [str(item[key]) for key in keys]
+        texts = [Text(str(item[key]), no_wrap=True, overflow="ellipsis") for key in keys]
         table.add_row("yes" if item["ready"] else "-", *texts, style="" if item["ready"] else "dim")
     return table
