@@ -9,6 +9,7 @@ VICTIMS: dict[str, str] = {
         for family in ("resnet", "skipnet", "dynconv")
         for depth in (18, 34, 50, 101)
     },
+    **{f"{miniature}-mini": f"victims.mini:{miniature}" for miniature in ("resnet8", "skipnet14", "dynconv8")},
 }
 """Every callable takes no arguments and returns an `ImageVictim` with untrained weights."""
 

@@ -31,17 +31,18 @@ class ResNetCIFAR(nn.Module):
     Args:
         depth: Number of layers, 6n + 2.
         num_classes: Width of the logits.
+        width: Channels of the first group; each further group has twice as many.
     """
 
-    def __init__(self, depth: int, num_classes: int = 10) -> None:
+    def __init__(self, depth: int, num_classes: int = 10, width: int = 16) -> None:
         super().__init__()
         blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = _group(16, 16, blocks, stride=1)
-        self.layer2 = _group(16, 32, blocks, stride=2)
-        self.layer3 = _group(32, 64, blocks, stride=2)
-        self.linear = nn.Linear(64, num_classes)
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = _group(width, width, blocks, stride=1)
+        self.layer2 = _group(width, 2 * width, blocks, stride=2)
+        self.layer3 = _group(2 * width, 4 * width, blocks, stride=2)
+        self.linear = nn.Linear(4 * width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for normalized images (B, 3, H, W)."""
