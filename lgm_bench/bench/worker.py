@@ -70,7 +70,3 @@ def _portable(error: Exception) -> Exception:
         copy = LgmBenchError(text) if isinstance(error, LgmBenchError) else RuntimeError(text)
     copy.add_note(note)
     return copy
-
-
-if __name__ == "__main__":
-    main()

@@ -19,6 +19,8 @@ from lgm_bench.bench.sink import BatchDone, Event, Iteration
 from lgm_bench.bench.worker import Finished, send
 from lgm_bench.errors import LgmBenchError
 
+_PROGRAM = "from lgm_bench.bench.worker import main; main()"
+
 
 class Workers:
     """Processes that stay for the jobs that follow, as long as these want the same number of them."""
@@ -68,7 +70,7 @@ class Workers:
         for rank in range(devices):
             ours, theirs = Pipe()
             process = subprocess.Popen(
-                [sys.executable, "-m", "lgm_bench.bench.worker", str(theirs.fileno()), rendezvous, accelerator],
+                [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), rendezvous, accelerator],
                 env=_environment(rank, devices, threads),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
