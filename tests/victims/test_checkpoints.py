@@ -195,6 +195,8 @@ def test_shipped_registry_is_sound_and_complete() -> None:
     assert {
         "resnet-110-rnn-cifar10.pth.tar",
         "resnet-101-rnn-imagenet.pth.tar",
+        "resnet110-1d1ed7c2.th",
+        "model_save_backup.pt",
         "exp/cifar/resnet32/sparse05/checkpoint_best.pth",
         "exp/imagenet/resnet101/sparse05/checkpoint_best.pth",
         "resnet32-d509ac18.th",

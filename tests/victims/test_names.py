@@ -1,30 +1,82 @@
-"""Names resolve to networks of the promised depth."""
+"""Names resolve to networks of the promised depth that take images to logits and decisions."""
+
+import re
 
 import pytest
+import torch
 from torch import nn
 
+from lgm_bench import architecture
 from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.leaded import hard_forward
 from lgm_bench.registry import resolve
 from victims import load_victim, victim_names
 from victims.names import VICTIMS
 
+CIFAR10 = [name for name in victim_names() if name.endswith("-cifar10")]
+IMAGENET = [name for name in victim_names() if name.endswith("-imagenet")]
 
-@pytest.mark.parametrize("name", victim_names())
-def test_every_name_resolves(name: str) -> None:
+
+def family_and_depth(name: str) -> tuple[str, int]:
+    family, depth = re.match(r"([a-z]+)(\d+)-", name).groups()
+    return family, int(depth)
+
+
+def convolutions(network: nn.Module) -> int:
+    """Convolutions on the longest path: score layers and shortcuts do not count."""
+    aside = ("maskconv", "_gate", "_ds", "downsample", "control")
+    modules = network.named_modules()
+    return sum(isinstance(m, nn.Conv2d) and not any(part in key for part in aside) for key, m in modules)
+
+
+def units(name: str) -> int:
+    """Uses of a unit in one forward pass: a decision for each block but the first, or two masks for each block."""
+    family, depth = family_and_depth(name)
+    per_block = 3 if "imagenet" in name and depth >= 50 else 2
+    blocks = (depth - 2) // per_block
+    return {"resnet": 0, "skipnet": blocks - 1, "dynconv": 2 * blocks}[family]
+
+
+def test_the_papers_victims_are_there() -> None:
+    assert {f"resnet{depth}-cifar10" for depth in (20, 32, 44, 56, 110)} <= set(CIFAR10)
+    assert {f"skipnet{depth}-cifar10" for depth in (20, 38, 74, 110)} <= set(CIFAR10)
+    assert {f"dynconv{depth}-cifar10" for depth in (8, 14, 20, 26, 32)} <= set(CIFAR10)
+    adaptive = {f"{family}{depth}-imagenet" for family in ("skipnet", "dynconv") for depth in (18, 34, 50, 101)}
+    assert adaptive | {f"resnet{depth}-imagenet" for depth in (18, 34, 50, 101)} == set(IMAGENET)
+
+
+@pytest.mark.parametrize("name", CIFAR10)
+def test_cifar10_victims_run(name: str) -> None:
+    victim = load_victim(name, "random")
+    logits, decisions = hard_forward(victim, torch.rand(2, 3, 32, 32))
+    assert logits.shape == (2, 10)
+    assert bool(logits.isfinite().all())
+    assert len(decisions) == units(name)
+    assert convolutions(victim.network) + 1 == family_and_depth(name)[1]
+
+
+@pytest.mark.parametrize("name", IMAGENET)
+def test_imagenet_victims_fit_together(name: str) -> None:
+    """On the meta device, where shapes are computed and numbers are not."""
+    with torch.device("meta"):
+        victim = resolve("victim", name, VICTIMS)().eval()
+        logits, decisions = hard_forward(victim, torch.empty(2, 3, 224, 224))
+    assert logits.shape == (2, 1000)
+    assert len(decisions) == units(name)
+    assert convolutions(victim.network) + 1 == family_and_depth(name)[1]
+
+
+def test_masks_of_a_bottleneck_are_dilated_at_the_inputs_resolution() -> None:
+    with torch.device("meta"):
+        victim = resolve("victim", "dynconv50-imagenet", VICTIMS)().eval()
+        shapes = [tuple(mask.shape[-2:]) for mask in architecture(victim, torch.empty(1, 3, 224, 224))]
+    assert shapes[:2] == [(56, 56), (56, 56)]
+    assert shapes[6:8] == [(28, 28), (56, 56)], "the first block of the second group halves the resolution"
+
+
+@pytest.mark.parametrize("name", [name for name in victim_names() if name not in CIFAR10 + IMAGENET])
+def test_other_victims_resolve(name: str) -> None:
     assert callable(resolve("victim", name, VICTIMS))
-
-
-@pytest.mark.parametrize("name", [name for name in victim_names() if name.endswith("cifar10")])
-def test_cifar_depth_counts_convolutions_and_head(name: str) -> None:
-    """A 6n + 2 network has 6n + 1 3x3 convolutions and the head; score layers and shortcuts do not count."""
-    network = load_victim(name, "random").network
-    convs = [
-        module
-        for key, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) and "maskconv" not in key
-    ]
-    depth = int("".join(filter(str.isdigit, name.removesuffix("-cifar10"))))
-    assert len(convs) + 1 == depth
 
 
 def test_unknown_name_gets_the_nearest_ones() -> None:

@@ -1,0 +1,48 @@
+"""Recipes: read strictly, and the shipped ones fit their victims."""
+
+from pathlib import Path
+
+import pytest
+
+from lgm_bench.errors import ConfigError
+from victims.names import VICTIMS
+from victims.training.recipe import RECIPES, load_recipe
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
+def test_shipped_recipes(name: str) -> None:
+    recipe = load_recipe(name)
+    assert name in VICTIMS
+    assert recipe.objective == next((family for family in ("dynconv", "skipnet") if family in name), "cross_entropy")
+    assert recipe.reinforce_epochs < recipe.epochs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("objective: dynconv\nlearning_rate: 0.1", "epochs"),
+        ("objective: dynconv\nepochs: 0\nlearning_rate: 0.1", "greater than 0"),
+        ("objective: dynconv\nepochs: 3\nlearning_rate: -1", "greater than 0"),
+        ("objective: sgd\nepochs: 3\nlearning_rate: 0.1", "cross_entropy"),
+        ("objective: dynconv\nepochs: 3\nlearning_rate: 0.1\nlerning_rate: 0.2", "lerning_rate"),
+        ("objective: dynconv\nepochs: 3\nlearning_rate: 0.1\ntarget_share: 60", "less than or equal to 1"),
+        ("objective: [", "recipe.yaml"),
+        ("", "recipe.yaml"),
+        ("!!python/object/apply:os.getcwd []", "recipe.yaml"),
+    ],
+)
+def test_broken_recipes(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        load_recipe("dynconv8-cifar10", path)
+    assert "recipe.yaml" in str(error.value)
+
+
+def test_no_recipe_for_a_victim_names_near_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"did you mean .*dynconv20-cifar10.*--recipe"):
+        load_recipe("dynconv200-cifar10")
+    with pytest.raises(ConfigError, match="no training recipe"):
+        load_recipe("dynconv20-cifar10", tmp_path / "nowhere.yaml")
+    with pytest.raises(ConfigError, match="no training recipe"):
+        load_recipe("dynconv20-cifar10", tmp_path)
