@@ -4,6 +4,7 @@ from lgm_bench.leaded.sparse.convolution import SparseConv3d, SparseConvTranspos
 from lgm_bench.leaded.sparse.layers import SparseBatchNorm, activated, global_average_pool, joined
 from lgm_bench.leaded.sparse.level import CoordinateLevel
 from lgm_bench.leaded.sparse.tensor import SparseTensor
+from lgm_bench.leaded.sparse.window import WindowConv3d, WindowInverse3d
 
 __all__ = [
     "CoordinateLevel",
@@ -11,6 +12,8 @@ __all__ = [
     "SparseConv3d",
     "SparseConvTranspose3d",
     "SparseTensor",
+    "WindowConv3d",
+    "WindowInverse3d",
     "activated",
     "global_average_pool",
     "joined",

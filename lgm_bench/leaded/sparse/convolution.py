@@ -26,6 +26,8 @@ class SparseConv3d(nn.Module):
         kernel_size: A number, or one for each of x, y, z.
         stride: A number, or one for each of x, y, z.
         bias: Whether to add a bias.
+        offsets_of: Size of another kernel, of as many weights, whose offsets take the place of this one's own: what
+            becomes of a kernel that reuses the map of a layer before it (Cylinder3D).
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class SparseConv3d(nn.Module):
         kernel_size: int | Triple,
         stride: int | Triple = 1,
         bias: bool = False,
+        *,
+        offsets_of: Triple | None = None,
     ) -> None:
         super().__init__()
         self.kernel_size = _triple(kernel_size, "kernel_size")
         self.stride = _triple(stride, "stride")
-        self.offsets = kernel_offsets(self.kernel_size)
+        self.offsets = kernel_offsets(offsets_of or self.kernel_size)
         self.weight = nn.Parameter(torch.empty(len(self.offsets), in_channels, out_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         nn.init.normal_(self.weight, std=math.sqrt(2 / (in_channels * len(self.offsets))))

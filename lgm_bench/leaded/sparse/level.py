@@ -1,12 +1,15 @@
 """Coordinate levels: the voxels of one resolution, their occupancy, and the kernel maps built on them."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from lgm_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from lgm_bench.leaded.sparse.kernel_map import KernelMap
 
 Triple = tuple[int, int, int]
 Built = TypeVar("Built")
@@ -24,6 +27,7 @@ class CoordinateLevel:
     Attributes:
         order: (N,) int64 rows in the ascending order of batch, x, y, z.
         finer: The level that this one was made from, if any.
+        finer_map: The pairs that lead from there to here, where a convolution's windows made this level.
 
     Raises:
         DataError: The shape or type is wrong, a voxel is listed twice, or the extent is too large for 64-bit keys.
@@ -47,6 +51,7 @@ class CoordinateLevel:
         self.stride = stride
         self.occupancy = occupancy
         self.finer: CoordinateLevel | None = None
+        self.finer_map: KernelMap | None = None
         self._lowest = coordinates.amin(dim=0)
         self._highest = coordinates.amax(dim=0)
         self.order = self._sorted_order()

@@ -1,0 +1,80 @@
+"""Strided convolution to every coarse voxel whose window holds a fine one, as spconv has it, and its inverse."""
+
+import torch
+from torch import Tensor
+
+from lgm_bench.errors import ConfigError
+from lgm_bench.leaded.sparse.coarsening import soft_or
+from lgm_bench.leaded.sparse.convolution import SparseConv3d
+from lgm_bench.leaded.sparse.kernel_map import KernelMap, build_map
+from lgm_bench.leaded.sparse.level import CoordinateLevel, Triple
+from lgm_bench.leaded.sparse.tensor import SparseTensor
+
+
+class WindowConv3d(SparseConv3d):
+    """Strided convolution, out(p) = o(p) * sum_k f(p + u_k) W_k, to all multiples p of the stride that a pair reaches.
+
+    A coarse voxel is occupied if one of its window's is: o = 1 - prod(1 - o) over the pairs (Tao et al. 2024, Eq. 36).
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: A number, or one for each of x, y, z.
+        stride: A number, or one for each of x, y, z.
+        grid: Size of the finest grid; coarse voxels lie inside [0, grid).
+        bias: Whether to add a bias.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Triple,
+        stride: int | Triple,
+        grid: Triple,
+        bias: bool = False,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, bias)
+        self.grid = grid
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Return the output on the coarse voxels."""
+        name = ("window", tuple(self.offsets), self.stride, self.grid)
+        level, kernel_map = x.level.once(name, lambda: self._coarser(x.level))
+        return self._onto(level, x, kernel_map)
+
+    def _coarser(self, fine: CoordinateLevel) -> tuple[CoordinateLevel, KernelMap]:
+        a, b, c = (s * t for s, t in zip(fine.stride, self.stride, strict=True))
+        bare = CoordinateLevel(self._reached(fine, (a, b, c)), (a, b, c))
+        kernel_map = build_map(fine, bare, self.offsets)
+        if fine.occupancy is None:
+            occupancy = None
+        else:
+            occupancy = soft_or(fine.occupancy[kernel_map.source], kernel_map.target, len(bare))
+        coarse = CoordinateLevel(bare.coordinates, bare.stride, occupancy)
+        coarse.finer, coarse.finer_map = fine, kernel_map
+        return coarse, kernel_map
+
+    def _reached(self, fine: CoordinateLevel, stride: Triple) -> Tensor:
+        offsets = fine.coordinates.new_tensor(self.offsets) * fine.coordinates.new_tensor(fine.stride)
+        places = fine.coordinates[:, None, 1:] - offsets
+        fits = (places % places.new_tensor(stride) == 0) & (places >= 0) & (places < places.new_tensor(self.grid))
+        chosen = fits.all(dim=2)
+        batch = fine.coordinates[:, :1].expand(-1, len(offsets))
+        reached: Tensor = torch.unique(torch.cat([batch[chosen][:, None], places[chosen]], dim=1), dim=0)
+        return reached
+
+
+class WindowInverse3d(SparseConv3d):
+    """Convolution from the coarse voxels of a `WindowConv3d` back to the fine ones, over the same pairs reversed."""
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Return the output on the fine voxels.
+
+        Raises:
+            ConfigError: The input does not come from a `WindowConv3d` with a kernel of this size.
+        """
+        fine, kernel_map = x.level.finer, x.level.finer_map
+        if fine is None or kernel_map is None or len(kernel_map.counts) != len(self.offsets):
+            raise ConfigError(f"{x!r} does not come from a strided convolution of {len(self.offsets)} offsets")
+        return self._onto(fine, x, kernel_map.transposed)
