@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import pickle
 import signal
 import time
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 
 from lgm_bench.bench.epoch_log import EpochLog, read_epochs
 from lgm_bench.bench.training_view import TrainingView
-from lgm_bench.errors import ConfigError, RunInterruptedError
+from lgm_bench.errors import CheckpointError, ConfigError, RunInterruptedError
 from victims.image_victim import ImageVictim
 from victims.training.recipe import Recipe
 
@@ -56,6 +57,7 @@ def train(
 
     Raises:
         ConfigError: `out` holds a run with another recipe, victim or seed.
+        CheckpointError: The checkpoint of the run that is there is damaged.
         RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -82,7 +84,7 @@ def train(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    resumed = out / LAST if (out / LAST).exists() else None
+    resumed = _checkpoint(out / LAST)
     started = time.monotonic()
     _fit(trainer, victim, data, resumed)
     if trainer.is_global_zero:
@@ -99,7 +101,9 @@ def _fit(trainer: pl.Trainer, victim: ImageVictim, data: pl.LightningDataModule,
         if not trainer.interrupted:
             raise
         signal.signal(signal.SIGINT, handler)
-        raise RunInterruptedError(f"{trainer.current_epoch} of {trainer.max_epochs} epochs are kept") from None
+        raise RunInterruptedError(
+            f"interrupted; {trainer.current_epoch} of {trainer.max_epochs} epochs are done and kept"
+        ) from None
 
 
 class NoiseByEpoch(Callback):
@@ -117,10 +121,25 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     path = out / "settings.json"
     if path.exists():
         before = json.loads(path.read_text())
+        # A run that was begun before a recipe could say something goes by that thing's default.
+        before["recipe"] = {name: field.default for name, field in Recipe.model_fields.items()} | before["recipe"]
         if before != settings:
             changed = sorted(key for key in settings if settings[key] != before.get(key))
             raise ConfigError(f"{out} holds a training run with another {', '.join(changed)}; choose another --out")
     path.write_text(json.dumps(settings, indent=2))
+
+
+def _checkpoint(path: Path) -> Path | None:
+    """Return the path of the checkpoint to go on from, if there is one."""
+    if not path.exists():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({type(error).__name__}); delete it to train from the start"
+        ) from error
+    return path
 
 
 def _write(out: Path, victim: ImageVictim, settings: dict[str, Any], *, wall_time_s: float, resumed: bool) -> None:
