@@ -35,7 +35,8 @@ class DynConvObjective(Objective):
         shares = torch.stack([occupancy.mean() for occupancy in occupancies])
         positions = [occupancy[0].numel() for occupancy in occupancies]
         costs = shares.new_tensor([n * _weights(block) for n, block in zip(positions, blocks, strict=True)])
-        sparsity = sparsity_criterion(shares, costs, self.recipe.target_share, epoch / self.recipe.epochs)
+        recipe, progress = self.recipe, epoch / self.recipe.epochs
+        sparsity = sparsity_criterion(shares, costs, recipe.target_share, progress, recipe.bounds_relaxed_after)
         loss = cross_entropy + self.recipe.sparsity_weight * sparsity
         return loss, {"cross_entropy": cross_entropy.detach(), "executed": shares.detach().mean()}
 

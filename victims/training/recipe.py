@@ -25,6 +25,9 @@ class Recipe(BaseModel):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     warmup: float = Field(0.3, gt=0, lt=1, description="share of the run in which the learning rate rises")
     target_share: float = Field(0.5, gt=0, le=1, description="share of the units that should be executed")
+    bounds_relaxed_after: float = Field(
+        0.33, gt=0, description="share of the run after which a single unit may execute always or never; above 1: never"
+    )
     sparsity_weight: float = Field(10.0, ge=0, description="weight of DynConv's sparsity criterion")
     temperature: float = Field(1.0, gt=0, description="temperature of DynConv's Gumbel noise")
     compute_cost: float = Field(0.5, ge=0, description="price of SkipNet's executed blocks, alpha")

@@ -45,9 +45,10 @@ class SkipNetObjective(Objective):
             loss = cross_entropy.mean() + self.reinforcement(scores, gates, cross_entropy.detach())
         else:
             shares = gates.mean(dim=1)
-            progress = epoch / self.recipe.epochs
-            cost = sparsity_criterion(shares, torch.ones_like(shares), self.recipe.target_share, progress)
-            loss = cross_entropy.mean() + self.recipe.sparsity_weight * cost
+            recipe, costs = self.recipe, torch.ones_like(shares)
+            progress = epoch / recipe.epochs
+            cost = sparsity_criterion(shares, costs, recipe.target_share, progress, recipe.bounds_relaxed_after)
+            loss = cross_entropy.mean() + recipe.sparsity_weight * cost
         return loss, {"cross_entropy": cross_entropy.detach().mean(), "executed": executed.detach()}
 
     def reinforcement(self, scores: Tensor, gates: Tensor, cross_entropy: Tensor) -> Tensor:

@@ -21,6 +21,14 @@ def test_two_blocks_of_unequal_cost(progress: float, expected: float) -> None:
     assert sparsity_criterion(shares, costs, 0.5, progress).item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_bounds_that_are_relaxed_later_or_never() -> None:
+    shares, costs = torch.tensor([0.2, 0.8]), torch.tensor([1.0, 3.0])
+    halfway = 0.0225 + 0.05**2 / 2 + 0.05**2 / 2
+    for progress, relaxed_after in ((0.25, 0.5), (1.0, 2.0)):
+        found = sparsity_criterion(shares, costs, 0.5, progress, relaxed_after).item()
+        assert found == pytest.approx(halfway, abs=1e-6)
+
+
 def test_zero_at_the_target() -> None:
     shares, costs = torch.full((3,), 0.6), torch.tensor([1.0, 5.0, 2.0])
     assert sparsity_criterion(shares, costs, 0.6, 0.0).item() == pytest.approx(0, abs=1e-12)
