@@ -42,7 +42,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     '; did you mean skipnet110-cifar10?'
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.7)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    near.sort(key=lambda known_name: not known_name.startswith(name))
     if near:
         return f"; did you mean {' or '.join(near)}?"
     return f"; known: {', '.join(names)}" if names else ""

@@ -31,12 +31,15 @@ class Session:
     def gaps(self, planned: Sequence[Planned]) -> list[Gap]:
         """Return what is missing for the cells, and say it (if quiet: only what keeps cells from running)."""
         found = find_gaps(planned, self.options.data_root)
+        self._tell(found)
+        return found
+
+    def _tell(self, found: Sequence[Gap]) -> None:
         for gap in found:
             if not (gap.optional and self.quiet):
                 left_out = "left out" if gap.optional else "cannot run"
                 text = f"missing: {gap.what}\n  {left_out}: {cell_names(gap.cells)}"
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        return found
 
     def run(self, planned: Sequence[Planned], *, skip_missing: bool = False) -> RunResults:
         """Return the results of the cells that can run.
@@ -48,15 +51,19 @@ class Session:
         Raises:
             ConfigError: Something is missing and may not be skipped, or nothing is left to run.
         """
-        found = self.gaps(planned)
+        found = find_gaps(planned, self.options.data_root)
         without = {cell for gap in found for cell in gap.cells}
+        cells = [one.cell for one in planned if one.cell not in without]
+        if len(found) == 1 and not cells:
+            raise ConfigError(found[0].what)
+        self._tell(found)
+        if not cells:
+            raise ConfigError("nothing was run because everything lacks something; see above")
         if not skip_missing and any(not gap.optional for gap in found):
             raise ConfigError(
-                "nothing was run because something is missing (see above); bring it, or leave it out: --skip-missing"
+                "nothing was run because something is missing; bring it (see above), or run the other "
+                f"{len(cells)} cells with --skip-missing"
             )
-        cells = [one.cell for one in planned if one.cell not in without]
-        if not cells:
-            raise ConfigError("no cell is left to run; see above for what is missing")
         return self.run_ready(cells)
 
     def run_ready(self, cells: Sequence[Cell]) -> RunResults:

@@ -38,9 +38,7 @@ class _Group(TyperGroup):
 
 
 def _interrupted(error: BaseException) -> str:
-    kept = str(error) or "what was finished is kept"
-    command = shlex.join(["lgm-bench", *sys.argv[1:]])
-    return f"\ninterrupted: {kept}\nTo go on where it stopped: {command}"
+    return f"\n{str(error) or 'interrupted'}\nTo go on: {shlex.join(['lgm-bench', *sys.argv[1:]])}"
 
 
 app = typer.Typer(

@@ -50,12 +50,13 @@ def attack(
     [dim]$[/] lgm-bench attack dynconv8-cifar10 --checkpoint my.pth --attack pgd --steps 20 --targeted
     """
     flags = locals()
-    from lgm_bench.bench.session import Session
     from lgm_bench.bench.suites import Planned, single_cell
 
     cell = single_cell(
         opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit},
     )
+    from lgm_bench.bench.session import Session
+
     session = Session(opt.run_options(flags), quiet=quiet)
     results = session.run([Planned(cell)])
     if results.failures and isinstance(results.failures[0][1], LgmBenchError):

@@ -52,13 +52,13 @@ def run(
 
     [dim]$[/] lgm-bench run my.yaml --set defaults.protocol=paper --dry-run
     """
-    from lgm_bench.bench.session import Session
-
     if file and config:
         raise ConfigError("give the file either as an argument or with --config")
     bench, planned = planned_cells(file or config, suite, full=full, victims=victim, overrides=overrides)
     changes: dict[str, Any] = {name: value for name, value in (("limit", limit), ("seed", seed)) if value is not None}
     planned = [replace(one, cell=replace(one.cell, **changes)) for one in planned]
+    from lgm_bench.bench.session import Session
+
     session = Session(opt.run_options(locals(), bench.run), quiet=quiet)
     if dry_run:
         _print_plan(session, planned, as_json)

@@ -61,15 +61,17 @@ def search(
     """
     flags = locals()
     from lgm_bench.bench.search import Search, parse_numbers, search_cells
-    from lgm_bench.bench.session import Session
     from lgm_bench.bench.suites import Planned, single_cell
 
     widths = parse_numbers(eps, "--eps")
     wanted = parse_numbers(slopes, "--slopes") if slopes else []
     common = opt.cell_flags(flags) | {"limit": limit, "gradient": "lgm", "slope": 1.0}
     base, *_ = [single_cell(common | {"eps": width}) for width in widths]
+    planned = [Planned(cell) for cell in search_cells(base, widths, wanted)]
+    from lgm_bench.bench.session import Session
+
     session = Session(opt.run_options(flags), quiet=quiet)
-    results = session.run([Planned(cell) for cell in search_cells(base, widths, wanted)])
+    results = session.run(planned)
     if results:
         _report(session, Search(tuple(results)), as_json)
     leave_if_failed(results)

@@ -38,9 +38,9 @@ def validate(
     [dim]$[/] lgm-bench validate --suite cifar10 --full --data-root ~/data
     """
     flags = locals()
+    bench, planned = planned_cells(file, suite, full=full, victims=victim, overrides=overrides)
     from lgm_bench.bench.session import Session, cell_names
 
-    bench, planned = planned_cells(file, suite, full=full, victims=victim, overrides=overrides)
     with tempfile.TemporaryDirectory(prefix="lgm-bench-") as out:
         options = opt.run_options({**flags, "out": out, "batch_size": IMAGES, "devices": 1}, bench.run)
         session = Session(options, quiet=quiet)

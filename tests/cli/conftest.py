@@ -1,0 +1,69 @@
+"""The command line in this process, with miniature data and no checkpoints of the user's."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from miniatures import write_cifar10
+from typer.testing import CliRunner
+
+from lgm_bench.cli import app
+
+TINY = "tiny_cifar10:TinyCIFAR10"
+
+
+class Answer:
+    """What a command printed, and the code that it left with."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Answer]
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cifar10(tmp_path_factory.mktemp("tiny"), train=60, test=12)
+
+
+@pytest.fixture
+def lgm_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs `lgm-bench ...` in an empty folder; an exception that is no exit of the command's is raised."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LGM_BENCH_CHECKPOINTS", str(tmp_path / "store"))
+    monkeypatch.delenv("LGM_BENCH_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: object) -> Answer:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="lgm-bench")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Answer(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@pytest.fixture
+def tiny_bench(tmp_path: Path, tiny_root: Path) -> Path:
+    """A benchmark file of a static and an adaptive victim: three cells."""
+    path = tmp_path / "my.yaml"
+    path.write_text(f"""
+        run: {{data_root: {tiny_root}, accelerator: cpu}}
+        suites:
+          tiny:
+            grids:
+              - data: {TINY}
+                victims:
+                  - {{name: "tiny_networks:Linear", slopes: {{fgsm: 1}}}}
+                  - {{name: dynconv8-cifar10, checkpoint: random}}
+                attacks: fgsm
+                eps: 1
+    """)
+    return path

@@ -1,0 +1,119 @@
+import csv
+from pathlib import Path
+
+from conftest import TINY, Command
+
+from lgm_bench.bench.config import load_bench
+from lgm_bench.cli.run import DEFAULT_SUITE
+
+
+def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Command, tiny_bench: Path) -> None:
+    first = lgm_bench("run", tiny_bench)
+    assert first.code == 0, first.err
+    assert "[1/4] tiny_networks:Linear fgsm eps 1 FGM: 12 images" in first.err
+    assert "Measured on 12 tiny_cifar10:TinyCIFAR10 test images." in first.out
+    assert "Results are in results" in first.out
+    with Path("results/results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["victim"], row["gradient"], row["slope"]) for row in rows] == [
+        ("tiny_networks:Linear", "fgm", ""),
+        ("tiny_networks:Linear", "lgm", "1.0"),
+        ("dynconv8-cifar10", "fgm", ""),
+        ("dynconv8-cifar10", "lgm", "0.5"),
+    ]
+    assert f"{float(rows[2]['accuracy']):.2f}" in Path("results/results.md").read_text()
+    assert r"\toprule" in Path("results/results.tex").read_text()
+
+    again = lgm_bench("run", tiny_bench)
+    assert again.out == first.out
+    assert again.err.count("(from the results folder)") == 4
+
+    as_json = lgm_bench("run", "--config", tiny_bench, "--json", "--quiet")
+    assert as_json.err == ""
+    found = as_json.json
+    assert found["failures"] == []
+    assert [100 * result["accuracy"] for result in found["results"]] == [float(row["accuracy"]) for row in rows]
+
+
+def test_a_limited_run_leaves_the_full_tables_alone(lgm_bench: Command, tiny_bench: Path) -> None:
+    answer = lgm_bench(
+        "run", tiny_bench, "--victim", "dynconv8-cifar10", "--limit", "4", "--seed", "2", "--batch-size", "3"
+    )
+    assert answer.code == 0, answer.err
+    assert "Measured on the first 4 tiny_cifar10:TinyCIFAR10 test images." in answer.out
+    assert "seed 2" in answer.out
+    assert Path("results/results-limit4.csv").is_file()
+    assert not Path("results/results.csv").exists()
+
+
+def test_a_failed_cell_does_not_take_the_others_with_it(lgm_bench: Command, tiny_bench: Path) -> None:
+    victims = "[{name: 'tiny_networks:Broken', slopes: {fgsm: 1}}, {name: dynconv8-cifar10, checkpoint: random}]"
+    change = ("--set", f"suites.tiny.grids.0.victims={victims}", "--set", "suites.tiny.grids.0.gradients=fgm")
+    answer = lgm_bench("run", tiny_bench, *change)
+    assert answer.code == 3
+    assert "failed: tiny_networks:Broken fgsm eps 1 FGM: no weights for torch.float32 on cpu" in answer.err
+    assert "1 cell failed" in answer.err
+    assert "Traceback" not in answer.err
+    assert "dynconv8-cifar10" in answer.out
+    as_json = lgm_bench("run", tiny_bench, *change, "--json")
+    assert as_json.code == 3
+    assert len(as_json.json["results"]) == len(as_json.json["failures"]) == 1
+
+
+def test_what_is_missing_stops_a_run_unless_it_may_be_left_out(lgm_bench: Command, tiny_bench: Path) -> None:
+    victims = "[resnet32-cifar10, {name: dynconv8-cifar10, checkpoint: random}]"
+    change = ("--set", f"suites.tiny.grids.0.victims={victims}", "--limit", "2")
+    stopped = lgm_bench("run", tiny_bench, *change)
+    assert stopped.code == 2
+    assert "resnet32-cifar10 has no checkpoint yet" in stopped.err
+    assert "or run the other 2 cells with --skip-missing" in stopped.err
+    assert not Path("results").exists()
+    assert lgm_bench("run", tiny_bench, *change, "--skip-missing").code == 0
+
+
+def test_optional_victims_are_left_out_and_named(lgm_bench: Command, tiny_bench: Path) -> None:
+    change = ("--set", "suites.tiny.grids.0.if_available=resnet32-cifar10", "--limit", "2")
+    answer = lgm_bench("run", tiny_bench, *change)
+    assert answer.code == 0
+    assert "left out: resnet32-cifar10 fgsm eps 1 FGM" in answer.err
+    assert lgm_bench("run", tiny_bench, *change, "--quiet").err == ""
+
+
+def test_dry_run(lgm_bench: Command, tiny_bench: Path) -> None:
+    change = ("--set", "suites.tiny.grids.0.victims.0=resnet32-cifar10", "--dry-run")
+    answer = lgm_bench("run", tiny_bench, *change)
+    assert answer.code == 0
+    assert "missing  resnet32-cifar10 fgsm eps 1 FGM\nready    dynconv8-cifar10 fgsm eps 1 FGM" in answer.out
+    assert "3 cells, 2 ready; nothing was run" in answer.out
+    assert [cell["ready"] for cell in lgm_bench("run", tiny_bench, *change, "--json").json] == [False, True, True]
+    assert not Path("results").exists()
+
+
+def test_without_a_suite_the_embedded_one_runs(lgm_bench: Command) -> None:
+    named = lgm_bench("run", "--suite", DEFAULT_SUITE, "--dry-run", "--json")
+    assert DEFAULT_SUITE in load_bench().suites
+    assert lgm_bench("run", "--dry-run", "--json").json == named.json
+
+
+def test_attack_runs_the_cell_that_a_suite_runs(lgm_bench: Command, tiny_bench: Path, tiny_root: Path) -> None:
+    here = ("--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
+    one = ("dynconv8-cifar10", "--checkpoint", "random", "--eps", "1", "--gradient", "lgm", *here)
+    answer = lgm_bench("attack", *one)
+    assert answer.code == 0, answer.err
+    assert "LGM" in answer.out
+    assert not Path("results/results.csv").exists(), "one cell is no suite's table"
+    suite = lgm_bench("run", tiny_bench, "--victim", "dynconv8-cifar10")
+    assert suite.err.count("(from the results folder)") == 1
+
+
+def test_attack_on_a_network_of_ones_own(lgm_bench: Command, tiny_root: Path) -> None:
+    here = ("--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu", "--json")
+    iterative = ("--attack", "bim", "--steps", "3", "--valid-pixels", "0.5", "--targeted")
+    answer = lgm_bench("attack", "tiny_networks:Adaptive", "--gradient", "lgm", "--slope", "2", *iterative, *here)
+    assert answer.code == 0, answer.err
+    (result,) = answer.json["results"]
+    assert result["n_attempts"] == 120
+    assert (result["cell"]["steps"], result["cell"]["targeted"], result["cell"]["slope"]) == (3, True, 2.0)
+    assert 0 < result["architecture"]["executed_clean"] < 1
+    broken = lgm_bench("attack", "tiny_networks:Broken", *here)
+    assert broken.code == 3

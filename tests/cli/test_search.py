@@ -1,0 +1,41 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import TINY, Command
+
+
+def test_search_tries_every_slope_and_names_the_best(lgm_bench: Command, tiny_root: Path) -> None:
+    here = ("--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
+    command = ("search", "dynconv8-cifar10", "--checkpoint", "random", *here, "--eps", "1,8", "--slopes", "1,2")
+    answer = lgm_bench(*command)
+    assert answer.code == 0, answer.err
+    assert "10 tiny_cifar10:TinyCIFAR10 holdout images" in answer.out
+    record = json.loads(Path("results/search-dynconv8-cifar10-fgsm.json").read_text())
+    assert [(score["eps"], score["slope"]) for score in record["scores"]] == [
+        (eps, slope) for eps in (1.0, 8.0) for slope in (None, 1.0, 2.0)
+    ]
+    for best in record["best"]:
+        left = {s["slope"]: s["accuracy"] for s in record["scores"] if s["eps"] == best["eps"] and s["slope"]}
+        assert left[best["slope"]] == min(left.values())
+    line = re.search(r"^  - (\{.*\})$", answer.out, re.MULTILINE)
+    assert line
+    assert yaml.safe_load(line[1])["slopes"]["fgsm"] == {best["eps"]: best["slope"] for best in record["best"]}
+    assert Path("results/search-dynconv8-cifar10-fgsm.md").is_file()
+    again = lgm_bench(*command, "--json")
+    assert again.json == record
+    assert again.err.count("(from the results folder)") == 6
+
+
+@pytest.mark.parametrize("eps", [1.0])
+def test_on_a_trained_network_the_best_slope_beats_fgm(lgm_bench: Command, samples: Path, eps: float) -> None:
+    weights, data = samples / "weights" / "dynconv8-cifar10.pth", samples / "data"
+    here = ("--checkpoint", weights, "--data-root", data, "--accelerator", "cpu", "--limit", "100")
+    answer = lgm_bench("search", "dynconv8-cifar10", *here, "--eps", eps, "--slopes", "0.5,2", "--json")
+    assert answer.code == 0, answer.err
+    scores = {score["slope"]: score["accuracy"] for score in answer.json["scores"]}
+    assert answer.json["best"] == [{"eps": eps, "slope": 2.0}]
+    assert scores[2.0] < scores[0.5]
+    assert scores[2.0] < scores[None]
