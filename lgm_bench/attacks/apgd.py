@@ -30,7 +30,7 @@ def checkpoints(steps: int) -> list[int]:
     return sorted({math.ceil(share * steps - 1e-9) for share in shares if share <= 1})
 
 
-def entropy_loss(logits: Tensor, problem: Problem, aim: Tensor) -> Tensor:
+def entropy_loss(logits: Tensor, problem: Problem, _aim: Tensor) -> Tensor:
     """Return what APGD-CE raises, (B,): cross-entropy of the labels, or minus that of the targets."""
     loss = cross_entropy(logits, problem.classes)
     return -loss if problem.targeted else loss
@@ -50,9 +50,7 @@ def ratio_loss(logits: Tensor, problem: Problem, aim: Tensor) -> Tensor:
     return (logits.gather(1, aim[:, None]) - logits.gather(1, problem.labels[:, None])).squeeze(1)
 
 
-def apgd(
-    problem: Problem, loss: Loss, aim: Tensor, noise: Tensor, steps: int, tick: Callable[[], None]
-) -> Tensor:
+def apgd(problem: Problem, loss: Loss, aim: Tensor, noise: Tensor, steps: int, tick: Callable[[], None]) -> Tensor:
     """Return images (B, 3, H, W): the first that the hard network gave the attack, else those of the highest loss.
 
     The loss and its gradient are those of the gradient method, the verdict is the hard network's. A sample that has

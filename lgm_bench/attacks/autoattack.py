@@ -1,4 +1,8 @@
-"""AutoAttack (Croce & Hein 2020): APGD-CE, APGD-T, FAB-T and Square, one after the other on what still stands."""
+"""AutoAttack (Croce & Hein 2020): APGD-CE, APGD-T, FAB-T and Square, one after the other on what still stands.
+
+Written here because no well-kept library runs it under pixel masks, with leaded gradients and a hard verdict, with a
+random generator for each sample, and targeted within the official protocol's range.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple

@@ -73,6 +73,8 @@ class Attack:
         valid_pixel_mask(1000, 1000, valid_pixels)
         if mask is not None and valid_pixels != 1.0:
             raise ConfigError(f"give either a mask or valid_pixels={valid_pixels}, not both")
+        if mask is not None and not bool(mask.any()):
+            raise ConfigError("mask leaves no pixel that may change; mark at least one with True")
 
     @property
     def step_size(self) -> float:

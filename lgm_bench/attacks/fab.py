@@ -1,4 +1,4 @@
-"""Targeted Fast Adaptive Boundary attack (Croce & Hein 2020, "Minimally distorted adversarial examples"), L-infinity."""
+"""Targeted Fast Adaptive Boundary attack (Croce & Hein 2020, their paper on FAB), L-infinity."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ BACKWARD = 0.9
 
 
 def boundary_distance(logits: Tensor, problem: Problem, aim: Tensor) -> Tensor:
-    """Return how far the class `aim` leads, (B,): over the label, or over every other class if `problem` is targeted."""
+    """Return by how much the class `aim` leads, (B,): over the label, or, targeted, over its strongest rival."""
     if problem.targeted:
         return margin(logits, aim)
     return (logits.gather(1, aim[:, None]) - logits.gather(1, problem.labels[:, None])).squeeze(1)
@@ -51,13 +51,12 @@ def project_onto_hyperplane(point: Tensor, normal: Tensor, value: Tensor, lower:
     return direction * torch.minimum(radius, room)
 
 
-def fab(
-    problem: Problem, aim: Tensor, lower: Tensor, upper: Tensor, steps: int, tick: Callable[[], None]
-) -> Tensor:
+def fab(problem: Problem, aim: Tensor, lower: Tensor, upper: Tensor, steps: int, tick: Callable[[], None]) -> Tensor:
     """Return images (B, 3, H, W) in the box of `problem`: adversarial ones, or the nearest found, pulled into the box.
 
-    Hyperplanes are those of the gradient method; whether a point is adversarial is the hard network's verdict. A
-    sample is left alone as soon as an adversarial point lies within eps.
+    A hyperplane has the hard network's value and the gradient method's slope: with the value of a soft forward pass
+    FAB would settle at the boundary of the soft network and never cross the hard one's. Whether a point is adversarial
+    is the hard network's verdict. A sample is left alone as soon as an adversarial point lies within eps.
 
     Args:
         problem: What is attacked.
@@ -94,10 +93,12 @@ def _step(problem: Problem, state: dict[str, Tensor]) -> Tensor:
     """Return the next iterate: towards the plane from the iterate, biased towards the plane from the clean image."""
     x, clean = state["x"], problem.clean
     evaluation = problem.evaluate(x, lambda logits, now: boundary_distance(logits, now, state["aim"]))
-    normal = evaluation.gradient.flatten(1)
-    at_clean = evaluation.objective + (normal * (clean - x).flatten(1)).sum(dim=1)
+    value, normal = evaluation.objective, evaluation.gradient.flatten(1)
+    if not problem.evaluates_hard:
+        value = boundary_distance(problem.hard_logits(x), problem, state["aim"])
+    at_clean = value + (normal * (clean - x).flatten(1)).sum(dim=1)
     box = state["lower"].flatten(1), state["upper"].flatten(1)
-    from_x = project_onto_hyperplane(x.flatten(1), normal, evaluation.objective, *box)
+    from_x = project_onto_hyperplane(x.flatten(1), normal, value, *box)
     from_clean = project_onto_hyperplane(clean.flatten(1), normal, at_clean, *box)
     near, far = (change.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) for change in (from_x, from_clean))
     alpha = (near / (near + far)).clamp(max=ALPHA_MAX)

@@ -34,9 +34,7 @@ def useful_corners(mask: Tensor, side: int) -> Tensor:
     return F.max_pool2d(mask[None].float(), side, stride=1)[0].nonzero()
 
 
-def square(
-    problem: Problem, generators: Sequence[torch.Generator], queries: int, tick: Callable[[], None]
-) -> Tensor:
+def square(problem: Problem, generators: Sequence[torch.Generator], queries: int, tick: Callable[[], None]) -> Tensor:
     """Return images (B, 3, H, W): the first that the hard network gave the attack, else those of the lowest margin.
 
     Never differentiates, and sees the hard network only: every gradient method gives the same result. With a mask,

@@ -1,0 +1,84 @@
+"""Small victims and problems for the tests of AutoAttack and its members."""
+
+import torch
+from torch import Tensor, nn
+
+from datamodules.batch import ImageBatch
+from lgm_bench import FGM, LGM, Occupancy
+from lgm_bench.attacks.problem import Problem
+from lgm_bench.attacks.protocol import PROTOCOLS
+
+
+class Gated(nn.Module):
+    """Two convolutional branches of which the second only runs where a score says so; 5 classes, float64."""
+
+    def __init__(self, seed: int = 0, classes: int = 5) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first = nn.Conv2d(3, 6, 3, padding=1)
+            self.second = nn.Conv2d(3, 6, 3, padding=1)
+            self.score = nn.Conv2d(3, 1, 3, padding=1)
+            self.head = nn.Linear(6, classes)
+        self.score.weight.data.mul_(12)
+        self.score.bias.data.zero_()
+        self.occupancy = Occupancy()
+        self.double().eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - 0.5
+        branch = self.occupancy(self.score(centred)) * self.second(centred).sin()
+        return 60 * self.head((self.first(centred).relu() + branch).mean(dim=(2, 3)))
+
+
+class Linear(nn.Module):
+    """Logits that are linear in the image: everything about its boundaries is known."""
+
+    def __init__(self, classes: int = 3, size: int = 4, seed: int = 0) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3 * size * size, classes, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(seed)
+        self.layer.weight.data.normal_(generator=generator)
+        self.layer.bias.data.zero_()
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1) - 0.5)
+
+
+def images(count: int, size: int = 8, seed: int = 0, margin: float = 0.0) -> Tensor:
+    """Random images (count, 3, size, size) that keep `margin` from 0 and 1."""
+    draws = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return margin + (1 - 2 * margin) * draws
+
+
+@torch.no_grad()
+def batch_for(victim: nn.Module, x: Tensor) -> ImageBatch:
+    """The images with the victim's own predictions as labels, so that every one of them stands."""
+    return ImageBatch(x, victim(x).argmax(dim=1), [f"sample-{number:03d}" for number in range(len(x))])
+
+
+def problem_for(
+    victim: nn.Module,
+    batch: ImageBatch,
+    eps: float,
+    method: FGM | LGM | None = None,
+    mask: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Problem:
+    """What the members are handed, with eps in intensities, in the paper's range."""
+    x, labels, ids = batch
+    allowed = torch.ones(x.shape[2:], dtype=torch.bool) if mask is None else mask
+    paper = PROTOCOLS["paper"]
+    return Problem(
+        victim=victim.requires_grad_(False),
+        method=method or FGM(),
+        clean=x,
+        lower=torch.where(allowed, (x - eps).clamp(min=paper.low), x),
+        upper=torch.where(allowed, (x + eps).clamp(max=paper.high), x),
+        mask=allowed[None, None],
+        labels=labels,
+        target=target,
+        ids=tuple(ids),
+        eps=eps,
+    )
