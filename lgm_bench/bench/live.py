@@ -1,11 +1,13 @@
 """What a run shows while it runs: bars on a terminal, lines elsewhere."""
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from lgm_bench.bench.cell import Cell
 from lgm_bench.bench.observer import SilentObserver
@@ -65,17 +67,26 @@ class PlainView:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+class _Bars(Progress):
+    """Bars below a headline, which may be as wide as the terminal."""
+
+    headline = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield Text(self.headline, no_wrap=True, overflow="ellipsis", style="bold")
+        yield self.make_tasks_table(self.tasks)
+
+
 class LiveView(PlainView):
     """Two bars that stay below the finished cells' lines: cells, and images of the current cell."""
 
     def __init__(self, console: Console, batch_size: int) -> None:
         super().__init__(console)
         self.batch_size = batch_size
-        self.progress = Progress(
+        self.progress = _Bars(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[state]}"),
             console=console,
@@ -101,7 +112,8 @@ class LiveView(PlainView):
         self.n_begun, self.n_cells = self.n_begun + 1, n_cells
         self.n_total, self.done_before, self.n_done = total_samples, done_samples, done_samples
         self.started, self.accuracy = time.monotonic(), ""
-        self.progress.update(self.cells, total=n_cells, completed=self.n_begun - 1, state=describe(cell))
+        self.progress.update(self.cells, total=n_cells, completed=self.n_begun - 1)
+        self.progress.headline = describe(cell)
         self.progress.reset(self.images, total=total_samples, completed=done_samples, visible=True, left="", state="")
 
     def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
@@ -114,7 +126,7 @@ class LiveView(PlainView):
         """Show the iteration, and guess the time left from it before a whole batch is through."""
         if steps > 1:
             inside = i / steps * min(self.batch_size, self.n_total - self.n_done)
-            self._move(self.n_done + inside, f"{self.accuracy}  iteration {i}/{steps}")
+            self._move(self.n_done + inside, f"{self.accuracy}  step {i}/{steps}")
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
         """Print the cell's line above the bars."""
