@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 
 from datamodules.batch import ImageBatch
@@ -80,6 +81,7 @@ def compute(job: Job, victim: nn.Module, data: ImageDataModule, tell: Callable[[
             accelerator=job.accelerator,
             devices=job.devices,
             strategy="ddp" if job.devices > 1 else "auto",
+            plugins=[LightningEnvironment()],  # `Workers` says who is who, not a cluster
             inference_mode=False,
             use_distributed_sampler=False,
             logger=False,

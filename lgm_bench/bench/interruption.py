@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from lgm_bench.errors import RunInterruptedError
 
@@ -12,8 +13,8 @@ from lgm_bench.errors import RunInterruptedError
 def interruptible(stop: Callable[[], None]) -> Iterator[None]:
     """Turn an interruption inside the block into `RunInterruptedError`.
 
-    Lightning answers Ctrl-C by ignoring all further ones and leaving the program, and SIGTERM by an exit of its own;
-    neither does for a library.
+    Lightning answers Ctrl-C by ignoring all further ones and leaving the program, and SIGTERM not before the end of a
+    batch, which may be hours away; neither does for a library. It calls a handler that it finds, so there is one.
 
     Args:
         stop: Called whenever the block is left.
@@ -21,7 +22,10 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
     Raises:
         RunInterruptedError: The block was interrupted.
     """
-    handler = signal.getsignal(signal.SIGINT)
+    ours = threading.current_thread() is threading.main_thread()  # only there may handlers be set
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if ours and handlers[signal.SIGTERM] is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _leave)
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:
@@ -30,5 +34,10 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
         ) from error
     finally:
         stop()
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
+        if ours:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise SystemExit(128 + number)

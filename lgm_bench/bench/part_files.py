@@ -71,4 +71,4 @@ def read_part(path: Path, fingerprint: str, ids: Set[str]) -> Part:
         raise UnusableError(f"{len(foreign)} of its samples are not in the data set, such as {foreign[0]!r}")
     if len(set(counts.values())) > 1:
         raise UnusableError("its samples do not all have the same number of rows")
-    return Part(path, table.replace_schema_metadata(None), float(about["seconds"]), tuple(about["devices"]))
+    return Part(path, table.cast(SCHEMA), float(about["seconds"]), tuple(about["devices"]))
