@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from lgm_bench.bench.epoch_log import EpochLog, read_epochs
 from lgm_bench.bench.training_view import TrainingView
-from lgm_bench.errors import CheckpointError, ConfigError, RunInterruptedError
+from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
 from victims.image_victim import ImageVictim
 from victims.training.recipe import Recipe
 
@@ -58,9 +58,13 @@ def train(
     Raises:
         ConfigError: `out` holds a run with another recipe, victim or seed.
         CheckpointError: The checkpoint of the run that is there is damaged.
+        ResultError: `out` cannot be made.
         RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
     settings = {"victim": name, "seed": seed, "recipe": recipe.model_dump()}
     _claim(out, settings)
     if (out / RECORD).exists() and (out / WEIGHTS).exists():

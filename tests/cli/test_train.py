@@ -77,6 +77,13 @@ def test_a_folder_of_another_run_is_left_alone(lgm_bench: Command, command: tupl
     assert Path("out/settings.json").read_text() == settings
 
 
+def test_a_folder_that_is_a_file(lgm_bench: Command, command: tuple[str, ...]) -> None:
+    Path("out").write_text("")
+    answer = lgm_bench(*command, "--data", TINY, "--out", "out")
+    assert answer.code == 2
+    assert "cannot write out: File exists; choose another --out" in answer.err
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
