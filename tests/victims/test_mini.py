@@ -1,0 +1,73 @@
+"""The shipped miniature victims on the embedded digits: verified weights, the figures of their training records."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules import load_datamodule
+from datamodules.batch import ImageBatch
+from lgm_bench import architecture
+from victims import checkpoint_id, load_victim, save_checkpoint
+from victims.checkpoints import sha256_of, shipped_store
+from victims.registry import CheckpointEntry
+
+NAMES = ("resnet8-mini", "skipnet14-mini", "dynconv8-mini")
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> ImageBatch:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LGM_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        datamodule = load_datamodule("digits", batch_size=500)
+        datamodule.setup("test")
+        return next(iter(datamodule.test_dataloader()))
+
+
+def entry_of(name: str) -> CheckpointEntry:
+    entry = shipped_store().ready(name)
+    assert entry is not None
+    return entry
+
+
+def record_of(name: str) -> dict:
+    return json.loads((shipped_store().folder / str(entry_of(name).training)).read_text())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_registered_file_is_the_one_that_was_trained(name: str) -> None:
+    entry, record = entry_of(name), record_of(name)
+    assert sha256_of(shipped_store().folder / str(entry.file)) == entry.sha256 == checkpoint_id(name)
+    assert record["sha256"] == entry.sha256
+    assert (record["victim"], entry.licence) == (name, "Apache-2.0")
+    assert entry.source.startswith("trained here")
+    assert len(record["epochs"]) == record["recipe"]["epochs"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NAMES)
+def test_clean_accuracy_is_that_of_the_training_record(name: str, batch: ImageBatch) -> None:
+    accuracy = (load_victim(name)(batch.images).argmax(1) == batch.labels).double().mean().item()
+    assert accuracy == pytest.approx(record_of(name)["test"]["accuracy"], abs=0.005)
+    assert accuracy > 0.95
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("resnet")])
+def test_adaptive_ones_execute_a_part_that_depends_on_the_image(name: str, batch: ImageBatch) -> None:
+    decisions = architecture(load_victim(name), batch.images)
+    shares = [unit.double().mean().item() for unit in decisions]
+    assert shares == pytest.approx(record_of(name)["test"]["executed_by_unit"], abs=0.005)
+    assert 0.4 < sum(shares) / len(shares) < 0.8
+    varying = [unit for unit in decisions if (unit != unit[:1]).any()]
+    assert len(varying) >= 2
+
+
+def test_the_static_one_decides_nothing(batch: ImageBatch) -> None:
+    assert architecture(load_victim("resnet8-mini"), batch.images[:2]) == []
+
+
+def test_weights_trained_by_the_user_take_their_place(store: Path) -> None:
+    save_checkpoint("dynconv8-mini", load_victim("dynconv8-mini", "random", seed=3), source="test")
+    assert checkpoint_id("dynconv8-mini") != entry_of("dynconv8-mini").sha256
+    assert (store / "registry.yaml").is_file()
