@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -84,19 +84,32 @@ def check(model: type[Model], content: Any, source: str, place: Callable[[Place]
         return model.model_validate(content)
     except ValidationError as error:
         show = place or _place
-        raise ConfigError("\n".join(f"{source}: {_explain(e, show)}" for e in error.errors())) from None
+        raise ConfigError("\n".join(f"{source}: {_explain(e, show, model)}" for e in error.errors())) from None
 
 
-def _explain(error: ErrorDetails, show: Callable[[Place], str]) -> str:
+def _explain(error: ErrorDetails, show: Callable[[Place], str], model: type[BaseModel]) -> str:
     location, value = error["loc"], error["input"]
     if error["type"] == "extra_forbidden":
-        known = {name for m in vars(schema).values() if isinstance(m, type) and issubclass(m, schema.Strict)
-                 for name in m.model_fields}  # fmt: skip
-        return f"{show(location)}: unknown key{did_you_mean(str(location[-1]), known)}"
+        return f"{show(location)}: unknown key{did_you_mean(str(location[-1]), _keys_at(model, location[:-1]))}"
     if error["type"] == "missing":
         return f"{show(location)}: missing"
     message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{show(location)}: expected {message}, got {value!r}"
+
+
+def _keys_at(model: type[BaseModel], location: Place) -> list[str]:
+    """Return the keys that may stand at a place inside a model."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        model = (field and _model_in(field.annotation)) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in a type such as dict[str, Model] or Annotated[list[Model], ...]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
 
 
 def _place(location: Place) -> str:

@@ -1,31 +1,13 @@
 """The command line in this process, with miniature data and no checkpoints of the user's."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from answers import TINY, Answer, Command
 from miniatures import write_cifar10
 from typer.testing import CliRunner
 
 from lgm_bench.cli import app
-
-TINY = "tiny_cifar10:TinyCIFAR10"
-
-
-class Answer:
-    """What a command printed, and the code that it left with."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Command = Callable[..., Answer]
 
 
 @pytest.fixture(scope="session")

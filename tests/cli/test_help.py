@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Command
+from answers import Command
 from typer.main import get_command
 
 from lgm_bench import __version__

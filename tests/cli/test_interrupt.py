@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from conftest import Command
+from answers import Command
 
 TESTS = Path(__file__).resolve().parent.parent
 

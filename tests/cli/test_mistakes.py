@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Command
+from answers import TINY, Command
 
 DYNCONV = ("dynconv8-cifar10", "--checkpoint", "random", "--data", TINY)
 

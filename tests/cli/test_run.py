@@ -1,7 +1,7 @@
 import csv
 from pathlib import Path
 
-from conftest import TINY, Command
+from answers import TINY, Command
 
 from lgm_bench.bench.config import load_bench
 from lgm_bench.cli.run import DEFAULT_SUITE

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Command
+from answers import TINY, Command
 from tiny_cifar10 import StoppedCIFAR10
 
 RECIPE = "objective: dynconv\nepochs: 3\nbatch_size: 16\nlearning_rate: 0.1\n"

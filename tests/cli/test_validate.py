@@ -2,7 +2,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import Command
+from answers import Command
 
 
 @pytest.fixture(autouse=True)

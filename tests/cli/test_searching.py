@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import TINY, Command
+from answers import TINY, Command
 
 
 def test_search_tries_every_slope_and_names_the_best(lgm_bench: Command, tiny_root: Path) -> None:
