@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from ensemble_cases import Gated, batch_for, images
+from ensemble_cases import Gated, Linear, batch_for, images
 
 import lgm_bench.attacks.autoattack as ensemble
 from datamodules.batch import ImageBatch
@@ -85,6 +85,15 @@ def test_stays_in_the_protocols_range_and_in_the_mask(protocol: str, low: float,
     assert float(adversarial.max()) <= 1
     if member in ("apgd-ce", "square"):
         assert (float(adversarial.min()) < 0) is (protocol == "official")
+
+
+@pytest.mark.parametrize(("protocol", "dark"), [("paper", False), ("official", True)])
+def test_fab_looks_beyond_black_only_in_the_official_range(protocol: str, dark: bool) -> None:
+    victim = Linear(classes=2)
+    attack = AutoAttack(80, protocol=protocol, members=("fab-t",), **QUICK)
+    adversarial = attack.perturb(victim, batch_for(victim, images(10, size=4) * 0.05))
+    assert attack.felled_by
+    assert (float(adversarial.min()) < 0) is dark
 
 
 def test_members_get_what_still_stands(monkeypatch: pytest.MonkeyPatch) -> None:
