@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import select
 import sys
+import threading
 import traceback
 from multiprocessing.connection import Connection
 from typing import Any
@@ -22,6 +24,7 @@ class Finished:
 def main() -> None:
     """Do the jobs that come through the pipe, until it is closed."""
     connection, rendezvous, accelerator = Connection(int(sys.argv[1])), sys.argv[2], sys.argv[3]
+    threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
     rank, world = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
     backend = "nccl" if accelerator in ("gpu", "cuda") else "gloo"
     distributed.init_process_group(backend, init_method=f"file://{rendezvous}", rank=rank, world_size=world)
@@ -37,6 +40,14 @@ def main() -> None:
             return
         except Exception as error:
             send(connection, _portable(error))
+
+
+def _end_with(connection: Connection) -> None:
+    """End this process once the other end of the pipe is closed: whoever wanted the results is gone."""
+    closed = select.poll()
+    closed.register(connection.fileno(), 0)  # no event but that one
+    closed.poll()
+    os._exit(1)
 
 
 def send(connection: Connection, message: Any) -> None:

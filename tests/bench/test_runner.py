@@ -315,3 +315,32 @@ def test_a_record_says_what_it_rests_on(roots, tmp_path: Path) -> None:
     assert {"lgm-bench", "torch", "python"} <= record["versions"].keys()
     assert record["device"].startswith("cpu")
     assert record["precision"] == "float32"
+
+
+def test_processes_end_with_the_one_that_started_them() -> None:
+    starter = """
+import sys, time
+from lgm_bench.bench.workers import Workers
+workers = Workers()
+workers._start(2, "cpu")
+print(*[process.pid for process in workers._processes], flush=True)
+time.sleep(600)
+"""
+    running = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True)
+    pids = [int(pid) for pid in running.stdout.readline().split()]
+    assert len(pids) == 2
+    assert all(_alive(pid) for pid in pids)
+    running.kill()
+    running.wait()
+    for _ in range(3000):
+        if not any(_alive(pid) for pid in pids):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"processes {pids} are still there")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
