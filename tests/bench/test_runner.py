@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from judged import DATA, DYNCONV, SKIPNET, STATIC, judged_cell, write_judged
 
+from lgm_bench.bench import workers
 from lgm_bench.bench.cell import Cell
 from lgm_bench.bench.observer import SilentObserver
 from lgm_bench.bench.record import CellResult
@@ -317,30 +319,20 @@ def test_a_record_says_what_it_rests_on(roots, tmp_path: Path) -> None:
     assert record["precision"] == "float32"
 
 
-def test_processes_end_with_the_one_that_started_them() -> None:
-    starter = """
-import sys, time
-from lgm_bench.bench.workers import Workers
-workers = Workers()
-workers._start(2, "cpu")
-print(*[process.pid for process in workers._processes], flush=True)
-time.sleep(600)
-"""
-    running = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True)
-    pids = [int(pid) for pid in running.stdout.readline().split()]
-    assert len(pids) == 2
-    assert all(_alive(pid) for pid in pids)
-    running.kill()
-    running.wait()
-    for _ in range(3000):
-        if not any(_alive(pid) for pid in pids):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"processes {pids} are still there")
-
-
-def _alive(pid: int) -> bool:
+def test_a_process_ends_with_the_one_that_started_it_whatever_it_is_doing(tmp_path: Path) -> None:
+    ours, theirs = Pipe()
+    arguments = [str(theirs.fileno()), str(tmp_path / "rendezvous"), "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", workers._PROGRAM, *arguments],
+        env=workers._environment(rank=0, devices=2, threads=1),
+        pass_fds=[theirs.fileno()],
+    )
+    theirs.close()
     try:
-        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        while not (tmp_path / "rendezvous").exists():  # from then on it waits for a second process
+            assert process.poll() is None
+            time.sleep(0.1)
+        ours.close()
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()

@@ -90,19 +90,19 @@ def flipped_bit(content: bytes) -> bytes:
 
 
 DAMAGED = {
-    "empty": (lambda good: b"", "damaged"),
+    "empty": (lambda _: b"", "damaged"),
     "truncated": (lambda good: good[: len(good) // 2], "damaged"),
     "a bit flipped": (flipped_bit, "damaged"),
-    "no Parquet": (lambda good: b"id,label\n1,2\n" * 100, "damaged"),
-    "of another cell": (lambda good: encode(rows(0, 1), "f" * 16, 1.0, ["cpu"]), "another cell (" + "f" * 16),
-    "of another data set": (lambda good: encode(rows(0, 77), FINGERPRINT, 1.0, []), "not in the data set"),
+    "no Parquet": (lambda _: b"id,label\n1,2\n" * 100, "damaged"),
+    "of another cell": (lambda _: encode(rows(0, 1), "f" * 16, 1.0, ["cpu"]), "another cell (" + "f" * 16),
+    "of another data set": (lambda _: encode(rows(0, 77), FINGERPRINT, 1.0, []), "not in the data set"),
     "incomplete": (
-        lambda good: encode(
+        lambda _: encode(
             pa.concat_tables([rows(0, 1, target=0), rows(0, target=1)]), FINGERPRINT, 1.0, []
         ),
         "same number of rows",
     ),
-    "other columns": (lambda good: encode(rows(0, 1).drop_columns(["label"]), FINGERPRINT, 1.0, []), "other columns"),
+    "other columns": (lambda _: encode(rows(0, 1).drop_columns(["label"]), FINGERPRINT, 1.0, []), "other columns"),
 }  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def test_a_full_disk_loses_nothing(store: CellStore, monkeypatch: pytest.MonkeyP
 def test_a_place_that_takes_no_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = CellStore(tmp_path / "file", "victim-fgsm", FINGERPRINT)
-    with pytest.raises(CannotWriteError, match="cannot write .*file/victim-fgsm"), store.locked():
+    with pytest.raises(CannotWriteError, match=r"cannot write .*file/victim-fgsm"), store.locked():
         pytest.fail("it was locked")
 
 
