@@ -10,8 +10,8 @@ from rich.text import Text
 from datamodules import DATAMODULES, MARKS
 from datamodules.location import data_folder
 from lgm_bench.attacks import ATTACKS
-from lgm_bench.bench.config import load_bench
-from lgm_bench.bench.suites import is_static, plan
+from lgm_bench.bench.cells.config import load_bench
+from lgm_bench.bench.cells.suites import is_static, plan
 from victims.checkpoints import checkpoint_status
 
 Item = dict[str, Any]

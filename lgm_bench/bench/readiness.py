@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules import load_datamodule
-from lgm_bench.bench.cell import Cell
-from lgm_bench.bench.suites import Planned
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.suites import Planned
 from lgm_bench.errors import CheckpointError, ConfigError, DataError
 from victims.checkpoints import default_checkpoint
 from victims.names import VICTIMS

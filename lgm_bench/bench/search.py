@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lgm_bench.bench.cell import Cell
-from lgm_bench.bench.record import CellResult
-from lgm_bench.bench.tables import Column, Entry, Table
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.display.tables import Column, Entry, Table
+from lgm_bench.bench.results.record import CellResult
 from lgm_bench.errors import ConfigError
 
 SINGLE_STEP_SLOPES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)

@@ -9,15 +9,15 @@ from typing import Any
 
 from rich.console import Console
 
-from lgm_bench.bench.cell import Cell
-from lgm_bench.bench.live import view
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.schema import RunOptions
+from lgm_bench.bench.cells.suites import Planned
+from lgm_bench.bench.display.live import view
+from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown
+from lgm_bench.bench.display.tables import Table, build_tables
+from lgm_bench.bench.display.wording import describe
 from lgm_bench.bench.readiness import Gap, find_gaps
-from lgm_bench.bench.runner import RunResults, run_cells
-from lgm_bench.bench.schema import RunOptions
-from lgm_bench.bench.suites import Planned
-from lgm_bench.bench.table_formats import to_csv, to_latex, to_markdown
-from lgm_bench.bench.tables import Table, build_tables
-from lgm_bench.bench.wording import describe
+from lgm_bench.bench.running.runner import RunResults, run_cells
 from lgm_bench.errors import ConfigError, ResultError
 
 

@@ -8,7 +8,7 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lgm_bench.bench.wording import clock, time_left
+from lgm_bench.bench.display.wording import clock, time_left
 
 SHARES = {"accuracy": "accuracy", "executed_units": "executed"}
 

@@ -50,7 +50,7 @@ def attack(
     [dim]$[/] lgm-bench attack dynconv8-cifar10 --checkpoint my.pth --attack pgd --steps 20 --targeted
     """
     flags = locals()
-    from lgm_bench.bench.suites import Planned, single_cell
+    from lgm_bench.bench.cells.suites import Planned, single_cell
 
     cell = single_cell(
         opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit},

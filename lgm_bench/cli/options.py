@@ -10,7 +10,7 @@ from lgm_bench.errors import ConfigError
 from victims.names import victim_names
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.schema import RunOptions
+    from lgm_bench.bench.cells.schema import RunOptions
 
 
 def complete_victim(incomplete: str) -> list[str]:
@@ -107,7 +107,7 @@ Data = Annotated[
 
 def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "RunOptions":
     """Return how to run: the flags that were given, over the values of a benchmark file."""
-    from lgm_bench.bench.schema import RunOptions
+    from lgm_bench.bench.cells.schema import RunOptions
 
     given = {name: flags[name] for name in RunOptions.model_fields if flags.get(name) is not None}
     return (base or RunOptions()).model_copy(update=given)

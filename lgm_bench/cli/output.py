@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.runner import RunResults
+    from lgm_bench.bench.running.runner import RunResults
     from lgm_bench.bench.session import Session
 
 BAD_USAGE, CELL_FAILED, INTERRUPTED = 2, 3, 130
@@ -42,8 +42,8 @@ def finish(session: "Session", results: "RunResults", *, as_json: bool, write: b
         write: Write the tables into the results folder too.
     """
     from lgm_bench.bench import session as sessions
-    from lgm_bench.bench.table_formats import to_rich
-    from lgm_bench.bench.tables import build_tables
+    from lgm_bench.bench.display.table_formats import to_rich
+    from lgm_bench.bench.display.tables import build_tables
 
     tables = (session.write(results) if write else build_tables(results)) if results else []
     if as_json:
@@ -57,7 +57,7 @@ def finish(session: "Session", results: "RunResults", *, as_json: bool, write: b
 
 def leave_if_failed(results: "RunResults") -> None:
     """Exit with the code for failed cells, after naming them, if there are any."""
-    from lgm_bench.bench.wording import describe
+    from lgm_bench.bench.display.wording import describe
 
     for cell, error in results.failures:
         complain(f"failed: {describe(cell)}: {error or type(error).__name__}")

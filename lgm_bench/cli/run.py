@@ -12,9 +12,9 @@ from lgm_bench.cli.output import finish, show_json
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.schema import BenchFile
+    from lgm_bench.bench.cells.schema import BenchFile
+    from lgm_bench.bench.cells.suites import Planned
     from lgm_bench.bench.session import Session
-    from lgm_bench.bench.suites import Planned
 
 DEFAULT_SUITE = "mini"
 
@@ -86,8 +86,8 @@ def planned_cells(
     Raises:
         LgmBenchError: Something in the file or the flags makes no sense.
     """
-    from lgm_bench.bench.config import load_bench
-    from lgm_bench.bench.suites import plan
+    from lgm_bench.bench.cells.config import load_bench
+    from lgm_bench.bench.cells.suites import plan
 
     bench = load_bench(path, overrides or [])
     chosen = suites or (list(bench.suites) if path else [DEFAULT_SUITE])
@@ -95,7 +95,7 @@ def planned_cells(
 
 
 def _print_plan(session: "Session", planned: Sequence["Planned"], as_json: bool) -> None:
-    from lgm_bench.bench.wording import describe
+    from lgm_bench.bench.display.wording import describe
 
     missing = {cell for gap in session.gaps(planned) for cell in gap.cells}
     if as_json:

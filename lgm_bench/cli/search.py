@@ -60,8 +60,8 @@ def search(
     [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 8 --slopes 5:40:5
     """
     flags = locals()
+    from lgm_bench.bench.cells.suites import Planned, single_cell
     from lgm_bench.bench.search import Search, parse_numbers, search_cells
-    from lgm_bench.bench.suites import Planned, single_cell
 
     widths = parse_numbers(eps, "--eps")
     wanted = parse_numbers(slopes, "--slopes") if slopes else []
@@ -78,7 +78,7 @@ def search(
 
 
 def _report(session: "Session", found: "Search", as_json: bool) -> None:
-    from lgm_bench.bench.table_formats import to_markdown, to_rich
+    from lgm_bench.bench.display.table_formats import to_markdown, to_rich
 
     record = session.save(f"{found.name}.json", json.dumps(found.record(), indent=2) + "\n")
     session.save(f"{found.name}.md", to_markdown(found.table()))

@@ -42,7 +42,7 @@ def train(
 
     [dim]$[/] lgm-bench train my_package.networks:Net --data cifar10 --recipe my.yaml --out runs/mine --seed 1
     """
-    from lgm_bench.bench.suites import data_of
+    from lgm_bench.bench.cells.suites import data_of
     from victims.training.recipe import load_recipe
 
     name = data or data_of(victim)

@@ -11,7 +11,7 @@ from lgm_bench.cli.output import BAD_USAGE, CELL_FAILED, complain, show_json
 from lgm_bench.cli.run import planned_cells
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.cell import Cell
+    from lgm_bench.bench.cells.cell import Cell
 
 IMAGES, STEPS = 2, 2
 

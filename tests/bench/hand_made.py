@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from lgm_bench.bench.cell import Cell
-from lgm_bench.bench.record import ArchitectureRecord, CellResult, ChangeSummary, Checks
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.results.record import ArchitectureRecord, CellResult, ChangeSummary, Checks
 
 ONE = Cell("dynconv8-cifar10", "cifar10", "fgsm", "fgm", 1.0)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from miniatures import CIFAR_FOLDER, dump, write_cifar10
 
-from lgm_bench.bench.cell import Cell
+from lgm_bench.bench.cells.cell import Cell
 from victims import load_victim
 from victims.image_victim import ImageVictim
 from victims.mini import skipnet14

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 
 from datamodules import load_datamodule
 from lgm_bench import LGM, Leaded
-from lgm_bench.bench.cell import Cell
-from lgm_bench.bench.config import load_bench
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.config import load_bench
+from lgm_bench.bench.cells.suites import plan
 from lgm_bench.bench.readiness import find_gaps
-from lgm_bench.bench.runner import run_cells
-from lgm_bench.bench.suites import plan
+from lgm_bench.bench.running.runner import run_cells
 from victims import load_victim
 
 LIMIT = 40

@@ -4,8 +4,8 @@ import pytest
 from hand_made import cell
 from miniatures import write_cifar10
 
+from lgm_bench.bench.cells.suites import Planned
 from lgm_bench.bench.readiness import find_gaps
-from lgm_bench.bench.suites import Planned
 
 TINY = "tiny_cifar10:TinyCIFAR10"
 

@@ -2,11 +2,11 @@ import pytest
 import yaml
 from hand_made import cell, result
 
-from lgm_bench.bench.config import load_bench
-from lgm_bench.bench.record import CellResult
+from lgm_bench.bench.cells.config import load_bench
+from lgm_bench.bench.cells.suites import plan
+from lgm_bench.bench.display.tables import Column
+from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.search import ITERATIVE_SLOPES, SINGLE_STEP_SLOPES, Search, parse_numbers, search_cells
-from lgm_bench.bench.suites import plan
-from lgm_bench.bench.tables import Column
 from lgm_bench.errors import ConfigError
 
 

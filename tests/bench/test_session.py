@@ -5,10 +5,10 @@ import pytest
 from hand_made import ONE, cell, result
 from rich.console import Console
 
-from lgm_bench.bench.runner import RunResults
-from lgm_bench.bench.schema import RunOptions
+from lgm_bench.bench.cells.schema import RunOptions
+from lgm_bench.bench.cells.suites import Planned
+from lgm_bench.bench.running.runner import RunResults
 from lgm_bench.bench.session import Session, as_json, cell_names
-from lgm_bench.bench.suites import Planned
 from lgm_bench.errors import ConfigError, ResultError
 
 TINY = "tiny_cifar10:TinyCIFAR10"

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from answers import TINY, Command
 
-from lgm_bench.bench.config import load_bench
+from lgm_bench.bench.cells.config import load_bench
 from lgm_bench.cli.run import DEFAULT_SUITE
 
 

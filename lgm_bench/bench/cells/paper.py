@@ -1,0 +1,50 @@
+"""The numbers that the paper prints, to stand beside ours."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lgm_bench.bench.cells.config import read_yaml
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One of the Tables I-XI of Tao et al. 2024.
+
+    Attributes:
+        name: "table_1" to "table_11".
+        title: What the table shows, with the unit of its rows.
+        layout: What a row stands for: "eps", "attack", "slope" or "class".
+        rows: Keys of the rows, in the printed order, such as "eps=1" or "bim 5%".
+        columns: Victim, variant (such as "fgm" or "lgm-targeted") and metric to one number a row, in percent.
+        clean: Victim to its accuracy or mIoU before any attack, in percent; empty where the table prints none.
+    """
+
+    name: str
+    title: str
+    layout: str
+    rows: tuple[str, ...]
+    columns: dict[str, dict[str, dict[str, list[float]]]]
+    clean: dict[str, float]
+
+    def number(self, row: str, victim: str, variant: str, metric: str) -> float | None:
+        """Return one printed number, or None where the paper prints none."""
+        column = self.columns.get(victim, {}).get(variant, {}).get(metric)
+        return column[self.rows.index(row)] if column is not None and row in self.rows else None
+
+
+@cache
+def paper_tables() -> dict[str, PaperTable]:
+    """Return the paper's tables by name.
+
+    >>> paper_tables()["table_1"].number("eps=8", "dynconv32-cifar10", "lgm", "accuracy")
+    5.05
+    """
+    source: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("paper.yaml"))
+    return {
+        name: PaperTable(
+            name, table["title"], table["layout"], tuple(table["rows"]), table["columns"], table.get("clean", {})
+        )
+        for name, table in source.items()
+    }

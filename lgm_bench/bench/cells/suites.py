@@ -1,0 +1,172 @@
+"""Unfold a benchmark file's grids into cells."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from lgm_bench.attacks import ATTACKS
+from lgm_bench.attacks.slopes import default_slope
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.config import check
+from lgm_bench.bench.cells.paper import paper_tables
+from lgm_bench.bench.cells.schema import AttackSpec, BenchFile, Grid, Settings, Strict, VictimSpec
+from lgm_bench.errors import ConfigError, UnknownNameError
+from victims.names import VICTIMS
+
+STATIC_FAMILIES = ("resnet",)
+DATA_OF_MINIATURES = "digits"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell to run; an optional one may be left out when its checkpoint is not there."""
+
+    cell: Cell
+    optional: bool = False
+
+
+def plan(bench: BenchFile, suites: Sequence[str], *, full: bool = False, victims: Sequence[str] = ()) -> list[Planned]:
+    """Return the cells of some suites, each once, in the order they run in.
+
+    Args:
+        bench: A checked benchmark file.
+        suites: Names of suites in it.
+        full: Whether the grids under `full` run too.
+        victims: Only these victims, which are then no longer optional; empty for all.
+
+    Raises:
+        UnknownNameError: There is no such suite, victim, attack, data set or table.
+        ConfigError: A grid makes no sense, such as a victim on another data set than its own.
+    """
+    found: dict[Cell, Planned] = {}
+    for name in suites:
+        if name not in bench.suites:
+            raise UnknownNameError("suite", name, bench.suites)
+        suite = bench.suites[name]
+        for grid in [*suite.grids, *(suite.full if full else [])]:
+            for planned in unfold(grid, bench.defaults):
+                known = found.setdefault(replace(planned.cell, paper=None), planned)
+                if known.optional and not planned.optional:
+                    found[replace(planned.cell, paper=None)] = planned
+    if not victims:
+        return list(found.values())
+    there = {planned.cell.victim for planned in found.values()}
+    for victim in victims:
+        if victim not in there:
+            raise UnknownNameError("victim of this suite", victim, there)
+    return [Planned(planned.cell) for planned in found.values() if planned.cell.victim in victims]
+
+
+def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
+    """Yield the cells of one grid: victim by victim, attack by attack, eps by eps, FGM before LGM."""
+    settings = defaults.model_copy(update=_given(grid))
+    if grid.table is not None and grid.table not in paper_tables():
+        raise UnknownNameError("table", grid.table, paper_tables())
+    if not grid.victims and not grid.if_available:
+        raise ConfigError("a grid needs victims (or if_available)")
+    for victim, attack in product([*grid.victims, *grid.if_available], grid.attacks):
+        optional = victim in grid.if_available and victim not in grid.victims
+        gradients = [g for g in grid.gradients if g == "fgm" or not is_static(victim.name)]
+        for pixels, eps, targeted, gradient in product(attack.valid_pixels, grid.eps, grid.targeted, gradients):
+            slope = _slope(victim, attack.name, eps, targeted) if gradient == "lgm" else None
+            cell = Cell(
+                victim=_known("victim", victim.name, VICTIMS),
+                data=grid.data or data_of(victim.name),
+                attack=_known("attack", attack.name, ATTACKS),
+                gradient=gradient,
+                eps=eps,
+                slope=slope,
+                targeted=targeted,
+                valid_pixels=pixels,
+                **_options(victim, attack),
+                **settings.model_dump(),
+            )
+            yield Planned(replace(cell, paper=place_in(grid.table, cell)), optional)
+
+
+def single_cell(flags: Mapping[str, Any]) -> Cell:
+    """Return the one cell that a command's flags describe.
+
+    Args:
+        flags: `victim`, `attack`, `eps`, `gradient`, and whatever else a victim, an attack and a grid may say in YAML;
+            None stands for the default.
+
+    Raises:
+        ConfigError: A value makes no sense; its flag is named.
+        UnknownNameError: There is no such victim, attack or data set.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    victim = {"name": given["victim"], **_among(given, VictimSpec)}
+    if "slope" in given:
+        victim["slopes"] = {given["attack"]: given["slope"]}
+    attack = {"name": given["attack"], **_among(given, AttackSpec)}
+    content = {**_among(given, Grid), "victims": [victim], "attacks": [attack], "gradients": given["gradient"]}
+    cells = [planned.cell for planned in unfold(check(Grid, content, "command line", _flag), Settings())]
+    if not cells:
+        raise ConfigError(f"{given['victim']} has no occupancy, so there is no leaded gradient; use --gradient fgm")
+    return cells[0]
+
+
+def is_static(victim: str) -> bool:
+    """Return whether a registered victim has no occupancy, so that FGM is the only gradient it has."""
+    return ":" not in victim and victim.startswith(STATIC_FAMILIES)
+
+
+def data_of(victim: str) -> str:
+    """Return the data set that a registered victim's name ends in; for the miniature ones that they are made for.
+
+    Raises:
+        UnknownNameError: The victim is not registered.
+        ConfigError: The victim is a user's own class, whose name does not tell.
+    """
+    if ":" in victim:
+        raise ConfigError(f"victim {victim!r} does not tell its data set; name one (data: in YAML, or --data)")
+    last = _known("victim", victim, VICTIMS).rpartition("-")[2]
+    return DATA_OF_MINIATURES if last == "mini" else last
+
+
+def place_in(table: str | None, cell: Cell) -> tuple[str, ...] | None:
+    """Return (table, row, victim, variant) of a cell in a table's layout, or None for a cell of no table."""
+    if table is None:
+        return None
+    by_eps = paper_tables()[table].layout == "eps"
+    row = f"eps={cell.eps:g}" if by_eps else f"{cell.attack} {cell.valid_pixels:.0%}"
+    return (table, row, cell.victim, f"{cell.gradient}-targeted" if cell.targeted else cell.gradient)
+
+
+def _among(flags: Mapping[str, Any], model: type[Strict]) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if name in model.model_fields}
+
+
+def _flag(location: tuple[int | str, ...]) -> str:
+    names = [str(part) for part in location if not isinstance(part, int)]
+    name = "slope" if "slopes" in names else names[-1]
+    return "--" + {"gradients": "gradient"}.get(name, name).replace("_", "-")
+
+
+def _given(grid: Grid) -> dict[str, Any]:
+    values = {name: getattr(grid, name) for name in Settings.model_fields}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _options(victim: VictimSpec, attack: AttackSpec) -> dict[str, Any]:
+    return {
+        "checkpoint": victim.checkpoint,
+        "mean": tuple(victim.mean) if victim.mean else None,
+        "std": tuple(victim.std) if victim.std else None,
+        "step": attack.step,
+        "steps": attack.steps,
+        "active_set": attack.active_set,
+    }
+
+
+def _slope(victim: VictimSpec, attack: str, eps: float, targeted: bool) -> float:
+    given = victim.slopes[attack].at(eps) if attack in victim.slopes else None
+    return default_slope(victim.name, attack, eps, targeted) if given is None else given
+
+
+def _known(kind: str, name: str, registry: Iterable[str]) -> str:
+    if ":" not in name and name not in registry:
+        raise UnknownNameError(kind, name, registry)
+    return name

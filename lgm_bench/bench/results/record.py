@@ -1,0 +1,127 @@
+"""The record of a finished cell: every number with what it was measured on, as typed JSON."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lgm_bench.bench.cells.cell import Cell
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChangeSummary(_Record):
+    """How the architecture changed, as shares in [0, 1].
+
+    Attributes:
+        n_samples: Attacks (images, or images x targets) that were averaged over.
+        ratio: Changed decisions over all decisions of all units.
+        on_to_off: Share of decisions that were on and went off.
+        off_to_on: Share of decisions that were off and went on.
+        per_unit: `ratio` of each adaptive unit, in the order of the forward pass.
+    """
+
+    n_samples: int
+    ratio: float
+    on_to_off: float
+    off_to_on: float
+    per_unit: tuple[float, ...]
+
+
+class ArchitectureRecord(_Record):
+    """Architecture change over the images that the victim's family defines it over, and over the others too.
+
+    Attributes:
+        defined_over: "attacked": images that count as attacked (SkipNet); "all": every image, also those that the
+            clean network gets wrong, which are perturbed for this number only (DynConv).
+        attacked: Over the attacked images; None if there were none.
+        all_images: Over every image; None where only the attacked ones were perturbed.
+        executed_clean: Share of the units' decisions that are on, on the clean images.
+        executed_adversarial: The same after the attack, over the images that were perturbed.
+    """
+
+    defined_over: Literal["all", "attacked"]
+    attacked: ChangeSummary | None
+    all_images: ChangeSummary | None
+    executed_clean: float
+    executed_adversarial: float | None
+
+    @property
+    def change(self) -> ChangeSummary | None:
+        """The summary that the paper's tables print for this family."""
+        return self.all_images if self.defined_over == "all" else self.attacked
+
+
+class Checks(_Record):
+    """Pre-flight checks on the first images of the cell, and bounds of every image.
+
+    Attributes:
+        n_samples: Images that the checks looked at (bounds: all of them).
+        zero_gradient_share: Share of the components of the input gradient that are exactly 0.
+        deterministic: Whether logits and gradient came out the same, bit for bit, a second time.
+        batch_invariance: Largest difference of a logit between an image in a batch and the same image alone,
+            relative to the largest logit.
+        within_bounds: Whether every adversarial image lies in its ball and in the protocol's intensity range.
+    """
+
+    n_samples: int
+    zero_gradient_share: float
+    deterministic: bool
+    batch_invariance: float
+    within_bounds: bool
+
+
+class CellResult(_Record):
+    """One cell's numbers. Shares and accuracies are fractions in [0, 1].
+
+    Attributes:
+        cell: What was run, with every default filled in.
+        fingerprint: Name of the cell's folder, see `Cell.fingerprint`.
+        n_samples: Images; `cell.limit` says whether they are only the first ones.
+        n_attempts: Images x targets (untargeted: `n_samples`).
+        n_attacked: Attempts that count: untargeted the clean-correct images, targeted those not yet predicted as it.
+        clean_accuracy: Of the hard network, over all images.
+        accuracy: After the attack, over all attempts; an attempt that does not count keeps its clean prediction.
+        success_rate: Share of the attacked that fell; None if none was attacked.
+        architecture: None for a victim without adaptive units.
+        checks: Pre-flight checks.
+        folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
+        checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
+        data_sha256: Of the sample ids, in order.
+        versions: Of lgm-bench, python and the libraries that compute.
+        git_commit: Of the source tree that ran, if it is one.
+        device: What computed.
+        precision: Of the victim's parameters.
+        wall_time_s: Time spent on the batches, over all runs that contributed, summed over processes.
+    """
+
+    cell: Cell
+    fingerprint: str
+    n_samples: int
+    n_attempts: int
+    n_attacked: int
+    clean_accuracy: float
+    accuracy: float
+    success_rate: float | None
+    architecture: ArchitectureRecord | None
+    checks: Checks
+    folded: bool
+    checkpoint_sha256: str
+    data_sha256: str
+    versions: dict[str, str]
+    git_commit: str | None
+    device: str
+    precision: str
+    wall_time_s: float
+
+    @property
+    def architecture_change(self) -> float | None:
+        """The architecture change ratio as the paper's tables print it; None where there is none.
+
+        An active set leaves images alone once they have fallen, so there is none with it.
+        """
+        if self.cell.active_set:
+            return None
+        change = self.architecture.change if self.architecture else None
+        return change.ratio if change else None

@@ -1,0 +1,184 @@
+"""The results folder: one folder a cell, its rows kept part by part while it runs, its record once it is complete."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from lgm_bench.bench.results.part_files import Part, UnusableError, encode, read_part
+from lgm_bench.bench.running.preflight import Preflight
+from lgm_bench.bench.results.record import CellResult
+from lgm_bench.errors import ResultError
+
+log = logging.getLogger(__name__)
+
+RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json", "lock", "parts"
+UNUSABLE = ".unusable"
+
+
+class CannotWriteError(ResultError):
+    """The results folder takes no more files: the disk is full, or it may not be written to."""
+
+
+class CellStore:
+    """The folder of one cell.
+
+    While a cell runs: `parts/*.parquet`, the rows of its finished batches, and `checks.json`. When it is complete:
+    `rows.parquet`, all rows in order, and `result.json`. Every file appears whole or not at all.
+
+    Args:
+        out: Results folder.
+        title: Readable part of the folder's name.
+        fingerprint: What the cell is; files that belong to another cell are not used.
+    """
+
+    def __init__(self, out: Path, title: str, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        self.folder = out / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', title)}-{fingerprint}"
+
+    def result(self) -> CellResult | None:
+        """Return the record of the finished cell, or None; a file that is no record of this cell is set aside."""
+        path = self.folder / RESULT
+        try:
+            result = CellResult.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ResultError(f"cannot read {path}: {error.strerror or error}; correct its permissions") from error
+        except ValidationError as error:
+            self._set_aside(path, f"it is damaged or of another version ({error.errors()[0]['msg']})")
+            return None
+        if result.fingerprint != self.fingerprint:
+            self._set_aside(path, f"it belongs to another cell, {result.fingerprint}")
+            return None
+        return result
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of this cell until the block is left.
+
+        Raises:
+            ResultError: Another run is at work on it.
+            CannotWriteError: The folder cannot be made.
+        """
+        with _writing(self.folder):
+            (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / LOCK, timeout=0)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise ResultError(
+                    f"another run is at work on {self.folder}; wait for it to end, or choose another results folder "
+                    "(--out)"
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def parts(self, ids: Sequence[str]) -> list[Part]:
+        """Return what finished batches have left; unusable files are named in the log and set aside.
+
+        Args:
+            ids: The cell's sample ids; rows of any others are not used.
+        """
+        with _writing(self.folder):
+            for left_over in [*self.folder.glob(".*.tmp"), *self.folder.glob(f"{PARTS}/.*.tmp")]:
+                left_over.unlink()
+        known, found = frozenset(ids), []
+        for path in [self.folder / ROWS, *sorted((self.folder / PARTS).glob("*.parquet"))]:
+            if not path.exists():
+                continue
+            try:
+                found.append(read_part(path, self.fingerprint, known))
+            except UnusableError as error:
+                self._set_aside(path, str(error))
+            if path.name == ROWS and found:
+                break  # it is only written complete
+        return found
+
+    def add(self, rows: pa.Table, seconds: float, device: str) -> None:
+        """Keep the rows of a finished batch.
+
+        Raises:
+            CannotWriteError: They cannot be written.
+        """
+        name = hashlib.sha256("\n".join(rows.column("id").to_pylist()).encode()).hexdigest()[:16]
+        self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, seconds, [device]))
+
+    def checks(self) -> Preflight | None:
+        """Return the pre-flight checks that were kept, or None."""
+        path = self.folder / CHECKS
+        try:
+            return Preflight(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            self._set_aside(path, f"it is damaged ({error})")
+            return None
+
+    def keep_checks(self, checks: Preflight) -> None:
+        """Keep the pre-flight checks.
+
+        Raises:
+            CannotWriteError: They cannot be written.
+        """
+        self._write(self.folder / CHECKS, _json(checks._asdict()))
+
+    def finish(self, result: CellResult, rows: pa.Table, parts: Sequence[Part]) -> None:
+        """Keep all rows and the record, and drop the parts that they were put together from.
+
+        Raises:
+            CannotWriteError: They cannot be written; the parts are kept.
+        """
+        seconds = sum(part.seconds for part in parts)
+        devices = sorted({device for part in parts for device in part.devices})
+        self._write(self.folder / ROWS, encode(rows, self.fingerprint, seconds, devices))
+        self._write(self.folder / RESULT, _json(result.model_dump(mode="json")))
+        with _writing(self.folder / PARTS):
+            for path in (self.folder / PARTS).glob("*.parquet"):
+                path.unlink()
+            if not any((self.folder / PARTS).iterdir()):
+                (self.folder / PARTS).rmdir()
+
+    def _write(self, path: Path, content: bytes) -> None:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with _writing(path):
+            try:
+                with temporary.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        log.warning("%s is not used: %s; it is now called %s", path, reason, path.name + UNUSABLE)
+        with _writing(path):
+            path.replace(path.with_name(path.name + UNUSABLE))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWriteError(
+            f"cannot write {path}: {error.strerror or error}; finished batches are kept: free some space or "
+            "correct the permissions and run again, or choose another results folder (--out)"
+        ) from error
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()

@@ -1,0 +1,133 @@
+"""Computing what is left of a cell, in this process: one of several where torch.distributed is initialised."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from torch import nn
+
+from datamodules.batch import ImageBatch
+from datamodules.image_datamodule import ImageDataModule
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.results.provenance import describe_device
+from lgm_bench.bench.results.store import CellStore
+from lgm_bench.bench.running.building import build_attack, build_gradient
+from lgm_bench.bench.running.sink import Event, StoreSink
+from lgm_bench.bench.running.stage import AttackStage
+from lgm_bench.leaded import hard_forward
+from victims.folding import folded
+
+_LAST_DIGITS = 1e-4  # relative to the largest logit: what folding may change in float32
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is left to compute of a cell.
+
+    Attributes:
+        cell: The resolved cell.
+        fingerprint: See `Cell.fingerprint`.
+        out: Results folder.
+        done: Ids of the samples that are finished.
+        fold: Whether batch norm is folded into the victim's convolutions.
+        probe: Images for the pre-flight checks; None if they have been made.
+        accelerator: Lightning's name of the accelerator.
+        devices: Number of processes.
+        data_root: Folder of the data set.
+        batch_size: Images per batch and process.
+        weights: What `weights_sha256` has to give for the victim.
+    """
+
+    cell: Cell
+    fingerprint: str
+    out: Path
+    done: frozenset[str]
+    fold: bool
+    probe: ImageBatch | None
+    accelerator: str
+    devices: int
+    data_root: Path | str | None
+    batch_size: int
+    weights: str
+
+    @property
+    def store(self) -> CellStore:
+        """The cell's folder."""
+        return CellStore(self.out, self.cell.title, self.fingerprint)
+
+
+def compute(job: Job, victim: nn.Module, data: ImageDataModule, tell: Callable[[Event], None]) -> dict[str, float]:
+    """Attack the samples that are left, or this process's share of them, and keep their rows in the cell's folder.
+
+    Args:
+        job: What to do.
+        victim: The cell's victim, on the CPU.
+        data: The cell's datamodule; its `done` is set.
+        tell: Takes news.
+
+    Returns:
+        The metrics of this run's samples, over all processes (see `AttackStage`).
+    """
+    data.done = set(job.done)
+    victim = folded(victim) if job.fold else victim.to(memory_format=torch.channels_last)
+    with _quiet():
+        trainer = pl.Trainer(
+            accelerator=job.accelerator,
+            devices=job.devices,
+            strategy="ddp" if job.devices > 1 else "auto",
+            plugins=[LightningEnvironment()],  # `Workers` says who is who, not a cluster
+            inference_mode=False,
+            use_distributed_sampler=False,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        sink = StoreSink(job.store, describe_device(trainer.strategy.root_device), tell)
+        stage = AttackStage(
+            victim,
+            build_attack(job.cell),
+            build_gradient(job.cell),
+            targeted=job.cell.targeted,
+            sink=sink,
+            probe=job.probe,
+        )
+        metrics = trainer.test(stage, datamodule=data, verbose=False)
+    return dict(metrics[0])
+
+
+def may_fold(victim: nn.Module, probe: ImageBatch) -> bool:
+    """Return whether folding changes the last digits only: same decisions, logits within rounding.
+
+    It is so for every network whose batch norms act on their convolutions as their names and order say; networks of
+    users' own are thereby checked.
+    """
+    logits, decisions = hard_forward(victim, probe.images)
+    new_logits, new_decisions = hard_forward(folded(victim), probe.images)
+    close = (logits - new_logits).abs().max() <= _LAST_DIGITS * logits.abs().max()
+    same = len(decisions) == len(new_decisions) and all(map(torch.equal, decisions, new_decisions))
+    return bool(close) and same
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning from telling what hardware there is, once for every cell."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*")  # torchmetrics merged them
+            warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # of Lightning, about torch
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,106 @@
+"""Victims and data sets of the cells of one run, each loaded once for the cells that share it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from datamodules.batch import ImageBatch
+from datamodules.image_datamodule import ImageDataModule
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.running.building import build_data, build_victim, ids_sha256, weights_sha256
+from lgm_bench.bench.running.compute import may_fold
+from lgm_bench.bench.running.preflight import N_SAMPLES
+from lgm_bench.errors import DataError
+from victims.image_victim import ImageVictim
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a cell is measured on.
+
+    Attributes:
+        datamodule: Yields the samples.
+        ids: Their ids, in order.
+        sha256: Of the ids.
+        probe: The first images, for the pre-flight checks.
+    """
+
+    datamodule: ImageDataModule
+    ids: list[str]
+    sha256: str
+    probe: ImageBatch
+
+
+@dataclass(frozen=True)
+class Target:
+    """A victim with what a record says of it.
+
+    Attributes:
+        victim: In evaluation mode, on the CPU.
+        sha256: Of its weights.
+        mean: Its normalization, see `Cell.mean`.
+        std: See `mean`.
+    """
+
+    victim: ImageVictim
+    sha256: str
+    mean: Triple
+    std: Triple
+
+
+class Materials:
+    """Loads victims and data sets, and keeps the latest of each: cells that share one follow each other.
+
+    Args:
+        data_root: Folder of the data set; None for the datamodule's default.
+        batch_size: Images per batch.
+    """
+
+    def __init__(self, data_root: Path | str | None, batch_size: int) -> None:
+        self.data_root, self.batch_size = data_root, batch_size
+        self._data: tuple[tuple[object, ...], DataSet] | None = None
+        self._target: tuple[tuple[object, ...], Target] | None = None
+        self._foldable: tuple[tuple[str, str], bool] | None = None
+
+    def data(self, cell: Cell) -> DataSet:
+        """Return the cell's samples; raises what the datamodule raises."""
+        key = (cell.data, cell.subset, cell.limit)
+        if self._data is None or self._data[0] != key:
+            datamodule = build_data(cell, self.data_root, self.batch_size)
+            datamodule.prepare_data()
+            datamodule.setup("test")
+            ids = list(datamodule.sample_ids())
+            if not ids:
+                raise DataError(f"data set {cell.data} has no samples in its subset {cell.subset!r}; choose another")
+            self._data = key, DataSet(datamodule, ids, ids_sha256(ids), self._probe(cell))
+        return self._data[1]
+
+    def target(self, cell: Cell) -> Target:
+        """Return the cell's victim; raises what `load_victim` raises."""
+        key = (cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
+        if self._target is None or self._target[0] != key:
+            victim = build_victim(cell)
+            mean, std = (cell.mean or _channels(victim, "mean")), (cell.std or _channels(victim, "std"))
+            self._target = key, Target(victim, weights_sha256(victim), mean, std)
+        return self._target[1]
+
+    def foldable(self, target: Target, data: DataSet) -> bool:
+        """Return whether the victim gives the same with its batch norms folded."""
+        key = (target.sha256, data.sha256)
+        if self._foldable is None or self._foldable[0] != key:
+            self._foldable = key, may_fold(target.victim, data.probe)
+        return self._foldable[1]
+
+    def _probe(self, cell: Cell) -> ImageBatch:
+        few = replace(cell, limit=min(cell.limit or N_SAMPLES, N_SAMPLES))
+        datamodule = build_data(few, self.data_root, N_SAMPLES)
+        datamodule.setup("test")
+        batch: ImageBatch = next(iter(datamodule.test_dataloader()))
+        return batch
+
+
+def _channels(victim: ImageVictim, name: str) -> Triple:
+    """Return a victim's normalization as short decimal numbers that give the same float32."""
+    red, green, blue = (float(f"{value:.7g}") for value in getattr(victim, name).flatten().tolist())
+    return red, green, blue

@@ -1,0 +1,192 @@
+"""Running cells: each is read from the results folder, or computed, or resumed where it was left."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lgm_bench import __version__
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.results.part_files import Part
+from lgm_bench.bench.results.provenance import git_commit, versions
+from lgm_bench.bench.results.record import CellResult, Checks
+from lgm_bench.bench.results.rows import merged
+from lgm_bench.bench.results.store import CannotWriteError, CellStore
+from lgm_bench.bench.results.tally import Tally
+from lgm_bench.bench.running.building import build_gradient, resolved
+from lgm_bench.bench.running.compute import Job, compute
+from lgm_bench.bench.running.devices import checked_devices, processes_for
+from lgm_bench.bench.running.interruption import interruptible
+from lgm_bench.bench.running.materials import DataSet, Materials, Target
+from lgm_bench.bench.running.observer import Observer, SilentObserver
+from lgm_bench.bench.running.preflight import preflight
+from lgm_bench.bench.running.sink import BatchDone, Event
+from lgm_bench.bench.running.workers import Workers
+from lgm_bench.errors import ConfigError
+
+
+class RunResults(list[CellResult]):
+    """Results in the order of the cells, without the failed ones.
+
+    Attributes:
+        failures: The cells that failed, each with its error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: list[tuple[Cell, Exception]] = []
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    data_root: Path | str | None = None,
+    batch_size: int = 128,
+    accelerator: str = "auto",
+    devices: int = 1,
+    seed: int | None = None,
+    observer: Observer | None = None,
+) -> RunResults:
+    """Return the results of `cells`, computing what `out` does not hold yet.
+
+    Args:
+        cells: What to run.
+        out: Results folder; each cell has a folder of its own inside.
+        data_root: The data set's own folder; None for the datamodule's default.
+        batch_size: Images per batch and process; it does not change the results.
+        accelerator: Lightning's name of the accelerator: "auto", "cpu", "gpu".
+        devices: Number of processes, one a device.
+        seed: Replaces the seed of every cell.
+        observer: Is told of progress.
+
+    Raises:
+        ConfigError: A cell names something unknown or has a value that makes no sense; nothing was run.
+        ResultError: The results folder cannot be written; finished batches are kept and the same call resumes.
+        RunInterruptedError: Ctrl-C; finished batches are kept and the same call resumes.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
+    accelerator = checked_devices(accelerator, devices)
+    asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
+    plain = [resolved(cell) for cell in asked]
+    run = _Run(
+        Path(out), Materials(data_root, batch_size), accelerator, devices, observer or SilentObserver(), len(asked)
+    )
+    results = RunResults()
+    with interruptible(run.workers.stop):
+        for cell, filled in zip(asked, plain, strict=True):
+            try:
+                results.append(run.cell(cell, filled))
+            except CannotWriteError:
+                raise
+            except Exception as error:
+                results.failures.append((cell, error))
+                run.failed(cell, error)
+    return results
+
+
+class _Run:
+    """What the cells of one call have in common."""
+
+    def __init__(
+        self, out: Path, materials: Materials, accelerator: str, devices: int, observer: Observer, n_cells: int
+    ) -> None:
+        self.out, self.materials, self.observer, self.n_cells = out, materials, observer, n_cells
+        self.accelerator, self.devices = accelerator, devices
+        self.workers = Workers()
+        self.announced = False
+
+    def cell(self, asked: Cell, filled: Cell) -> CellResult:
+        """Return one cell's result."""
+        self.announced = False
+        data, target = self.materials.data(filled), self.materials.target(filled)
+        filled = replace(filled, mean=target.mean, std=target.std)
+        fingerprint = filled.fingerprint(weights=target.sha256, data=data.sha256, version=__version__)
+        store = CellStore(self.out, filled.title, fingerprint)
+        result = store.result()
+        stored = result is not None
+        if result is None:
+            with store.locked():
+                result = store.result() or self._complete(asked, filled, store, data, target)
+        else:
+            self._announce(asked, len(data.ids), len(data.ids))
+        result = result.model_copy(update={"cell": replace(filled, paper=asked.paper)})
+        self.observer.cell_finished(result, stored)
+        return result
+
+    def failed(self, asked: Cell, error: Exception) -> None:
+        """Tell that a cell failed, and before that it began, if it had not come so far."""
+        if not self.announced:
+            self._announce(asked, asked.limit or 0, 0)
+        self.observer.cell_failed(asked, error)
+
+    def _announce(self, asked: Cell, total: int, done: int) -> None:
+        self.observer.cell_started(asked, self.n_cells, total, done)
+        self.announced = True
+
+    def _complete(self, asked: Cell, filled: Cell, store: CellStore, data: DataSet, target: Target) -> CellResult:
+        """Compute what is missing of a cell, and put its record together."""
+        parts = store.parts(data.ids)
+        done = frozenset(sample_id for part in parts for sample_id in part.rows.column("id").to_pylist())
+        self._announce(asked, len(data.ids), len(done))
+        fold = self.materials.foldable(target, data)
+        job = Job(
+            cell=filled,
+            fingerprint=store.fingerprint,
+            out=self.out,
+            done=done,
+            fold=fold,
+            probe=data.probe if store.checks() is None else None,
+            accelerator=self.accelerator,
+            devices=processes_for(data.ids, done, self.devices),
+            data_root=self.materials.data_root,
+            batch_size=self.materials.batch_size,
+            weights=target.sha256,
+        )
+        if len(done) < len(data.ids):
+            self._compute(asked, job, target, data, parts)
+        return self._record(filled, store, data, target, fold)
+
+    def _compute(self, asked: Cell, job: Job, target: Target, data: DataSet, parts: list[Part]) -> None:
+        n_done, tally = len(job.done), sum((Tally.of(part.rows) for part in parts), Tally())
+
+        def tell(event: Event) -> None:
+            nonlocal n_done, tally
+            if isinstance(event, BatchDone):
+                n_done, tally = n_done + event.n_images, tally + event.tally
+                self.observer.batch_done(asked, n_done, tally.running())
+            else:
+                self.observer.iteration(asked, event.i, event.steps)
+
+        if job.devices > 1:
+            self.workers.run(job, tell)
+        else:
+            compute(job, target.victim, data.datamodule, tell)
+
+    def _record(self, filled: Cell, store: CellStore, data: DataSet, target: Target, fold: bool) -> CellResult:
+        parts = store.parts(data.ids)
+        rows = merged([part.rows for part in parts], data.ids)
+        tally = Tally.of(rows)
+        checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled))
+        result = CellResult(
+            cell=filled,
+            fingerprint=store.fingerprint,
+            n_samples=len(data.ids),
+            n_attempts=tally.attempts,
+            n_attacked=tally.attacked,
+            clean_accuracy=tally.clean_accuracy,
+            accuracy=tally.accuracy,
+            success_rate=tally.success_rate,
+            architecture=tally.architecture(),
+            checks=Checks(**checks._asdict(), within_bounds=tally.out_of_bounds == 0),
+            folded=fold,
+            checkpoint_sha256=target.sha256,
+            data_sha256=data.sha256,
+            versions=versions(),
+            git_commit=git_commit(),
+            device="; ".join(sorted({device for part in parts for device in part.devices})),
+            precision=str(target.victim.mean.dtype).removeprefix("torch."),
+            wall_time_s=sum(part.seconds for part in parts),
+        )
+        store.finish(result, rows, parts)
+        return result

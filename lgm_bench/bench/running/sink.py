@@ -1,0 +1,54 @@
+"""Where the rows of an attack stage go: into the store, and news of them to whoever shows progress."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lgm_bench.bench.results.store import CellStore
+from lgm_bench.bench.results.tally import Tally
+from lgm_bench.bench.running.preflight import Preflight
+
+
+class BatchDone(NamedTuple):
+    """A batch's rows are in the store: how many images they are of, and their counts."""
+
+    n_images: int
+    tally: Tally
+
+
+class Iteration(NamedTuple):
+    """Iteration `i` of `steps` on the current batch is done."""
+
+    i: int
+    steps: int
+
+
+Event = BatchDone | Iteration
+
+
+class StoreSink:
+    """Puts rows and checks into a store, and tells of every batch and iteration.
+
+    Args:
+        store: The cell's folder.
+        device: What computes, in words.
+        tell: Takes the events, in the process that computes.
+    """
+
+    def __init__(self, store: CellStore, device: str, tell: Callable[[Event], None]) -> None:
+        self.store, self.device, self.tell = store, device, tell
+
+    def checked(self, checks: Preflight) -> None:
+        """Keep the checks."""
+        self.store.keep_checks(checks)
+
+    def finished(self, rows: pa.Table, seconds: float) -> None:
+        """Keep a batch's rows."""
+        self.store.add(rows, seconds, self.device)
+        self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows)))
+
+    def iteration(self, i: int, steps: int) -> None:
+        """Pass it on."""
+        self.tell(Iteration(i, steps))
