@@ -98,10 +98,19 @@ def _step(problem: Problem, state: dict[str, Tensor]) -> Tensor:
         value = boundary_distance(problem.hard_logits(x), problem, state["aim"])
     at_clean = value + (normal * (clean - x).flatten(1)).sum(dim=1)
     box = state["lower"].flatten(1), state["upper"].flatten(1)
-    from_x = project_onto_hyperplane(x.flatten(1), normal, value, *box)
+    from_x = project_onto_hyperplane(x.flatten(1), normal, _resolvable(value, normal), *box)
     from_clean = project_onto_hyperplane(clean.flatten(1), normal, at_clean, *box)
     near, far = (change.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) for change in (from_x, from_clean))
     alpha = (near / (near + far)).clamp(max=ALPHA_MAX)
     forward = (1 - alpha) * (x.flatten(1) + OVERSHOOT * from_x)
     biased = alpha * (clean.flatten(1) + OVERSHOOT * from_clean)
     return torch.minimum(torch.maximum((forward + biased).view_as(x), state["lower"]), state["upper"])
+
+
+def _resolvable(value: Tensor, normal: Tensor) -> Tensor:
+    """Return the values (B,) of the planes, those not yet crossed at least one float resolution of an intensity away.
+
+    Nearer than that the step, overshoot included, is rounded away, and the iterate would stay where it is for good.
+    """
+    least = torch.finfo(value.dtype).eps * normal.abs().sum(dim=1)
+    return torch.where(value <= 0, torch.minimum(value, -least), value)

@@ -133,3 +133,22 @@ def test_crosses_the_hard_boundary_with_a_leaded_slope() -> None:
         found = fab(problem, aim, torch.zeros_like(batch.images), torch.ones_like(batch.images), 5, lambda: None)
         assert bool(problem.reached(problem.hard_logits(found)).all())
         assert float((found - batch.images).abs().max()) <= 0.22 + 1e-12
+
+
+class Brink(nn.Module):
+    """A boundary 1e-9 away in float32, where a step of the exact length is rounded away."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        lead = (x - 0.75).sum(dim=(1, 2, 3)) - 1e-9
+        return torch.stack([torch.zeros_like(lead), lead], dim=1)
+
+
+def test_does_not_stall_where_a_step_is_rounded_away() -> None:
+    victim = Brink().eval()
+    batch = batch_for(victim, torch.full((2, 3, 4, 4), 0.75))
+    assert batch.labels.tolist() == [0, 0]
+    problem = problem_for(victim, batch, 1e-5)
+    with torch.no_grad():
+        aim = torch.ones(2, dtype=torch.int64)
+        found = fab(problem, aim, torch.zeros_like(batch.images), torch.ones_like(batch.images), 3, lambda: None)
+        assert bool(problem.reached(problem.hard_logits(found)).all())
