@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import lgm_bench  # noqa: F401  before any test imports torch: it sets how idle threads wait
+
 
 @pytest.fixture(scope="session")
 def samples() -> Path:

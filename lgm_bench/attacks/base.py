@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.checks import check_batch, check_budget, check_victim
 from lgm_bench.attacks.losses import cross_entropy
-from lgm_bench.attacks.mask import valid_pixel_mask
+from lgm_bench.attacks.mask import check_share, valid_pixel_mask
 from lgm_bench.attacks.problem import Evaluation, Problem, frozen
 from lgm_bench.attacks.protocol import protocol_named
 from lgm_bench.attacks.randomness import sample_generator
@@ -70,7 +70,7 @@ class Attack:
         self.seed = seed
         self.active_set = active_set
         check_budget(self.eps, self.step, self.steps, self.seed)
-        valid_pixel_mask(1000, 1000, valid_pixels)
+        check_share(valid_pixels)
         if mask is not None and valid_pixels != 1.0:
             raise ConfigError(f"give either a mask or valid_pixels={valid_pixels}, not both")
         if mask is not None and not bool(mask.any()):

@@ -8,6 +8,16 @@ from lgm_bench.errors import ConfigError
 PIXEL_SEED = 1
 
 
+def check_share(share: float) -> None:
+    """Check a share of pixels.
+
+    Raises:
+        ConfigError: It does not lie in (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ConfigError(f"valid_pixels must lie in (0, 1], got {share}; 0.05 stands for 5 % of the pixels")
+
+
 def valid_pixel_mask(height: int, width: int, share: float) -> Tensor:
     """Return the pixel positions that may change, (height, width) bool, on the CPU.
 
@@ -25,8 +35,7 @@ def valid_pixel_mask(height: int, width: int, share: float) -> Tensor:
     >>> int(valid_pixel_mask(32, 32, 0.05).sum())
     51
     """
-    if not 0 < share <= 1:
-        raise ConfigError(f"valid_pixels must lie in (0, 1], got {share}; 0.05 stands for 5 % of the pixels")
+    check_share(share)
     pixels = height * width
     count = int(pixels * share + 1e-9)  # 0.29 * 100 is 28.999999999999996
     if count == 0:

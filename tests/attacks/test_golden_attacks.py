@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,7 @@ class Golden:
 
 
 @pytest.fixture(scope="module", params=["skipnet38", "dynconv8"])
-def golden(request: pytest.FixtureRequest, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Golden]:
+def golden(request: pytest.FixtureRequest, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Golden:
     name, folder = request.param, samples / "golden"
     spec = importlib.util.spec_from_file_location("fill", folder / "fill.py")
     fill = importlib.util.module_from_spec(spec)
@@ -56,7 +55,7 @@ def golden(request: pytest.FixtureRequest, samples: Path, tmp_path_factory: pyte
         torch.set_default_dtype(before)
     labels = torch.from_numpy(values["y"])
     ids = [f"golden-{number}" for number in range(len(labels))]
-    yield Golden(victim, ImageBatch(fill.images(len(labels), 32, seed + 100), labels, ids), values)
+    return Golden(victim, ImageBatch(fill.images(len(labels), 32, seed + 100), labels, ids), values)
 
 
 @pytest.mark.parametrize("method", ["fgm", "lgm"])

@@ -1,0 +1,92 @@
+"""Where adversarial images may be: within eps, in the valid range, and changed in the valid pixels only."""
+
+import pytest
+import torch
+from attack_cases import LOOPS, METHODS, Gated, batch_for, images
+
+from lgm_bench.attacks import BIM, PGD
+from lgm_bench.attacks.mask import valid_pixel_mask
+from lgm_bench.errors import ConfigError
+
+ROUNDING = 1e-12
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+@pytest.mark.parametrize(("protocol", "unit", "low"), [("paper", 1 / 255, 0.0), ("official", 2 / 255, -1.0)])
+@pytest.mark.parametrize("name", LOOPS)
+def test_images_stay_in_the_box_and_reach_its_sides(name: str, protocol: str, unit: float, low: float, method) -> None:
+    victim = Gated()
+    batch = batch_for(victim, images(6))
+    adversarial = LOOPS[name](eps=8, protocol=protocol).perturb(victim, batch, method)
+    change = adversarial - batch.images
+    assert adversarial.dtype == torch.float64
+    assert float(change.abs().max()) == pytest.approx(8 * unit, rel=1e-3)
+    assert float(change.abs().max()) <= 8 * unit + ROUNDING
+    assert low <= float(adversarial.min())
+    assert float(adversarial.max()) <= 1
+    assert (float(adversarial.min()) < 0) == (protocol == "official")
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_only_valid_pixels_change(name: str) -> None:
+    victim = Gated()
+    batch = batch_for(victim, images(4, size=32))
+    changed = [
+        (LOOPS[name](eps=8, valid_pixels=0.05, seed=seed).perturb(victim, batch, method) != batch.images)
+        for seed, method in ((0, METHODS[0]), (9, METHODS[1]))
+    ]
+    expected = valid_pixel_mask(32, 32, 0.05)
+    assert int(expected.sum()) == 51
+    for moved in changed:
+        assert torch.equal(moved.any(dim=(0, 1)), expected), "one set of pixels for all images, channels and seeds"
+        assert not moved[:, :, ~expected].any()
+
+
+def test_the_valid_pixels_are_always_the_same_ones() -> None:
+    torch.manual_seed(5)
+    first = valid_pixel_mask(32, 32, 0.05)
+    torch.manual_seed(6)
+    assert torch.equal(valid_pixel_mask(32, 32, 0.05), first)
+    order = torch.randperm(1024, generator=torch.Generator().manual_seed(1))
+    assert set(first.flatten().nonzero().flatten().tolist()) == set(order[:51].tolist())
+    assert valid_pixel_mask(3, 5, 1.0).all()
+
+
+def test_a_mask_of_ones_own() -> None:
+    victim, mask = Gated(), torch.zeros(8, 8, dtype=torch.bool)
+    mask[2, 3:6] = True
+    batch = batch_for(victim, images(3))
+    moved = BIM(8, steps=3, mask=mask).perturb(victim, batch) != batch.images
+    assert torch.equal(moved.any(dim=(0, 1)), mask)
+    with pytest.raises(ConfigError, match=r"size \(8, 8\), got \(4, 4\)"):
+        BIM(8, mask=torch.ones(4, 4)).perturb(victim, batch)
+    with pytest.raises(ConfigError, match=r"either a mask or valid_pixels=0\.05"):
+        BIM(8, mask=mask, valid_pixels=0.05)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])
+def test_a_share_of_pixels_out_of_range(share: float) -> None:
+    with pytest.raises(ConfigError, match="valid_pixels"):
+        PGD(8, valid_pixels=share)
+
+
+def test_a_share_that_leaves_no_pixel() -> None:
+    victim = Gated()
+    with pytest.raises(ConfigError, match="no pixel of a 4 x 4 image"):
+        BIM(8, valid_pixels=0.05).perturb(victim, batch_for(victim, images(1, size=4)))
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_an_eps_of_0_changes_nothing(name: str) -> None:
+    victim = Gated()
+    batch = batch_for(victim, images(3))
+    assert torch.equal(LOOPS[name](eps=0).perturb(victim, batch), batch.images)
+
+
+def test_a_pixel_without_gradient_stays() -> None:
+    victim = Gated()
+    batch = batch_for(victim, images(2))
+    victim.register_forward_pre_hook(lambda _, inputs: (inputs[0] * (torch.arange(8) < 5),))
+    change = BIM(8, steps=3).perturb(victim, batch) - batch.images
+    assert change[..., :5].all()
+    assert not change[..., 5:].any()
