@@ -53,7 +53,7 @@ def check_batch(batch: ImageBatch, target: Tensor | None) -> None:
         )
     if len(ids) != len(images):
         raise ConfigError(f"{len(images)} images have {len(ids)} ids; every image needs one")
-    low, high = (float(value) for value in images.aminmax())
+    low, high = (float(value) for value in images.detach().aminmax())
     if math.isnan(low) or low < 0 or high > 1:
         first = next(i for i, image in enumerate(images) if not bool(((image >= 0) & (image <= 1)).all()))
         raise ConfigError(

@@ -19,6 +19,7 @@ class Leaded(nn.Module):
         super().__init__()
         self.victim = victim
         self.gradient = gradient
+        self.training = victim.training  # a victim in eval mode stays one for those who ask the wrapper
 
     def forward(self, x: Any) -> Tensor:
         """Return the victim's output for `x`; with LGM in its soft form these are the leaded logits."""

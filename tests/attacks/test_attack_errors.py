@@ -1,0 +1,133 @@
+"""What an attack refuses, and that it says the value and the remedy."""
+
+from typing import Any
+
+import pytest
+import torch
+from attack_cases import LOOPS, Gated, Static, batch_for, images
+
+from datamodules.batch import ImageBatch
+from lgm_bench import LGM
+from lgm_bench.attacks import ATTACKS, BIM, FGSM, AutoPGD
+from lgm_bench.errors import ConfigError, LgmBenchError, UnknownNameError
+from lgm_bench.registry import resolve
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize("eps", [-1, NAN, INFINITE])
+def test_eps(name: str, eps: float) -> None:
+    with pytest.raises(ConfigError, match=f"eps must be .* at least 0 .*, got {eps}"):
+        LOOPS[name](eps=eps)
+
+
+@pytest.mark.parametrize("step", [-0.5, 0, NAN, INFINITE])
+def test_step(step: float) -> None:
+    with pytest.raises(ConfigError, match=f"step must be .*, got {step}"):
+        BIM(8, step=step)
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.0, True, "10"])
+def test_steps(steps: Any) -> None:
+    with pytest.raises(ConfigError, match="steps must be a whole number of at least 1"):
+        AutoPGD(8, steps=steps)
+
+
+def test_a_single_step_attack_takes_one_step() -> None:
+    with pytest.raises(ConfigError, match="use bim for more"):
+        FGSM(8, steps=2)
+    assert (FGSM(8).step, FGSM(8).steps, FGSM(8, step=2).step) == (8, 1, 2)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, True])
+def test_seed(seed: Any) -> None:
+    with pytest.raises(ConfigError, match="seed must be a whole number"):
+        BIM(8, seed=seed)
+
+
+def test_protocol_and_name() -> None:
+    with pytest.raises(UnknownNameError, match="unknown protocol 'offical'; did you mean official"):
+        BIM(8, protocol="offical")
+    with pytest.raises(UnknownNameError, match="did you mean autopgd"):
+        resolve("attack", "autopdg", ATTACKS)
+    for name in LOOPS:
+        assert resolve("attack", name, ATTACKS).name == name
+
+
+def test_a_victim_in_training_mode() -> None:
+    victim = Gated()
+    batch = batch_for(victim, images(2))
+    with pytest.raises(ConfigError, match=r"Gated is in training mode.*call victim\.eval\(\)"):
+        BIM(8).perturb(victim.train(), batch)
+
+
+def test_inference_mode() -> None:
+    victim = Gated()
+    batch = batch_for(victim, images(2))
+    with torch.inference_mode(), pytest.raises(ConfigError, match="inference_mode=False"):
+        BIM(8).perturb(victim, batch)
+
+
+def broken(**changes: Any) -> ImageBatch:
+    return batch_for(Static(), images(3))._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": images(3)[0]}, r"images must be floating point of shape \(B, channels, H, W\)"),
+        ({"images": images(3)[:0], "labels": torch.zeros(0, dtype=torch.int64), "ids": []}, "images must be"),
+        ({"images": torch.zeros(3, 3, 8, 8, dtype=torch.uint8)}, r"got torch\.uint8"),
+        ({"images": images(3) * 255}, r"images must lie in \[0, 1\].*'sample-000'.*normalization belongs inside"),
+        ({"images": images(3) - 0.5}, r"images must lie in \[0, 1\]"),
+        ({"images": images(3).index_fill(0, torch.tensor(1), NAN)}, "'sample-001'"),
+        ({"labels": torch.zeros(2, dtype=torch.int64)}, r"labels must be int64 of shape \(3,\)"),
+        ({"labels": torch.zeros(3)}, r"labels must be int64 of shape \(3,\), got torch\.float32"),
+        ({"labels": torch.tensor([0, -1, 2])}, "labels must be at least 0, got -1"),
+        ({"labels": torch.tensor([0, 1, 5])}, r"class 5 is out of range: the victim knows 5 classes \(0 to 4\)"),
+        ({"ids": ["a", "b"]}, "3 images have 2 ids"),
+    ],
+)
+def test_batches(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BIM(8, steps=2).perturb(Static(), broken(**changes))
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (torch.zeros(2, dtype=torch.int64), r"target must be int64 of shape \(3,\)"),
+        (torch.full((3,), -1), "target must be at least 0, got -1"),
+        (torch.full((3,), 7), "class 7 is out of range"),
+    ],
+)
+def test_targets(target: torch.Tensor, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BIM(8, steps=2).perturb(Static(), broken(), target=target)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_gradient_that_is_not_finite(name: str) -> None:
+    victim = Gated()
+    batch = batch_for(victim, images(3))
+    victim.head.weight.data[0, 0] = NAN
+    with pytest.raises(ConfigError, match=r"gradient of 3 samples is not finite \(first: 'sample-000'\) under LGM"):
+        LOOPS[name](eps=8).perturb(victim, batch, LGM(5.0))
+
+
+def test_only_the_samples_without_a_finite_gradient_are_named() -> None:
+    victim = Static()
+    batch = batch_for(victim, images(3))
+    hook = victim.register_forward_hook(lambda _, __, logits: logits / (batch.labels.new_tensor([1, 0, 1]))[:, None])
+    with pytest.raises(ConfigError, match=r"gradient of 1 samples is not finite \(first: 'sample-001'\)"):
+        BIM(8, steps=1).perturb(victim, batch)
+    hook.remove()
+
+
+def test_a_victim_whose_logits_have_another_shape() -> None:
+    victim = Static()
+    batch = batch_for(victim, images(3))
+    victim.register_forward_hook(lambda _, __, logits: logits[:, :, None])
+    with pytest.raises(LgmBenchError, match=r"logits of shape \(3, 5, 1\), expected \(3, classes\)"):
+        BIM(8).perturb(victim, batch)

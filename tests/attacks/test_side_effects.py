@@ -1,0 +1,130 @@
+"""An attack leaves the victim, the batch and the gradient mode as it found them, also when it fails."""
+
+import copy
+
+import pytest
+import torch
+from attack_cases import LOOPS, METHODS, Gated, Static, batch_for, images
+
+from lgm_bench import FGM, LGM
+from lgm_bench.attacks import BIM
+from lgm_bench.errors import ConfigError
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+@pytest.mark.parametrize("name", LOOPS)
+def test_parameters_get_no_gradient_and_nothing_changes(name: str, method) -> None:
+    victim = Gated()
+    victim.head.requires_grad_(False)
+    victim.first.weight.grad = torch.ones_like(victim.first.weight)
+    batch = batch_for(victim, images(3))
+    state, kept = copy.deepcopy(victim.state_dict()), [value.clone() for value in batch[:2]]
+    wanted = {key: parameter.requires_grad for key, parameter in victim.named_parameters()}
+    adversarial = LOOPS[name](eps=8).perturb(victim, batch, method)
+    assert not adversarial.requires_grad
+    assert {key: parameter.requires_grad for key, parameter in victim.named_parameters()} == wanted
+    assert torch.equal(victim.first.weight.grad, torch.ones_like(victim.first.weight))
+    assert all(parameter.grad is None for key, parameter in victim.named_parameters() if key != "first.weight")
+    assert all(torch.equal(value, state[key]) for key, value in victim.state_dict().items())
+    assert all(torch.equal(now, then) for now, then in zip(batch[:2], kept, strict=True))
+    assert isinstance(victim.occupancy.gradient, FGM)
+    assert not victim.training
+
+
+def test_parameters_require_no_gradient_while_gradients_are_computed() -> None:
+    victim, seen = Gated(), []
+    victim.register_forward_pre_hook(lambda module, _: seen.extend(p.requires_grad for p in module.parameters()))
+    BIM(8, steps=2).perturb(victim, batch_for(victim.requires_grad_(), images(2)))
+    assert seen.count(True) == 8  # the test's own call
+    assert seen.count(False) == 16
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_a_victim_that_fails_is_left_as_it_was(fails_at: int) -> None:
+    victim, calls = Gated(), []
+    batch = batch_for(victim, images(2))
+
+    def fail(module: torch.nn.Module, inputs: object) -> None:
+        calls.append(module.occupancy.gradient)
+        if len(calls) == fails_at:
+            raise RuntimeError("out of memory")
+
+    handle = victim.register_forward_pre_hook(fail)
+    outside = LGM(2.0)
+    with outside.applied_to(victim), pytest.raises(RuntimeError, match="out of memory"):
+        BIM(8, steps=4, active_set=True).perturb(victim, batch, LGM(5.0))
+    handle.remove()
+    assert isinstance(victim.occupancy.gradient, FGM)
+    assert all(parameter.requires_grad for parameter in victim.parameters())
+    assert all(parameter.grad is None for parameter in victim.parameters())
+    assert torch.is_grad_enabled()
+    soft = [isinstance(gradient, LGM) and gradient.slope == 5.0 for gradient in calls]
+    assert soft == [True, False, True][:fails_at], "leaded while gradients are computed, hard for the verdict"
+
+
+def test_a_gradient_method_in_force_outside_does_not_reach_the_attack() -> None:
+    victim = Gated()
+    batch = batch_for(victim, images(3))
+    expected = BIM(8, steps=4).perturb(victim, batch, FGM())
+    outside = LGM(0.5)
+    with outside.applied_to(victim):
+        assert torch.equal(BIM(8, steps=4).perturb(victim, batch, FGM()), expected)
+        assert victim.occupancy.gradient is outside
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+def test_it_works_whatever_the_gradient_mode(mode) -> None:
+    victim = Static()
+    batch = batch_for(victim, images(2))
+    expected = BIM(8, steps=3).perturb(victim, batch)
+    with mode():
+        before = torch.is_grad_enabled()
+        assert torch.equal(BIM(8, steps=3).perturb(victim, batch), expected)
+        assert torch.is_grad_enabled() == before
+
+
+def test_images_that_require_gradients_are_only_read() -> None:
+    victim = Static()
+    batch = batch_for(victim, images(2))
+    attached = batch._replace(images=batch.images.clone().requires_grad_())
+    assert torch.equal(BIM(8, steps=3).perturb(victim, attached), BIM(8, steps=3).perturb(victim, batch))
+    assert attached.images.grad is None
+
+
+def test_float32_images_stay_float32() -> None:
+    victim = Static().float()
+    batch = batch_for(victim, images(2).float())
+    adversarial = BIM(8, steps=10).perturb(victim, batch)
+    assert adversarial.dtype == torch.float32
+    assert float((adversarial - batch.images).abs().max()) <= 8 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_progress_counts_every_iteration(name: str) -> None:
+    victim, seen = Static(), []
+    attack = LOOPS[name](eps=8)
+    attack.perturb(victim, batch_for(victim, images(2)), progress=lambda i, steps: seen.append((i, steps)))
+    assert seen == [(number, attack.steps) for number in range(1, attack.steps + 1)]
+
+
+def test_progress_ends_at_the_end_when_all_have_fallen() -> None:
+    victim, seen = Static(seed=3), []
+    batch = batch_for(victim, images(4))
+    wrong = batch._replace(labels=(batch.labels + 1) % 5)
+    attack = BIM(8, steps=9, active_set=True)
+    assert torch.equal(attack.perturb(victim, wrong, progress=lambda i, steps: seen.append((i, steps))), batch.images)
+    assert seen == [(9, 9)]
+
+
+def test_an_interrupt_gets_through() -> None:
+    victim = Static()
+    batch = batch_for(victim, images(2))
+
+    def stop(i: int, steps: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        BIM(8, steps=9).perturb(victim, batch, progress=stop)
+    assert all(parameter.requires_grad for parameter in victim.parameters())
+    with pytest.raises(ConfigError):
+        BIM(8).perturb(victim.train(), batch)
