@@ -3,8 +3,8 @@
 import pytest
 
 from lgm_bench.attacks.slopes import default_slope
-from lgm_bench.bench.config import load_bench
-from lgm_bench.bench.suites import plan
+from lgm_bench.bench.cells.config import load_bench
+from lgm_bench.bench.cells.suites import plan
 from lgm_bench.errors import ConfigError
 
 
