@@ -153,7 +153,9 @@ RESUMED = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=2)
 
 
 def program(roots, out: Path) -> subprocess.Popen[str]:
-    text = KILLED.format(folders=[str(folder) for folder in (HERE, *HERE.parents[:2])], out=str(out), root=str(roots[SKIPNET]), slow=True)
+    text = KILLED.format(
+        folders=[str(folder) for folder in (HERE, *HERE.parents[:2])], out=str(out), root=str(roots[SKIPNET]), slow=True
+    )
     return subprocess.Popen(
         [sys.executable, "-c", text],
         stdin=subprocess.PIPE,
