@@ -1,6 +1,6 @@
 """The record of a finished cell: every number with what it was measured on, as typed JSON."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -51,6 +51,15 @@ class ArchitectureRecord(_Record):
     def change(self) -> ChangeSummary | None:
         """The summary that the paper's tables print for this family."""
         return self.all_images if self.defined_over == "all" else self.attacked
+
+
+class Preflight(NamedTuple):
+    """The checks that are made before a cell is computed; `Checks` holds these and the bounds."""
+
+    n_samples: int
+    zero_gradient_share: float
+    deterministic: bool
+    batch_invariance: float
 
 
 class Checks(_Record):

@@ -15,8 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from lgm_bench.bench.results.part_files import Part, UnusableError, encode, read_part
-from lgm_bench.bench.results.record import CellResult
-from lgm_bench.bench.running.preflight import Preflight
+from lgm_bench.bench.results.record import CellResult, Preflight
 from lgm_bench.errors import ResultError
 
 log = logging.getLogger(__name__)

@@ -1,24 +1,14 @@
 """Checks of a cell on its first images, before any number is computed: does the gradient exist, is it repeatable."""
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
+from lgm_bench.bench.results.record import Preflight
 from lgm_bench.leaded import GradientMethod, hard_forward
 
 N_SAMPLES = 8
-
-
-class Preflight(NamedTuple):
-    """See `record.Checks`, which holds these and the bounds."""
-
-    n_samples: int
-    zero_gradient_share: float
-    deterministic: bool
-    batch_invariance: float
 
 
 def preflight(victim: nn.Module, batch: ImageBatch, gradient: GradientMethod) -> Preflight:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.store import CellStore
 from lgm_bench.bench.results.tally import Tally
-from lgm_bench.bench.running.preflight import Preflight
 
 
 class BatchDone(NamedTuple):

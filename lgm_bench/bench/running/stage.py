@@ -15,8 +15,9 @@ from torchmetrics import MeanMetric
 
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.base import Attack
+from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.rows import Outcome
-from lgm_bench.bench.running.preflight import Preflight, preflight
+from lgm_bench.bench.running.preflight import preflight
 from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.metrics import ArchitectureChange, change_counts
 from lgm_bench.metrics.architecture_change import definition_scope

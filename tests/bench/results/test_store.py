@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from lgm_bench.bench.results.part_files import encode
+from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.rows import SCHEMA, Outcome
 from lgm_bench.bench.results.store import PARTS, CannotWriteError, CellStore
-from lgm_bench.bench.running.preflight import Preflight
 from lgm_bench.errors import ResultError
 
 IDS = [f"test-{index:05d}" for index in range(6)]

@@ -14,8 +14,8 @@ from datamodules.batch import ImageBatch
 from lgm_bench import FGM, LGM, architecture
 from lgm_bench.attacks import BIM, FGSM
 from lgm_bench.attacks.base import Attack
+from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.tally import Tally
-from lgm_bench.bench.running.preflight import Preflight
 from lgm_bench.bench.running.stage import AttackStage
 from lgm_bench.leaded import GradientMethod
 from victims import load_victim
