@@ -110,6 +110,16 @@ def test_truncated_file(share: float, zip_format: bool, state, tmp_path: Path) -
         read_official(path)
 
 
+def test_file_cut_anywhere_in_its_first_part(state, tmp_path: Path) -> None:
+    path = tmp_path / "short.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for length in range(1, 1500, 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match=r"short.pth is (truncated|damaged)"):
+            read_official(path)
+
+
 def test_text_file_and_empty_dict_and_list(tmp_path: Path) -> None:
     text = tmp_path / "readme.pth"
     text.write_text("404: Not Found")
