@@ -7,10 +7,11 @@ process of its own.
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -38,10 +39,13 @@ def surfaces(voxels: int) -> CoordinateLevel:
 def ways(kernel_map: KernelMap, features: Tensor, weight: Tensor) -> dict[str, Callable[[], object]]:
     """Return what is compared; the first is the baseline."""
     gradient = torch.ones_like(features)
-    gathered = [features.detach()[source] for source, _ in kernel_map.pairs()]
+
+    @cache
+    def gathered() -> list[Tensor]:
+        return [features.detach()[source] for source, _ in kernel_map.pairs()]
 
     def bare() -> None:
-        for rows, matrix in zip(gathered, weight, strict=True):
+        for rows, matrix in zip(gathered(), weight, strict=True):
             rows @ matrix
             rows @ matrix.T
 
@@ -63,12 +67,21 @@ def prepared(voxels: int, channels: int) -> tuple[KernelMap, Tensor, Tensor]:
 
 
 def peak_memory(name: str, voxels: int, channels: int, answers: "multiprocessing.Queue[float]") -> None:
-    """Put the MiB by which one run of a way raises the process's peak into `answers`."""
+    """Put the MiB that one run of a way needs at its peak into `answers` (Linux; NaN elsewhere)."""
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     kernel_map, features, weight = prepared(voxels, channels)
     chosen = ways(kernel_map, features, weight)[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if not reset.exists():
+        answers.put(float("nan"))
+        return
+
+    def kibibytes(field: str) -> int:
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+
+    reset.write_text("5")  # sets the peak to what is in use now
+    before = kibibytes("VmRSS")
     chosen()
-    answers.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    answers.put((kibibytes("VmHWM") - before) / 1024)
 
 
 def main() -> None:
@@ -84,6 +97,8 @@ def main() -> None:
         print(f"        {1000 * built:7.0f} ms  cloud and kernel map")
         compared = ways(kernel_map, features, weight)
         times: dict[str, list[float]] = {name: [] for name in compared}
+        for way in compared.values():
+            way()
         for _ in range(rounds):
             for name, way in compared.items():
                 start = time.perf_counter()

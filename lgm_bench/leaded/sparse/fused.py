@@ -14,15 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lgm_bench.leaded.sparse.kernel_map import KernelMap, split
+from lgm_bench.leaded.sparse.kernel_map import KernelMap
 
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("fused.cpp")
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-pthread")
-BLOCK = 512
-"""Targets that one thread owns at a time: their rows and the pairs' features stay in its cache."""
-
 _FUNCTIONS = {torch.float32: "convolve_float", torch.float64: "convolve_double"}
 
 
@@ -37,7 +34,7 @@ def fused_product(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Te
     if features.device.type != "cpu" or features.dtype not in _FUNCTIONS or library() is None:
         return None
     features, weight = features.contiguous(), weight.contiguous()
-    starts = _block_starts(kernel_map)
+    starts = kernel_map.blocks
     out = features.new_zeros(kernel_map.n_targets, weight.shape[2])
     tensors = (features, weight, out, kernel_map.source, kernel_map.target, starts)
     sizes = (len(starts) - 1, *weight.shape, torch.get_num_threads())
@@ -87,15 +84,3 @@ def _build_id() -> str:
     processor = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
     text = "\n".join([SOURCE.read_text(), *FLAGS, platform.machine(), processor])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _block_starts(kernel_map: KernelMap) -> Tensor:
-    """Return (blocks + 1, K) int64: the pair at which each block of targets begins, within each offset."""
-    n, k = kernel_map.n_targets, len(kernel_map.counts)
-    blocks = -(-n // BLOCK)
-    firsts = torch.arange(blocks + 1) * BLOCK
-    ranks = split(kernel_map.rank, kernel_map.counts)
-    ends = torch.tensor(kernel_map.counts).cumsum(0)
-    begins = [int(end) - count for end, count in zip(ends, kernel_map.counts, strict=True)]
-    columns = [torch.searchsorted(rank, firsts) + begin for rank, begin in zip(ranks, begins, strict=True)]
-    return torch.stack(columns, dim=1).reshape(blocks + 1, k).contiguous()

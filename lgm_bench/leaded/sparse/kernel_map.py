@@ -9,6 +9,9 @@ from torch import Tensor
 
 from lgm_bench.leaded.sparse.level import CoordinateLevel, KeySpace, Triple
 
+BLOCK = 512
+"""Targets that one thread of the compiled product owns at a time: their rows and their pairs' stay in its cache."""
+
 
 @dataclass(frozen=True)
 class KernelMap:
@@ -43,6 +46,15 @@ class KernelMap:
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the sources and targets of one offset after another."""
         yield from zip(split(self.source, self.counts), split(self.target, self.counts), strict=True)
+
+    @cached_property
+    def blocks(self) -> Tensor:
+        """(blocks + 1, K) int64: the pair at which each block of `BLOCK` neighbouring targets begins, by offset."""
+        firsts = torch.arange(-(-self.n_targets // BLOCK) + 1) * BLOCK
+        ends = torch.tensor(self.counts).cumsum(0).tolist()
+        ranks = zip(split(self.rank, self.counts), ends, self.counts, strict=True)
+        columns = [torch.searchsorted(rank, firsts) + end - count for rank, end, count in ranks]
+        return torch.stack(columns, dim=1).contiguous()
 
     @cached_property
     def transposed(self) -> "KernelMap":
