@@ -1,5 +1,6 @@
 """Training recipes: everything that determines a training run, read from YAML."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -7,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lgm_bench.errors import ConfigError, did_you_mean
+from victims.names import VICTIMS
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
@@ -35,12 +37,12 @@ class Recipe(BaseModel):
 
 
 def load_recipe(victim: str, path: Path | None = None) -> Recipe:
-    """Return the recipe at `path`, or the shipped one of `victim`.
+    """Return the recipe at `path`, or the shipped one of `victim`, or that of its family and data set.
 
     Raises:
         ConfigError: No such recipe, or a value in it that makes no sense; the message names the file and the key.
     """
-    path = path or RECIPES / f"{victim}.yaml"
+    path = path or _shipped(victim)
     if not path.is_file():
         known = [recipe.stem for recipe in RECIPES.glob("*.yaml")]
         raise ConfigError(f"no training recipe {str(path)!r}{did_you_mean(victim, known)}; pass one with --recipe")
@@ -53,3 +55,10 @@ def load_recipe(victim: str, path: Path | None = None) -> Recipe:
             f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}, got {e['input']!r}" for e in error.errors()
         ]
         raise ConfigError("\n".join(f"training recipe {path}: {line}" for line in wrong)) from None
+
+
+def _shipped(victim: str) -> Path:
+    own = RECIPES / f"{victim}.yaml"
+    if own.is_file() or victim not in VICTIMS:
+        return own
+    return RECIPES / f"{re.sub(r'[0-9]+-', '-', victim, count=1)}.yaml"  # dynconv32-cifar10: dynconv-cifar10

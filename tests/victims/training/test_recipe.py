@@ -1,5 +1,6 @@
 """Recipes: read strictly, and the shipped ones fit their victims."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from victims.training.recipe import RECIPES, load_recipe
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_shipped_recipes(name: str) -> None:
-    recipe = load_recipe(name)
-    assert name in VICTIMS
+    recipe = load_recipe(name, RECIPES / f"{name}.yaml")
+    assert name in VICTIMS or name in {"resnet-cifar10", "skipnet-cifar10", "dynconv-cifar10"}
     assert recipe.objective == next((family for family in ("dynconv", "skipnet") if family in name), "cross_entropy")
     assert recipe.reinforce_epochs < recipe.epochs
 
@@ -37,6 +38,12 @@ def test_broken_recipes(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         load_recipe("dynconv8-cifar10", path)
     assert "recipe.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize("name", [name for name in VICTIMS if not name.endswith("-imagenet")])
+def test_every_small_victim_has_a_recipe_of_its_own_or_of_its_family(name: str) -> None:
+    own, family = RECIPES / f"{name}.yaml", RECIPES / f"{re.match('[a-z]+', name)[0]}-cifar10.yaml"
+    assert load_recipe(name) == load_recipe(name, own if own.exists() else family)
 
 
 def test_no_recipe_for_a_victim_names_near_ones(tmp_path: Path) -> None:
