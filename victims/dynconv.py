@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.leaded import Occupancy
-from victims.residual import BasicBranch, BottleneckBranch
+from victims.residual import BasicBranch, BottleneckBranch, stem
 
 
 class MaskConv(nn.Module):
@@ -101,11 +101,7 @@ class DynConv(nn.Module):
     ) -> None:
         super().__init__()
         channels = widths[0]
-        self.conv1 = (
-            nn.Conv2d(3, channels, 7, 2, 3, bias=False) if imagenet else nn.Conv2d(3, channels, 3, 1, 1, bias=False)
-        )
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.pool = nn.MaxPool2d(3, 2, 1) if imagenet else nn.Identity()
+        self.conv1, self.bn1, self.pool = stem(channels, imagenet=imagenet)
         self.group_names = [f"layer{group}" for group in range(1, len(blocks) + 1)]
         for name, count, width in zip(self.group_names, blocks, widths, strict=True):
             layers = []

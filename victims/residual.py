@@ -1,4 +1,4 @@
-"""Residual branches that the adaptive networks share: basic and bottleneck blocks, with official key names."""
+"""What the adaptive networks share: stem, basic and bottleneck blocks, with official key names."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,3 +60,10 @@ def shortcut(in_channels: int, channels: int, stride: int) -> nn.Sequential | No
         return None
     conv = nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels))
+
+
+def stem(channels: int, *, imagenet: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.Module]:
+    """Return the first convolution, its norm and its pooling: 7x7 and halved twice, or 3x3 for small images."""
+    if imagenet:
+        return nn.Conv2d(3, channels, 7, 2, 3, bias=False), nn.BatchNorm2d(channels), nn.MaxPool2d(3, 2, 1)
+    return nn.Conv2d(3, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.Identity()

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.leaded import Occupancy
-from victims.residual import BasicBranch
+from victims.residual import BasicBranch, stem
 
 GATE_WIDTH = 10
 
@@ -53,11 +53,7 @@ class SkipNet(nn.Module):
         super().__init__()
         self.blocks = blocks
         channels = widths[0]
-        self.conv1 = (
-            nn.Conv2d(3, channels, 7, 2, 3, bias=False) if imagenet else nn.Conv2d(3, channels, 3, 1, 1, bias=False)
-        )
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.pool = nn.MaxPool2d(3, 2, 1) if imagenet else nn.Identity()
+        self.conv1, self.bn1, self.pool = stem(channels, imagenet=imagenet)
         for group, (count, width) in enumerate(zip(blocks, widths, strict=True), start=1):
             for index in range(count):
                 stride = 2 if group > 1 and index == 0 else 1
