@@ -32,7 +32,7 @@ DYNCONV = ("dynconv8-cifar10", "--checkpoint", "random", "--data", TINY)
         (("search", *DYNCONV, "--eps", "-1"), "--eps: expected greater than or equal to 0"),
         (("search", "resnet20-cifar10"), "resnet20-cifar10 has no occupancy"),
         (("train", "dynconv9-cifar10"), "unknown victim 'dynconv9-cifar10'; did you mean dynconv"),
-        (("train", "dynconv8-cifar10"), "no training recipe"),
+        (("train", "resnet18-imagenet"), "no training recipe"),
         (("train", "dynconv20-cifar10", "--data-root", "nowhere"), "no CIFAR-10 in nowhere"),
         (("ls", "suits"), "unknown kind 'suits'; did you mean suites?"),
         (("import", "dynconv8-cifar10", "none.pth"), "none.pth"),
