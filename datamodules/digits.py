@@ -13,8 +13,8 @@ from torchvision.datasets import CIFAR10
 
 from datamodules.cifar10 import CIFAR10DataModule
 from datamodules.cifar_reader import read_cifar10
-from datamodules.location import CACHE_VARIABLE, cache_folder
 from lgm_bench.errors import DataError
+from lgm_bench.files import CACHE_VARIABLE, cache_folder
 
 TEST_PER_CLASS, HOLDOUT = 50, 200
 LOCK_SECONDS = 60.0

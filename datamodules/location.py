@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 ENVIRONMENT_VARIABLE = "LGM_BENCH_DATA"
-CACHE_VARIABLE = "LGM_BENCH_CACHE"
 
 
 def data_folder(name: str, data_root: Path | str | None = None) -> Path:
@@ -30,14 +29,3 @@ def how_to_choose(name: str) -> str:
         f"If it lies elsewhere, pass its folder as data_root (--data-root), "
         f"or set {ENVIRONMENT_VARIABLE} to the folder that holds {name!r}."
     )
-
-
-def cache_folder(name: str) -> Path:
-    """Return the folder of what is made here once and can be made again; it need not exist.
-
-    That is `$LGM_BENCH_CACHE/<name>`, else `$XDG_CACHE_HOME/lgm-bench/<name>`, else `~/.cache/lgm-bench/<name>`.
-    """
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser() / name
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lgm-bench" / name

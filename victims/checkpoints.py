@@ -7,13 +7,13 @@ The user's entries win over the shipped ones.
 
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from lgm_bench.errors import CheckpointError
+from lgm_bench.files import write_whole
 from lgm_bench.resources import resource
 from victims.names import victim_names
 from victims.registry import REGISTRY_FILE, CheckpointEntry, read_registry, registry_text
@@ -56,8 +56,8 @@ class CheckpointStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=LOCK_SECONDS):
                 kept = [old for old in self.entries() if old.file is None or old.victim != entry.victim]
-                _write_atomically(path, content)
-                _write_atomically(self.folder / REGISTRY_FILE, registry_text([*kept, entry]).encode())
+                write_whole(path, content)
+                write_whole(self.folder / REGISTRY_FILE, registry_text([*kept, entry]).encode())
         except Timeout as error:
             raise CheckpointError(
                 f"{self.folder} is locked by another run for more than {LOCK_SECONDS:.0f} s; wait for it to finish"
@@ -170,18 +170,3 @@ def _how_to_get(victim: str) -> str:
     files = " or ".join(f"{entry.official_file} from {entry.source}" for entry in entries)
     command = f"lgm-bench import {victim} {Path(str(entries[0].official_file)).name}"
     return f"Get {files}, then run `{command}` or pass its path as the checkpoint. {own}"
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

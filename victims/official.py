@@ -40,7 +40,7 @@ def read_official(path: Path) -> dict[str, Tensor]:
 _EXPECTED = 'expected {"state_dict": {key: tensor}} or {key: tensor}, as the published files have it'
 
 
-_CUT_SHORT = (EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error)
+CUT_SHORT = (EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error)
 """What the unpickler raises at the end of a truncated file, which depends on where the file ends."""
 
 
@@ -58,7 +58,7 @@ def _unpickled(path: Path) -> Any:
         ) from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    except _CUT_SHORT as error:
+    except CUT_SHORT as error:
         raise CheckpointError(
             f"{path} is truncated or no PyTorch checkpoint ({_first_line(error)}); get it again and compare its size"
         ) from error

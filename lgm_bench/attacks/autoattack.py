@@ -5,7 +5,7 @@ random generator for each sample, and targeted within the official protocol's ra
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +55,7 @@ class AutoAttack(Attack):
         target_classes: Classes that APGD-T and FAB-T aim at in turn, the likeliest wrong ones first; the standard
             is 9, and there are never more than the victim has.
         members: Which members run, in this order.
-        protocol: See `Attack`; so are the others.
+        **options: The other options of `Attack`.
 
     Attributes:
         felled_by: For each sample of the latest batch that has fallen, by id, the member that felled it, or "clean"
@@ -67,6 +67,7 @@ class AutoAttack(Attack):
     """
 
     name: ClassVar[str] = "autoattack"
+    takes_step: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -77,23 +78,11 @@ class AutoAttack(Attack):
         queries: int = 5000,
         target_classes: int = 9,
         members: Sequence[str] = MEMBERS,
-        protocol: str = "paper",
-        valid_pixels: float = 1.0,
-        mask: Tensor | None = None,
-        seed: int = 0,
-        active_set: bool = False,
+        **options: Any,
     ) -> None:
         if step is not None:
             raise ConfigError(f"AutoAttack chooses its step sizes itself, so step must be left out; got {step}")
-        super().__init__(
-            eps,
-            steps=steps,
-            protocol=protocol,
-            valid_pixels=valid_pixels,
-            mask=mask,
-            seed=seed,
-            active_set=active_set,
-        )
+        super().__init__(eps, steps=steps, **options)
         for option, value in (("queries", queries), ("target_classes", target_classes), ("members", len(members))):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"AutoAttack needs at least one of {option}, got {value!r}")

@@ -1,11 +1,14 @@
 """The log of a training run: one row of a CSV file an epoch, kept when the run is resumed."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+
+from lgm_bench.files import write_whole
 
 
 class EpochLog(Callback):
@@ -39,9 +42,8 @@ def read_epochs(path: Path) -> list[dict[str, float]]:
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode())

@@ -1,8 +1,6 @@
 """One command's run: look for what is missing, run the rest, write the tables."""
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from lgm_bench.bench.display.wording import describe
 from lgm_bench.bench.readiness import Gap, find_gaps
 from lgm_bench.bench.running.runner import RunResults, run_cells
 from lgm_bench.errors import ConfigError, ResultError
+from lgm_bench.files import write_whole
 
 
 @dataclass
@@ -108,14 +107,10 @@ class Session:
             ResultError: It cannot be written.
         """
         path = Path(self.options.out) / name
-        temporary = path.with_name(f".{name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_whole(path, text.encode())
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             raise ResultError(
                 f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
             ) from error

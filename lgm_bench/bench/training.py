@@ -19,7 +19,9 @@ from safetensors.torch import save_file
 from lgm_bench.bench.epoch_log import EpochLog, read_epochs
 from lgm_bench.bench.training_view import TrainingView
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
+from lgm_bench.files import write_whole
 from victims.image_victim import ImageVictim
+from victims.official import CUT_SHORT
 from victims.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -130,7 +132,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
         if before != settings:
             changed = sorted(key for key in settings if settings[key] != before.get(key))
             raise ConfigError(f"{out} holds a training run with another {', '.join(changed)}; choose another --out")
-    path.write_text(json.dumps(settings, indent=2))
+    write_whole(path, json.dumps(settings, indent=2).encode())
 
 
 def _checkpoint(path: Path) -> Path | None:
@@ -139,7 +141,7 @@ def _checkpoint(path: Path) -> Path | None:
         return None
     try:
         torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, pickle.UnpicklingError, *CUT_SHORT) as error:
         raise CheckpointError(
             f"{path} is damaged ({type(error).__name__}); delete it to train from the start"
         ) from error
@@ -157,5 +159,5 @@ def _write(out: Path, victim: ImageVictim, settings: dict[str, Any], *, wall_tim
         "torch": torch.__version__,
         "lightning": version("pytorch-lightning"),
     }
-    (out / RECORD).write_text(json.dumps(record, indent=2))
+    write_whole(out / RECORD, json.dumps(record, indent=2).encode())
     log.info("weights and training record are in %s", out)

@@ -35,9 +35,7 @@ class PlainView:
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         """Say which cell begins."""
-        self.n_begun, self.n_cells = self.n_begun + 1, n_cells
-        self.n_total, self.done_before = total_samples, done_samples
-        self.started = self.last_line = time.monotonic()
+        self._begin(n_cells, total_samples, done_samples)
         resumed = f", {done_samples} of them done before" if done_samples else ""
         self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} images{resumed}")
 
@@ -62,6 +60,11 @@ class PlainView:
     def cell_failed(self, cell: Cell, error: Exception) -> None:
         """Say why the cell failed."""
         self._line(f"FAILED {describe(cell)}: {error}")
+
+    def _begin(self, n_cells: int, total_samples: int, done_samples: int) -> None:
+        self.n_begun, self.n_cells = self.n_begun + 1, n_cells
+        self.n_total, self.done_before = total_samples, done_samples
+        self.started = self.last_line = time.monotonic()
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -109,9 +112,8 @@ class LiveView(PlainView):
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         """Begin a new bar of images."""
-        self.n_begun, self.n_cells = self.n_begun + 1, n_cells
-        self.n_total, self.done_before, self.n_done = total_samples, done_samples, done_samples
-        self.started, self.accuracy = time.monotonic(), ""
+        self._begin(n_cells, total_samples, done_samples)
+        self.n_done, self.accuracy = done_samples, ""
         self.progress.update(self.cells, total=n_cells, completed=self.n_begun - 1)
         self.progress.headline = describe(cell)
         self.progress.reset(self.images, total=total_samples, completed=done_samples, visible=True, left="", state="")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from lgm_bench.bench.results.part_files import Part, UnusableError, encode, read_part
 from lgm_bench.bench.results.record import CellResult, Preflight
 from lgm_bench.errors import ResultError
+from lgm_bench.files import UNFINISHED, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class CellStore:
             ids: The cell's sample ids; rows of any others are not used.
         """
         with _writing(self.folder):
-            for left_over in [*self.folder.glob(".*.tmp"), *self.folder.glob(f"{PARTS}/.*.tmp")]:
+            for left_over in [*self.folder.glob(UNFINISHED), *self.folder.glob(f"{PARTS}/{UNFINISHED}")]:
                 left_over.unlink()
         known, found = frozenset(ids), []
         for path in [self.folder / ROWS, *sorted((self.folder / PARTS).glob("*.parquet"))]:
@@ -150,17 +150,8 @@ class CellStore:
                 (self.folder / PARTS).rmdir()
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         with _writing(path):
-            try:
-                with temporary.open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            write_whole(path, content)
 
     def _set_aside(self, path: Path, reason: str) -> None:
         log.warning("%s is not used: %s; it is now called %s", path, reason, path.name + UNUSABLE)

@@ -51,11 +51,7 @@ def resolved(cell: Cell) -> Cell:
     cell = replace(
         cell, eps=float(cell.eps), valid_pixels=float(cell.valid_pixels), slope=slope, steps=int(attack.steps)
     )
-    try:
-        build_attack(replace(cell, step=attack.step))
-    except ConfigError:
-        return cell
-    return replace(cell, step=float(attack.step))
+    return replace(cell, step=float(attack.step)) if attack.takes_step else cell
 
 
 def build_attack(cell: Cell) -> Attack:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lgm_bench.files import cache_folder
 from lgm_bench.leaded.sparse.kernel_map import KernelMap
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def library() -> ctypes.CDLL | None:
 
     None, with a note in the log, where it cannot be built.
     """
-    path = _cache_folder() / f"fused-{_build_id()}.so"
+    path = cache_folder("kernels") / f"fused-{_build_id()}.so"
     try:
         if not path.exists():
             _build(path)
@@ -70,11 +71,6 @@ def _build(path: Path) -> None:
         command = [compiler, *FLAGS, str(SOURCE), "-o", str(built)]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
         built.replace(path)
-
-
-def _cache_folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("LGM_BENCH_CACHE") or Path(home) / "lgm-bench")
 
 
 def _build_id() -> str:

@@ -25,6 +25,8 @@ class CoordinateLevel:
         occupancy: (N,) in [0, 1], or None: all voxels are simply there.
 
     Attributes:
+        lowest: (4,) smallest batch, x, y, z.
+        highest: (4,) largest ones.
         order: (N,) int64 rows in the ascending order of batch, x, y, z.
         finer: The level that this one was made from, if any.
         finer_map: The pairs that lead from there to here, where a convolution's windows made this level.
@@ -52,23 +54,13 @@ class CoordinateLevel:
         self.occupancy = occupancy
         self.finer: CoordinateLevel | None = None
         self.finer_map: KernelMap | None = None
-        self._lowest = coordinates.amin(dim=0)
-        self._highest = coordinates.amax(dim=0)
+        self.lowest = coordinates.amin(dim=0)
+        self.highest = coordinates.amax(dim=0)
         self.order = self._sorted_order()
         self._built: dict[object, object] = {}
 
     def __len__(self) -> int:
         return len(self.coordinates)
-
-    @property
-    def lowest(self) -> Tensor:
-        """Smallest batch, x, y, z, (4,)."""
-        return self._lowest
-
-    @property
-    def highest(self) -> Tensor:
-        """Largest batch, x, y, z, (4,)."""
-        return self._highest
 
     def once(self, name: object, build: Callable[[], Built]) -> Built:
         """Return what `build` gives, calling it only the first time for this `name`."""
@@ -78,7 +70,7 @@ class CoordinateLevel:
 
     def _sorted_order(self) -> Tensor:
         """Return the rows (N,) in ascending order of batch, x, y, z; checks that no voxel is there twice."""
-        keys = KeySpace(self._lowest, self._highest).keys(self.coordinates)
+        keys = KeySpace(self.lowest, self.highest).keys(self.coordinates)
         ascending, order = keys.sort()
         if len(keys) > 1 and bool((ascending[1:] == ascending[:-1]).any()):
             row = int(order[:-1][ascending[1:] == ascending[:-1]][0])

@@ -45,13 +45,10 @@ class WindowConv3d(SparseConv3d):
 
     def _coarser(self, fine: CoordinateLevel) -> tuple[CoordinateLevel, KernelMap]:
         a, b, c = (s * t for s, t in zip(fine.stride, self.stride, strict=True))
-        bare = CoordinateLevel(self._reached(fine, (a, b, c)), (a, b, c))
-        kernel_map = build_map(fine, bare, self.offsets)
-        if fine.occupancy is None:
-            occupancy = None
-        else:
-            occupancy = soft_or(fine.occupancy[kernel_map.source], kernel_map.target, len(bare))
-        coarse = CoordinateLevel(bare.coordinates, bare.stride, occupancy)
+        coarse = CoordinateLevel(self._reached(fine, (a, b, c)), (a, b, c))
+        kernel_map = build_map(fine, coarse, self.offsets)
+        if fine.occupancy is not None:
+            coarse.occupancy = soft_or(fine.occupancy[kernel_map.source], kernel_map.target, len(coarse))
         coarse.finer, coarse.finer_map = fine, kernel_map
         return coarse, kernel_map
 
