@@ -4,6 +4,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from lgm_bench.leaded import PointCloud
+
+IGNORED = 255
+"""The label of points that take part in no measure."""
+
 
 class ImageBatch(NamedTuple):
     """Images with labels.
@@ -15,5 +20,20 @@ class ImageBatch(NamedTuple):
     """
 
     images: Tensor
+    labels: Tensor
+    ids: list[str]
+
+
+class PointBatch(NamedTuple):
+    """Point clouds with labels.
+
+    Attributes:
+        cloud: The points of B scenes or shapes.
+        labels: (N,) int64 class indices of the points, `IGNORED` where there is none (segmentation); (B,) int64 class
+            indices of the shapes (classification).
+        ids: B stable sample ids, unique in the data set.
+    """
+
+    cloud: PointCloud
     labels: Tensor
     ids: list[str]

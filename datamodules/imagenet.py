@@ -8,9 +8,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from datamodules.batch import ImageBatch
-from datamodules.image_datamodule import ImageDataModule, require_positive
+from datamodules.image_datamodule import ImageDataModule
 from datamodules.image_tree import ImageFile, read_image, read_tree
 from datamodules.location import how_to_choose
+from datamodules.samples_datamodule import require_positive
 
 _INFO = ImageNetInfo()
 SYNSETS: tuple[str, ...] = tuple(_INFO.label_names())  # type: ignore[no-untyped-call]

@@ -73,9 +73,9 @@ class ShuffledSampler(Sampler[int]):
         return self.n // self.world
 
 
-def seeded_generator(purpose: str, *numbers: int) -> torch.Generator:
-    """Return a CPU generator whose stream depends on a purpose and on some numbers, and on nothing else."""
-    digest = hashlib.sha256(repr((purpose, *numbers)).encode()).digest()
+def seeded_generator(purpose: str, *values: int | str) -> torch.Generator:
+    """Return a CPU generator whose stream depends on a purpose and on some values, and on nothing else."""
+    digest = hashlib.sha256(repr((purpose, *values)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 

@@ -1,18 +1,18 @@
 """Loaders over images that are in memory as one uint8 tensor: batches are cut and augmented as a whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.utils.data import BatchSampler, Sampler
+from torch.utils.data import Sampler
 
 from datamodules.batch import ImageBatch
+from datamodules.batch_loader import BatchLoader, ShuffledLoader
 from datamodules.sampler import ShuffledSampler, seeded_generator
-from lgm_bench.errors import ConfigError
 
 
-class TensorLoader:
+class TensorLoader(BatchLoader[ImageBatch]):
     """Yields `ImageBatch`es from a tensor, in this process; images are float32 in [0, 1], channels_last in memory.
 
     Args:
@@ -23,32 +23,21 @@ class TensorLoader:
         batch_size: Images per batch; the last batch may be smaller.
     """
 
-    drop_last = False
-
     def __init__(
         self, pixels: Tensor, labels: Tensor, ids: Sequence[str], sampler: Sampler[int], batch_size: int
     ) -> None:
+        super().__init__(sampler, batch_size)
         self.pixels, self.labels, self.ids = pixels, labels, ids
-        self.sampler = sampler
-        self.batch_sampler = BatchSampler(sampler, batch_size, drop_last=self.drop_last)
 
-    def __len__(self) -> int:
-        return len(self.batch_sampler)
-
-    def __iter__(self) -> Iterator[ImageBatch]:
-        for indices in self.batch_sampler:
-            yield self._batch(indices, self.pixels[torch.tensor(indices)])
-
-    def _batch(self, indices: list[int], pixels: Tensor) -> ImageBatch:
-        images = pixels.permute(0, 3, 1, 2).float().div_(255)
-        return ImageBatch(images, self.labels[torch.tensor(indices)], [self.ids[index] for index in indices])
+    def _batch(self, number: int, indices: list[int]) -> ImageBatch:  # noqa: ARG002
+        places = torch.tensor(indices)
+        return to_batch(self.pixels[places], self.labels[places], [self.ids[index] for index in indices])
 
 
-class TrainingLoader(TensorLoader):
-    """A `TensorLoader` of shuffled images, randomly flipped and shifted by up to 4 pixels; whole batches only.
+class TrainingLoader(ShuffledLoader[ImageBatch]):
+    """Yields shuffled images, randomly flipped and shifted by up to 4 pixels; whole batches only.
 
-    Order and augmentation follow from (seed, epoch, rank, number of the batch). Lightning tells `sampler` the epoch,
-    and stores and restores the place in it (`state_dict`), so that a resumed training sees what it would have seen.
+    Order and augmentation follow from (seed, epoch, rank, number of the batch), also in a training that is resumed.
 
     Args:
         pixels: (N, H, W, 3) uint8.
@@ -62,7 +51,7 @@ class TrainingLoader(TensorLoader):
         ConfigError: There are fewer images than one batch takes.
     """
 
-    drop_last = True
+    samples = "images"
 
     def __init__(
         self,
@@ -74,37 +63,19 @@ class TrainingLoader(TensorLoader):
         *,
         flip: bool = True,
     ) -> None:
-        super().__init__(pixels, labels, ids, sampler, batch_size)
-        self.order, self.flip = sampler, flip
-        if len(self) == 0:
-            raise ConfigError(
-                f"batch_size {batch_size} is more than the {len(sampler)} training images of one process; lower it"
-            )
-        self._batches_taken = 0
-        self._resume_at = (-1, 0)
+        super().__init__(sampler, batch_size)
+        self.pixels, self.labels, self.ids, self.flip = pixels, labels, ids, flip
 
-    def __iter__(self) -> Iterator[ImageBatch]:
-        # Lightning asks for the iterator of the first epoch before it sets the epoch: nothing may be drawn until the
-        # first batch is asked for, as is the case in a generator.
-        order = self.order
-        epoch, first = self._resume_at
-        first = first if epoch == order.epoch else 0
-        self._resume_at = (-1, 0)
-        for number, indices in enumerate(self.batch_sampler):
-            if number < first:
-                continue
-            generator = seeded_generator("augmentation", order.seed, order.epoch, order.rank, number)
-            self._batches_taken = number + 1
-            yield self._batch(indices, flip_and_crop(self.pixels[torch.tensor(indices)], generator, flip=self.flip))
+    def _batch(self, number: int, indices: list[int]) -> ImageBatch:
+        places, order = torch.tensor(indices), self.order
+        generator = seeded_generator("augmentation", order.seed, order.epoch, order.rank, number)
+        pixels = flip_and_crop(self.pixels[places], generator, flip=self.flip)
+        return to_batch(pixels, self.labels[places], [self.ids[index] for index in indices])
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the epoch and how many of its batches have been taken."""
-        return {"epoch": self.order.epoch, "batches_taken": self._batches_taken}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Make the next iteration leave out the batches already taken, if it is of the same, unfinished epoch."""
-        if state["batches_taken"] < len(self):
-            self._resume_at = (state["epoch"], state["batches_taken"])
+def to_batch(pixels: Tensor, labels: Tensor, ids: list[str]) -> ImageBatch:
+    """Return (B, H, W, 3) uint8 pixels as a batch."""
+    return ImageBatch(pixels.permute(0, 3, 1, 2).float().div_(255), labels, ids)
 
 
 def flip_and_crop(pixels: Tensor, generator: torch.Generator, padding: int = 4, flip: bool = True) -> Tensor:

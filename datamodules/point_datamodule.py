@@ -1,0 +1,179 @@
+"""The base of the point datamodules: scenes or shapes, a file or a few each, read when they are asked for."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch.utils.data import Sampler
+
+from datamodules.augmentation import Augmentation
+from datamodules.batch import PointBatch
+from datamodules.batch_loader import BatchLoader, ShuffledLoader
+from datamodules.prepared import load_prepared
+from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world, seeded_generator
+from datamodules.samples_datamodule import SamplesDataModule
+from datamodules.scene import Scene, check_scene, collate
+from lgm_bench.errors import ConfigError
+
+
+class PointDataModule(SamplesDataModule):
+    """Base of datamodules whose loaders yield `PointBatch`es.
+
+    A subclass says which scenes a subset has, and reads one. Subsets are "test" and others; where nothing else is
+    said, all scenes of "train" but those of "holdout" are trained on, and those of "holdout" are validated on.
+
+    Args:
+        data_root: The data set's folder. None: `$LGM_BENCH_DATA/<name>`, else `./data/<name>`.
+        batch_size: Scenes per batch and process.
+        limit: Only the first so many scenes of the subset; None: all.
+        subset: One of `subsets`: what `test_dataloader` yields.
+        seed: Determines, with the epoch, order and augmentation in training.
+
+    Attributes:
+        augmentation: How training scenes are changed.
+
+    Raises:
+        ConfigError: batch_size or limit is below 1, seed below 0, or the subset is unknown.
+    """
+
+    augmentation = Augmentation()
+
+    def __init__(
+        self, data_root: Path | str | None, batch_size: int, limit: int | None, subset: str, seed: int = 0
+    ) -> None:
+        super().__init__(data_root, batch_size, limit, subset)
+        if seed < 0:
+            raise ConfigError(f"seed must be a whole number of at least 0, not {seed!r}")
+        self.seed = seed
+        self._ids: dict[str, list[str]] = {}
+
+    @abstractmethod
+    def list_ids(self, subset: str) -> list[str]:
+        """Return the ids of a subset's scenes in order, from what lies on disk.
+
+        Raises:
+            DataError: There are none.
+        """
+
+    @abstractmethod
+    def read(self, scene_id: str) -> Scene:
+        """Return a scene from its official files.
+
+        Raises:
+            DataError: A file is missing, damaged or not in the layout; it is named.
+        """
+
+    @abstractmethod
+    def file(self, scene_id: str) -> Path:
+        """Return the file or folder that errors about a scene name."""
+
+    def sources(self, scene_id: str) -> Sequence[Path]:  # noqa: ARG002
+        """Return the files that a scene is read from, if `lgm-bench data prepare` is to keep a faster form of it."""
+        return ()
+
+    def scene(self, scene_id: str) -> Scene:
+        """Return a scene, checked, in its prepared form if that is there and not older than its files.
+
+        Raises:
+            DataError: It cannot be read or used (`check_scene`).
+        """
+        scene = load_prepared(self.data_root, scene_id, self.sources(scene_id)) or self.read(scene_id)
+        return check_scene(scene, self.file(scene_id), self.task, self.num_classes)
+
+    def setup(self, stage: str | None = None) -> None:
+        """List the scenes; none is read yet.
+
+        Raises:
+            DataError: There are none.
+        """
+        if stage in ("fit", "validate"):
+            self.training_ids(), self.validation_ids()
+        else:
+            self.subset_ids()
+
+    def subset_ids(self) -> list[str]:
+        """Return the ids of all of the subset's scenes in order."""
+        return self.ids_of(self.subset)
+
+    def ids_of(self, subset: str) -> list[str]:
+        """Return the ids of all of any subset's scenes in order."""
+        if subset not in self._ids:
+            self._ids[subset] = self.list_ids(subset)
+        return self._ids[subset]
+
+    def training_ids(self) -> list[str]:
+        """Return the ids of the scenes to train on."""
+        held_out = set(self.validation_ids())
+        return [scene_id for scene_id in self.ids_of("train") if scene_id not in held_out]
+
+    def validation_ids(self) -> list[str]:
+        """Return the ids of the scenes to validate on while training."""
+        return self.ids_of("holdout")
+
+    def train_dataloader(self) -> "TrainingSceneLoader":
+        """Return shuffled, augmented batches of the training scenes."""
+        ids = self.training_ids()
+        order = ShuffledSampler(len(ids), self.seed, *rank_and_world())
+        return TrainingSceneLoader(self.scene, ids, order, self.batch_size, self.augmentation)
+
+    def val_dataloader(self) -> "SceneLoader":
+        """Return this process's share of the validation scenes, in order and as they are."""
+        ids = self.validation_ids()
+        return SceneLoader(self.scene, ids, RankStridedSampler(len(ids), *rank_and_world()), self.batch_size)
+
+    def test_dataloader(self) -> "SceneLoader":
+        """Return this process's share of the subset's scenes that are not done, in order.
+
+        Raises:
+            DataError: On iteration, a scene cannot be read or used; its file is named.
+        """
+        return SceneLoader(self.scene, self.sample_ids(), self.test_sampler(), self.batch_size)
+
+
+class SceneLoader(BatchLoader[PointBatch]):
+    """Yields scenes as they are.
+
+    Args:
+        read: Scene id to scene.
+        ids: N scene ids.
+        sampler: The indices to yield.
+        batch_size: Scenes per batch; the last batch may be smaller.
+    """
+
+    def __init__(
+        self, read: Callable[[str], Scene], ids: Sequence[str], sampler: Sampler[int], batch_size: int
+    ) -> None:
+        super().__init__(sampler, batch_size)
+        self.read, self.ids = read, ids
+
+    def _batch(self, number: int, indices: list[int]) -> PointBatch:  # noqa: ARG002
+        ids = [self.ids[index] for index in indices]
+        return collate([self.read(scene_id) for scene_id in ids], ids)
+
+
+class TrainingSceneLoader(ShuffledLoader[PointBatch]):
+    """Yields shuffled, augmented scenes; whole batches only.
+
+    How a scene is augmented follows from (seed, epoch, id), so it depends neither on the batch nor on the process.
+    """
+
+    samples = "scenes"
+
+    def __init__(
+        self,
+        read: Callable[[str], Scene],
+        ids: Sequence[str],
+        order: ShuffledSampler,
+        batch_size: int,
+        augmentation: Augmentation,
+    ) -> None:
+        super().__init__(order, batch_size)
+        self.read, self.ids, self.augmentation = read, ids, augmentation
+
+    def _batch(self, number: int, indices: list[int]) -> PointBatch:  # noqa: ARG002
+        ids = [self.ids[index] for index in indices]
+        return collate([self._augmented(scene_id) for scene_id in ids], ids)
+
+    def _augmented(self, scene_id: str) -> Scene:
+        generator = seeded_generator("augmentation", self.order.seed, self.order.epoch, scene_id)
+        return self.augmentation(self.read(scene_id), generator)

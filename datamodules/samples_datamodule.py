@@ -1,0 +1,71 @@
+"""What all datamodules have in common: their options, the limit, and the ids left to do."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytorch_lightning import LightningDataModule
+
+from datamodules.location import data_folder
+from datamodules.sampler import RankStridedSampler, rank_and_world
+from lgm_bench.errors import ConfigError, did_you_mean
+
+
+class SamplesDataModule(LightningDataModule):
+    """Base of datamodules whose `test_dataloader` yields a named subset of labelled samples.
+
+    Args:
+        data_root: The data set's folder. None: `$LGM_BENCH_DATA/<name>`, else `./data/<name>`.
+        batch_size: Samples per batch and process.
+        limit: Only the first so many samples of the subset; None: all.
+        subset: One of `subsets`.
+
+    Attributes:
+        task: What victims do with the samples.
+        ignored_classes: Classes that take part in no measure; they have a place among the logits all the same.
+        done: Ids that `test_dataloader` leaves out; set it before asking for the loader.
+
+    Raises:
+        ConfigError: batch_size or limit is below 1, or the subset is unknown.
+    """
+
+    name: str
+    task: str
+    num_classes: int
+    class_names: Sequence[str]
+    ignored_classes: tuple[int, ...] = ()
+    subsets: Sequence[str]
+
+    def __init__(self, data_root: Path | str | None, batch_size: int, limit: int | None, subset: str) -> None:
+        super().__init__()
+        require_positive("batch_size", batch_size)
+        if limit is not None:
+            require_positive("limit", limit)
+        if subset not in self.subsets:
+            raise ConfigError(f"{self.name} has no subset {subset!r}{did_you_mean(subset, self.subsets)}")
+        self.data_root = data_folder(self.name, data_root)
+        self.batch_size, self.limit, self.subset = batch_size, limit, subset
+        self.done: set[str] = set()
+        # Fewer samples than processes is no error: Lightning leaves out the processes that have none.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+
+    def sample_ids(self) -> list[str]:
+        """Return the ids of the subset's samples in order, with the limit applied; those in `done` are among them."""
+        return self.subset_ids()[: self.limit]
+
+    @abstractmethod
+    def subset_ids(self) -> list[str]:
+        """Return the ids of all of the subset's samples in order."""
+
+    def test_sampler(self) -> RankStridedSampler:
+        """Return the sampler of this process's share of `sample_ids()` that is not done."""
+        ids = self.sample_ids()
+        done = [index for index, sample_id in enumerate(ids) if sample_id in self.done]
+        rank, world = rank_and_world()
+        return RankStridedSampler(len(ids), rank, world, done)
+
+
+def require_positive(option: str, value: int) -> None:
+    """Raise ConfigError unless an option's value is an integer of at least 1."""
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{option} must be a whole number of at least 1, not {value!r}")

@@ -1,0 +1,82 @@
+"""One scene or shape as it is read: its arrays, the checks on them, and how several become a batch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from datamodules.batch import IGNORED, PointBatch
+from lgm_bench.errors import DataError
+from lgm_bench.leaded import PointCloud
+
+AGAIN = "Get the file again from its source, or remove it."
+
+
+class Scene(NamedTuple):
+    """A scene (segmentation) or a shape (classification).
+
+    Attributes:
+        points: (N, 3) float32 in metres, or in radii of the unit sphere.
+        features: (N, F) float32: colours or reflectance in [0, 1]; F may be 0.
+        labels: (N,) int64 class indices of the points or `IGNORED`; (1,) int64 class index of the shape.
+    """
+
+    points: np.ndarray
+    features: np.ndarray
+    labels: np.ndarray
+
+
+def check_scene(scene: Scene, file: Path, task: str, num_classes: int) -> Scene:
+    """Return the scene if it can be used.
+
+    Args:
+        scene: As read.
+        file: What the errors name.
+        task: "segmentation" or "classification".
+        num_classes: Labels are below it, or `IGNORED`.
+
+    Raises:
+        DataError: There is no point; a coordinate or feature is NaN or infinite; the number of features or labels is
+            another than that of the points; a label is no class; or all points are ignored.
+    """
+    points, features, labels = scene
+    if len(points) == 0:
+        raise DataError(f"{file} holds no points. {AGAIN}")
+    require_finite(points, file, "coordinates")
+    if len(features) != len(points):
+        raise DataError(f"{file} holds {len(points)} points but features of {len(features)}. {AGAIN}")
+    require_finite(features, file, "features")
+    if task == "segmentation":
+        require_as_many(len(points), len(labels), file)
+    wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels >= num_classes))]
+    if len(wrong):
+        raise DataError(f"{file} holds the class {wrong[0]}; there are 0 to {num_classes - 1}. {AGAIN}")
+    if (labels == IGNORED).all():
+        raise DataError(f"{file}: all {len(labels)} labels are of ignored classes; it measures nothing. Remove it.")
+    return scene
+
+
+def require_as_many(n_points: int, n_labels: int, file: Path, label_file: Path | None = None) -> None:
+    """Raise DataError unless there is one label a point."""
+    if n_labels != n_points:
+        where = f"{label_file} holds" if label_file else "has"
+        raise DataError(f"{file} holds {n_points} points, but {where} {n_labels} labels. {AGAIN}")
+
+
+def require_finite(values: np.ndarray, file: Path, what: str) -> None:
+    """Raise DataError, which names the first point concerned, where values (N, K) are NaN or infinite."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = int(np.flatnonzero(~finite.all(axis=1))[0])
+        shown = ", ".join(f"{value:g}" for value in values[place])
+        raise DataError(f"{file}: the {what} of point {place} are ({shown}), which is not finite. {AGAIN}")
+
+
+def collate(scenes: Sequence[Scene], ids: Sequence[str]) -> PointBatch:
+    """Return scenes as one batch, one after the other."""
+    sizes = torch.tensor([len(scene.points) for scene in scenes])
+    points, features, labels = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*scenes, strict=True))
+    number = torch.arange(len(scenes)).repeat_interleave(sizes)
+    return PointBatch(PointCloud(points.float(), features.float(), number), labels.long(), list(ids))
