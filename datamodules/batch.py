@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lgm_bench.leaded import PointCloud
+from lgm_bench.leaded import IGNORED, PointCloud
 
-IGNORED = 255
-"""The label of points that take part in no measure."""
+__all__ = ["IGNORED", "ImageBatch", "PointBatch"]
 
 
 class ImageBatch(NamedTuple):

@@ -1,46 +1,31 @@
 """What all image classification victims share: raw images in, normalization inside, training steps."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from lgm_bench.leaded import hard_forward
-from lgm_bench.registry import resolve
-from victims.training.objective import Objective
-from victims.training.recipe import Recipe
-
-OBJECTIVES = {
-    "cross_entropy": "victims.training.objective:Objective",
-    "dynconv": "victims.training.dynconv:DynConvObjective",
-    "skipnet": "victims.training.skipnet:SkipNetObjective",
-}
+from victims.victim import Victim
 
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class ImageVictim(pl.LightningModule):
+class ImageVictim(Victim):
     """A classifier of raw images.
 
     Args:
         network: Normalized images (B, 3, H, W) to logits (B, classes). Its state dict has the official keys.
         mean: Mean of each channel of the training images in [0, 1].
         std: Standard deviation of each channel.
-
-    Attributes:
-        checkpoint_id: What identifies the weights: the checkpoint's sha256, "random-SEED", or "unsaved".
     """
 
-    checkpoint_id: str = "unsaved"
     mean: Tensor
     std: Tensor
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
@@ -49,32 +34,10 @@ class ImageVictim(pl.LightningModule):
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
 
-    def configure_training(self, recipe: Recipe) -> None:
-        """Prepare the victim for `Trainer.fit` with this recipe."""
-        self.recipe = recipe
-        self.objective: Objective = resolve("objective", recipe.objective, OBJECTIVES)(recipe)
-        self.objective.prepare(self)
-
-    def configure_optimizers(self) -> Any:
-        """Return SGD with Nesterov momentum and the one-cycle schedule, stepped every batch."""
-        recipe = self.recipe
-        optimizer = torch.optim.SGD(
-            self.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
-        )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            recipe.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=recipe.warmup,
-            cycle_momentum=False,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
     def training_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> Tensor:
         """Return the objective's loss for one batch."""
-        epoch = self.current_epoch + batch_index / max(int(self.trainer.num_training_batches), 1)
         images, labels, _ = batch
-        loss, logs = self.objective.loss(self, images, labels, epoch)
+        loss, logs = self.objective.loss(self, images, labels, self.epoch_at(batch_index))
         self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         self.log_dict(logs, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss

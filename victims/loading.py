@@ -26,6 +26,7 @@ from victims.image_victim import ImageVictim
 from victims.names import VICTIMS
 from victims.official import load_into, read_official
 from victims.registry import CheckpointEntry, Normalization
+from victims.victim import Victim
 
 RANDOM = "random"
 _SUFFIX = ".safetensors"
@@ -37,7 +38,7 @@ def load_victim(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     seed: int = 0,
-) -> ImageVictim:
+) -> Victim:
     """Return a victim in evaluation mode, in torch's default dtype, on the CPU.
 
     Args:
@@ -64,7 +65,7 @@ def load_victim(
         normalization = _load_safetensors(victim.network, store.content(entry), name, path)
         normalization = entry.normalization or normalization
     elif checkpoint is not None and str(checkpoint) != RANDOM:
-        normalization = _load_file(victim.network, name, Path(checkpoint).expanduser())
+        normalization = _load_file(victim, name, Path(checkpoint).expanduser())
     victim.checkpoint_id = checkpoint_id(name, checkpoint, seed)
     _normalize(victim, normalization, mean, std)
     return victim.eval()
@@ -111,7 +112,7 @@ def import_checkpoint(
     """
     path = Path(path).expanduser()
     victim = _untrained(name, seed=0)
-    stored = _load_file(victim.network, name, path, keep_precision=True)
+    stored = _load_file(victim, name, path, keep_precision=True)
     mean, std = normalization or (None, None)
     _normalize(victim, stored, mean, std)
     known = _published(name, path)
@@ -127,7 +128,7 @@ def import_checkpoint(
 
 def save_checkpoint(
     name: str,
-    victim: ImageVictim,
+    victim: Victim,
     *,
     source: str,
     out: str | Path | None = None,
@@ -139,7 +140,7 @@ def save_checkpoint(
 
     Args:
         name: Victim name.
-        victim: Its network's state dict and its normalization are written; keys stay the official ones.
+        victim: Its network's state dict and, of images, its normalization are written.
         source: How the weights came to be.
         out: Folder of the store; None for the user's own.
         licence: Licence of the weights.
@@ -149,8 +150,11 @@ def save_checkpoint(
     Raises:
         CheckpointError: The store cannot be written.
     """
-    normalization = Normalization(mean=_channels(victim.mean), std=_channels(victim.std))
-    metadata = {"victim": name, "normalization": normalization.model_dump_json()}
+    metadata = {"victim": name}
+    normalization = None
+    if isinstance(victim, ImageVictim):
+        normalization = Normalization(mean=_channels(victim.mean), std=_channels(victim.std))
+        metadata["normalization"] = normalization.model_dump_json()
     # Copies: SkipNet lists a skip path under two keys, and safetensors stores no shared memory.
     state = {key: value.detach().cpu().contiguous().clone() for key, value in victim.network.state_dict().items()}
     content = safetensors.torch.save(state, metadata)
@@ -169,27 +173,28 @@ def save_checkpoint(
     return store.add(entry, content)
 
 
-def _untrained(name: str, seed: int) -> ImageVictim:
+def _untrained(name: str, seed: int) -> Victim:
     build = resolve("victim", name, VICTIMS)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         built = build()
-    if isinstance(built, ImageVictim):
+    if isinstance(built, Victim):
         return built
     if not isinstance(built, nn.Module):
         raise ConfigError(f"victim {name!r} is a {type(built).__name__}; expected something that returns an nn.Module")
     return ImageVictim(built, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
-def _load_file(network: nn.Module, name: str, path: Path, keep_precision: bool = False) -> Normalization | None:
+def _load_file(victim: Victim, name: str, path: Path, keep_precision: bool = False) -> Normalization | None:
     """Load any checkpoint file and return the normalization that it or its registry states."""
+    network = victim.network
     if path.suffix == _SUFFIX:
         entries = CheckpointStore(path.parent).entries()
         entry = next((entry for entry in entries if entry.file == path.name), None)
         content = verified_bytes(path, entry.sha256 if entry else None)
         normalization = _load_safetensors(network, content, name, path)
         return entry.normalization or normalization if entry else normalization
-    state = read_official(path)
+    state = victim.official_state(read_official(path))
     if keep_precision and any(value.dtype == torch.float64 for value in state.values()):
         network.double()
     load_into(network, state, name=name, path=path)
@@ -211,13 +216,15 @@ def _load_safetensors(network: nn.Module, content: bytes, name: str, path: Path)
 
 
 def _normalize(
-    victim: ImageVictim, stored: Normalization | None, mean: Sequence[float] | None, std: Sequence[float] | None
+    victim: Victim, stored: Normalization | None, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> None:
     """Set the victim's normalization: what the caller asks for, else the checkpoint's, else the victim's default."""
     default_mean, default_std = (stored.mean, stored.std) if stored else (None, None)
     for name, asked in (("mean", mean or default_mean), ("std", std or default_std)):
         if asked is None:
             continue
+        if not isinstance(victim, ImageVictim):
+            raise ConfigError(f"{name} is for victims of images; a {type(victim).__name__} takes none")
         buffer: Tensor = getattr(victim, name)
         values = torch.tensor([float(value) for value in asked], dtype=buffer.dtype)
         valid = bool(values.isfinite().all()) and (name == "mean" or bool((values > 0).all()))

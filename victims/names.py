@@ -9,9 +9,16 @@ VICTIMS: dict[str, str] = {
         for family in ("resnet", "skipnet", "dynconv")
         for depth in (18, 34, 50, 101)
     },
+    **{f"{name}-scannet": f"victims.scenes:{name}_scannet" for name in ("minkunet14", "minkunet18", "minkunet34c")},
+    **{f"{name}-s3dis": f"victims.scenes:{name}_s3dis" for name in ("minkunet14", "minkunet18", "minkunet34")},
+    "cylinder3d-small-semantickitti": "victims.streets:cylinder3d_small_semantickitti",
+    "cylinder3d-semantickitti": "victims.streets:cylinder3d_semantickitti",
+    "cylinder3d-corrected-semantickitti": "victims.streets:cylinder3d_corrected_semantickitti",
+    "minknet-small-modelnet40": "victims.shapes:minknet_small_modelnet40",
+    "minknet-modelnet40": "victims.shapes:minknet_modelnet40",
     **{f"{miniature}-mini": f"victims.mini:{miniature}" for miniature in ("resnet8", "skipnet14", "dynconv8")},
 }
-"""Every callable takes no arguments and returns an `ImageVictim` with untrained weights."""
+"""Every callable takes no arguments and returns a `Victim` with untrained weights."""
 
 
 def victim_names() -> list[str]:

@@ -1,12 +1,12 @@
 """Occupancy: the place where an adaptive network decides, f' = o(x) * Phi(f) (Tao et al. 2024, Eq. 4)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lgm_bench.leaded.gradient import FGM, GradientMethod
+from lgm_bench.leaded.unit import Unit
 
 
-class Occupancy(nn.Module):
+class Occupancy(Unit):
     """Turns a score q into an occupancy o; without parameters or buffers, so checkpoints do not see it.
 
     Put one wherever a network decides whether to compute something, and multiply by what it returns. Hard by
@@ -31,7 +31,6 @@ class Occupancy(nn.Module):
     def __init__(self, *, inclusive: bool = False) -> None:
         super().__init__()
         self.inclusive = inclusive
-        self.gradient: GradientMethod = FGM()
 
     def hard(self, score: Tensor) -> Tensor:
         """Return the decisions of the hard network, bool, shape of `score`."""

@@ -1,0 +1,127 @@
+"""Voxel grids: from points in metres to places in voxels."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from lgm_bench.errors import ConfigError, DataError
+
+Triple = tuple[int, int, int]
+_FARTHEST = 2**20  # voxels from the origin along an axis; beyond it float32 cannot tell where in a voxel a point is
+
+
+class CartesianGrid:
+    """Cubes of equal size, without bounds.
+
+    Args:
+        voxel_size: Edge of a voxel, metres.
+
+    Raises:
+        ConfigError: It is not positive.
+    """
+
+    size: Triple | None = None
+
+    def __init__(self, voxel_size: float) -> None:
+        if not 0 < voxel_size < math.inf:
+            raise ConfigError(f"voxel_size must be a positive number of metres, got {voxel_size}")
+        self.voxel_size = voxel_size
+
+    def units(self, points: Tensor) -> Tensor:
+        """Return places (N, 3) in voxels, differentiable: voxel k reaches from k to k + 1.
+
+        Args:
+            points: (N, 3) metres.
+        """
+        return points / self.voxel_size
+
+    def voxels(self, points: Tensor) -> Tensor:
+        """Return the voxel (N, 3) int64 that each point lies in.
+
+        Raises:
+            DataError: A coordinate is not finite, or too far away.
+        """
+        units = self.units(points.detach())
+        if not bool((units.abs() < _FARTHEST).all()):  # also NaN
+            row = int((~(units.abs() < _FARTHEST).all(dim=1)).nonzero()[0])
+            raise DataError(
+                f"point {row} lies at {points[row].tolist()}; coordinates must be finite and within "
+                f"{_FARTHEST * self.voxel_size:.0f} m of the origin"
+            )
+        return units.floor().long()
+
+    def moves(self, points: Tensor, distance: float) -> Tensor:
+        """Return how far (N, 3), in voxels, a move of at most `distance` metres along x, y, z leads along each axis."""
+        return torch.full_like(points, distance / self.voxel_size)
+
+
+class CylindricalGrid:
+    """Cells of equal width in rho, phi and z, between bounds; what lies outside counts to the cells at the border.
+
+    A cell is 1 / (cells - 1) of the range wide along each axis, as in the published Cylinder3D.
+
+    Args:
+        size: Number of cells along rho, phi, z.
+        low: Lower bounds: metres, radians, metres.
+        high: Upper bounds.
+    """
+
+    def __init__(
+        self,
+        size: Triple,
+        low: tuple[float, float, float] = (0.0, -3.1415926, -4.0),
+        high: tuple[float, float, float] = (50.0, 3.1415926, 2.0),
+    ) -> None:
+        if min(size) < 2 or any(a >= b for a, b in zip(low, high, strict=True)):
+            raise ConfigError(
+                f"a cylindrical grid needs at least 2 cells an axis and low < high, got {size} {low} {high}"
+            )
+        self.size: Triple | None = size
+        self.low, self.high = low, high
+
+    def interval(self, like: Tensor) -> Tensor:
+        """Return the widths (3,) of a cell."""
+        low, high = like.new_tensor(self.low), like.new_tensor(self.high)
+        return (high - low) / (like.new_tensor(self.size) - 1)
+
+    def cylindrical(self, points: Tensor) -> Tensor:
+        """Return (rho, phi, z), (N, 3), differentiable; at the axis itself the gradient of rho and phi is 0."""
+        x, y, z = points.unbind(dim=1)
+        on_axis = (x == 0) & (y == 0)
+        safe_x = torch.where(on_axis, torch.ones_like(x), x)
+        rho = torch.where(on_axis, torch.zeros_like(x), (safe_x.square() + y.square()).sqrt())
+        phi = torch.where(on_axis, torch.zeros_like(x), torch.atan2(y, safe_x))
+        return torch.stack([rho, phi, z], dim=1)
+
+    def units(self, points: Tensor) -> Tensor:
+        """Return places (N, 3) in cells, differentiable; clipped to the bounds, where the gradient is 0."""
+        low, high = points.new_tensor(self.low), points.new_tensor(self.high)
+        place = self.cylindrical(points)
+        return (place.maximum(low).minimum(high) - low) / self.interval(points)
+
+    def voxels(self, points: Tensor) -> Tensor:
+        """Return the cell (N, 3) int64 that each point lies in or is counted to.
+
+        Raises:
+            DataError: A coordinate is not finite.
+        """
+        if not bool(points.isfinite().all()):
+            row = int((~points.isfinite().all(dim=1)).nonzero()[0])
+            raise DataError(f"point {row} lies at {points[row].tolist()}; coordinates must be finite")
+        return self.units(points.detach()).floor().long()
+
+    def moves(self, points: Tensor, distance: float) -> Tensor:
+        """Return how far (N, 3), in cells, a move of at most `distance` metres along x, y, z leads along each axis."""
+        around = math.sqrt(2) * distance
+        rho = points[:, :2].norm(dim=1)
+        turn = torch.where(rho > around, torch.asin((around / rho.clamp(min=around)).clamp(max=1)), math.pi)
+        metres = torch.stack([torch.full_like(rho, around), turn, torch.full_like(rho, distance)], dim=1)
+        return metres / self.interval(points)
+
+    def centres(self, voxels: Tensor, like: Tensor) -> Tensor:
+        """Return the centres (M, 3) = rho, phi, z of cells (M, 3)."""
+        return (voxels + 0.5) * self.interval(like) + like.new_tensor(self.low)
+
+
+Grid = CartesianGrid | CylindricalGrid

@@ -1,0 +1,93 @@
+"""Relation functions: how much a point belongs to a voxel, smoothly in the point's position."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lgm_bench.errors import ConfigError, UnknownNameError
+
+
+def sigmoid(distance: Tensor, slope: float) -> Tensor:
+    """Return log r, r = prod_i sigmoid(slope * (1/2 - d_i)): 1/2 at a face of the voxel (Tao et al. 2024, Eq. 29-30).
+
+    Args:
+        distance: (P, 3) absolute distances of points from voxel centres along each axis, in voxels.
+        slope: Positive; the larger, the harder.
+    """
+    return F.logsigmoid(slope * (0.5 - distance)).sum(dim=1)
+
+
+def bilinear(distance: Tensor, slope: float) -> Tensor:  # noqa: ARG001
+    """Return log r, r = prod_i max(0, 1 - d_i), which has no slope (Tao et al. 2024, Eq. 32).
+
+    Args:
+        distance: See `sigmoid`.
+        slope: Not used.
+    """
+    return (1 - distance).clamp(min=torch.finfo(distance.dtype).tiny).log().sum(dim=1)
+
+
+def rbf(distance: Tensor, slope: float) -> Tensor:
+    """Return log r, r = exp(-slope * |d|^2), a radial basis function (Tao et al. 2024, Eq. 33).
+
+    Args:
+        distance: See `sigmoid`.
+        slope: Positive.
+    """
+    return -slope * distance.square().sum(dim=1)
+
+
+RELATIONS = {"sigmoid": sigmoid, "bilinear": bilinear, "rbf": rbf}
+
+
+@dataclass(frozen=True)
+class VoxelSlopes:
+    """How a gradient method sees the way from points to voxels and back.
+
+    Attributes:
+        input: Slope of the relation that weighs a point's features in a voxel (Eq. 37); None: every point of a voxel
+            weighs the same, as in the hard network.
+        output: Slope of the relation that weighs a voxel's logits in a point (Eq. 40); None: a point takes those of
+            the voxel it lies in.
+        floor: Slope of the soft floor in features that are voxel coordinates (S3DIS); None: they carry no gradient.
+        relation: Name of the relation function.
+        normalized: Whether weights of a point's voxels add up to 1 (Eq. 40). The released runs leave them as they
+            are, and without any gradient method that leads this is the only way in which a point's own logits
+            depend on its place in its voxel.
+
+    Raises:
+        ConfigError: A slope is not a positive number.
+        UnknownNameError: There is no such relation function.
+    """
+
+    input: float | None = None
+    output: float | None = None
+    floor: float | None = None
+    relation: str = "sigmoid"
+    normalized: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "floor"):
+            slope = getattr(self, name)
+            if slope is not None and not 0 < slope < float("inf"):
+                raise ConfigError(f"the {name} slope must be a positive number, got {slope}")
+        if self.relation not in RELATIONS:
+            raise UnknownNameError("relation function", self.relation, RELATIONS)
+
+    def log_relation(self, distance: Tensor, slope: float) -> Tensor:
+        """Return log r (P,) of distances (P, 3), in voxels, for one of the slopes."""
+        return RELATIONS[self.relation](distance, slope)
+
+
+def soft_floor(value: Tensor, slope: float) -> Tensor:
+    """Return a smooth floor: a sigmoid of the given slope at every whole number, of the shape of `value`.
+
+    The released runs place the sigmoid half a step lower, where it is flat and rounds instead.
+
+    >>> soft_floor(torch.tensor([1.4, 2.0, 2.6]), 50.0)
+    tensor([1.0000, 1.5000, 2.0000])
+    """
+    below = (value.detach() - 0.5).floor()
+    return below + torch.sigmoid(slope * (value - below - 1))

@@ -1,0 +1,80 @@
+"""What all victims of point clouds share: points in metres in, logits of points or shapes out, training steps."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lgm_bench.leaded import IGNORED, PointCloud
+from lgm_bench.leaded.grid import Grid
+from lgm_bench.leaded.voxels import Voxelization, Voxels
+from victims.victim import Victim
+
+
+class PointVictim(Victim):
+    """A network on the voxels of point clouds; a subclass says how, in `voxel_logits`.
+
+    Args:
+        network: Its state dict has the official keys.
+        grid: The voxels.
+        num_classes: Number of logits.
+
+    Attributes:
+        task: "segmentation" (logits of points) or "classification" (logits of shapes).
+    """
+
+    task = "segmentation"
+
+    def __init__(self, network: nn.Module, grid: Grid, num_classes: int) -> None:
+        super().__init__(network)
+        self.voxelization = Voxelization(grid)
+        self.num_classes = num_classes
+
+    def forward(self, cloud: PointCloud) -> Tensor:
+        """Return logits, (N, C) of points; (B, C) of shapes from a classifier.
+
+        Args:
+            cloud: Points in metres with their features.
+
+        Raises:
+            DataError: A coordinate is not finite, or too far away.
+        """
+        voxels, logits = self.voxel_logits(cloud)
+        return voxels.scatter(logits)
+
+    def voxel_logits(self, cloud: PointCloud) -> tuple[Voxels, Tensor]:
+        """Return the cloud's voxels and their logits (M, C)."""
+        raise NotImplementedError
+
+    def scored(self, cloud: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a loss compares: logits (K, C) and labels (K,), here of points.
+
+        Args:
+            cloud: The points.
+            labels: (N,) int64 of points, or (B,) of shapes.
+        """
+        return self(cloud), labels
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        """Return the objective's loss for one batch."""
+        size = len(batch.ids)
+        loss, logs = self.objective.loss(self, batch.cloud, batch.labels, self.epoch_at(batch_index))
+        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
+        self.log_dict(logs, prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
+        return loss
+
+
+def majority(labels: Tensor, row: Tensor, n_voxels: int) -> Tensor:
+    """Return the commonest label (M,) of each voxel's points, the smallest of equals; `IGNORED` without points.
+
+    Args:
+        labels: (N,) int64 in [0, 255].
+        row: (N,) int64, the voxel of each point.
+        n_voxels: M.
+    """
+    pairs, counts = torch.unique(row * (IGNORED + 1) + labels, return_counts=True)
+    voxel, label = pairs // (IGNORED + 1), pairs % (IGNORED + 1)
+    most = counts.new_zeros(n_voxels).scatter_reduce(0, voxel, counts, "amax")
+    winners = counts == most[voxel]
+    best = labels.new_full((n_voxels,), IGNORED)
+    return best.scatter_reduce(0, voxel[winners], label[winners], "amin", include_self=False)

@@ -1,0 +1,40 @@
+"""The victims of ModelNet40: MinkowskiFCNNs on the points' coordinates."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from torch import Tensor
+
+from lgm_bench.leaded import PointCloud
+from lgm_bench.leaded.grid import CartesianGrid
+from lgm_bench.leaded.sparse import SparseTensor
+from victims.minkfcnn import MinkowskiFCNN
+from victims.minkunet import from_official
+from victims.point_victim import PointVictim
+
+CLASSES, VOXEL = 40, 0.05
+
+
+class ShapeVictim(PointVictim):
+    """Classifies shapes in the unit sphere."""
+
+    task = "classification"
+
+    def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return from_official(state)
+
+    def forward(self, cloud: PointCloud) -> Tensor:
+        """Return logits (B, C) of shapes; their points' coordinates are the features."""
+        voxels = self.voxelization(cloud)
+        features = voxels.gather(self.network.mlp1(cloud.points))
+        logits: Tensor = self.network(SparseTensor(voxels.coordinates, features, voxels.occupancy))
+        return logits
+
+
+def minknet(embedding: int) -> ShapeVictim:
+    """Return a victim."""
+    return ShapeVictim(MinkowskiFCNN(3, CLASSES, embedding), CartesianGrid(VOXEL), CLASSES)
+
+
+minknet_modelnet40 = partial(minknet, 1024)
+minknet_small_modelnet40 = partial(minknet, 128)

@@ -1,0 +1,78 @@
+"""The victims of SemanticKITTI: Cylinder3D on a cylindrical grid."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lgm_bench.leaded import PointCloud
+from lgm_bench.leaded.grid import CylindricalGrid
+from lgm_bench.leaded.voxels import Voxels
+from victims.cylinder3d import GRID, Cylinder3D, from_official
+from victims.point_victim import PointVictim, majority
+
+CLASSES = 20
+"""Number of logits; the first is that of unlabelled points."""
+
+
+class StreetVictim(PointVictim):
+    """Labels the points of a LiDAR scan.
+
+    Args:
+        network: The network, which knows nothing of metres.
+        grid: The same cells as the network's.
+    """
+
+    def __init__(self, network: Cylinder3D, grid: CylindricalGrid) -> None:
+        super().__init__(network, grid, CLASSES)
+        self.grid = grid
+
+    def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return spconv's state dict, of version 1 or 2 as its shapes tell, in the layout of `network`."""
+        return from_official(state, spconv_1=self._is_spconv_1(state))
+
+    def voxel_logits(self, cloud: PointCloud) -> tuple[Voxels, Tensor]:
+        """Return the cloud's voxels and their logits (M, 20); features of points are reflectances in [0, 1]."""
+        voxels = self.voxelization(cloud)
+        features, row, occupancy = self._pair_features(cloud, voxels), voxels.row, voxels.occupancy
+        if occupancy is not None:
+            # A point brings its own features to its voxel, and to those it may reach what they would hold (Eq. 37-38).
+            n_points = len(cloud.points)
+            brought = voxels.average_of_pairs(features)[row[n_points:]]
+            features = torch.cat([features[:n_points], brought]) * occupancy[row][:, None]
+            if voxels.gradient.forward == "hard":
+                there = torch.arange(len(row), device=row.device) < n_points
+                features, row = (value[there | ~voxels.occupied[row]] for value in (features, row))
+        return voxels, self.network(features, row, voxels.coordinates, occupancy).features
+
+    def scored(self, cloud: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (K, 20) and commonest labels (K,) of the voxels that points lie in."""
+        voxels, logits = self.voxel_logits(cloud)
+        chosen = voxels.occupied
+        return logits[chosen], majority(labels, voxels.own, len(voxels))[chosen]
+
+    def _pair_features(self, cloud: PointCloud, voxels: Voxels) -> Tensor:
+        """Return (P, 9): offset from the voxel's centre and place in (rho, phi, z), (x, y), reflectance."""
+        place = self.grid.cylindrical(cloud.points)[voxels.point]
+        centre = self.grid.centres(voxels.coordinates[voxels.row, 1:], place)
+        flat, reflectance = cloud.points[voxels.point, :2], cloud.features[voxels.point]
+        return torch.cat([place - centre, place, flat, reflectance], dim=1)
+
+    def _is_spconv_1(self, state: Mapping[str, Tensor]) -> bool:
+        own = self.network.state_dict()
+        kernels = {key: value for key, value in state.items() if value.ndim == 5 and key in own}
+        return any(
+            value.shape[:3].numel() == len(own[key]) != value.shape[1:4].numel() for key, value in kernels.items()
+        )
+
+
+def cylinder3d(grid: tuple[int, int, int], width: int, point_channels: int, *, shared: bool = True) -> StreetVictim:
+    """Return a victim of SemanticKITTI."""
+    network = Cylinder3D(CLASSES, width, grid, point_channels, shared=shared)
+    return StreetVictim(network, CylindricalGrid(grid))
+
+
+cylinder3d_semantickitti = partial(cylinder3d, GRID, 32, 256)
+cylinder3d_corrected_semantickitti = partial(cylinder3d, GRID, 32, 256, shared=False)
+cylinder3d_small_semantickitti = partial(cylinder3d, (240, 180, 32), 8, 64, shared=False)

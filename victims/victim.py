@@ -1,0 +1,65 @@
+"""What all victims share: the network with the official keys, where its weights came from, training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lgm_bench.registry import resolve
+from victims.training.objective import Objective
+from victims.training.recipe import Recipe
+
+OBJECTIVES = {
+    "cross_entropy": "victims.training.objective:Objective",
+    "dynconv": "victims.training.dynconv:DynConvObjective",
+    "skipnet": "victims.training.skipnet:SkipNetObjective",
+    "segmentation": "victims.training.segmentation:SegmentationObjective",
+}
+
+
+class Victim(pl.LightningModule):
+    """A network to attack.
+
+    Args:
+        network: Its state dict has the official keys.
+
+    Attributes:
+        checkpoint_id: What identifies the weights: the checkpoint's sha256, "random-SEED", or "unsaved".
+    """
+
+    checkpoint_id: str = "unsaved"
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a published state dict in the layout of `network`."""
+        return dict(state)
+
+    def configure_training(self, recipe: Recipe) -> None:
+        """Prepare the victim for `Trainer.fit` with this recipe."""
+        self.recipe = recipe
+        self.objective: Objective = resolve("objective", recipe.objective, OBJECTIVES)(recipe)
+        self.objective.prepare(self)
+
+    def configure_optimizers(self) -> Any:
+        """Return SGD with Nesterov momentum and the one-cycle schedule, stepped every batch."""
+        recipe = self.recipe
+        optimizer = torch.optim.SGD(
+            self.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            recipe.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=recipe.warmup,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def epoch_at(self, batch_index: int) -> float:
+        """Return the epochs done so far, with fraction."""
+        return self.current_epoch + batch_index / max(int(self.trainer.num_training_batches), 1)
