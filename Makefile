@@ -22,7 +22,7 @@ lint: $(STAMP)  ## Format check, lint, types, layers
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[dev,interop]'
+	$(PIP) --editable '.[dev,interop,points]'
 	touch $@
 
 clean:

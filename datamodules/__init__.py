@@ -11,10 +11,17 @@ DATAMODULES = {
     "cifar10": "datamodules.cifar10:CIFAR10DataModule",
     "digits": "datamodules.digits:DigitsDataModule",
     "imagenet": "datamodules.imagenet:ImageNetDataModule",
+    "modelnet40": "datamodules.modelnet40:ModelNet40DataModule",
+    "semantickitti": "datamodules.semantickitti:SemanticKITTIDataModule",
 }
 
-MARKS = {"cifar10": "cifar-10-batches-py", "imagenet": "val"}
-"""What the folder of a data set that a user brings holds, to tell whether it is there without reading it."""
+MARKS: dict[str, tuple[str, ...]] = {
+    "cifar10": ("cifar-10-batches-py",),
+    "imagenet": ("val",),
+    "modelnet40": ("modelnet40_normal_resampled", "modelnet40_ply_hdf5_2048", "ModelNet40"),
+    "semantickitti": ("dataset/sequences", "sequences"),
+}
+"""What the folder of a data set that a user brings holds one of, to tell whether it is there without reading it."""
 
 
 def load_datamodule(name: str, **options: Any) -> "LightningDataModule":

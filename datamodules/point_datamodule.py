@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 from datamodules.augmentation import Augmentation
 from datamodules.batch import PointBatch
 from datamodules.batch_loader import BatchLoader, ShuffledLoader
-from datamodules.prepared import load_prepared
+from datamodules.prepared import Prepared
 from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world, seeded_generator
 from datamodules.samples_datamodule import SamplesDataModule
 from datamodules.scene import Scene, check_scene, collate
@@ -31,6 +31,7 @@ class PointDataModule(SamplesDataModule):
 
     Attributes:
         augmentation: How training scenes are changed.
+        prepared: The faster forms of scenes that `lgm-bench data prepare` keeps.
 
     Raises:
         ConfigError: batch_size or limit is below 1, seed below 0, or the subset is unknown.
@@ -68,17 +69,33 @@ class PointDataModule(SamplesDataModule):
         """Return the file or folder that errors about a scene name."""
 
     def sources(self, scene_id: str) -> Sequence[Path]:  # noqa: ARG002
-        """Return the files that a scene is read from, if `lgm-bench data prepare` is to keep a faster form of it."""
+        """Return the files below `data_root` that a scene is read from; none where reading them is fast as it is."""
         return ()
 
+    def reading_options(self) -> str:
+        """Return the options that change what `read` returns: a form prepared under others is not used."""
+        return ""
+
+    @property
+    def prepared(self) -> Prepared:
+        return Prepared(self.data_root, self.reading_options())
+
     def scene(self, scene_id: str) -> Scene:
-        """Return a scene, checked, in its prepared form if that is there and not older than its files.
+        """Return a scene, checked; from its prepared form where there is one and its files have not changed since.
 
         Raises:
             DataError: It cannot be read or used (`check_scene`).
         """
-        scene = load_prepared(self.data_root, scene_id, self.sources(scene_id)) or self.read(scene_id)
-        return check_scene(scene, self.file(scene_id), self.task, self.num_classes)
+        prepared = self.prepared.load(scene_id, self.sources(scene_id))
+        return prepared or self.official_scene(scene_id)
+
+    def official_scene(self, scene_id: str) -> Scene:
+        """Return a scene, checked, from its official files.
+
+        Raises:
+            DataError: It cannot be read or used (`check_scene`).
+        """
+        return check_scene(self.read(scene_id), self.file(scene_id), self.task, self.num_classes)
 
     def setup(self, stage: str | None = None) -> None:
         """List the scenes; none is read yet.

@@ -1,9 +1,10 @@
-"""A faster form of scenes, kept beside the data: `lgm-bench data prepare` makes it, reading never needs it."""
+"""Faster forms of scenes, kept beside the data: `lgm-bench data prepare` makes them, reading never needs them."""
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,58 +12,114 @@ from datamodules.scene import Scene
 from lgm_bench.errors import DataError
 from lgm_bench.files import write_whole
 
+if TYPE_CHECKING:
+    from datamodules.point_datamodule import PointDataModule
+
 FOLDER = ".lgm-bench-cache"
 FORMAT = 1
-"""Raised whenever what readers make of the same files changes, so that older forms are not read."""
+"""Raised whenever readers make something else of the same files, so that older forms are not used."""
 
 
-def prepared_path(root: Path, scene_id: str) -> Path:
-    """Return where the prepared form of a scene lies; it need not exist."""
-    return root / FOLDER / f"{scene_id}.npz"
-
-
-def load_prepared(root: Path, scene_id: str, sources: Sequence[Path]) -> Scene | None:
-    """Return the prepared form of a scene, or None where there is none that can be used.
+class Prepared:
+    """The prepared forms of a data set's scenes.
 
     Args:
         root: The data set's folder.
-        scene_id: The scene.
-        sources: The files that it was made from; if one has changed since (size or time), the form is not used.
+        options: The options that scenes depend on.
     """
-    path = prepared_path(root, scene_id)
-    if not sources or not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not np.array_equal(arrays["stamp"], _stamp(root, sources)):
-                return None
-            return Scene(arrays["points"], arrays["features"], arrays["labels"].astype(np.int64))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # damaged: the official files are there to be read
+
+    def __init__(self, root: Path, options: str = "") -> None:
+        self.root, self.options = root, options
+
+    def path(self, scene_id: str) -> Path:
+        """Return where the form of a scene lies; it need not exist."""
+        return self.root / FOLDER / f"{scene_id}.npz"
+
+    def load(self, scene_id: str, sources: Sequence[Path]) -> Scene | None:
+        """Return the form of a scene; None where there is none, it is damaged or its files have changed since."""
+        path = self.path(scene_id)
+        if not sources or not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if str(arrays["stamp"]) != self._stamp(sources):
+                    return None
+                return Scene(arrays["points"], arrays["features"], arrays["labels"].astype(np.int64))
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+            return None  # the official files are there to be read, and name what is wrong with them
+
+    def save(self, scene_id: str, sources: Sequence[Path], read: Callable[[str], Scene]) -> None:
+        """Read a scene and write its form, whole or not at all.
+
+        Raises:
+            DataError: The scene cannot be read, or the form not be written.
+        """
+        path = self.path(scene_id)
+        stamp = self._stamp(sources)  # before reading: if a file changes meanwhile, the form does not fit it
+        scene = read(scene_id)
+        content = io.BytesIO()
+        labels = scene.labels.astype(np.uint8)  # class indices and `IGNORED` are below 256
+        np.savez(content, points=scene.points, features=scene.features, labels=labels, stamp=np.array(stamp))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content.getvalue())
+        except OSError as error:
+            raise DataError(
+                f"cannot write {path}: {error.strerror or error}. The data can be used without being prepared; to "
+                "prepare it, make its folder writable and free some space."
+            ) from error
+
+    def _stamp(self, sources: Sequence[Path]) -> str:
+        """Return what tells whether the files are the same: their places, sizes and times of change."""
+        try:
+            states = [(path.relative_to(self.root).as_posix(), path.stat()) for path in sources]
+        except OSError as error:
+            raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
+        return repr((FORMAT, self.options, [(name, state.st_size, state.st_mtime_ns) for name, state in states]))
 
 
-def save_prepared(root: Path, scene_id: str, sources: Sequence[Path], scene: Scene) -> None:
-    """Write the prepared form of a scene, whole or not at all.
+class Outcome(NamedTuple):
+    """How many scenes were prepared, how many had been before, and how many are read fast as they are."""
+
+    written: int
+    kept: int
+    fast: int
+
+
+def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None = None) -> Outcome:
+    """Prepare all scenes of all subsets that are on disk; those that are prepared already stay as they are.
+
+    Args:
+        data: The data set.
+        progress: If given, is told after every scene how many of how many are done.
 
     Raises:
-        DataError: It cannot be written.
+        DataError: There are no scenes, one cannot be read or used, or its form cannot be written.
     """
-    path = prepared_path(root, scene_id)
-    content = io.BytesIO()
-    labels = scene.labels.astype(np.uint8)  # class indices and `IGNORED` are below 256
-    stamp = _stamp(root, sources)
-    np.savez(content, points=scene.points, features=scene.features, labels=labels, stamp=stamp)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}. The data can be used without being prepared; to prepare "
-            "it, make its folder writable and free some space."
-        ) from error
+    ids = _ids_on_disk(data)
+    written = kept = fast = 0
+    for done, scene_id in enumerate(ids, start=1):
+        sources = data.sources(scene_id)
+        if not sources:
+            fast += 1
+        elif data.prepared.load(scene_id, sources) is not None:
+            kept += 1
+        else:
+            data.prepared.save(scene_id, sources, data.official_scene)
+            written += 1
+        if progress:
+            progress(done, len(ids))
+    return Outcome(written, kept, fast)
 
 
-def _stamp(root: Path, sources: Sequence[Path]) -> np.ndarray:
-    """Return what tells whether the files are the same: their places, sizes and times of change."""
-    state = [(path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
-    return np.array(repr((FORMAT, state)))
+def _ids_on_disk(data: "PointDataModule") -> list[str]:
+    found: dict[str, None] = {}
+    absent: list[DataError] = []
+    for subset in data.subsets:
+        try:
+            found |= dict.fromkeys(data.ids_of(subset))
+        except DataError as error:  # a user who only attacks has no training scenes
+            absent.append(error)
+    if not found:
+        raise absent[0]
+    return list(found)

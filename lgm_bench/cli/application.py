@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from lgm_bench import __version__
 from lgm_bench.cli.attack import attack
+from lgm_bench.cli.data import data
 from lgm_bench.cli.import_ import import_
 from lgm_bench.cli.ls import ls
 from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, complain
@@ -57,6 +58,7 @@ for _verb, _name in (
     (ls, "ls"),
     (validate, "validate"),
     (import_, "import"),
+    (data, "data"),
 ):
     app.command(_name)(_verb)
 

@@ -1,0 +1,155 @@
+"""ModelNet40 (Wu et al. 2015): shapes of 40 classes of man-made objects."""
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.augmentation import Augmentation
+from datamodules.location import how_to_choose
+from datamodules.modelnet40_forms import CLASSES, FORMS, Form, Shape
+from datamodules.point_datamodule import PointDataModule
+from datamodules.samples_datamodule import require_positive
+from datamodules.scene import AGAIN, Scene, require_finite
+from lgm_bench.errors import ConfigError, DataError
+
+_OBTAIN = (
+    "Get modelnet40_normal_resampled.zip or modelnet40_ply_hdf5_2048.zip (https://shapenet.cs.stanford.edu/media), or "
+    "the meshes, ModelNet40.zip (https://modelnet.cs.princeton.edu), and unpack it there."
+)
+
+
+class ModelNet40DataModule(PointDataModule):
+    """Shapes of 2,048 points in the unit sphere about their mean, and one class of 40 for each.
+
+    The first of the published forms that is there is read: text, HDF5, meshes (`modelnet40_forms`). The first shape of
+    every class comes first, then the second of every class, and so on, so that a `limit` takes classes evenly. Ids are
+    those of the form: "airplane_0627", or "ply_data_test0/00012".
+
+    Args:
+        data_root: Folder with `modelnet40_normal_resampled`, `modelnet40_ply_hdf5_2048` or `ModelNet40`, or one of
+            these. None: `$LGM_BENCH_DATA/modelnet40`, else `./data/modelnet40`.
+        batch_size: Shapes per batch and process.
+        limit: Only the first so many shapes of the subset; None: all.
+        subset: "test"; "train", all training shapes; "holdout", those held out.
+        holdout: Share of every class's training shapes that is held out: they are validated and not trained on.
+        points: Points of a shape: the first so many of a list, or as many drawn on a mesh.
+        seed: Determines, with the epoch, order and augmentation in training.
+
+    Raises:
+        ConfigError: batch_size, limit or points is below 1, seed below 0, holdout not a share below 1, or the subset
+            is unknown.
+    """
+
+    name = "modelnet40"
+    task = "classification"
+    num_classes = 40
+    class_names = CLASSES
+    subsets = ("test", "train", "holdout")
+    augmentation = Augmentation(rotation=math.pi, flips=(0, 2), scaling=0.05, jitter=0.01, up=1)
+
+    def __init__(
+        self,
+        data_root: Path | str | None = None,
+        batch_size: int = 32,
+        limit: int | None = None,
+        subset: str = "test",
+        holdout: float = 0.1,
+        points: int = 2048,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data_root, batch_size, limit, subset, seed)
+        require_positive("points", points)
+        if not 0 <= holdout < 1 or (subset == "holdout" and holdout == 0):
+            raise ConfigError(f"holdout must be the share of training shapes to hold out, not {holdout!r}")
+        self.holdout, self.points = holdout, points
+        self._form: Form | None = None
+        self._shapes: dict[str, Shape] = {}
+
+    @property
+    def form(self) -> Form:
+        """The form that is there.
+
+        Raises:
+            DataError: There is none.
+        """
+        if self._form is None:
+            places = [(form, place) for form in FORMS for place in (self.data_root / form.folder, self.data_root)]
+            there = [(form, place) for form, place in places if place.name == form.folder and place.is_dir()]
+            if not there:
+                folders = ", ".join(form.folder for form in FORMS)
+                raise DataError(
+                    f"no ModelNet40 in {self.data_root}: it has none of the folders {folders}. "
+                    f"{_OBTAIN} {how_to_choose(self.name)}"
+                )
+            form, place = there[0]
+            self._form = form(place)
+        return self._form
+
+    def list_ids(self, subset: str) -> list[str]:
+        """Return the ids of a subset's shapes, the classes taking turns.
+
+        Raises:
+            DataError: There are none, two have one id, or a list or file is damaged or not in the layout.
+        """
+        split = "test" if subset == "test" else "train"
+        by_class: dict[int, list[Shape]] = defaultdict(list)
+        for shape in self.form.shapes(split):
+            if self._shapes.get(shape.shape_id, shape) != shape:
+                raise DataError(f"{shape.file} and {self._shapes[shape.shape_id].file} have the same id. Remove one.")
+            self._shapes[shape.shape_id] = shape
+            by_class[shape.label].append(shape)
+        if not by_class:
+            raise DataError(f"{self.form.root} holds no {split} shapes. {_OBTAIN} {how_to_choose(self.name)}")
+        if subset == "holdout":
+            by_class = {label: held_out(shapes, self.holdout) for label, shapes in by_class.items()}
+        turns = [(turn, label, shape) for label, shapes in by_class.items() for turn, shape in enumerate(shapes)]
+        return [shape.shape_id for _, _, shape in sorted(turns)]
+
+    def file(self, scene_id: str) -> Path:
+        """Return the file that holds a shape."""
+        return self._shape(scene_id).file
+
+    def sources(self, scene_id: str) -> Sequence[Path]:
+        """Return a shape's file, unless it is read fast as it is."""
+        return (self.file(scene_id),) if self.form.prepares else ()
+
+    def reading_options(self) -> str:
+        """Return the number of points, the only option that shapes depend on."""
+        return f"points={self.points}"
+
+    def read(self, scene_id: str) -> Scene:
+        """Return a shape in the unit sphere.
+
+        Raises:
+            DataError: Its file is damaged, holds too few points or a single place.
+        """
+        shape = self._shape(scene_id)
+        points = self.form.points(shape, self.points)
+        require_finite(points, shape.file, "coordinates")
+        centred = points - points.mean(axis=0)
+        radius = np.linalg.norm(centred, axis=1).max()
+        if radius == 0:
+            if len(points) > 1:
+                raise DataError(f"{shape.file}: all points lie in one place. {AGAIN}")
+            radius = 1.0
+        features = np.empty((len(points), 0), np.float32)
+        return Scene((centred / radius).astype(np.float32), features, np.array([shape.label]))
+
+    def _shape(self, shape_id: str) -> Shape:
+        if shape_id not in self._shapes:
+            for subset in ("test", "train"):
+                self.ids_of(subset)
+        if shape_id not in self._shapes:
+            raise DataError(f"{self.form.root} holds no shape {shape_id!r}")
+        return self._shapes[shape_id]
+
+
+def held_out(shapes: list[Shape], share: float) -> list[Shape]:
+    """Return the share, rounded, of some shapes that is held out: arbitrary ones, yet the same on every machine."""
+    ranked = sorted(shapes, key=lambda shape: hashlib.sha256(shape.shape_id.encode()).digest())
+    chosen = set(ranked[: round(len(shapes) * share)])
+    return [shape for shape in shapes if shape in chosen]

@@ -1,0 +1,208 @@
+"""The three forms in which ModelNet40 is published: point lists as text, as HDF5, and the original meshes."""
+
+import hashlib
+import io
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from datamodules.optional import require_library
+from datamodules.scene import AGAIN, require_finite
+from lgm_bench.errors import DataError, did_you_mean
+
+TRAINING_SHAPES = {
+    "airplane": 626, "bathtub": 106, "bed": 515, "bench": 173, "bookshelf": 572, "bottle": 335, "bowl": 64,
+    "car": 197, "chair": 889, "cone": 167, "cup": 79, "curtain": 138, "desk": 200, "door": 109, "dresser": 200,
+    "flower_pot": 149, "glass_box": 171, "guitar": 155, "keyboard": 145, "lamp": 124, "laptop": 149, "mantel": 284,
+    "monitor": 465, "night_stand": 200, "person": 88, "piano": 231, "plant": 240, "radio": 104, "range_hood": 115,
+    "sink": 128, "sofa": 680, "stairs": 124, "stool": 90, "table": 392, "tent": 163, "toilet": 344, "tv_stand": 267,
+    "vase": 475, "wardrobe": 87, "xbox": 103,
+}  # fmt: skip
+"""The classes with the number of their official training shapes: shapes are numbered from 1, those to test on last."""
+
+CLASSES = tuple(TRAINING_SHAPES)
+
+
+class Shape(NamedTuple):
+    """Where a shape lies: its id, its class index, its file, and its place in a file that holds several."""
+
+    shape_id: str
+    label: int
+    file: Path
+    place: int = 0
+
+
+class Form(ABC):
+    """One way in which the shapes lie below a folder."""
+
+    folder: ClassVar[str]
+    prepares = True  # whether reading is slow enough to keep a faster form
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @abstractmethod
+    def shapes(self, split: str) -> list[Shape]:
+        """Return the shapes of "train" or "test".
+
+        Raises:
+            DataError: A file is missing, damaged or not in the layout.
+        """
+
+    @abstractmethod
+    def points(self, shape: Shape, count: int) -> np.ndarray:
+        """Return (count, 3) float64 points of a shape, the y axis pointing up.
+
+        Raises:
+            DataError: The file is damaged or holds too few points.
+        """
+
+
+class TextForm(Form):
+    """`modelnet40_normal_resampled/CLASS/CLASS_0001.txt`: 10,000 lines of x, y, z and the normal.
+
+    Where the official lists `modelnet40_{train,test}.txt` are absent, the number of a shape tells its split.
+    """
+
+    folder = "modelnet40_normal_resampled"
+
+    def shapes(self, split: str) -> list[Shape]:
+        names = self.root / "modelnet40_shape_names.txt"
+        if names.is_file():
+            _require_classes(names)
+        listed = self.root / f"modelnet40_{split}.txt"
+        if listed.is_file():
+            return [_shape(self.root / _class_of(name, listed) / f"{name}.txt") for name in _lines(listed)]
+        found = [_shape(path) for path in sorted(self.root.glob("*/*.txt"))]
+        return [shape for shape in found if _is_training_shape(shape) == (split == "train")]
+
+    def points(self, shape: Shape, count: int) -> np.ndarray:
+        try:
+            with shape.file.open() as file:
+                text = "".join(line for line, _ in zip(file, range(count), strict=False))
+            values = np.loadtxt(io.StringIO(text), delimiter=",", usecols=(0, 1, 2), ndmin=2) if text else np.empty(0)
+        except OSError as error:
+            raise DataError(f"cannot read {shape.file}: {error.strerror}. {AGAIN}") from error
+        except ValueError as error:
+            raise DataError(f"{shape.file} is no list of x,y,z,nx,ny,nz: {error}. {AGAIN}") from error
+        return _first(values, count, shape.file)
+
+
+class HDF5Form(Form):
+    """`modelnet40_ply_hdf5_2048/ply_data_{train,test}*.h5`: `data` (n, 2048, 3) and `label` (n, 1)."""
+
+    folder = "modelnet40_ply_hdf5_2048"
+    prepares = False
+
+    def shapes(self, split: str) -> list[Shape]:
+        names = self.root / "shape_names.txt"
+        if names.is_file():
+            _require_classes(names)
+        files = sorted(self.root.glob(f"ply_data_{split}*.h5"), key=lambda path: (len(path.name), path.name))
+        return [shape for path in files for shape in self._shapes_of(path)]
+
+    def _shapes_of(self, path: Path) -> Iterator[Shape]:
+        labels = _from_hdf5(path, "label").reshape(-1)
+        for place, label in enumerate(labels.tolist()):
+            if not 0 <= label < len(CLASSES):
+                raise DataError(f"{path}: shape {place} has the class {label}; there are 0 to 39. {AGAIN}")
+            yield Shape(f"{path.stem}/{place:05d}", label, path, place)
+
+    def points(self, shape: Shape, count: int) -> np.ndarray:
+        return _first(_from_hdf5(shape.file, "data", shape.place), count, shape.file)
+
+
+class MeshForm(Form):
+    """`ModelNet40/CLASS/{train,test}/CLASS_0001.off`: points are drawn uniformly on the surface, seeded by the id."""
+
+    folder = "ModelNet40"
+
+    def shapes(self, split: str) -> list[Shape]:
+        return [_shape(path) for path in sorted(self.root.glob(f"*/{split}/*.off"))]
+
+    def points(self, shape: Shape, count: int) -> np.ndarray:
+        trimesh = require_library("trimesh", "reading .off meshes")
+        sampling = require_library("trimesh.sample", "sampling meshes")
+        try:
+            content = shape.file.read_bytes()
+            _require_complete_off(content, shape.file)
+            mesh = trimesh.load_mesh(io.BytesIO(content), file_type="off", process=False)
+            area = float(mesh.area)
+        except OSError as error:
+            raise DataError(f"cannot read {shape.file}: {error.strerror}. {AGAIN}") from error
+        except (ValueError, IndexError, TypeError, NameError, AttributeError) as error:
+            raise DataError(f"{shape.file} is no mesh in the OFF format: {error}. {AGAIN}") from error
+        require_finite(mesh.vertices, shape.file, "coordinates")
+        if not area > 0:
+            raise DataError(f"{shape.file} has no surface: the area of its faces is {area:g}. {AGAIN}")
+        seed = int.from_bytes(hashlib.sha256(shape.shape_id.encode()).digest()[:8])
+        sampled, _ = sampling.sample_surface(mesh, count, seed=seed)
+        # The meshes stand on the xy plane; the published point lists have been turned so that y points up.
+        return np.asarray(sampled)[:, [0, 2, 1]] * (1.0, 1.0, -1.0)
+
+
+FORMS: tuple[type[Form], ...] = (TextForm, HDF5Form, MeshForm)
+
+
+def _shape(path: Path) -> Shape:
+    return Shape(path.stem, CLASSES.index(_class_of(path.stem, path)), path)
+
+
+def _class_of(name: str, file: Path) -> str:
+    class_name, _, number = name.rpartition("_")
+    if class_name not in TRAINING_SHAPES or not number.isdecimal():
+        raise DataError(
+            f"{file}: {name!r} is no shape's name, such as airplane_0001, of ModelNet40"
+            f"{did_you_mean(class_name or name, CLASSES)}. {AGAIN}"
+        )
+    return class_name
+
+
+def _is_training_shape(shape: Shape) -> bool:
+    return int(shape.shape_id.rpartition("_")[2]) <= TRAINING_SHAPES[CLASSES[shape.label]]
+
+
+def _require_classes(path: Path) -> None:
+    names = tuple(_lines(path))
+    if names != CLASSES:
+        wrong = [name for name in names if name not in CLASSES][:1] or [f"{len(names)} names"]
+        raise DataError(f"{path} does not name ModelNet40's 40 classes in alphabetical order: {wrong[0]}. {AGAIN}")
+
+
+def _lines(path: Path) -> Iterable[str]:
+    try:
+        return path.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}. {AGAIN}") from error
+
+
+def _first(values: np.ndarray, count: int, file: Path) -> np.ndarray:
+    if len(values) < count:
+        raise DataError(f"{file} holds {len(values)} points where {count} are needed. {AGAIN}")
+    return values[:count].astype(np.float64)
+
+
+def _from_hdf5(path: Path, key: str, place: int | None = None) -> np.ndarray:
+    h5py = require_library("h5py", "reading .h5 files")
+    try:
+        with h5py.File(path, "r") as file:
+            return np.asarray(file[key][() if place is None else place])
+    except (OSError, KeyError, ValueError, IndexError) as error:
+        raise DataError(f"{path} is damaged, or holds no {key!r}: {error}. {AGAIN}") from error
+
+
+def _require_complete_off(content: bytes, file: Path) -> None:
+    """Raise DataError for a mesh that ends early: the library takes the faces that are left without a word."""
+    lines = [line for line in re.sub(rb"#.*", b"", content).splitlines() if line.strip()]
+    counts = re.match(rb"\s*C?OFF\s*(\d+)\s+(\d+)", b"\n".join(lines[:2]))  # some headers have no line break
+    if not counts:
+        raise DataError(f"{file} does not begin like a mesh in the OFF format. {AGAIN}")
+    vertices, faces = int(counts[1]), int(counts[2])
+    header = 1 if re.match(rb"\s*C?OFF\s*\d", lines[0]) else 2
+    found = len(lines) - header
+    if found < vertices + faces:
+        raise DataError(f"{file} is truncated: it has {found} lines for {vertices} vertices and {faces} faces. {AGAIN}")

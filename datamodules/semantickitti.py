@@ -1,0 +1,187 @@
+"""SemanticKITTI (Behley et al. 2019): labelled LiDAR scans of streets."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.augmentation import Augmentation
+from datamodules.batch import IGNORED
+from datamodules.location import how_to_choose
+from datamodules.point_datamodule import PointDataModule
+from datamodules.scene import AGAIN, Scene, require_as_many
+from lgm_bench.errors import DataError
+
+CLASSES = (
+    "unlabeled",
+    "car",
+    "bicycle",
+    "motorcycle",
+    "truck",
+    "other-vehicle",  # Table X calls it bus
+    "person",
+    "bicyclist",
+    "motorcyclist",
+    "road",
+    "parking",
+    "sidewalk",
+    "other-ground",
+    "building",
+    "fence",
+    "vegetation",
+    "trunk",
+    "terrain",
+    "pole",
+    "traffic-sign",
+)
+RAW_TO_CLASS = {
+    0: "unlabeled",
+    1: "unlabeled",  # outlier
+    10: "car",
+    11: "bicycle",
+    13: "other-vehicle",  # bus
+    15: "motorcycle",
+    16: "other-vehicle",  # on rails
+    18: "truck",
+    20: "other-vehicle",
+    30: "person",
+    31: "bicyclist",
+    32: "motorcyclist",
+    40: "road",
+    44: "parking",
+    48: "sidewalk",
+    49: "other-ground",
+    50: "building",
+    51: "fence",
+    52: "unlabeled",  # other structure
+    60: "road",  # lane marking
+    70: "vegetation",
+    71: "trunk",
+    72: "terrain",
+    80: "pole",
+    81: "traffic-sign",
+    99: "unlabeled",  # other object
+    # From 252 on, what moves.
+    252: "car",
+    253: "bicyclist",
+    254: "person",
+    255: "motorcyclist",
+    256: "other-vehicle",  # on rails
+    257: "other-vehicle",  # bus
+    258: "truck",
+    259: "other-vehicle",
+}
+"""The official map from the 34 annotated ids to the 19 classes of the benchmark, and to none."""
+
+_UNKNOWN = -1
+_SEQUENCES = {"test": ("08",), "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")}
+_BYTES_PER_POINT = 16  # x, y, z, reflectance, float32 each
+_OBTAIN = (
+    "Get the KITTI odometry velodyne scans (data_odometry_velodyne.zip, https://www.cvlibs.net/datasets/kitti) and "
+    "the labels (data_odometry_labels.zip, https://semantic-kitti.org), and unpack both in one folder."
+)
+
+
+def _lookup() -> np.ndarray:
+    table = np.full(1 << 16, _UNKNOWN, np.int64)
+    for raw, name in RAW_TO_CLASS.items():
+        table[raw] = IGNORED if name == "unlabeled" else CLASSES.index(name)
+    return table
+
+
+_CLASS_OF_RAW = _lookup()
+
+
+class SemanticKITTIDataModule(PointDataModule):
+    """Scans of about 120,000 points in metres with their reflectance, and a class of 19 for each point.
+
+    Ids are sequence and scan, "08/000123". Class 0 of the networks, "unlabeled", is no label here: such points are
+    `IGNORED`. The sequences that are on disk are read; no others need be there.
+
+    Args:
+        data_root: Folder with `dataset/sequences/SS/{velodyne,labels}`, or that `dataset` itself. None:
+            `$LGM_BENCH_DATA/semantickitti`, else `./data/semantickitti`.
+        batch_size: Scans per batch and process.
+        limit: Only the first so many scans of the subset; None: all.
+        subset: "test", the official validation sequence 08; "train", sequences 00-07, 09 and 10; "holdout", the last
+            scan of each training sequence with more than one, which is not trained on.
+        seed: Determines, with the epoch, order and augmentation in training.
+
+    Raises:
+        ConfigError: batch_size or limit is below 1, seed below 0, or the subset is unknown.
+    """
+
+    name = "semantickitti"
+    task = "segmentation"
+    num_classes = 20
+    class_names = CLASSES
+    ignored_classes = (0,)
+    subsets = ("test", "train", "holdout")
+    augmentation = Augmentation(rotation=math.pi, flips=(0, 1), scaling=0.05, jitter=0.01)
+
+    def __init__(
+        self,
+        data_root: Path | str | None = None,
+        batch_size: int = 1,
+        limit: int | None = None,
+        subset: str = "test",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data_root, batch_size, limit, subset, seed)
+
+    @property
+    def sequences(self) -> Path:
+        """The folder of the sequences; it need not exist."""
+        inside = self.data_root / "sequences"
+        return inside if inside.is_dir() else self.data_root / "dataset" / "sequences"
+
+    def list_ids(self, subset: str) -> list[str]:
+        """Return the ids of a subset's scans, sequence after sequence.
+
+        Raises:
+            DataError: None of the subset's sequences is there.
+        """
+        wanted = _SEQUENCES["test" if subset == "test" else "train"]
+        scans = {name: sorted((self.sequences / name / "velodyne").glob("*.bin")) for name in wanted}
+        if not any(scans.values()):
+            named = f"sequence{'s' * (len(wanted) > 1)} {', '.join(wanted)}"
+            raise DataError(
+                f"no scans of SemanticKITTI's {named} ({subset}) in {self.sequences}: they were looked for as "
+                f"{wanted[0]}/velodyne/*.bin. {_OBTAIN} {how_to_choose(self.name)}"
+            )
+        if subset == "holdout":
+            scans = {name: paths[-1:] if len(paths) > 1 else [] for name, paths in scans.items()}
+        return [f"{name}/{path.stem}" for name, paths in scans.items() for path in paths]
+
+    def file(self, scene_id: str) -> Path:
+        """Return the path of a scan, "08/000123" -> sequences/08/velodyne/000123.bin."""
+        sequence, scan = scene_id.split("/")
+        return self.sequences / sequence / "velodyne" / f"{scan}.bin"
+
+    def read(self, scene_id: str) -> Scene:
+        """Return a scan with its labels.
+
+        Raises:
+            DataError: A file is missing or truncated, there is not one label a point, or a label is unknown.
+        """
+        path = self.file(scene_id)
+        label_path = path.parent.parent / "labels" / f"{path.stem}.label"
+        values = _from_file(path, np.dtype("<f4"), _BYTES_PER_POINT).reshape(-1, 4)
+        raw = _from_file(label_path, np.dtype("<u4"), 4)
+        require_as_many(len(values), len(raw), path, label_path)
+        semantic = raw & 0xFFFF  # the upper half tells instances apart
+        labels = _CLASS_OF_RAW[semantic]
+        if (labels == _UNKNOWN).any():
+            place = int(np.flatnonzero(labels == _UNKNOWN)[0])
+            raise DataError(f"{label_path}: label {place} has the id {semantic[place]}, which is none. {AGAIN}")
+        return Scene(values[:, :3], values[:, 3:], labels)
+
+
+def _from_file(path: Path, dtype: np.dtype, record: int) -> np.ndarray:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}. {_OBTAIN}") from error
+    if len(content) % record:
+        raise DataError(f"{path} is truncated: its {len(content)} bytes are no multiple of {record}. {AGAIN}")
+    return np.frombuffer(content, dtype)
