@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.leaded import hard_forward
+from victims.training.recipe import Recipe
 from victims.victim import Victim
 
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -33,6 +34,10 @@ class ImageVictim(Victim):
         """Return logits (B, classes) for images (B, 3, H, W) in [0, 1]."""
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
+
+    def configure_training(self, recipe: Recipe) -> None:
+        super().configure_training(recipe)
+        self.to(memory_format=torch.channels_last)
 
     def training_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> Tensor:
         """Return the objective's loss for one batch."""

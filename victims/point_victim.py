@@ -4,10 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lgm_bench.leaded import IGNORED, PointCloud
 from lgm_bench.leaded.grid import Grid
 from lgm_bench.leaded.voxels import Voxelization, Voxels
+from victims.training.recipe import Recipe
 from victims.victim import Victim
 
 
@@ -62,6 +64,33 @@ class PointVictim(Victim):
         self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
         self.log_dict(logs, prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
         return loss
+
+    def configure_training(self, recipe: Recipe) -> None:
+        super().configure_training(recipe)
+        self.confusion = MulticlassConfusionMatrix(self.num_classes, ignore_index=IGNORED)
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:  # noqa: ARG002
+        """Count which classes the hard network takes for which."""
+        self.confusion.update(self(batch.cloud), batch.labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the accuracy over all points or shapes of the epoch, and the mean IoU of its points' classes."""
+        counts = self.confusion.compute()
+        self.confusion.reset()
+        self.log("accuracy", counts.diagonal().sum() / counts.sum(), prog_bar=True)
+        if self.task == "segmentation":
+            self.log("miou", mean_iou(counts), prog_bar=True)
+
+
+def mean_iou(confusion: Tensor) -> Tensor:
+    """Return the mean, over the classes that have points, of the intersection over union.
+
+    Args:
+        confusion: (C, C) int64, points by true and by predicted class.
+    """
+    hits, points = confusion.diagonal(), confusion.sum(1)
+    iou = hits / (points + confusion.sum(0) - hits)
+    return iou[points > 0].mean()
 
 
 def majority(labels: Tensor, row: Tensor, n_voxels: int) -> Tensor:

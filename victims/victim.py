@@ -1,6 +1,6 @@
 """What all victims share: the network with the official keys, where its weights came from, training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -46,11 +46,9 @@ class Victim(pl.LightningModule):
         self.objective.prepare(self)
 
     def configure_optimizers(self) -> Any:
-        """Return SGD with Nesterov momentum and the one-cycle schedule, stepped every batch."""
+        """Return SGD with Nesterov momentum, or AdamW, and the one-cycle schedule, stepped every batch."""
         recipe = self.recipe
-        optimizer = torch.optim.SGD(
-            self.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
-        )
+        optimizer = _optimizer(recipe, self.parameters())
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             recipe.learning_rate,
@@ -63,3 +61,10 @@ class Victim(pl.LightningModule):
     def epoch_at(self, batch_index: int) -> float:
         """Return the epochs done so far, with fraction."""
         return self.current_epoch + batch_index / max(int(self.trainer.num_training_batches), 1)
+
+
+def _optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, rate, recipe.momentum, weight_decay=decay, nesterov=recipe.momentum > 0)

@@ -20,9 +20,9 @@ from lgm_bench.bench.epoch_log import EpochLog, read_epochs
 from lgm_bench.bench.training_view import TrainingView
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
 from lgm_bench.files import write_whole
-from victims.image_victim import ImageVictim
 from victims.official import CUT_SHORT
 from victims.training.recipe import Recipe
+from victims.victim import Victim
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ LAST, METRICS, WEIGHTS, RECORD = "last.ckpt", "metrics.csv", "weights.safetensor
 
 
 def train(
-    victim: ImageVictim,
+    victim: Victim,
     data: pl.LightningDataModule,
     recipe: Recipe,
     out: Path,
@@ -58,7 +58,7 @@ def train(
         progress: Show on standard error how far it is.
 
     Raises:
-        ConfigError: `out` holds a run with another recipe, victim or seed.
+        ConfigError: `out` holds a run with another recipe, victim, data or seed; or a batch is more than all data.
         CheckpointError: The checkpoint of the run that is there is damaged.
         ResultError: `out` cannot be made.
         RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
@@ -67,14 +67,13 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
-    settings = {"victim": name, "seed": seed, "recipe": recipe.model_dump()}
+    settings = {"victim": name, "data": _data(data), "seed": seed, "recipe": recipe.model_dump()}
     _claim(out, settings)
     if (out / RECORD).exists() and (out / WEIGHTS).exists():
         return out / WEIGHTS
     pl.seed_everything(seed, verbose=False)
     victim.train().requires_grad_(True)
     victim.configure_training(recipe)
-    victim.to(memory_format=torch.channels_last)
     keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
     callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), keeper]
     if progress:
@@ -98,7 +97,7 @@ def train(
     return out / WEIGHTS
 
 
-def _fit(trainer: pl.Trainer, victim: ImageVictim, data: pl.LightningDataModule, resumed: Path | None) -> None:
+def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resumed: Path | None) -> None:
     """Fit. On Ctrl-C Lightning ends the process and lets further ones be ignored; callers get an error instead."""
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -123,11 +122,22 @@ class NoiseByEpoch(Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch * 1009 + trainer.global_rank)
 
 
+def _data(data: pl.LightningDataModule) -> dict[str, str | int]:
+    """Return the name of the data set and how many of its samples are trained and validated on."""
+    trained, validated = data.train_dataloader(), data.val_dataloader()
+    return {
+        "name": getattr(data, "name", type(data).__name__),
+        "training": len(trained.sampler),
+        "validation": len(validated.sampler),
+    }
+
+
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     path = out / "settings.json"
     if path.exists():
         before = json.loads(path.read_text())
         # A run that was begun before a recipe could say something goes by that thing's default.
+        before = {"data": settings["data"]} | before
         before["recipe"] = {name: field.default for name, field in Recipe.model_fields.items()} | before["recipe"]
         if before != settings:
             changed = sorted(key for key in settings if settings[key] != before.get(key))
@@ -148,7 +158,7 @@ def _checkpoint(path: Path) -> Path | None:
     return path
 
 
-def _write(out: Path, victim: ImageVictim, settings: dict[str, Any], *, wall_time_s: float, resumed: bool) -> None:
+def _write(out: Path, victim: Victim, settings: dict[str, Any], *, wall_time_s: float, resumed: bool) -> None:
     state = {key: value.detach().cpu().contiguous().clone() for key, value in victim.network.state_dict().items()}
     save_file(state, out / WEIGHTS)
     record = settings | {

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lgm_bench.bench.display.wording import clock, time_left
 
-SHARES = {"accuracy": "accuracy", "executed_units": "executed"}
+SHARES = {"accuracy": "accuracy", "miou": "mIoU", "executed_units": "executed"}
 
 
 class TrainingView(Callback):

@@ -26,11 +26,11 @@ class GumbelNoise(GradientMethod):
 class DynConvObjective(Objective):
     """Cross-entropy under Gumbel noise plus the weighted sparsity criterion."""
 
-    def loss(self, victim: nn.Module, images: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, victim: nn.Module, inputs: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
         blocks = [module for module in victim.modules() if hasattr(module, "masker")]
         masks = {module.mask for module in victim.modules() if isinstance(module, Masker)}
         with GumbelNoise(self.recipe.temperature).applied_to(victim), recorded_calls(victim) as calls:
-            cross_entropy = self.cross_entropy(victim(images), labels).mean()
+            cross_entropy = self.cross_entropy(victim(inputs), labels).mean()
         occupancies = [call.occupancy for call in calls if call.unit in masks]
         shares = torch.stack([occupancy.mean() for occupancy in occupancies])
         positions = [occupancy[0].numel() for occupancy in occupancies]

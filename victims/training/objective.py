@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lgm_bench.leaded import PointCloud
 from victims.training.recipe import Recipe
 
 
@@ -19,7 +20,7 @@ class Objective:
     def loss(
         self,
         victim: nn.Module,
-        images: Tensor,
+        inputs: Tensor | PointCloud,
         labels: Tensor,
         epoch: float,  # noqa: ARG002
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -27,11 +28,11 @@ class Objective:
 
         Args:
             victim: Network in training mode.
-            images: (B, 3, H, W) in [0, 1].
+            inputs: Images (B, 3, H, W) in [0, 1], or the points of shapes.
             labels: (B,) int64.
             epoch: Epochs done so far, with fraction.
         """
-        loss = self.cross_entropy(victim(images), labels).mean()
+        loss = self.cross_entropy(victim(inputs), labels).mean()
         return loss, {}
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -18,14 +18,16 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    objective: Literal["cross_entropy", "dynconv", "skipnet"]
+    objective: Literal["cross_entropy", "dynconv", "skipnet", "segmentation"]
     epochs: int = Field(gt=0)
     batch_size: int = Field(128, gt=0)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0, description="peak of the one-cycle schedule")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(5e-4, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     warmup: float = Field(0.3, gt=0, lt=1, description="share of the run in which the learning rate rises")
+    lovasz_weight: float = Field(1.0, ge=0, description="weight of segmentation's Lovasz-softmax loss")
     target_share: float = Field(0.5, gt=0, le=1, description="share of the units that should be executed")
     bounds_relaxed_after: float = Field(
         0.33, gt=0, description="share of the run after which a single unit may execute always or never; above 1: never"

@@ -33,11 +33,11 @@ class SkipNetObjective(Objective):
             if isinstance(module, SkipNet):
                 nn.init.constant_(module.control.proj.bias, GATE_BIAS)
 
-    def loss(self, victim: nn.Module, images: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, victim: nn.Module, inputs: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
         sampled = epoch >= self.recipe.epochs - self.recipe.reinforce_epochs
         method: GradientMethod = SampledGates() if sampled else LGM(slope=1.0, forward="hard")
         with method.applied_to(victim), recorded_calls(victim) as calls:
-            cross_entropy = self.cross_entropy(victim(images), labels)
+            cross_entropy = self.cross_entropy(victim(inputs), labels)
         gates = torch.stack([call.occupancy for call in calls])  # (gates, B)
         executed = gates.mean()
         if sampled:
