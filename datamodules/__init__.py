@@ -12,6 +12,10 @@ DATAMODULES = {
     "digits": "datamodules.digits:DigitsDataModule",
     "imagenet": "datamodules.imagenet:ImageNetDataModule",
     "modelnet40": "datamodules.modelnet40:ModelNet40DataModule",
+    "rooms-s3dis": "datamodules.generated:RoomsS3DISDataModule",
+    "rooms-scannet": "datamodules.generated:RoomsScanNetDataModule",
+    "s3dis": "datamodules.s3dis:S3DISDataModule",
+    "scannet": "datamodules.scannet:ScanNetDataModule",
     "semantickitti": "datamodules.semantickitti:SemanticKITTIDataModule",
 }
 
@@ -19,6 +23,8 @@ MARKS: dict[str, tuple[str, ...]] = {
     "cifar10": ("cifar-10-batches-py",),
     "imagenet": ("val",),
     "modelnet40": ("modelnet40_normal_resampled", "modelnet40_ply_hdf5_2048", "ModelNet40"),
+    "s3dis": ("Stanford3dDataset_v1.2_Aligned_Version", "Stanford3dDataset_v1.2", "stanford_indoor3d", "Area_5"),
+    "scannet": ("scans", "scannetv2_val.txt"),
     "semantickitti": ("dataset/sequences", "sequences"),
 }
 """What the folder of a data set that a user brings holds one of, to tell whether it is there without reading it."""

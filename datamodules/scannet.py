@@ -1,0 +1,197 @@
+"""ScanNet v2 (Dai et al. 2017): reconstructed scans of rooms."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datamodules.augmentation import Augmentation
+from datamodules.batch import IGNORED
+from datamodules.location import how_to_choose
+from datamodules.ply import points_and_colours, read_vertices
+from datamodules.point_datamodule import PointDataModule
+from datamodules.scene import Scene, require_as_many
+from lgm_bench.errors import ConfigError, DataError
+
+NYU_IDS = {
+    1: "wall",
+    2: "floor",
+    3: "cabinet",
+    4: "bed",
+    5: "chair",
+    6: "sofa",
+    7: "table",
+    8: "door",
+    9: "window",
+    10: "bookshelf",
+    11: "picture",
+    12: "counter",
+    14: "desk",
+    16: "curtain",
+    24: "refrigerator",
+    28: "shower curtain",
+    33: "toilet",
+    34: "sink",
+    36: "bathtub",
+    39: "otherfurniture",
+}
+"""The 20 classes of the benchmark by their ids among the 40 of NYU, in the order of the networks' logits."""
+
+_LAST_NYU_ID = 40
+_OFFICIAL_FAULTS = {"scene0270_00": 50, "scene0270_02": 50, "scene0384_00": 149}
+"""Ids that are none, in scans as they are distributed: their points count as unlabelled."""
+
+_LISTS = {"test": "scannetv2_val.txt", "train": "scannetv2_train.txt"}
+_OBTAIN = (
+    "Get the *_vh_clean_2.ply and *_vh_clean_2.labels.ply of the scans from http://www.scan-net.org (terms of use to "
+    "be signed), and the split lists from https://github.com/ScanNet/ScanNet (Tasks/Benchmark)."
+)
+_log = logging.getLogger(__name__)
+
+
+def _lookup() -> np.ndarray:
+    table = np.full(_LAST_NYU_ID + 1, IGNORED, np.int64)
+    table[list(NYU_IDS)] = np.arange(len(NYU_IDS))
+    return table
+
+
+_CLASS_OF_NYU = _lookup()
+
+
+class ScanNetDataModule(PointDataModule):
+    """Scans of rooms: points in metres as they are in the file, colours in [0, 1], and a class of 20 for each point.
+
+    Read are the official scans (`scans/SCENE/SCENE_vh_clean_2.ply` with `SCENE_vh_clean_2.labels.ply`), or the
+    preprocessed ones of the published runs (`SCENE.ply`, its vertices with a `label`). In both, labels are NYU's ids;
+    those of other classes are `IGNORED`. Ids are the scenes' names, "scene0011_00".
+
+    Args:
+        data_root: Folder with `scans`, or with the preprocessed .ply, and the split lists `scannetv2_train.txt` and
+            `scannetv2_val.txt` in it or beside it. None: `$LGM_BENCH_DATA/scannet`, else `./data/scannet`.
+        batch_size: Scans per batch and process.
+        limit: Only the first so many scans of the subset; None: all.
+        subset: "test", the official validation list; "train", the training list; "holdout", its last scans.
+        holdout: The last so many scans of the training list are held out: not trained on, but validated on.
+        seed: Determines, with the epoch, order and augmentation in training.
+
+    Raises:
+        ConfigError: batch_size or limit is below 1, seed or holdout below 0, or the subset is unknown or empty.
+    """
+
+    name = "scannet"
+    task = "segmentation"
+    num_classes = len(NYU_IDS)
+    class_names = tuple(NYU_IDS.values())
+    subsets = ("test", "train", "holdout")
+    augmentation = Augmentation(scaling=0.1)
+
+    def __init__(
+        self,
+        data_root: Path | str | None = None,
+        batch_size: int = 1,
+        limit: int | None = None,
+        subset: str = "test",
+        holdout: int = 50,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(data_root, batch_size, limit, subset, seed)
+        require_holdout(holdout, subset, "scans")
+        self.holdout = holdout
+
+    def list_ids(self, subset: str) -> list[str]:
+        """Return the ids of a subset's scans in the order of the official list.
+
+        Raises:
+            DataError: The list is missing or empty, or a scan in it is not on disk.
+            ConfigError: No training scan is left beside the held-out ones.
+        """
+        path = self._list_path(_LISTS["test" if subset == "test" else "train"])
+        lines = path.read_text(encoding="utf-8", errors="replace").split()
+        ids = [Path(line).stem for line in lines]  # the published runs list paths: "train/scene0000_00.ply"
+        if not ids:
+            raise DataError(f"{path} lists no scan. {_OBTAIN}")
+        if subset == "holdout":
+            ids = held_out(ids, self.holdout, path)
+        missing = [scene_id for scene_id in ids if not self.file(scene_id).is_file()]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of the {len(ids)} scans that {path} lists are not there, the first of them "
+                f"{self.file(missing[0])}. {_OBTAIN} {how_to_choose(self.name)}"
+            )
+        return ids
+
+    def file(self, scene_id: str) -> Path:
+        """Return the .ply file with a scan's points: the official one, else the preprocessed one."""
+        official = self._scans / scene_id / f"{scene_id}_vh_clean_2.ply"
+        places = [official, *(self.data_root / folder / f"{scene_id}.ply" for folder in (".", "train"))]
+        return next((path for path in places if path.is_file()), official)
+
+    def sources(self, scene_id: str) -> Sequence[Path]:
+        """Return the files that a scan is read from."""
+        path = self.file(scene_id)
+        return (path, _labels_beside(path)) if path.parent.name == scene_id else (path,)
+
+    def read(self, scene_id: str) -> Scene:
+        """Return a scan with its labels.
+
+        Raises:
+            DataError: A file is missing, truncated or lacks properties; there is not one label a point; or a label is
+                no id of NYU's 40 classes.
+        """
+        path, *beside = self.sources(scene_id)
+        names = ["x", "y", "z", "red", "green", "blue"]
+        vertices = read_vertices(path, names if beside else [*names, "label"], _OBTAIN)
+        points, colours = points_and_colours(vertices)
+        labels_path = beside[0] if beside else path
+        nyu = read_vertices(labels_path, ["label"], _OBTAIN)["label"] if beside else vertices["label"]
+        require_as_many(len(points), len(nyu), path, labels_path)
+        return Scene(points, colours, _classes(nyu, labels_path, scene_id))
+
+    @property
+    def _scans(self) -> Path:
+        inside = self.data_root / "scans"
+        return inside if inside.is_dir() else self.data_root
+
+    def _list_path(self, name: str) -> Path:
+        folders = [self.data_root, self.data_root / "scans", self.data_root / "Tasks/Benchmark", self.data_root.parent]
+        found = [folder / name for folder in folders if (folder / name).is_file()]
+        if not found:
+            raise DataError(f"no list {name} in {self.data_root} or beside it. {_OBTAIN} {how_to_choose(self.name)}")
+        return found[0]
+
+
+def require_holdout(holdout: int, subset: str, what: str) -> None:
+    """Raise ConfigError unless a number of scenes to hold out is one, and is above 0 where the subset is these."""
+    if not isinstance(holdout, int) or holdout < 0 or (subset == "holdout" and holdout == 0):
+        raise ConfigError(f"holdout must be the number of training {what} to hold out, not {holdout!r}")
+
+
+def held_out(ids: list[str], holdout: int, where: Path) -> list[str]:
+    """Return the last `holdout` of all training ids.
+
+    Raises:
+        ConfigError: No other is left.
+    """
+    if holdout >= len(ids):
+        raise ConfigError(f"holdout {holdout} leaves none of the {len(ids)} training scenes of {where}; lower it")
+    return ids[len(ids) - holdout :]
+
+
+def _labels_beside(path: Path) -> Path:
+    return path.with_suffix(".labels.ply")
+
+
+def _classes(nyu: np.ndarray, path: Path, scene_id: str) -> np.ndarray:
+    ids = nyu.astype(np.int64)
+    none = (ids < 0) | (ids > _LAST_NYU_ID)
+    fault = none & (ids == _OFFICIAL_FAULTS.get(scene_id, -1))
+    if (none & ~fault).any() or (ids != nyu).any():
+        place = int(np.flatnonzero((none & ~fault) | (ids != nyu))[0])
+        raise DataError(
+            f"{path}: the label of point {place} is {nyu[place]}; NYU's ids are 0 to {_LAST_NYU_ID}. Use the "
+            "*_vh_clean_2.labels.ply of ScanNet v2."
+        )
+    if fault.any():
+        _log.info("%s: %d points with the faulty label %d are ignored", path, fault.sum(), _OFFICIAL_FAULTS[scene_id])
+    return _CLASS_OF_NYU[np.where(fault, 0, ids)]
