@@ -10,11 +10,14 @@ import pytest
 import torch
 from miniatures import write_cifar10, write_imagenet
 from pytorch_lightning import LightningModule, Trainer
+from street_and_shape_files import write_semantickitti
 from torch import distributed, multiprocessing
 
-from datamodules.batch import ImageBatch
+from datamodules.batch import ImageBatch, PointBatch
 from datamodules.cifar10 import CIFAR10DataModule
 from datamodules.imagenet import ImageNetDataModule
+from datamodules.samples_datamodule import SamplesDataModule
+from datamodules.semantickitti import SemanticKITTIDataModule
 
 CIFAR = {"verify": False, "holdout": 7, "batch_size": 2}
 
@@ -27,11 +30,11 @@ class Recorder(LightningModule):
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.ids: list[str] = []
 
-    def training_step(self, batch: ImageBatch) -> torch.Tensor:
+    def training_step(self, batch: ImageBatch | PointBatch) -> torch.Tensor:
         self.ids += batch.ids
         return self.weight * 1.0
 
-    def test_step(self, batch: ImageBatch) -> None:
+    def test_step(self, batch: ImageBatch | PointBatch) -> None:
         self.ids += batch.ids
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -43,7 +46,7 @@ def trainer(**options: Any) -> Trainer:
     return Trainer(accelerator="cpu", devices=2, strategy="ddp", enable_checkpointing=False, **quiet, **options)
 
 
-def ids_given(datamodule: CIFAR10DataModule | ImageNetDataModule, done: set[str] | None = None) -> list[str]:
+def ids_given(datamodule: SamplesDataModule, done: set[str] | None = None) -> list[str]:
     datamodule.done = done or set()
     module = Recorder()
     trainer().test(module, datamodule=datamodule, verbose=False)
@@ -68,6 +71,8 @@ def share(rank: int, folder: Path, port: int) -> None:
         "imagenet odd": ids_given(ImageNetDataModule(imagenet, batch_size=2)),
         "imagenet fewer than ranks": ids_given(ImageNetDataModule(imagenet, batch_size=2, limit=1)),
         "imagenet resumed": ids_given(ImageNetDataModule(imagenet), {"n01440764/a", "n01440764/b", "n02123045/c"}),
+        "kitti odd": ids_given(SemanticKITTIDataModule(folder / "kitti", batch_size=2)),
+        "kitti resumed": ids_given(SemanticKITTIDataModule(folder / "kitti"), {"08/000001", "08/000002"}),
         "training": module.ids,
     }
     (folder / f"rank-{rank}.json").write_text(json.dumps(given))
@@ -80,6 +85,7 @@ def shares(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[str]
     write_cifar10(folder / "cifar10", train=20, test=7)
     write_imagenet(folder / "imagenet", [f"n0{synset}/{name}.png" for synset in (1440764, 2123045) for name in "abc"])
     (folder / "imagenet" / "val" / "n02123045" / "b.png").unlink()
+    write_semantickitti(folder / "kitti", {"08": 5})
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -104,6 +110,8 @@ A1, A2, B1, C2, C1 = "n01440764/a", "n02123045/a", "n01440764/b", "n02123045/c",
         ("imagenet odd", [A1, B1, C1], [A2, C2]),
         ("imagenet fewer than ranks", [A1], []),
         ("imagenet resumed", [C1], [A2]),
+        ("kitti odd", ["08/000000", "08/000002", "08/000004"], ["08/000001", "08/000003"]),
+        ("kitti resumed", ["08/000000", "08/000004"], ["08/000003"]),
     ],
 )
 def test_every_image_is_given_to_one_process_once(shares, case: str, first: list[str], second: list[str]) -> None:
