@@ -1,9 +1,9 @@
 """From a level to the next coarser one, and what becomes of occupancy on the way."""
 
-import torch
 from torch import Tensor
 
-from lgm_bench.leaded.sparse.level import CoordinateLevel, KeySpace, Triple
+from lgm_bench.leaded.sparse.keys import Triple, unique_voxels
+from lgm_bench.leaded.sparse.level import CoordinateLevel
 
 
 def coarser(level: CoordinateLevel, factor: Triple) -> CoordinateLevel:
@@ -36,11 +36,8 @@ def _coarser(level: CoordinateLevel, factor: Triple) -> CoordinateLevel:
     stride = (level.stride[0] * factor[0], level.stride[1] * factor[1], level.stride[2] * factor[2])
     steps = level.coordinates.new_tensor([1, *stride])
     floor = level.coordinates.div(steps, rounding_mode="floor") * steps
-    space = KeySpace(floor.amin(dim=0), floor.amax(dim=0))
-    keys, parent = torch.unique(space.keys(floor), return_inverse=True)
-    coordinates = floor.new_empty(len(keys), 4)
-    coordinates[parent] = floor
-    occupancy = None if level.occupancy is None else soft_or(level.occupancy, parent, len(keys))
+    coordinates, parent = unique_voxels(floor)
+    occupancy = None if level.occupancy is None else soft_or(level.occupancy, parent, len(coordinates))
     coarse = CoordinateLevel(coordinates, stride, occupancy)
     coarse.finer = level
     return coarse

@@ -4,19 +4,13 @@
 // row, and sums are formed in one order whatever the number of threads. Inside a block the pairs of an offset are
 // multiplied six rows by two vector registers at a time; accumulators are single variables because arrays spill.
 
-#include <atomic>
 #include <cstdint>
 #include <cstring>
-#include <thread>
 #include <vector>
 
-namespace {
+#include "vectors.h"
 
-template <typename T>
-struct Vector {
-    typedef T type __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
-    static constexpr int64_t lanes = 32 / sizeof(T);
-};
+namespace {
 
 constexpr int kRows = 6;
 
@@ -94,18 +88,12 @@ void convolve(const T* features, const T* weight, T* out, const int64_t* source,
     const std::vector<T> panels = packed(weight, offsets, channels_in, channels_out);
     const Task<T> task{features, panels.data(), out, source, target, starts, offsets, channels_in, channels_out};
     const int64_t width = 2 * Vector<T>::lanes, n_panels = (channels_out + width - 1) / width;
-    std::atomic<int64_t> next{0};
-    auto work = [&] {
-        for (int64_t block = next++; block < blocks; block = next++)
-            for (int64_t k = 0; k < offsets; ++k)
-                for (int64_t panel = 0; panel < n_panels; ++panel)
-                    multiply<T>(task, starts[block * offsets + k], starts[(block + 1) * offsets + k],
-                                task.panels + (k * n_panels + panel) * channels_in * width, panel * width);
-    };
-    std::vector<std::thread> others;
-    for (int64_t i = 1; i < threads && i < blocks; ++i) others.emplace_back(work);
-    work();
-    for (auto& other : others) other.join();
+    shared_out(blocks, threads, [&](int64_t block) {
+        for (int64_t k = 0; k < offsets; ++k)
+            for (int64_t panel = 0; panel < n_panels; ++panel)
+                multiply<T>(task, starts[block * offsets + k], starts[(block + 1) * offsets + k],
+                            task.panels + (k * n_panels + panel) * channels_in * width, panel * width);
+    });
 }
 
 }  // namespace

@@ -7,7 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lgm_bench.leaded.sparse.level import CoordinateLevel, KeySpace, Triple
+from lgm_bench.leaded.sparse.compiled import call, usable
+from lgm_bench.leaded.sparse.keys import KeySpace, Triple
+from lgm_bench.leaded.sparse.level import CoordinateLevel
 
 BLOCK = 512
 """Targets that one thread of the compiled product owns at a time: their rows and their pairs' stay in its cache."""
@@ -18,7 +20,7 @@ class KernelMap:
     """The pairs of a convolution: out[target] += features[source] @ weight[k], for every pair of every offset k.
 
     The pairs of one offset stand together, offset after offset; among them, targets come in the order of their
-    level's sorted coordinates, so that the pairs of neighbouring targets are neighbours too.
+    level's sorted coordinates, and so do sources, so that the pairs of neighbouring rows are neighbours too.
 
     Attributes:
         source: (P,) int64 rows of the input.
@@ -26,7 +28,8 @@ class KernelMap:
         counts: Number of pairs of each offset.
         n_sources: Rows of the input.
         n_targets: Rows of the output.
-        rank: (P,) int64 place of each pair's target in the sorted order.
+        blocks: (blocks + 1, K) int64, the pair at which each block of `BLOCK` neighbouring targets begins, by offset.
+        source_blocks: The same of the sources.
         symmetric: Whether offset k, from target to source, is offset K - 1 - k from source to target.
     """
 
@@ -35,7 +38,8 @@ class KernelMap:
     counts: tuple[int, ...]
     n_sources: int
     n_targets: int
-    rank: Tensor
+    blocks: Tensor
+    source_blocks: Tensor
     symmetric: bool = False
 
     @property
@@ -48,28 +52,16 @@ class KernelMap:
         yield from zip(split(self.source, self.counts), split(self.target, self.counts), strict=True)
 
     @cached_property
-    def blocks(self) -> Tensor:
-        """(blocks + 1, K) int64: the pair at which each block of `BLOCK` neighbouring targets begins, by offset."""
-        firsts = torch.arange(-(-self.n_targets // BLOCK) + 1) * BLOCK
-        ends = torch.tensor(self.counts).cumsum(0).tolist()
-        ranks = zip(split(self.rank, self.counts), ends, self.counts, strict=True)
-        columns = [torch.searchsorted(rank, firsts) + end - count for rank, end, count in ranks]
-        return torch.stack(columns, dim=1).contiguous()
-
-    @cached_property
     def transposed(self) -> "KernelMap":
-        """The map from targets to sources, for gradients and upsampling; pairs are in the order of the source rows."""
-        offset = torch.repeat_interleave(
-            self.source.new_tensor(range(len(self.counts))), self.source.new_tensor(self.counts)
-        )
-        sorting = (offset * self.n_sources + self.source).argsort()
+        """The map from targets to sources, for gradients and upsampling: the same pairs in the same order."""
         return KernelMap(
-            source=self.target[sorting],
-            target=self.source[sorting],
+            source=self.target,
+            target=self.source,
             counts=self.counts,
             n_sources=self.n_targets,
             n_targets=self.n_sources,
-            rank=self.source[sorting],
+            blocks=self.source_blocks,
+            source_blocks=self.blocks,
         )
 
 
@@ -99,28 +91,80 @@ def build_map(source: CoordinateLevel, target: CoordinateLevel, offsets: list[Tr
     space = KeySpace(
         torch.minimum(source.lowest, target.lowest) - reach, torch.maximum(source.highest, target.highest) + reach
     )
-    source_keys = space.keys(source.coordinates[source.order])
-    target_keys = space.keys(target.coordinates[target.order])
-    sources, ranks, counts = [], [], []
-    for step in steps:
-        wanted = target_keys + space.shift(step)
+    source_keys = space.keys(source.coordinates)[source.order]
+    target_keys = source_keys if source is target else space.keys(target.coordinates)[target.order]
+    shifts = [space.shift(step) for step in steps]
+    symmetric = source is target and offsets == [tuple(-o for o in offset) for offset in reversed(offsets)]
+    build = merged_map if usable(source_keys) else searched_map
+    return build(source, target, source_keys, target_keys, shifts, symmetric)
+
+
+def searched_map(
+    source: CoordinateLevel,
+    target: CoordinateLevel,
+    source_keys: Tensor,
+    target_keys: Tensor,
+    shifts: list[int],
+    symmetric: bool,
+) -> KernelMap:
+    """Return the pairs with source key = target key + shift, one binary search a target and offset; plain PyTorch.
+
+    Args:
+        source: The input's voxels.
+        target: The output's voxels.
+        source_keys: (N,) of the sources in ascending order.
+        target_keys: (M,) of the targets in ascending order.
+        shifts: One an offset.
+        symmetric: As in `KernelMap`.
+    """
+    places, ranks = [], []
+    for shift in shifts:
+        wanted = target_keys + shift
         place = torch.searchsorted(source_keys, wanted).clamp_(max=len(source_keys) - 1)
         found = source_keys[place] == wanted
         ranks.append(found.nonzero().squeeze(1))
-        sources.append(place[found])
-        counts.append(len(ranks[-1]))
-    rank = torch.cat(ranks)
+        places.append(place[found])
     return KernelMap(
-        source=source.order[torch.cat(sources)],
-        target=target.order[rank],
-        counts=tuple(counts),
+        source=source.order[torch.cat(places)],
+        target=target.order[torch.cat(ranks)],
+        counts=tuple(map(len, ranks)),
         n_sources=len(source),
         n_targets=len(target),
-        rank=rank,
-        symmetric=source is target and offsets == [tuple(-o for o in offset) for offset in reversed(offsets)],
+        blocks=_starts(ranks, len(target)),
+        source_blocks=_starts(places, len(source)),
+        symmetric=symmetric,
     )
+
+
+def merged_map(
+    source: CoordinateLevel,
+    target: CoordinateLevel,
+    source_keys: Tensor,
+    target_keys: Tensor,
+    shifts: list[int],
+    symmetric: bool,
+) -> KernelMap:
+    """Return what `searched_map` returns, by compiled code that merges the sorted keys once an offset."""
+    n, m, k, threads = len(source), len(target), len(shifts), torch.get_num_threads()
+    offsets, counts = torch.tensor(shifts), torch.empty(k, dtype=torch.int64)
+    call("count_pairs", source_keys, n, target_keys, m, offsets, k, counts, symmetric, threads)
+    ends = counts.cumsum(0)
+    sources, targets = torch.empty(2, int(ends[-1]), dtype=torch.int64)
+    blocks, source_blocks = (torch.empty(-(-size // BLOCK) + 1, k, dtype=torch.int64) for size in (m, n))
+    keys = (source_keys, source.order, n, target_keys, target.order, m, offsets, k)
+    out = (ends - counts, sources, targets, blocks, source_blocks)
+    call("fill_pairs", *keys, *out, BLOCK, symmetric, threads)
+    return KernelMap(sources, targets, tuple(counts.tolist()), n, m, blocks, source_blocks, symmetric)
 
 
 def split(values: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, ...]:
     """Return the values (P,) of each offset."""
     return torch.split_with_sizes(values, counts)
+
+
+def _starts(places: list[Tensor], n: int) -> Tensor:
+    """Return at which pair each block of rows begins (blocks + 1, K), from the ascending places of each offset."""
+    firsts = torch.arange(-(-n // BLOCK) + 1, device=places[0].device) * BLOCK
+    ends = torch.tensor([len(place) for place in places]).cumsum(0).tolist()
+    columns = [torch.searchsorted(place, firsts) + end - len(place) for place, end in zip(places, ends, strict=True)]
+    return torch.stack(columns, dim=1).contiguous()

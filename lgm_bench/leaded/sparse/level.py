@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from lgm_bench.errors import DataError
+from lgm_bench.leaded.sparse.keys import KeySpace, Triple, sorted_keys
+
+__all__ = ["CoordinateLevel", "KeySpace", "Triple"]
 
 if TYPE_CHECKING:
     from lgm_bench.leaded.sparse.kernel_map import KernelMap
 
-Triple = tuple[int, int, int]
 Built = TypeVar("Built")
-_LARGEST_KEY = 2**62
 
 
 class CoordinateLevel:
@@ -71,40 +72,10 @@ class CoordinateLevel:
     def _sorted_order(self) -> Tensor:
         """Return the rows (N,) in ascending order of batch, x, y, z; checks that no voxel is there twice."""
         keys = KeySpace(self.lowest, self.highest).keys(self.coordinates)
-        ascending, order = keys.sort()
+        ascending, order = sorted_keys(keys)
         if len(keys) > 1 and bool((ascending[1:] == ascending[:-1]).any()):
             row = int(order[:-1][ascending[1:] == ascending[:-1]][0])
             raise DataError(
                 f"voxel {self.coordinates[row].tolist()} (batch, x, y, z) is listed twice; merge its points"
             )
         return order
-
-
-class KeySpace:
-    """Maps coordinates inside a box to integers in the order of batch, x, y, z; a shift in space is a constant.
-
-    Args:
-        lowest: Smallest coordinates (4,) that have to be told apart.
-        highest: Largest ones.
-
-    Raises:
-        DataError: The box has too many cells.
-    """
-
-    def __init__(self, lowest: Tensor, highest: Tensor) -> None:
-        self.lowest = lowest
-        extents = (highest - lowest + 1).tolist()
-        self.factors = (extents[1] * extents[2] * extents[3], extents[2] * extents[3], extents[3], 1)
-        if self.factors[0] * extents[0] > _LARGEST_KEY:
-            raise DataError(
-                f"the voxels span {extents[1]} x {extents[2]} x {extents[3]} cells in {extents[0]} batches, more than "
-                "64-bit keys can tell apart; remove outliers or enlarge the voxels"
-            )
-
-    def keys(self, coordinates: Tensor) -> Tensor:
-        """Return the keys (N,) int64 of coordinates (N, 4) inside the box."""
-        return ((coordinates - self.lowest) * coordinates.new_tensor(self.factors)).sum(dim=1)
-
-    def shift(self, offset: Triple) -> int:
-        """Return the difference of the keys of two voxels that are `offset` (x, y, z) apart."""
-        return sum(o * f for o, f in zip(offset, self.factors[1:], strict=True))

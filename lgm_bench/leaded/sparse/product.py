@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lgm_bench.leaded.sparse.fused import fused_product
+from lgm_bench.leaded.sparse.fused import fused_product, fused_weight_gradient
 from lgm_bench.leaded.sparse.kernel_map import KernelMap
 
 
@@ -22,6 +22,17 @@ def reference_product(features: Tensor, weight: Tensor, kernel_map: KernelMap) -
     for (source, target), matrix in zip(kernel_map.pairs(), weight, strict=True):
         out.index_add_(0, target, features[source] @ matrix)
     return out
+
+
+def reference_weight_gradient(features: Tensor, gradient: Tensor, kernel_map: KernelMap) -> Tensor:
+    """Return the sum of features[source]^T gradient[target] of each offset, (K, C_in, C_out); plain PyTorch.
+
+    Args:
+        features: (N, C_in).
+        gradient: (M, C_out), that of the output.
+        kernel_map: K offsets, from N rows to M.
+    """
+    return torch.stack([features[source].T @ gradient[target] for source, target in kernel_map.pairs()])
 
 
 def product(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
@@ -50,7 +61,9 @@ class _Product(torch.autograd.Function):
             else:
                 to_features = _forward(gradient, turned, kernel_map.transposed)
         if ctx.needs_input_grad[1]:
-            to_weight = torch.stack([features[s].T @ gradient[t] for s, t in kernel_map.pairs()])
+            to_weight = fused_weight_gradient(features, gradient, kernel_map)
+            if to_weight is None:
+                to_weight = reference_weight_gradient(features, gradient, kernel_map)
         return to_features, to_weight, None
 
 

@@ -7,7 +7,8 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.leaded.sparse.coarsening import soft_or
 from lgm_bench.leaded.sparse.convolution import SparseConv3d
 from lgm_bench.leaded.sparse.kernel_map import KernelMap, build_map
-from lgm_bench.leaded.sparse.level import CoordinateLevel, Triple
+from lgm_bench.leaded.sparse.keys import Triple, unique_keys
+from lgm_bench.leaded.sparse.level import CoordinateLevel
 from lgm_bench.leaded.sparse.tensor import SparseTensor
 
 
@@ -53,13 +54,21 @@ class WindowConv3d(SparseConv3d):
         return coarse, kernel_map
 
     def _reached(self, fine: CoordinateLevel, stride: Triple) -> Tensor:
-        offsets = fine.coordinates.new_tensor(self.offsets) * fine.coordinates.new_tensor(fine.stride)
-        places = fine.coordinates[:, None, 1:] - offsets
-        fits = (places % places.new_tensor(stride) == 0) & (places >= 0) & (places < places.new_tensor(self.grid))
-        chosen = fits.all(dim=2)
-        batch = fine.coordinates[:, :1].expand(-1, len(offsets))
-        reached: Tensor = torch.unique(torch.cat([batch[chosen][:, None], places[chosen]], dim=1), dim=0)
-        return reached
+        """Return the coarse voxels (M, 4) inside the grid whose windows hold a fine voxel, in ascending order."""
+        cells = [-(-size // step) for size, step in zip(self.grid, stride, strict=True)]
+        row, key = torch.arange(len(fine), device=fine.coordinates.device), fine.coordinates[:, 0]
+        for axis in range(3):  # one axis after another, so that what does not fit is dropped early
+            reached = []
+            for offset in sorted({offsets[axis] for offsets in self.offsets}):
+                place = fine.coordinates[row, axis + 1] - offset * fine.stride[axis]
+                fits = (place % stride[axis] == 0) & (place >= 0) & (place < self.grid[axis])
+                reached.append((row[fits], key[fits] * cells[axis] + place[fits] // stride[axis]))
+            row, key = (torch.cat(parts) for parts in zip(*reached, strict=True))
+        columns, key = [], unique_keys(key)[0]
+        for axis in (2, 1, 0):
+            columns.append(key % cells[axis] * stride[axis])
+            key = key // cells[axis]
+        return torch.stack([key, *reversed(columns)], dim=1)
 
 
 class WindowInverse3d(SparseConv3d):

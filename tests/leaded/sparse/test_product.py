@@ -4,9 +4,9 @@ import pytest
 import torch
 from clouds import cloud
 
-from lgm_bench.leaded.sparse import SparseConv3d, SparseTensor, fused
+from lgm_bench.leaded.sparse import SparseConv3d, SparseTensor, compiled, fused
 from lgm_bench.leaded.sparse.level import CoordinateLevel
-from lgm_bench.leaded.sparse.product import reference_product
+from lgm_bench.leaded.sparse.product import reference_product, reference_weight_gradient
 
 
 @pytest.fixture(autouse=True)
@@ -23,25 +23,48 @@ def test_every_width_and_thread_count(dtype, inputs, outputs, threads):
     conv = SparseConv3d(inputs, outputs, 3).to(dtype)
     kernel_map = conv._map(level, level)
     features = torch.randn(len(level), inputs, dtype=dtype)
+    gradient = torch.randn(len(level), outputs, dtype=dtype)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         out = fused.fused_product(features, conv.weight.detach(), kernel_map)
+        to_weight = fused.fused_weight_gradient(features, gradient, kernel_map)
     finally:
         torch.set_num_threads(before)
     torch.testing.assert_close(out, reference_product(features, conv.weight.detach(), kernel_map))
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-10, "atol": 1e-10}
+    torch.testing.assert_close(to_weight, reference_weight_gradient(features, gradient, kernel_map), **tolerance)
+
+
+def test_thread_counts_give_the_same_bits():
+    level = CoordinateLevel(cloud(n=1800, side=12))
+    conv, features = SparseConv3d(50, 20, 3), torch.randn(1800, 50)
+    outcomes = []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        out = conv(SparseTensor(None, features, level=level)).features
+        outcomes.append((out, *torch.autograd.grad(out.square().sum(), conv.weight)))
+    torch.set_num_threads(before)
+    for outcome in outcomes[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(outcome, outcomes[0], strict=True))
 
 
 def test_without_a_compiler_plain_pytorch_takes_over(monkeypatch, tmp_path):
-    x = SparseTensor(cloud(), torch.randn(40, 3))
-    conv = SparseConv3d(3, 4, 3)
-    compiled = conv(x).features
+    def outcome():
+        x = SparseTensor(cloud(), torch.ones(40, 3))
+        out = torch.nn.Sequential(conv, down)(x)
+        return [out.coordinates, out.features, *torch.autograd.grad(out.features.square().sum(), conv.weight)]
+
+    conv, down = SparseConv3d(3, 4, 3), SparseConv3d(4, 5, 2, 2)
+    expected = outcome()
     monkeypatch.setenv("LGM_BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(fused.shutil, "which", lambda _: None)
-    fused.library.cache_clear()
+    monkeypatch.setattr(compiled.shutil, "which", lambda _: None)
+    compiled.library.cache_clear()
     try:
-        assert fused.library() is None
-        torch.testing.assert_close(conv(x).features, compiled)
+        assert compiled.library() is None
+        for mine, its in zip(outcome(), expected, strict=True):
+            torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-5)
     finally:
         monkeypatch.undo()
-        fused.library.cache_clear()
+        compiled.library.cache_clear()

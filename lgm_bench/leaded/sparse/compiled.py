@@ -1,0 +1,78 @@
+"""The compiled parts of the sparse engine: C++ beside this file, built at first use by the machine's compiler."""
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lgm_bench.files import cache_folder
+
+log = logging.getLogger(__name__)
+
+SOURCES = tuple(Path(__file__).with_name(f"{name}.cpp") for name in ("fused", "kernel_map", "weight_gradient"))
+HEADERS = (Path(__file__).with_name("vectors.h"),)
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-pthread")
+FLOATING = {torch.float32: "float", torch.float64: "double"}
+"""Types of numbers that the compiled functions come in, and what their names end in."""
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled library, building it if no build for these sources and this processor is in the cache.
+
+    None, with a note in the log, where it cannot be built.
+    """
+    path = cache_folder("kernels") / f"sparse-{_build_id()}.so"
+    try:
+        if not path.exists():
+            _build(path)
+        return ctypes.CDLL(str(path))
+    except (OSError, subprocess.SubprocessError) as error:
+        detail = getattr(error, "stderr", "") or error
+        log.info("sparse convolution runs without its compiled kernel, more slowly: %s", detail)
+        return None
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Return whether there is compiled code for tensors where these are."""
+    return all(tensor.device.type == "cpu" for tensor in tensors) and library() is not None
+
+
+def call(name: str, *arguments: Tensor | int) -> int:
+    """Call a function of the library with the addresses of contiguous tensors, and with whole numbers."""
+    function = getattr(library(), name)
+    function.restype = ctypes.c_int64
+    values = (ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int64(a) for a in arguments)
+    result: int = function(*values)
+    return result
+
+
+def _build(path: Path) -> None:
+    compiler = shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise OSError("no C++ compiler was found (c++, g++, clang++, or $CXX)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        built = Path(folder) / path.name
+        command = [compiler, *FLAGS, *map(str, SOURCES), "-o", str(built)]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+        built.replace(path)
+
+
+def _build_id() -> str:
+    """Return a name for the sources, the flags and the processor that they were optimized for."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    processor = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    sources = [source.read_text() for source in (*SOURCES, *HEADERS)]
+    text = "\n".join([*sources, *FLAGS, platform.machine(), processor])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
