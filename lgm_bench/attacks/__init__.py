@@ -4,7 +4,7 @@ from typing import Any
 
 from lgm_bench.registry import resolve
 
-ATTACKS = {
+IMAGE_ATTACKS = {
     "fgsm": "lgm_bench.attacks.fgsm:FGSM",
     "bim": "lgm_bench.attacks.bim:BIM",
     "pgd": "lgm_bench.attacks.pgd:PGD",
@@ -12,6 +12,12 @@ ATTACKS = {
     "autopgd": "lgm_bench.attacks.autopgd:AutoPGD",
     "autoattack": "lgm_bench.attacks.autoattack:AutoAttack",
 }
+POINT_ATTACKS = {
+    "random": "lgm_bench.attacks.points.random_perturbation:RandomPerturbation",
+    "pointbim": "lgm_bench.attacks.points.bim:PointBIM",
+}
+ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
+"""By registered name; a class tells by `inputs` what it attacks, "images" or "points"."""
 _CLASSES = {target.partition(":")[2]: target for target in ATTACKS.values()}
 
 

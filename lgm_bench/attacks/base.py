@@ -46,6 +46,7 @@ class Attack:
     """
 
     name: ClassVar[str] = ""
+    inputs: ClassVar[str] = "images"
     takes_step: ClassVar[bool] = True
     default_step: ClassVar[float] = 1.0
     default_steps: ClassVar[int] = 100

@@ -9,16 +9,16 @@ from datamodules.batch import ImageBatch
 from lgm_bench.errors import ConfigError
 
 
-def check_budget(eps: float, step: float, steps: int, seed: int) -> None:
-    """Check the numbers that every attack has; eps and step in 1/255.
+def check_budget(eps: float, step: float, steps: int, seed: int, unit: str = "in 1/255 of the intensity range") -> None:
+    """Check the numbers that every attack has; `unit` is that of eps and step, for the messages.
 
     Raises:
         ConfigError: One of them makes no sense.
     """
     if not (math.isfinite(eps) and eps >= 0):
-        raise ConfigError(f"eps must be a number of at least 0 (in 1/255 of the intensity range), got {eps}")
+        raise ConfigError(f"eps must be a number of at least 0 ({unit}), got {eps}")
     if not (math.isfinite(step) and (step > 0 or (step == 0 and eps == 0))):
-        raise ConfigError(f"step must be a positive number (in 1/255 of the intensity range), got {step}")
+        raise ConfigError(f"step must be a positive number ({unit}), got {step}")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ConfigError(f"steps must be a whole number of at least 1, got {steps!r}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:

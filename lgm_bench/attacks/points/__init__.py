@@ -1,0 +1,1 @@
+"""Attacks that move the points of point clouds."""

@@ -1,0 +1,63 @@
+"""What an attack on point clouds did, iterate by iterate."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lgm_bench.attacks.points.problem import Evaluation, PointProblem
+from lgm_bench.attacks.points.verdict import Verdict
+
+
+class PointResult(NamedTuple):
+    """The adversarial points of B scenes, and how they came about.
+
+    Attributes:
+        points: (N, 3), on the device and in the dtype of the clean ones.
+        kept: (B,) int64, the iterate that was kept for each scene; 0 is the first one judged.
+        scores: (iterates, B) float64, of every iterate on the hard network: the mIoU of a scene, or by how much the
+            true class of a shape leads.
+        voxels: (gradients, B) int64, voxels that took part in each gradient's forward pass.
+    """
+
+    points: Tensor
+    kept: Tensor
+    scores: Tensor
+    voxels: Tensor
+
+
+class Progression:
+    """Collects iterates and keeps the best one of each scene; of equals, the first.
+
+    Args:
+        problem: What is attacked.
+    """
+
+    def __init__(self, problem: PointProblem) -> None:
+        self.scene = problem.clean.scene
+        self.points = problem.clean.points.clone()
+        self.kept = torch.zeros(len(problem.ids), dtype=torch.int64)
+        self.best: Verdict | None = None
+        self.scores: list[Tensor] = []
+        self.voxels: list[Tensor] = []
+
+    def judged(self, points: Tensor, verdict: Verdict) -> None:
+        """Take an iterate (N, 3) and what the hard network makes of it."""
+        if self.best is None:
+            better, self.best = torch.ones_like(verdict.fallen), verdict
+        else:
+            better = verdict.beats(self.best)
+            self.best = Verdict(*(torch.where(better, a, b) for a, b in zip(verdict, self.best, strict=True)))
+        self.points = torch.where(better[self.scene][:, None], points, self.points)
+        self.kept[better.cpu()] = len(self.scores)
+        self.scores.append(verdict.score.cpu())
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Take what a gradient cost."""
+        self.voxels.append(evaluation.voxels)
+
+    def result(self) -> PointResult:
+        """Return what was kept."""
+        none = torch.zeros(0, len(self.kept), dtype=torch.int64)
+        voxels = torch.stack(self.voxels) if self.voxels else none
+        return PointResult(self.points, self.kept, torch.stack(self.scores), voxels)

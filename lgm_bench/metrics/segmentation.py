@@ -1,0 +1,101 @@
+"""Segmentation: confusion matrices of scenes, and the intersection over union of classes from their sum."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from lgm_bench.errors import ConfigError
+from lgm_bench.leaded import IGNORED
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
+    """Return how many points of each class were taken for which, (C, C) int64: rows labels, columns predictions.
+
+    Args:
+        labels: (N,) int64 in [0, C), or `IGNORED`: those points are left out.
+        predictions: (N,) int64 in [0, C).
+        num_classes: C.
+
+    Raises:
+        ConfigError: The two have different shapes, or a class is out of range.
+
+    >>> confusion_matrix(torch.tensor([0, 1, 1, 255]), torch.tensor([0, 1, 0, 0]), 2).tolist()
+    [[1, 0], [1, 1]]
+    """
+    if labels.ndim != 1 or labels.shape != predictions.shape:
+        raise ConfigError(
+            f"labels and predictions must be (N,) alike, got {tuple(labels.shape)} and {tuple(predictions.shape)}"
+        )
+    counted = labels != IGNORED
+    labels, predictions = labels[counted], predictions[counted]
+    for name, values in (("label", labels), ("prediction", predictions)):
+        if len(values) and (int(values.min()) < 0 or int(values.max()) >= num_classes):
+            wrong = values[(values < 0) | (values >= num_classes)][0]
+            raise ConfigError(f"{name} {int(wrong)} is out of range: there are {num_classes} classes, from 0")
+    cells = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
+
+
+def class_ious(confusion: Tensor, ignored_classes: Sequence[int] = ()) -> Tensor:
+    """Return the intersection over union of each class, (..., C) float64.
+
+    A class that occurs neither among the labels nor among the predictions has no value: NaN, and so have ignored
+    classes. A point that is taken for an ignored class is a mistake like any other: it counts in its label's union.
+
+    Args:
+        confusion: (..., C, C) int64, rows labels, columns predictions.
+        ignored_classes: Classes that are not measured, such as "unlabeled" of SemanticKITTI.
+
+    >>> class_ious(torch.tensor([[1, 0, 0], [1, 2, 0], [0, 0, 0]])).tolist()
+    [0.5, 0.6666666666666666, nan]
+    """
+    hits = confusion.diagonal(dim1=-2, dim2=-1)
+    union = confusion.sum(-1) + confusion.sum(-2) - hits
+    ious = hits.double() / union.double()  # 0 / 0 is NaN
+    ious[..., list(ignored_classes)] = torch.nan
+    return ious
+
+
+def mean_iou(confusion: Tensor, ignored_classes: Sequence[int] = ()) -> Tensor:
+    """Return the mean over the classes that have an IoU, (...) float64; NaN where no class has.
+
+    Over a data set, take the sum of its scenes' matrices: classes that occur in none of them, neither as label nor
+    as prediction, do not take part; one that is only ever predicted takes part with 0.
+
+    Args:
+        confusion: See `class_ious`.
+        ignored_classes: See `class_ious`.
+    """
+    return class_ious(confusion, ignored_classes).nanmean(-1)
+
+
+class MeanIoU(Metric):
+    """Mean IoU over all points of all scenes, on all processes; the sum of confusion matrices is its only state.
+
+    Args:
+        num_classes: C.
+        ignored_classes: See `class_ious`.
+        kwargs: Of `torchmetrics.Metric`.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    is_differentiable = False
+    confusion: Tensor
+
+    def __init__(self, num_classes: int, ignored_classes: Sequence[int] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ignored_classes = tuple(ignored_classes)
+        empty = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.add_state("confusion", empty, dist_reduce_fx="sum")
+
+    def update(self, confusion: Tensor) -> None:
+        """Add confusion matrices (..., C, C)."""
+        self.confusion += confusion.flatten(0, -3).sum(0) if confusion.ndim > 2 else confusion
+
+    def compute(self) -> Tensor:
+        """Return the mean IoU; NaN before any point."""
+        return mean_iou(self.confusion, self.ignored_classes)
