@@ -63,4 +63,5 @@ def _shipped(victim: str) -> Path:
     own = RECIPES / f"{victim}.yaml"
     if own.is_file() or victim not in VICTIMS:
         return own
-    return RECIPES / f"{re.sub(r'[0-9]+-', '-', victim, count=1)}.yaml"  # dynconv32-cifar10: dynconv-cifar10
+    family = re.sub(r"([a-z]{4,})[0-9]+[a-z]?-", r"\1-", victim, count=1)  # dynconv32-cifar10, minkunet34c-scannet
+    return RECIPES / f"{family}.yaml"
