@@ -23,11 +23,11 @@ MARKS: dict[str, tuple[str, ...]] = {
     "cifar10": ("cifar-10-batches-py",),
     "imagenet": ("val",),
     "modelnet40": ("modelnet40_normal_resampled", "modelnet40_ply_hdf5_2048", "ModelNet40"),
-    "s3dis": ("Stanford3dDataset_v1.2_Aligned_Version", "Stanford3dDataset_v1.2", "stanford_indoor3d", "Area_5"),
+    "s3dis": ("Stanford3dDataset_v1.2_Aligned_Version", "Stanford3dDataset_v1.2", "stanford_indoor3d", "Area_*"),
     "scannet": ("scans", "scannetv2_val.txt"),
     "semantickitti": ("dataset/sequences", "sequences"),
 }
-"""What the folder of a data set that a user brings holds one of, to tell whether it is there without reading it."""
+"""What the folder of a data set that a user brings holds one of (patterns), to tell whether it is there, unread."""
 
 
 def load_datamodule(name: str, **options: Any) -> "LightningDataModule":

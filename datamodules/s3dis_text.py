@@ -63,7 +63,7 @@ def _by_line(content: bytes, path: Path) -> np.ndarray:
         if values is None:
             raise DataError(f"{path}, line {number}: {line[:80]!r} is not 'x y z r g b'. {AGAIN}")
         if not _STRAY.isdisjoint(line):
-            _log.info("%s, line %d: read %r as %s", path, number, line, values)
+            _log.warning("%s, line %d: read %r as %s", path, number, line, values)
         rows.append(values)
     return np.array(rows)
 

@@ -37,7 +37,7 @@ def data(data_root: str | None) -> list[Item]:
     for name in DATAMODULES:
         folder = data_folder(name, data_root)
         bundled = name not in MARKS
-        ready = bundled or any((folder / mark).is_dir() for mark in MARKS[name])
+        ready = bundled or any(any(folder.glob(mark)) for mark in MARKS[name])
         found.append({"name": name, "ready": ready, "folder": BUNDLED if bundled else str(folder)})
     return found
 

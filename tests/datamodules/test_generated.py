@@ -1,0 +1,144 @@
+"""Generated rooms: written once in the official layouts, read by the readers of the official data."""
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from plyfile import PlyData
+
+from datamodules import generated, load_datamodule
+from datamodules.generated import RoomsS3DISDataModule, RoomsScanNetDataModule
+from datamodules.rooms.room import s3dis_room, scannet_room
+from datamodules.rooms.s3dis_files import CLASS_OF_KIND, write_room
+from datamodules.rooms.scannet_files import NYU_OF_KIND, write_scan
+from lgm_bench.errors import DataError
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LGM_BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, number in (("TRAIN", 4), ("HOLDOUT", 1), ("TEST", 2)):
+        monkeypatch.setattr(generated, name, number)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_scans_are_written_as_official_ones_are(tmp_path: Path) -> None:
+    room = scannet_room("bathroom", (0, 0))
+    write_scan(room, "scene0000_00", tmp_path)
+    stem = tmp_path / "scene0000_00" / "scene0000_00_vh_clean_2"
+    plain, labelled = (PlyData.read(stem.with_suffix(ending)) for ending in (".ply", ".labels.ply"))
+    assert [p.name for p in plain["vertex"].properties] == ["x", "y", "z", "red", "green", "blue", "alpha"]
+    assert (labelled["vertex"]["label"].dtype, plain["vertex"]["x"].dtype) == (np.uint16, np.float32)
+    for file in (plain, labelled):
+        assert np.allclose(np.stack([file["vertex"][name] for name in "xyz"], 1), room.points, atol=6e-5)
+        assert np.array_equal(np.stack([file["vertex"][name] for name in ("red", "green", "blue")], 1), room.colours)
+        assert np.array_equal(np.stack(file["face"]["vertex_indices"][:500]), room.triangles[:500])
+        assert len(file["face"]) == len(room.triangles)
+    assert labelled["vertex"]["label"].tolist() == [NYU_OF_KIND[room.kinds[place]] for place in room.objects]
+
+
+def test_rooms_are_written_as_official_ones_are(tmp_path: Path) -> None:
+    room = s3dis_room("office", (0, 0))
+    write_room(room, tmp_path / "office_1")
+    whole = np.loadtxt(tmp_path / "office_1" / "office_1.txt")
+    assert np.allclose(whole[:, :3], room.points[np.argsort(room.objects, kind="stable")], atol=6e-4)
+    objects = sorted((tmp_path / "office_1" / "Annotations").iterdir())
+    assert len(objects) == len(room.kinds)
+    chairs = np.concatenate([np.loadtxt(path) for path in objects if path.name.startswith("chair_")])
+    is_chair = np.array([kind == "chair" for kind in room.kinds])[room.objects]
+    assert np.array_equal(chairs[:, 3:], room.colours[is_chair])
+    assert {path.name.split("_")[0] for path in objects} == {CLASS_OF_KIND.get(kind, "clutter") for kind in room.kinds}
+
+
+def test_full_sizes(cache: Path) -> None:
+    datamodule = load_datamodule("rooms-s3dis")
+    datamodule.setup("fit")
+    assert (len(datamodule.training_ids()), len(datamodule.validation_ids())) == (24, 4)
+    assert {scene_id[:6] for scene_id in datamodule.validation_ids()} == {"Area_6"}
+    assert len(datamodule.sample_ids()) == 8
+    assert all(scene_id.startswith("Area_5_") for scene_id in datamodule.sample_ids())
+    seen = torch.zeros(256, dtype=torch.int64)
+    for batch in datamodule.test_dataloader():
+        seen += batch.labels.bincount(minlength=256)
+    assert (seen[:13] > 500).all()
+    assert not seen[13:].any()
+
+
+def test_scannet_rooms(cache: Path, few: None) -> None:
+    datamodule = RoomsScanNetDataModule(batch_size=2, holdout=1)
+    datamodule.setup("fit")
+    assert datamodule.training_ids() == [f"scene000{number}_00" for number in range(4)]
+    assert (datamodule.validation_ids(), datamodule.sample_ids()) == (
+        ["scene0004_00"],
+        ["scene0005_00", "scene0006_00"],
+    )
+    (batch,) = datamodule.test_dataloader()
+    assert (datamodule.num_classes, batch.cloud.features.min() >= 0, batch.cloud.features.max() <= 1) == (
+        20,
+        True,
+        True,
+    )
+    room = scannet_room("bedroom", (0, 5))
+    assert torch.allclose(batch.cloud.points[: len(room.points)], torch.tensor(room.points).float(), atol=6e-5)
+    assert set(batch.labels.tolist()) <= {*range(20), 255}
+    assert len(list(datamodule.train_dataloader())) == 2
+
+
+@pytest.mark.parametrize("make", [RoomsScanNetDataModule, RoomsS3DISDataModule])
+def test_written_once_and_the_same_everywhere(cache: Path, few: None, make, monkeypatch) -> None:
+    make(holdout=1).prepare_data()
+    first = hashes(cache)
+    times = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    make(holdout=1).setup("test")
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == times
+    monkeypatch.setenv("LGM_BENCH_CACHE", str(cache.with_name("other")))
+    make(holdout=1).prepare_data()
+    assert hashes(cache.with_name("other")) == first
+    assert not [path for path in cache.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_several_may_come_first(cache: Path, few: None) -> None:
+    start = threading.Barrier(3)
+
+    def read(_: int) -> int:
+        start.wait()
+        return len(RoomsS3DISDataModule(holdout=1).sample_ids())
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(read, range(3))) == [2, 2, 2]
+
+
+def test_nothing_is_left_of_writing_that_fails(cache: Path, few: None, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(generated, "write_lists", fail)
+    with pytest.raises(DataError, match=r"cannot write the rooms of rooms-scannet .*No space.*LGM_BENCH_CACHE"):
+        RoomsScanNetDataModule().setup("test")
+    assert not [path for path in cache.iterdir() if not path.name.endswith(".lock")]
+    monkeypatch.undo()
+
+
+def test_damaged_rooms_are_explained(cache: Path, few: None) -> None:
+    datamodule = RoomsScanNetDataModule(holdout=1)
+    datamodule.setup("test")
+    path = datamodule.file("scene0005_00")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"scene0005_00_vh_clean_2.ply is truncated.*Or remove .*rooms-scannet-seed0"):
+        list(datamodule.test_dataloader())
+    path.unlink()
+    with pytest.raises(DataError, match=r"1 of the 2 scans .* are not there.*Or remove"):
+        RoomsScanNetDataModule(holdout=1).setup("test")
