@@ -15,6 +15,8 @@ IMAGE_ATTACKS = {
 POINT_ATTACKS = {
     "random": "lgm_bench.attacks.points.random_perturbation:RandomPerturbation",
     "pointbim": "lgm_bench.attacks.points.bim:PointBIM",
+    "pointpert": "lgm_bench.attacks.points.pointpert:PointPert",
+    "knnpert": "lgm_bench.attacks.points.knnpert:KNNPert",
 }
 ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
 """By registered name; a class tells by `inputs` what it attacks, "images" or "points"."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from datamodules.batch import PointBatch
 from lgm_bench.attacks.checks import check_budget
-from lgm_bench.attacks.points.checks import LOSSES, PROTOCOLS, check_point_batch, check_point_victim
+from lgm_bench.attacks.points.checks import PROTOCOLS, check_point_batch, check_point_victim
 from lgm_bench.attacks.points.problem import Evaluation, Part, PointProblem
 from lgm_bench.attacks.points.result import PointResult, Progression
 from lgm_bench.attacks.problem import frozen
@@ -37,7 +37,8 @@ class PointAttack:
         steps: See `protocol`; None takes the attack's default.
         protocol: "official" (the released runs): `steps` iterates are judged, the clean one among them, so points
             move `steps` - 1 times; "paper" (the text): points move `steps` times.
-        loss: "cross_entropy" or, for segmentation, "lovasz"; see `objective`.
+        loss: One of `losses`, such as "cross_entropy" or, for segmentation, "lovasz"; see `objective`. None: the
+            first of them.
         seed: Seed of what the attack draws at random.
 
     Raises:
@@ -48,6 +49,7 @@ class PointAttack:
     name: ClassVar[str] = ""
     inputs: ClassVar[str] = "points"
     takes_step: ClassVar[bool] = True
+    losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "lovasz")
     default_step: ClassVar[float] = 0.01
     default_steps: ClassVar[int] = 50
 
@@ -58,18 +60,19 @@ class PointAttack:
         steps: int | None = None,
         *,
         protocol: str = "official",
-        loss: str = "cross_entropy",
+        loss: str | None = None,
         seed: int = 0,
     ) -> None:
         self.eps = eps
         self.step = min(self.default_step, eps) if step is None else step
         self.steps = self.default_steps if steps is None else steps
-        self.protocol, self.loss, self.seed = protocol, loss, seed
+        self.loss = self.losses[0] if loss is None else loss
+        self.protocol, self.seed = protocol, seed
         check_budget(self.eps, self.step, self.steps, self.seed, unit="in metres")
         if protocol not in PROTOCOLS:
             raise UnknownNameError("protocol", protocol, PROTOCOLS)
-        if loss not in LOSSES:
-            raise UnknownNameError("loss", loss, LOSSES)
+        if self.loss not in self.losses:
+            raise UnknownNameError(f"loss of {self.name}", self.loss, self.losses)
 
     @property
     def iterates(self) -> int:

@@ -10,7 +10,6 @@ from lgm_bench.attacks.checks import check_victim
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import IGNORED, PointCloud
 
-LOSSES = ("cross_entropy", "lovasz")
 PROTOCOLS = ("official", "paper")
 
 

@@ -1,0 +1,108 @@
+"""The parameters of Point-BIM in the released runs: by victim, gradient and eps in metres."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lgm_bench.errors import ConfigError
+from lgm_bench.leaded import VoxelSlopes
+
+
+@dataclass(frozen=True)
+class PointSettings:
+    """How one cell is attacked.
+
+    Attributes:
+        steps: Iterates that are judged, as the official protocol counts them.
+        step: Metres.
+        loss: "cross_entropy" or "lovasz".
+        slope: Slope of the occupancy in the convolutions; None under the dynamics-unaware gradient.
+        voxels: Slopes of the way from points to voxels and back.
+    """
+
+    steps: int
+    step: float
+    loss: str
+    slope: float | None
+    voxels: VoxelSlopes
+
+
+Settings = Mapping[float, PointSettings]
+"""By eps in metres."""
+
+
+def _scannet(steps: int, step: float, slope: float | None, ends: float) -> PointSettings:
+    return PointSettings(steps, step, "cross_entropy", slope, VoxelSlopes(input=ends, output=ends))
+
+
+def _s3dis(steps: int, step: float, slope: float | None, ends: float) -> PointSettings:
+    return PointSettings(steps, step, "cross_entropy", slope, VoxelSlopes(input=ends, output=ends, floor=20.0))
+
+
+def _street(step: float, slope: float | None) -> PointSettings:
+    """30 steps; logits are compared on the voxels, so none lead back to points. The input's slope is of occupancies."""
+    return PointSettings(30, step, "lovasz", slope, VoxelSlopes(input=None if slope is None else 10.0))
+
+
+_STREET_STEPS = {0.005: 0.0025, 0.01: 0.005, 0.02: 0.005, 0.05: 0.005}
+_STREET_SLOPES = {0.005: 250.0, 0.01: 200.0, 0.02: 200.0, 0.05: 200.0}
+
+RELEASED: dict[tuple[str, str], Settings] = {
+    ("minkunet34c-scannet", "lgm"): {
+        0.005: _scannet(30, 0.0025, slope=25.0, ends=10.0),
+        0.01: _scannet(50, 0.01, slope=10.0, ends=10.0),
+        0.02: _scannet(50, 0.01, slope=10.0, ends=10.0),
+        0.05: _scannet(50, 0.01, slope=15.0, ends=10.0),
+    },
+    ("minkunet34c-scannet", "fgm"): {
+        0.005: _scannet(30, 0.005, slope=None, ends=20.0),
+        0.01: _scannet(30, 0.01, slope=None, ends=20.0),
+        0.02: _scannet(30, 0.01, slope=None, ends=20.0),
+        0.05: _scannet(30, 0.05, slope=None, ends=20.0),
+    },
+    ("minkunet34-s3dis", "lgm"): {
+        0.005: _s3dis(50, 0.005, slope=55.0, ends=45.0),
+        0.01: _s3dis(50, 0.01, slope=55.0, ends=45.0),
+        0.02: _s3dis(50, 0.01, slope=55.0, ends=45.0),
+        0.05: _s3dis(50, 0.025, slope=55.0, ends=45.0),
+    },
+    ("minkunet34-s3dis", "fgm"): {
+        0.005: _s3dis(30, 0.005, slope=None, ends=55.0),
+        0.01: _s3dis(30, 0.01, slope=None, ends=55.0),
+        0.02: _s3dis(30, 0.02, slope=None, ends=55.0),
+        0.05: _s3dis(30, 0.05, slope=None, ends=55.0),
+    },
+    ("cylinder3d-semantickitti", "lgm"): {
+        eps: _street(step, slope=_STREET_SLOPES[eps]) for eps, step in _STREET_STEPS.items()
+    },
+    ("cylinder3d-semantickitti", "fgm"): {eps: _street(step, slope=None) for eps, step in _STREET_STEPS.items()},
+}
+"""By (victim, gradient), then eps: what the released runs used."""
+
+OURS: dict[tuple[str, str], Settings] = {}
+"""The same for victims without released runs, found here on data that no table is measured on."""
+
+
+def default_settings(victim: str, gradient: str, eps: float) -> PointSettings:
+    """Return the parameters of Point-BIM in the released runs, or ours for a victim that was not among them.
+
+    Args:
+        victim: Registered name.
+        gradient: "fgm" or "lgm".
+        eps: Half-width of the cube, metres.
+
+    Raises:
+        ConfigError: There are none for this cell: they must be given.
+
+    >>> default_settings("minkunet34c-scannet", "lgm", 0.005).slope
+    25.0
+    """
+    settings = RELEASED.get((victim, gradient)) or OURS.get((victim, gradient))
+    if settings is None:
+        raise ConfigError(f"no parameters of {gradient} on {victim!r} were released; give step, steps, loss and slopes")
+    if eps not in settings:
+        known = ", ".join(f"{width:g}" for width in settings)
+        raise ConfigError(
+            f"no parameters of {gradient} on {victim!r} were released for eps {eps:g} m (only {known}); "
+            "give step, steps, loss and slopes"
+        )
+    return settings[eps]
