@@ -9,12 +9,27 @@ from lgm_bench.errors import ConfigError
 from victims.names import VICTIMS
 from victims.training.recipe import RECIPES, load_recipe
 
+FAMILIES = {
+    r"resnet\d+-cifar10": "resnet-cifar10",
+    r"skipnet\d+-cifar10": "skipnet-cifar10",
+    r"dynconv\d+-cifar10": "dynconv-cifar10",
+    r"minkunet\d+c?-scannet": "minkunet-scannet",
+    r"minkunet\d+-s3dis": "minkunet-s3dis",
+}
+OBJECTIVES = {
+    "dynconv": "dynconv",
+    "skipnet": "skipnet",
+    "scannet": "segmentation",
+    "s3dis": "segmentation",
+    "semantickitti": "segmentation",
+}
+
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_shipped_recipes(name: str) -> None:
     recipe = load_recipe(name, RECIPES / f"{name}.yaml")
-    assert name in VICTIMS or name in {"resnet-cifar10", "skipnet-cifar10", "dynconv-cifar10"}
-    assert recipe.objective == next((family for family in ("dynconv", "skipnet") if family in name), "cross_entropy")
+    assert name in VICTIMS or name in set(FAMILIES.values())
+    assert recipe.objective == next((what for part, what in OBJECTIVES.items() if part in name), "cross_entropy")
     assert recipe.reinforce_epochs < recipe.epochs
 
 
@@ -42,7 +57,8 @@ def test_broken_recipes(text: str, message: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in VICTIMS if not name.endswith("-imagenet")])
 def test_every_small_victim_has_a_recipe_of_its_own_or_of_its_family(name: str) -> None:
-    own, family = RECIPES / f"{name}.yaml", RECIPES / f"{re.match('[a-z]+', name)[0]}-cifar10.yaml"
+    own = RECIPES / f"{name}.yaml"
+    family = next((RECIPES / f"{file}.yaml" for pattern, file in FAMILIES.items() if re.fullmatch(pattern, name)), own)
     assert load_recipe(name) == load_recipe(name, own if own.exists() else family)
 
 
