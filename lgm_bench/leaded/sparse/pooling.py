@@ -45,11 +45,13 @@ def spread(x: SparseTensor, level: CoordinateLevel) -> SparseTensor:
 def _present(x: SparseTensor) -> Tensor:
     """Return the features (N, C); a voxel counts the less the less it is there, and one that is not never wins.
 
-    An absent voxel would be 0 after the product with its occupancy, which is more than what is there may be.
+    An absent voxel would be 0 after the product with its occupancy, which is more than what is there may be; it is the
+    lowest value of its batch entry instead.
     """
     if x.occupancy is None:
         return x.features
-    lowest = x.features.amin(dim=0)
+    batch = x.coordinates[:, 0]
+    lowest = -_maximum(-x.features, batch, int(batch.max()) + 1)[batch]
     return lowest + (x.features - lowest) * x.occupancy[:, None]
 
 
