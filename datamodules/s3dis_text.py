@@ -11,9 +11,8 @@ from datamodules.scene import AGAIN
 from lgm_bench.errors import DataError
 
 _COLUMNS = ("x", "y", "z", "r", "g", "b")
-_SEPARATORS = " \t\r"
-_STRAY = {chr(code) for code in (*range(32), *range(127, 256))} - set(_SEPARATORS)
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.ASCII | re.IGNORECASE)
+_STRAY = re.compile(rb"[^ -~\t\r\n]")
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +32,12 @@ def read_points(path: Path) -> np.ndarray:
     if not content.strip():
         raise DataError(f"{path} is empty. {AGAIN}")
     values = _fast(content)
+    if values is None:
+        content = _repaired(content, path)
+        values = _fast(content)
+    if values is None:
+        content = _spaced(content)
+        values = _fast(content)
     return values if values is not None else _by_line(content, path)
 
 
@@ -53,30 +58,44 @@ def _fast(content: bytes) -> np.ndarray | None:
     return np.stack([column.to_numpy() for column in table.columns], 1)
 
 
+def _repaired(content: bytes, path: Path) -> bytes:
+    """The same lines, without stray characters where six numbers are left."""
+    pieces, done = [], 0
+    for found in _STRAY.finditer(content):
+        if found.start() < done:
+            continue  # in a line that was repaired already
+        start = content.rfind(b"\n", 0, found.start()) + 1
+        end = content.find(b"\n", start) % (len(content) + 1)  # -1: the last line
+        line = content[start:end]
+        repaired = next((text for text in (_STRAY.sub(b"", line), _STRAY.sub(b" ", line)) if _numbers(text)), None)
+        if repaired is not None:
+            number = content.count(b"\n", 0, start) + 1
+            _log.warning("%s, line %d: read %r as %s", path, number, line.decode("latin-1"), _numbers(repaired))
+            pieces += [content[done:start], repaired]
+            done = end
+    return b"".join([*pieces, content[done:]])
+
+
+def _spaced(content: bytes) -> bytes:
+    """The same lines with single spaces, and none at their ends."""
+    content = re.sub(rb"[ \t\r]{2,}|[\t\r]", b" ", content)
+    return re.sub(rb"^ | $", b"", content, flags=re.MULTILINE)
+
+
 def _by_line(content: bytes, path: Path) -> np.ndarray:
     rows = []
-    for number, line in enumerate(content.decode("latin-1").split("\n"), 1):
-        line = line.strip(_SEPARATORS)
+    for number, line in enumerate(content.split(b"\n"), 1):
         if not line:
             continue
-        values = _numbers(line) or _without_stray(line)
+        values = _numbers(line)
         if values is None:
-            raise DataError(f"{path}, line {number}: {line[:80]!r} is not 'x y z r g b'. {AGAIN}")
-        if not _STRAY.isdisjoint(line):
-            _log.warning("%s, line %d: read %r as %s", path, number, line, values)
+            raise DataError(f"{path}, line {number}: {line[:80].decode('latin-1')!r} is not 'x y z r g b'. {AGAIN}")
         rows.append(values)
     return np.array(rows)
 
 
-def _without_stray(line: str) -> list[float] | None:
-    """The numbers of a line with stray characters dropped; if these are not six, with spaces in their place."""
-    kept = "".join(character for character in line if character not in _STRAY)
-    spaced = "".join(" " if character in _STRAY else character for character in line)
-    return _numbers(kept) or _numbers(spaced)
-
-
-def _numbers(line: str) -> list[float] | None:
-    words = [word for word in re.split(f"[{_SEPARATORS}]", line) if word]
+def _numbers(line: bytes) -> list[float] | None:
+    words = [word for word in re.split(rb"[ \t\r]", line) if word]
     if len(words) != len(_COLUMNS) or not all(map(_NUMBER.fullmatch, words)):
         return None
     return [float(word) for word in words]
