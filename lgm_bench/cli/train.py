@@ -87,8 +87,11 @@ def _report(victim: str, weights: Path, as_json: bool) -> None:
         return
     last = record["epochs"][-1] if record["epochs"] else {}
     figures = [f"accuracy {last['accuracy']:.2%}"] if "accuracy" in last else []
+    figures += [f"mIoU {last['miou']:.2%}"] if "miou" in last else []
     figures += [f"{last['executed_units']:.1%} of the units executed"] if "executed_units" in last else []
-    print(f"{victim}: {len(record['epochs'])} epochs; on held-out training images {', '.join(figures) or 'unknown'}")
+    data, epochs = record["data"], len(record["epochs"])
+    print(f"{victim}: {epochs} epochs of {data['training']} samples of {data['name']}")
+    print(f"  on {data['validation']} held-out training samples: {', '.join(figures) or 'unknown'}")
     print(f"  weights  {weights}\n  record   {weights.parent / RECORD}\n  log      {weights.parent / METRICS}")
     print("Attack them where they are, or make them the victim's own:")
     print(f"  lgm-bench attack {victim} --checkpoint {weights}")
