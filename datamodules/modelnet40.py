@@ -45,6 +45,7 @@ class ModelNet40DataModule(PointDataModule):
     """
 
     name = "modelnet40"
+    default_batch_size = 32
     task = "classification"
     num_classes = 40
     class_names = CLASSES

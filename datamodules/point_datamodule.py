@@ -38,6 +38,7 @@ class PointDataModule(SamplesDataModule):
     """
 
     augmentation = Augmentation()
+    default_batch_size = 1
 
     def __init__(
         self, data_root: Path | str | None, batch_size: int, limit: int | None, subset: str, seed: int = 0

@@ -35,6 +35,7 @@ class SamplesDataModule(LightningDataModule):
     class_names: Sequence[str]
     ignored_classes: tuple[int, ...] = ()
     subsets: Sequence[str]
+    default_batch_size = 100
 
     def __init__(self, data_root: Path | str | None, batch_size: int, limit: int | None, subset: str) -> None:
         super().__init__()

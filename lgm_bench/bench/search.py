@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.display.tables import Column, Entry, Table
+from lgm_bench.bench.display.table import Column, Entry, Table
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.errors import ConfigError
 

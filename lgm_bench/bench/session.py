@@ -11,8 +11,9 @@ from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.schema import RunOptions
 from lgm_bench.bench.cells.suites import Planned
 from lgm_bench.bench.display.live import view
+from lgm_bench.bench.display.table import Table
 from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown
-from lgm_bench.bench.display.tables import Table, build_tables
+from lgm_bench.bench.display.tables import build_tables
 from lgm_bench.bench.display.wording import describe
 from lgm_bench.bench.readiness import Gap, find_gaps
 from lgm_bench.bench.running.runner import RunResults, run_cells
@@ -72,7 +73,7 @@ class Session:
         Args:
             cells: What to run.
         """
-        with view(self.console, quiet=self.quiet, batch_size=self.options.batch_size) as observer:
+        with view(self.console, quiet=self.quiet) as observer:
             return run_cells(
                 cells,
                 Path(self.options.out),

@@ -12,7 +12,9 @@ from lgm_bench.errors import LgmBenchError
 def attack(
     victim: opt.VictimName,
     attack: opt.AttackName = "fgsm",
-    eps: Annotated[float, typer.Option(help="Largest change, in 1/255.", rich_help_panel=opt.ATTACK)] = 8.0,
+    eps: Annotated[
+        float, typer.Option(help="Largest change: 1/255 of images, metres of points.", rich_help_panel=opt.ATTACK)
+    ] = 8.0,
     gradient: Annotated[str, typer.Option(help="fgm or lgm.", rich_help_panel=opt.ATTACK)] = "fgm",
     slope: Annotated[
         float | None, typer.Option(help="Slope of LGM.", show_default="the released one", rich_help_panel=opt.ATTACK)
@@ -24,6 +26,11 @@ def attack(
     targeted: opt.Targeted = False,
     active_set: opt.ActiveSet = False,
     protocol: opt.Protocol = "official",
+    relation: opt.Relation = None,
+    input_slope: opt.InputSlope = None,
+    output_slope: opt.OutputSlope = None,
+    floor_slope: opt.FloorSlope = None,
+    loss: opt.Loss = None,
     data: opt.Data = None,
     subset: Annotated[str, typer.Option(help="test, train or holdout.", rich_help_panel=opt.VICTIM)] = "test",
     checkpoint: opt.Checkpoint = None,
@@ -48,6 +55,8 @@ def attack(
     [dim]$[/] lgm-bench attack resnet32-cifar10 --attack bim --valid-pixels 0.05 --limit 100
 
     [dim]$[/] lgm-bench attack dynconv8-cifar10 --checkpoint my.pth --attack pgd --steps 20 --targeted
+
+    [dim]$[/] lgm-bench attack cylinder3d-semantickitti --attack pointbim --eps 0.02 --gradient lgm --limit 10
     """
     flags = locals()
     from lgm_bench.bench.cells.suites import Planned, single_cell

@@ -18,7 +18,7 @@ def complete_victim(incomplete: str) -> list[str]:
     return [name for name in victim_names() if name.startswith(incomplete)]
 
 
-ATTACK, VICTIM, RUNNING = "Attack", "Victim and data", "Running"
+ATTACK, POINTS, VICTIM, RUNNING = "Attack", "Attack on points", "Victim and data", "Running"
 
 File = Annotated[
     Path | None, typer.Argument(help="A benchmark file of your own.", show_default="the shipped bench.yaml")
@@ -36,7 +36,7 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the file; repeatable.")
 ]
 VictimName = Annotated[str, typer.Argument(help="Name of a victim (see `ls victims`).", autocompletion=complete_victim)]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many images.", rich_help_panel=VICTIM)]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.", rich_help_panel=VICTIM)]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")]
 DataRoot = Annotated[
     str | None,
@@ -49,7 +49,10 @@ Out = Annotated[str | None, typer.Option(help="Results folder; results in it are
 BatchSize = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Images per batch and process; changes no result.", show_default="100", rich_help_panel=RUNNING
+        min=1,
+        help="Samples per batch and process; changes no result.",
+        show_default="100 images, 32 shapes, 1 scene",
+        rich_help_panel=RUNNING,
     ),
 ]
 Devices = Annotated[
@@ -66,7 +69,12 @@ SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is missing; run nothing.")]
 
 AttackName = Annotated[
-    str, typer.Option("--attack", help="fgsm, bim, pgd, cw, autopgd or autoattack.", rich_help_panel=ATTACK)
+    str,
+    typer.Option(
+        "--attack",
+        help="fgsm, bim, pgd, cw, autopgd, autoattack; of points: random, pointbim, pointpert, knnpert.",
+        rich_help_panel=ATTACK,
+    ),
 ]
 Protocol = Annotated[
     str,
@@ -78,7 +86,9 @@ Protocol = Annotated[
 Forward = Annotated[
     str, typer.Option(help="LGM's forward pass: soft, or hard (straight-through).", rich_help_panel=ATTACK)
 ]
-Step = Annotated[float | None, typer.Option(help="Step in 1/255.", show_default="the attack's", rich_help_panel=ATTACK)]
+Step = Annotated[
+    float | None, typer.Option(help="Step in the unit of eps.", show_default="the attack's", rich_help_panel=ATTACK)
+]
 Steps = Annotated[int | None, typer.Option(help="Iterations.", show_default="the attack's", rich_help_panel=ATTACK)]
 ValidPixels = Annotated[float, typer.Option(help="Share of the pixels that may change.", rich_help_panel=ATTACK)]
 Targeted = Annotated[
@@ -86,6 +96,28 @@ Targeted = Annotated[
 ]
 ActiveSet = Annotated[
     bool, typer.Option("--active-set", help="Stop working on images that have fallen.", rich_help_panel=ATTACK)
+]
+Relation = Annotated[
+    str | None,
+    typer.Option(
+        help="Of points and voxels: sigmoid, bilinear or rbf.", show_default="sigmoid", rich_help_panel=POINTS
+    ),
+]
+InputSlope = Annotated[
+    float | None,
+    typer.Option(help="Slope from points to voxels.", show_default="released, or --slope", rich_help_panel=POINTS),
+]
+OutputSlope = Annotated[
+    float | None,
+    typer.Option(help="Slope from voxels to points.", show_default="released, or --slope", rich_help_panel=POINTS),
+]
+FloorSlope = Annotated[
+    float | None,
+    typer.Option(help="Slope of the soft floor of coordinates.", show_default="released", rich_help_panel=POINTS),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(help="cross_entropy or lovasz.", show_default="released, or cross_entropy", rich_help_panel=POINTS),
 ]
 Checkpoint = Annotated[
     str | None,
@@ -119,7 +151,8 @@ def cell_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: --mean or --std are not three numbers.
     """
-    plain = ("victim", "attack", "forward", "step", "steps", "valid_pixels", "targeted", "active_set", "protocol")
+    plain = ["victim", "attack", "forward", "step", "steps", "valid_pixels", "targeted", "active_set", "protocol"]
+    plain += ["relation", "input_slope", "output_slope", "floor_slope", "loss"]
     found = {name: flags[name] for name in (*plain, "data", "subset", "seed")}
     found |= {name: triple(flags[name], f"--{name}") for name in ("mean", "std")}
     return found | {"checkpoint": checkpoint_path(flags["checkpoint"])}

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def search(
     victim: opt.VictimName,
     attack: opt.AttackName = "fgsm",
-    eps: Annotated[str, typer.Option(help="One or more, in 1/255.", rich_help_panel=opt.ATTACK)] = "1,2,4,8",
+    eps: Annotated[
+        str, typer.Option(help="One or more, in 1/255; metres of points.", rich_help_panel=opt.ATTACK)
+    ] = "1,2,4,8",
     slopes: Annotated[
         str | None,
         typer.Option(
@@ -30,6 +32,11 @@ def search(
     targeted: opt.Targeted = False,
     active_set: opt.ActiveSet = False,
     protocol: opt.Protocol = "official",
+    relation: opt.Relation = None,
+    input_slope: opt.InputSlope = None,
+    output_slope: opt.OutputSlope = None,
+    floor_slope: opt.FloorSlope = None,
+    loss: opt.Loss = None,
     data: opt.Data = None,
     subset: Annotated[
         str, typer.Option(help="holdout: training images that training leaves out.", rich_help_panel=opt.VICTIM)

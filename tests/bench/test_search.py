@@ -4,7 +4,7 @@ from hand_made import cell, result
 
 from lgm_bench.bench.cells.config import load_bench
 from lgm_bench.bench.cells.suites import plan
-from lgm_bench.bench.display.tables import Column
+from lgm_bench.bench.display.table import Column
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.search import ITERATIVE_SLOPES, SINGLE_STEP_SLOPES, Search, parse_numbers, search_cells
 from lgm_bench.errors import ConfigError

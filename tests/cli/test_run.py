@@ -10,7 +10,7 @@ from lgm_bench.cli.run import DEFAULT_SUITE
 def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Command, tiny_bench: Path) -> None:
     first = lgm_bench("run", tiny_bench)
     assert first.code == 0, first.err
-    assert "[1/4] tiny_networks:Linear fgsm eps 1 FGM: 12 images" in first.err
+    assert "[1/4] tiny_networks:Linear fgsm eps 1 FGM: 12 samples" in first.err
     assert "Measured on 12 tiny_cifar10:TinyCIFAR10 test images." in first.out
     assert "Results are in results" in first.out
     with Path("results/results.csv").open() as file:

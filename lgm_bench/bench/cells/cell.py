@@ -14,7 +14,7 @@ class Cell:
         data: Registered datamodule name.
         attack: Registered attack name.
         gradient: "fgm" or "lgm".
-        eps: Half-width of the L-infinity ball, in 1/255 for images.
+        eps: Half-width of the L-infinity ball, in 1/255 for images and metres for points.
         step: Step in the unit of eps; None for the attack's default.
         steps: Iterations; None for the attack's default.
         slope: Slope lambda of the leaded occupancy; None for FGM.
@@ -29,6 +29,11 @@ class Cell:
         mean: Normalization of the victim, if it is not its default.
         std: See `mean`.
         active_set: Whether samples that have fallen are left alone from then on.
+        relation: How points and voxels are related, see `VoxelSlopes`; like those that follow None for images.
+        input_slope: Slope of the way from points to voxels; None where there is none.
+        output_slope: Slope of the way back.
+        floor_slope: Slope of the soft floor in coordinate features.
+        loss: "cross_entropy" or "lovasz", what an attack on points raises.
         paper: Where the paper prints this number, such as ("table_1", "eps=1", "dynconv32", "fgm"); not part of
             the fingerprint.
     """
@@ -52,6 +57,11 @@ class Cell:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     active_set: bool = False
+    relation: str | None = None
+    input_slope: float | None = None
+    output_slope: float | None = None
+    floor_slope: float | None = None
+    loss: str | None = None
     paper: tuple[str, ...] | None = None
 
     @property
@@ -59,7 +69,8 @@ class Cell:
         """Short text for progress displays and folder names."""
         kind = "targeted-" if self.targeted else ""
         pixels = "" if self.valid_pixels == 1 else f"-{self.valid_pixels:.0%}".replace("%", "pct")
-        return f"{self.victim}-{kind}{self.attack}{pixels}-eps{self.eps:g}-{self.gradient}"
+        relation = "" if self.relation in (None, "sigmoid") else f"-{self.relation}"
+        return f"{self.victim}-{kind}{self.attack}{pixels}-eps{self.eps:g}-{self.gradient}{relation}"
 
     def fingerprint(self, **context: object) -> str:
         """Return 16 hex digits of the sha256 of the cell and of `context` (checkpoint hash, data hash, version).

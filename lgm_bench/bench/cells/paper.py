@@ -15,9 +15,11 @@ class PaperTable:
     Attributes:
         name: "table_1" to "table_11".
         title: What the table shows, with the unit of its rows.
-        layout: What a row stands for: "eps", "attack", "slope" or "class".
+        layout: What rows and variants stand for: "eps" and gradient; "attack" and gradient; "slope" and eps; eps and
+            "relation"; eps and "attack" with gradient ("attack and eps"); "class" and gradient.
         rows: Keys of the rows, in the printed order, such as "eps=1" or "bim 5%".
         columns: Victim, variant (such as "fgm" or "lgm-targeted") and metric to one number a row, in percent.
+        unit: What the numbers are, where they are not percentages.
         clean: Victim to its accuracy or mIoU before any attack, in percent; empty where the table prints none.
     """
 
@@ -27,6 +29,11 @@ class PaperTable:
     rows: tuple[str, ...]
     columns: dict[str, dict[str, dict[str, list[float]]]]
     clean: dict[str, float]
+    unit: str = ""
+
+    def prints(self, metric: str) -> bool:
+        """Return whether the table has a metric."""
+        return any(metric in metrics for variants in self.columns.values() for metrics in variants.values())
 
     def number(self, row: str, victim: str, variant: str, metric: str) -> float | None:
         """Return one printed number, or None where the paper prints none."""
@@ -44,7 +51,13 @@ def paper_tables() -> dict[str, PaperTable]:
     source: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("paper.yaml"))
     return {
         name: PaperTable(
-            name, table["title"], table["layout"], tuple(table["rows"]), table["columns"], table.get("clean", {})
+            name=name,
+            title=table["title"],
+            layout=table["layout"],
+            rows=tuple(table["rows"]),
+            columns=table["columns"],
+            clean=table.get("clean", {}),
+            unit=table.get("unit", ""),
         )
         for name, table in source.items()
     }

@@ -32,13 +32,13 @@ class Strict(BaseModel):
 
 
 class Slopes(Strict):
-    """Slopes of one victim under one attack; in YAML a number, or a mapping from eps to number."""
+    """Slopes of one victim under one attack, or steps; in YAML a number, or a mapping from eps to number."""
 
     default: Positive | None = None
     eps: dict[Annotated[float, Field(ge=0)], Positive] = {}
 
     def at(self, eps: float) -> float | None:
-        """Return the slope for one eps, or None where none is given."""
+        """Return the number for one eps, or None where none is given."""
         return self.eps.get(eps, self.default)
 
 
@@ -51,6 +51,7 @@ class VictimSpec(Strict):
         mean: Normalization, if it is not the victim's default.
         std: See `mean`.
         slopes: By attack, the slopes of the leaded gradient where they differ from the released ones.
+        paper: The paper's victim whose numbers stand beside this one's, if it is not the same.
     """
 
     name: str
@@ -58,16 +59,37 @@ class VictimSpec(Strict):
     mean: Triple | None = None
     std: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
     slopes: dict[str, Annotated[Slopes, BeforeValidator(_as_slopes)]] = {}
+    paper: str | None = None
 
 
 class AttackSpec(Strict):
-    """An attack; in YAML its name alone will do. `step` is in the unit of eps; None is the attack's default."""
+    """An attack; in YAML its name alone will do.
+
+    Attributes:
+        name: Registered name.
+        step: In the unit of eps, a number or one for each eps; None is the attack's default.
+        steps: Iterations.
+        valid_pixels: Shares of the pixels that may change; of images.
+        active_set: Whether samples that have fallen are left alone; of images.
+        slope: Slopes of LGM to try one by one (Table VII); none: the victim's.
+        relation: Relation functions to try one by one (Table V); of points, as all that follow.
+        input_slope: See `Cell`.
+        output_slope: See `Cell`.
+        floor_slope: See `Cell`.
+        loss: What the attack raises.
+    """
 
     name: str
-    step: Positive | None = None
+    step: Annotated[Slopes, BeforeValidator(_as_slopes)] = Slopes()
     steps: Count | None = None
     valid_pixels: Annotated[list[Share], BeforeValidator(_as_list)] = [1.0]
     active_set: bool = False
+    slope: Annotated[list[Positive], BeforeValidator(_as_list)] = []
+    relation: Annotated[list[str], BeforeValidator(_as_list)] = []
+    input_slope: Positive | None = None
+    output_slope: Positive | None = None
+    floor_slope: Positive | None = None
+    loss: Literal["cross_entropy", "lovasz"] | None = None
 
 
 class Settings(Strict):
@@ -93,7 +115,7 @@ class Grid(Strict):
         victims: Victims that must be there.
         if_available: Victims that are left out as long as their checkpoint is not imported.
         attacks: Attacks with their options.
-        eps: Half-widths of the ball, in 1/255 for images.
+        eps: Half-widths of the ball, in 1/255 for images and metres for points.
         gradients: "fgm" and "lgm"; static networks only have "fgm".
         targeted: False, true or both.
         protocol: Overrides the defaults' entry of that name, as do those that follow.
@@ -127,7 +149,7 @@ class RunOptions(Strict):
 
     out: str = "results"
     data_root: str | None = None
-    batch_size: Count = 100
+    batch_size: Count | None = None
     devices: Count = 1
     accelerator: str = "auto"
 

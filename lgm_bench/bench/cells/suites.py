@@ -16,6 +16,7 @@ from victims.names import VICTIMS
 
 STATIC_FAMILIES = ("resnet",)
 DATA_OF_MINIATURES = "digits"
+GRADIENT_FREE = ("random",)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Planned:
 
 
 def plan(bench: BenchFile, suites: Sequence[str], *, full: bool = False, victims: Sequence[str] = ()) -> list[Planned]:
-    """Return the cells of some suites, each once, in the order they run in.
+    """Return the cells of some suites, each once a table, in the order they run in.
 
     Args:
         bench: A checked benchmark file.
@@ -46,9 +47,9 @@ def plan(bench: BenchFile, suites: Sequence[str], *, full: bool = False, victims
         suite = bench.suites[name]
         for grid in [*suite.grids, *(suite.full if full else [])]:
             for planned in unfold(grid, bench.defaults):
-                known = found.setdefault(replace(planned.cell, paper=None), planned)
+                known = found.setdefault(planned.cell, planned)
                 if known.optional and not planned.optional:
-                    found[replace(planned.cell, paper=None)] = planned
+                    found[planned.cell] = planned
     if not victims:
         return list(found.values())
     there = {planned.cell.victim for planned in found.values()}
@@ -67,22 +68,38 @@ def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
         raise ConfigError("a grid needs victims (or if_available)")
     for victim, attack in product([*grid.victims, *grid.if_available], grid.attacks):
         optional = victim in grid.if_available and victim not in grid.victims
-        gradients = [g for g in grid.gradients if g == "fgm" or not is_static(victim.name)]
-        for pixels, eps, targeted, gradient in product(attack.valid_pixels, grid.eps, grid.targeted, gradients):
-            slope = _slope(victim, attack.name, eps, targeted) if gradient == "lgm" else None
+        sweep = product(attack.valid_pixels, grid.eps, grid.targeted, _gradients(grid, victim, attack))
+        for pixels, eps, targeted, (gradient, slope, relation) in sweep:
+            if gradient == "lgm" and slope is None:
+                slope = _slope(victim, attack.name, eps, targeted)
             cell = Cell(
                 victim=_known("victim", victim.name, VICTIMS),
                 data=grid.data or data_of(victim.name),
                 attack=_known("attack", attack.name, ATTACKS),
                 gradient=gradient,
                 eps=eps,
+                step=attack.step.at(eps),
                 slope=slope,
                 targeted=targeted,
                 valid_pixels=pixels,
+                relation=relation,
                 **_options(victim, attack),
                 **settings.model_dump(),
             )
-            yield Planned(replace(cell, paper=place_in(grid.table, cell)), optional)
+            yield Planned(replace(cell, paper=place_in(grid.table, cell, victim.paper)), optional)
+
+
+def _gradients(grid: Grid, victim: VictimSpec, attack: AttackSpec) -> list[tuple[str, float | None, str | None]]:
+    """Return each gradient with a slope of LGM to try and a relation function, None standing for the default."""
+    slopes: list[float | None] = [*attack.slope] or [None]
+    relations: list[str | None] = [*attack.relation] or [None]
+    found: list[tuple[str, float | None, str | None]] = []
+    for gradient in grid.gradients:
+        if gradient == "fgm":
+            found += [("fgm", None, relation) for relation in relations]
+        elif not is_static(victim.name) and attack.name not in GRADIENT_FREE:
+            found += [("lgm", *choice) for choice in product(slopes, relations)]
+    return found
 
 
 def single_cell(flags: Mapping[str, Any]) -> Cell:
@@ -98,8 +115,6 @@ def single_cell(flags: Mapping[str, Any]) -> Cell:
     """
     given = {name: value for name, value in flags.items() if value is not None}
     victim = {"name": given["victim"], **_among(given, VictimSpec)}
-    if "slope" in given:
-        victim["slopes"] = {given["attack"]: given["slope"]}
     attack = {"name": given["attack"], **_among(given, AttackSpec)}
     content = {**_among(given, Grid), "victims": [victim], "attacks": [attack], "gradients": given["gradient"]}
     cells = [planned.cell for planned in unfold(check(Grid, content, "command line", _flag), Settings())]
@@ -111,6 +126,11 @@ def single_cell(flags: Mapping[str, Any]) -> Cell:
 def is_static(victim: str) -> bool:
     """Return whether a registered victim has no occupancy, so that FGM is the only gradient it has."""
     return ":" not in victim and victim.startswith(STATIC_FAMILIES)
+
+
+def takes_points(attack: str) -> bool:
+    """Return whether a registered attack moves points, so that eps is in metres."""
+    return ATTACKS.get(attack, "").startswith("lgm_bench.attacks.points")
 
 
 def data_of(victim: str) -> str:
@@ -126,13 +146,29 @@ def data_of(victim: str) -> str:
     return DATA_OF_MINIATURES if last == "mini" else last
 
 
-def place_in(table: str | None, cell: Cell) -> tuple[str, ...] | None:
-    """Return (table, row, victim, variant) of a cell in a table's layout, or None for a cell of no table."""
+def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[str, ...] | None:
+    """Return (table, row, victim, variant) of a cell in a table's layout, or None for a cell of no table.
+
+    Args:
+        table: Name of the table.
+        cell: The cell.
+        victim: The paper's victim whose numbers stand beside the cell's; None: the cell's own.
+    """
     if table is None:
         return None
-    by_eps = paper_tables()[table].layout == "eps"
-    row = f"eps={cell.eps:g}" if by_eps else f"{cell.attack} {cell.valid_pixels:.0%}"
-    return (table, row, cell.victim, f"{cell.gradient}-targeted" if cell.targeted else cell.gradient)
+    layout = paper_tables()[table].layout
+    row, variant = f"eps={cell.eps:g}", f"{cell.gradient}-targeted" if cell.targeted else cell.gradient
+    if layout == "attack":
+        row = f"{cell.attack} {cell.valid_pixels:.0%}"
+    elif layout == "slope":
+        row, variant = f"slope={cell.slope:g}", row
+    elif layout == "relation":
+        variant = str(cell.relation)
+    elif layout == "attack and eps":
+        variant = cell.attack if cell.attack in GRADIENT_FREE else f"{cell.attack}-{cell.gradient}"
+    elif layout == "class":
+        row = ""
+    return (table, row, victim or cell.victim, variant)
 
 
 def _among(flags: Mapping[str, Any], model: type[Strict]) -> dict[str, Any]:
@@ -141,7 +177,7 @@ def _among(flags: Mapping[str, Any], model: type[Strict]) -> dict[str, Any]:
 
 def _flag(location: tuple[int | str, ...]) -> str:
     names = [str(part) for part in location if not isinstance(part, int)]
-    name = "slope" if "slopes" in names else names[-1]
+    name = "step" if "step" in names else names[-1]
     return "--" + {"gradients": "gradient"}.get(name, name).replace("_", "-")
 
 
@@ -155,15 +191,20 @@ def _options(victim: VictimSpec, attack: AttackSpec) -> dict[str, Any]:
         "checkpoint": victim.checkpoint,
         "mean": tuple(victim.mean) if victim.mean else None,
         "std": tuple(victim.std) if victim.std else None,
-        "step": attack.step,
         "steps": attack.steps,
         "active_set": attack.active_set,
+        "input_slope": attack.input_slope,
+        "output_slope": attack.output_slope,
+        "floor_slope": attack.floor_slope,
+        "loss": attack.loss,
     }
 
 
-def _slope(victim: VictimSpec, attack: str, eps: float, targeted: bool) -> float:
+def _slope(victim: VictimSpec, attack: str, eps: float, targeted: bool) -> float | None:
     given = victim.slopes[attack].at(eps) if attack in victim.slopes else None
-    return default_slope(victim.name, attack, eps, targeted) if given is None else given
+    if given is not None or takes_points(attack):
+        return given  # points: the released parameters of a cell are filled in together, see `building.resolved`
+    return default_slope(victim.name, attack, eps, targeted)
 
 
 def _known(kind: str, name: str, registry: Iterable[str]) -> str:

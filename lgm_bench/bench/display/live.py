@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.display.wording import clock, describe, numbers, time_left
+from lgm_bench.bench.display.wording import clock, describe, numbers, score, time_left
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.running.observer import SilentObserver
 
@@ -37,7 +37,7 @@ class PlainView:
         """Say which cell begins."""
         self._begin(n_cells, total_samples, done_samples)
         resumed = f", {done_samples} of them done before" if done_samples else ""
-        self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} images{resumed}")
+        self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} samples{resumed}")
 
     def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
         """Say every half minute how far the cell is."""
@@ -45,11 +45,10 @@ class PlainView:
         if now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
             left = time_left(now - self.started, n_done - self.done_before, self.n_total - n_done)
-            accuracy = running.get("accuracy")
-            so_far = "" if accuracy is None else f", accuracy so far {accuracy:.2%}"
-            self._line(f"[{self.n_begun}/{self.n_cells}] {n_done}/{self.n_total} images{so_far}, {left} left")
+            so_far = f", {score(running)} so far" if score(running) else ""
+            self._line(f"[{self.n_begun}/{self.n_cells}] {n_done}/{self.n_total} samples{so_far}, {left} left")
 
-    def iteration(self, cell: Cell, i: int, steps: int) -> None:
+    def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:
         """Too fine for a log."""
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
@@ -81,11 +80,10 @@ class _Bars(Progress):
 
 
 class LiveView(PlainView):
-    """Two bars that stay below the finished cells' lines: cells, and images of the current cell."""
+    """Two bars that stay below the finished cells' lines: cells, and samples of the current cell."""
 
-    def __init__(self, console: Console, batch_size: int) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self.batch_size = batch_size
         self.progress = _Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -95,8 +93,8 @@ class LiveView(PlainView):
             console=console,
         )
         self.cells: TaskID = self.progress.add_task("cells", total=None, left="", state="")
-        self.images: TaskID = self.progress.add_task("images", total=None, left="", state="", visible=False)
-        self.n_done, self.accuracy, self.seconds = 0, "", 0.0
+        self.samples: TaskID = self.progress.add_task("samples", total=None, left="", state="", visible=False)
+        self.n_done, self.score, self.seconds = 0, "", 0.0
         self.computed = 0
 
     def __enter__(self) -> Self:
@@ -107,28 +105,28 @@ class LiveView(PlainView):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the terminal as it was."""
-        self.progress.update(self.images, visible=False)
+        self.progress.update(self.samples, visible=False)
         self.progress.stop()
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
-        """Begin a new bar of images."""
+        """Begin a new bar of samples."""
         self._begin(n_cells, total_samples, done_samples)
-        self.n_done, self.accuracy = done_samples, ""
+        self.n_done, self.score = done_samples, ""
         self.progress.update(self.cells, total=n_cells, completed=self.n_begun - 1)
         self.progress.headline = describe(cell)
-        self.progress.reset(self.images, total=total_samples, completed=done_samples, visible=True, left="", state="")
+        self.progress.reset(self.samples, total=total_samples, completed=done_samples, visible=True, left="", state="")
 
     def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
-        """Move the bar of images."""
+        """Move the bar of samples."""
         self.n_done = n_done
-        self.accuracy = f"accuracy {running['accuracy']:.2%}" if "accuracy" in running else ""
-        self._move(n_done, self.accuracy)
+        self.score = score(running)
+        self._move(n_done, self.score)
 
-    def iteration(self, cell: Cell, i: int, steps: int) -> None:  # noqa: ARG002
+    def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
         """Show the iteration, and guess the time left from it before a whole batch is through."""
         if steps > 1:
-            inside = i / steps * min(self.batch_size, self.n_total - self.n_done)
-            self._move(self.n_done + inside, f"{self.accuracy}  step {i}/{steps}")
+            inside = i / steps * n
+            self._move(self.n_done + inside, f"{self.score}  step {i}/{steps}")
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
         """Print the cell's line above the bars."""
@@ -142,7 +140,7 @@ class LiveView(PlainView):
 
     def _move(self, done: float, state: str) -> None:
         left = time_left(time.monotonic() - self.started, done - self.done_before, self.n_total - done)
-        self.progress.update(self.images, completed=int(done), left=f"{left} left", state=state.strip())
+        self.progress.update(self.samples, completed=int(done), left=f"{left} left", state=state.strip())
 
     def _close(self, computed: bool) -> None:
         if computed:
@@ -150,7 +148,7 @@ class LiveView(PlainView):
             self.seconds += time.monotonic() - self.started
         left = time_left(self.seconds, self.computed, self.n_cells - self.n_begun)
         self.progress.update(self.cells, completed=self.n_begun, left=f"about {left} left" if self.computed else "")
-        self.progress.update(self.images, visible=False)
+        self.progress.update(self.samples, visible=False)
 
 
 class QuietView(SilentObserver):
@@ -168,8 +166,8 @@ class QuietView(SilentObserver):
 View = PlainView | QuietView
 
 
-def view(console: Console, *, quiet: bool, batch_size: int) -> View:
+def view(console: Console, *, quiet: bool) -> View:
     """Return the view that fits a console: bars on a terminal, lines elsewhere, nothing if `quiet`."""
     if quiet:
         return QuietView()
-    return LiveView(console, batch_size) if console.is_terminal else PlainView(console)
+    return LiveView(console) if console.is_terminal else PlainView(console)

@@ -12,7 +12,8 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lgm_bench.bench.display.tables import CLEAN, Column, Entry, Table, measured, paper_numbers
+from lgm_bench.bench.display.table import CLEAN, Column, Entry, Table
+from lgm_bench.bench.display.tables import measured, paper_numbers
 from lgm_bench.bench.results.record import CellResult
 
 TARGETED = "-targeted"

@@ -1,81 +1,32 @@
 """Results in the layout of the paper's tables, with the paper's number beside each of ours."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from lgm_bench.bench.cells.paper import PaperTable, paper_tables
+from lgm_bench.bench.display.class_tables import class_table
+from lgm_bench.bench.display.table import CLEAN, Column, Entry, Table
 from lgm_bench.bench.results.record import CellResult
 
-CLEAN = "clean"
-HEADERS = {"accuracy": "Acc.", "success": "Suc.", "architecture": "Arch. chg."}
-METRICS = {"eps": ("accuracy", "architecture"), "attack": ("success", "architecture"), "": tuple(HEADERS)}
+HEADERS = {
+    "accuracy": "Acc.",
+    "success": "Suc.",
+    "miou": "mIoU",
+    "architecture": "Arch. chg.",
+    "kvoxels": "kVoxels",
+    "gflops": "GFLOPs",
+}
+METRICS = {
+    "eps": ("accuracy", "miou", "architecture"),
+    "attack": ("success", "architecture"),
+    "slope": ("miou",),
+    "relation": ("miou",),
+    "attack and eps": ("accuracy",),
+    "": ("accuracy", "success", "miou", "architecture"),
+}
+"""What a table of each layout shows, as far as its victims have it; `COSTS` instead where the paper prints those."""
+COSTS = ("kvoxels", "gflops")
 MOST_ROWS_NAMED = 3
-VARIANTS = ("fgm", "fgm-targeted", "lgm", "lgm-targeted")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One number of ours and the paper's for the same thing, in percent.
-
-    Attributes:
-        ours: Measured; None where nothing was measured.
-        paper: Printed; None where the paper prints none.
-        n_samples: Images measured on, where that is not the same all over the table.
-        best: Whether it stands out as the best of its column.
-    """
-
-    ours: float | None
-    paper: float | None = None
-    n_samples: int | None = None
-    best: bool = False
-
-    def __str__(self) -> str:
-        text = "–" if self.ours is None else f"{self.ours:.2f}"
-        text += "" if self.paper is None else f" ({self.paper:.2f})"
-        return text + ("" if self.n_samples is None else f" n={self.n_samples}")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its victim, the gradient it was attacked with, and what is measured."""
-
-    group: str
-    variant: str
-    header: str
-
-
-@dataclass
-class Table:
-    """A table ready to be printed.
-
-    Attributes:
-        name: Such as "table_1"; file names derive from it.
-        title: What it shows.
-        corner: What a row stands for.
-        rows: Keys of the rows, in order.
-        columns: In order; columns of one group stand side by side.
-        entries: (row, column) to number.
-        notes: Sentences below the table.
-    """
-
-    name: str
-    title: str
-    corner: str
-    rows: list[str]
-    columns: list[Column]
-    entries: dict[tuple[str, Column], Entry]
-    notes: list[str] = field(default_factory=list)
-
-    def entry(self, row: str, column: Column) -> Entry | None:
-        """Return what stands at a place, or None."""
-        return self.entries.get((row, column))
-
-    def groups(self) -> dict[str, list[Column]]:
-        """Return the columns by group, in order."""
-        found: dict[str, list[Column]] = {}
-        for column in self.columns:
-            found.setdefault(column.group, []).append(column)
-        return found
+VARIANTS = ("clean", "random", "fgm", "fgm-targeted", "lgm", "lgm-targeted")
 
 
 def build_tables(results: Iterable[CellResult]) -> list[Table]:
@@ -87,13 +38,15 @@ def build_tables(results: Iterable[CellResult]) -> list[Table]:
 
 
 def measured(result: CellResult) -> dict[str, float | None]:
-    """Return a result's metrics in percent, under the names that the paper's tables use here."""
+    """Return a result's metrics, in percent but for costs, under the names that the paper's tables use here."""
     fractions = {
         "accuracy": result.accuracy,
         "success": result.success_rate,
+        "miou": result.segmentation.miou if result.segmentation else None,
         "architecture": result.architecture_change,
     }
-    return {metric: None if value is None else 100 * value for metric, value in fractions.items()}
+    percent = {metric: None if value is None else 100 * value for metric, value in fractions.items()}
+    return percent | {metric: getattr(result.cost, metric) if result.cost else None for metric in COSTS}
 
 
 def paper_numbers(result: CellResult) -> dict[str, float | None]:
@@ -108,6 +61,9 @@ def paper_numbers(result: CellResult) -> dict[str, float | None]:
 def _build(name: str, results: Sequence[CellResult]) -> Table:
     paper = paper_tables().get(name)
     layout = paper.layout if paper else ""
+    if paper and layout == "class":
+        return class_table(paper, results, _notes(results, paper))
+    metrics = COSTS if paper and paper.prints("gflops") else METRICS[layout]
     sizes = {result.n_samples for result in results}
     entries: dict[tuple[str, Column], Entry] = {}
     for result in results:
@@ -115,18 +71,18 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
         group = _free_group(entries, row, group, variant)
         size = result.n_samples if len(sizes) > 1 else None
         ours, printed = measured(result), paper_numbers(result)
-        for metric in METRICS[layout]:
-            if metric != "architecture" or result.architecture is not None:
+        for metric in metrics:
+            if _shown(metric, result):
                 column = Column(group, variant, HEADERS[metric])
                 entries[row, column] = Entry(ours[metric], printed[metric], size)
-        if "accuracy" in METRICS[layout]:
-            clean = paper.clean.get(group) if paper else None
-            entries[CLEAN, Column(group, variant, HEADERS["accuracy"])] = Entry(
-                100 * result.clean_accuracy, clean, size
-            )
+        name_of_clean = "miou" if result.segmentation else "accuracy"
+        if name_of_clean in metrics:
+            clean = paper.clean.get(result.cell.paper[2]) if paper and result.cell.paper else None
+            before = result.segmentation.clean_miou if result.segmentation else result.clean_accuracy
+            entries[CLEAN, Column(group, variant, HEADERS[name_of_clean])] = Entry(100 * before, clean, size)
     title = paper.title if paper else "Results"
     rows, columns = _ordered(entries, paper)
-    corner = {"eps": "eps", "attack": "attack"}.get(layout, "attack")
+    corner = {"": "attack", "relation": "eps", "attack and eps": "eps"}.get(layout, layout)
     return Table(name or "results", title, corner, rows, columns, entries, _notes(results, paper))
 
 
@@ -134,11 +90,17 @@ def _place(result: CellResult) -> tuple[str, str, str]:
     """Return (row, group, variant) of a result."""
     cell = result.cell
     if cell.paper:
-        _, row, victim, variant = cell.paper
-        return row, victim, variant
+        _, row, _, variant = cell.paper
+        return row, cell.victim, variant
     pixels = "" if cell.valid_pixels == 1 else f" {cell.valid_pixels:.3%} pixels".replace(".000", "")
     variant = f"{cell.gradient}-targeted" if cell.targeted else cell.gradient
     return f"{cell.attack}{pixels} eps={cell.eps:g}", cell.victim, variant
+
+
+def _shown(metric: str, result: CellResult) -> bool:
+    if metric == "miou" or (metric in ("accuracy", "success") and result.segmentation):
+        return metric == "miou" and result.segmentation is not None
+    return metric != "architecture" or result.architecture is not None
 
 
 def _free_group(entries: dict[tuple[str, Column], Entry], row: str, group: str, variant: str) -> str:
@@ -168,10 +130,12 @@ def _index(known: Sequence[str], name: str) -> int:
 
 def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]:
     printed = paper and any(number is not None for result in results for number in paper_numbers(result).values())
-    notes = ["In percent; in brackets what the paper prints." if printed else "In percent."]
+    unit = f"{paper.unit}" if paper and paper.unit else "In percent"
+    notes = [f"{unit}; in brackets what the paper prints{_other_victims(results)}." if printed else f"{unit}."]
     sizes = sorted({(result.n_samples, result.cell.data, result.cell.subset) for result in results})
     first = "the first " if any(result.cell.limit is not None for result in results) else ""
-    notes.append(f"Measured on {first}{', '.join(f'{n:,} {data} {subset} images' for n, data, subset in sizes)}.")
+    what = "images" if all(result.cost is None for result in results) else "point clouds"
+    notes.append(f"Measured on {first}{', '.join(f'{n:,} {data} {subset} {what}' for n, data, subset in sizes)}.")
     protocols = sorted({result.cell.protocol for result in results})
     forwards = sorted({result.cell.forward for result in results if result.cell.gradient == "lgm"})
     seeds = sorted({str(result.cell.seed) for result in results})
@@ -179,6 +143,12 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}{leaded}.")
     groups = list(paper.columns) if paper else []
     return notes + _slope_notes(sorted(results, key=lambda result: _index(groups, _place(result)[1])))
+
+
+def _other_victims(results: Sequence[CellResult]) -> str:
+    """Return for which victims the paper's numbers are, where they are not for the ones measured."""
+    others = {result.cell.paper[2] for result in results if result.cell.paper} - {r.cell.victim for r in results}
+    return f" for {' and '.join(sorted(others))}" if others else ""
 
 
 def _slope_notes(results: Sequence[CellResult]) -> list[str]:

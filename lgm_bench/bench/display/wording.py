@@ -1,6 +1,9 @@
 """How cells, results and times are put into words for a reader."""
 
+from collections.abc import Mapping
+
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.suites import GRADIENT_FREE
 from lgm_bench.bench.results.record import CellResult
 
 
@@ -16,18 +19,37 @@ def describe(cell: Cell) -> str:
     ]
     if cell.valid_pixels == 1:
         parts.pop()
-    parts.append(cell.gradient.upper() if cell.slope is None else f"{cell.gradient.upper()} slope {cell.slope:g}")
+    if cell.attack not in GRADIENT_FREE:
+        parts.append(cell.gradient.upper() if cell.slope is None else f"{cell.gradient.upper()} slope {cell.slope:g}")
+    if cell.relation not in (None, "sigmoid"):
+        parts.append(str(cell.relation))
     return " ".join(part for part in parts if part)
 
 
 def numbers(result: CellResult) -> str:
     """Return a result's numbers in a line."""
-    parts = [f"clean {result.clean_accuracy:.2%}", f"accuracy {result.accuracy:.2%}"]
+    scenes = result.segmentation
+    if scenes:
+        parts = [f"clean mIoU {scenes.clean_miou:.2%}", f"mIoU {scenes.miou:.2%}"]
+    else:
+        parts = [f"clean {result.clean_accuracy:.2%}", f"accuracy {result.accuracy:.2%}"]
     if result.success_rate is not None:
         parts.append(f"success {result.success_rate:.2%}")
     if result.architecture_change is not None:
         parts.append(f"architecture {result.architecture_change:.2%}")
     return "  ".join(parts)
+
+
+def score(running: Mapping[str, float]) -> str:
+    """Return the main one of a running cell's figures in words, or nothing.
+
+    >>> score({"clean_miou": 0.5, "miou": 0.25})
+    'mIoU 25.00%'
+    """
+    for name, word in (("miou", "mIoU"), ("accuracy", "accuracy")):
+        if name in running:
+            return f"{word} {running[name]:.2%}"
+    return ""
 
 
 def time_left(seconds: float, done: float, remaining: float) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lgm_bench.bench.results.rows import SCHEMA
+from lgm_bench.bench.results.scene_rows import SCENE_SCHEMA
 
 _KEY = b"lgm-bench"
 
@@ -25,7 +26,7 @@ class Part:
 
     Attributes:
         path: The file.
-        rows: Its rows, see `rows.SCHEMA`.
+        rows: Its rows, see `rows.SCHEMA` and `scene_rows.SCENE_SCHEMA`.
         seconds: Time that they took.
         devices: What computed them.
     """
@@ -63,7 +64,8 @@ def read_part(path: Path, fingerprint: str, ids: Set[str]) -> Part:
         raise UnusableError(f"it is damaged or no file of rows ({error})") from error
     if about.get("fingerprint") != fingerprint:
         raise UnusableError(f"it belongs to another cell ({about.get('fingerprint', 'it does not say which')})")
-    if not table.schema.equals(SCHEMA):
+    schema = next((schema for schema in (SCHEMA, SCENE_SCHEMA) if table.schema.equals(schema)), None)
+    if schema is None:
         raise UnusableError("it has other columns than the rows of this version")
     counts = Counter(table.column("id").to_pylist())
     foreign = sorted(sample_id for sample_id in counts if sample_id not in ids)
@@ -71,4 +73,4 @@ def read_part(path: Path, fingerprint: str, ids: Set[str]) -> Part:
         raise UnusableError(f"{len(foreign)} of its samples are not in the data set, such as {foreign[0]!r}")
     if len(set(counts.values())) > 1:
         raise UnusableError("its samples do not all have the same number of rows")
-    return Part(path, table.cast(SCHEMA), float(about["seconds"]), tuple(about["devices"]))
+    return Part(path, table.cast(schema), float(about["seconds"]), tuple(about["devices"]))

@@ -53,6 +53,41 @@ class ArchitectureRecord(_Record):
         return self.all_images if self.defined_over == "all" else self.attacked
 
 
+class SegmentationRecord(_Record):
+    """IoUs over the confusion matrix summed over all scenes, as fractions in [0, 1].
+
+    Attributes:
+        clean_miou: Mean over the classes that occur, before the attack.
+        miou: After it.
+        classes: Names, in the order of the IoUs.
+        clean_iou: Of each class before the attack; None for one that neither occurs nor is predicted, and for those
+            that are left out of the mean by definition.
+        iou: After it.
+        clean_confusion: (C, C) points before the attack; rows are labels, columns predictions.
+        confusion: After it.
+    """
+
+    clean_miou: float
+    miou: float
+    classes: tuple[str, ...]
+    clean_iou: tuple[float | None, ...]
+    iou: tuple[float | None, ...]
+    clean_confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+class CostRecord(_Record):
+    """What an attack on point clouds computes, mean over scenes and iterations.
+
+    Attributes:
+        kvoxels: Voxels of the finest level, in thousands.
+        gflops: Of a forward pass, counted as the paper's Table VI counts them.
+    """
+
+    kvoxels: float
+    gflops: float
+
+
 class Preflight(NamedTuple):
     """The checks that are made before a cell is computed; `Checks` holds these and the bounds."""
 
@@ -82,18 +117,20 @@ class Checks(_Record):
 
 
 class CellResult(_Record):
-    """One cell's numbers. Shares and accuracies are fractions in [0, 1].
+    """One cell's numbers. Shares, accuracies and IoUs are fractions in [0, 1].
 
     Attributes:
         cell: What was run, with every default filled in.
         fingerprint: Name of the cell's folder, see `Cell.fingerprint`.
-        n_samples: Images; `cell.limit` says whether they are only the first ones.
+        n_samples: Images, shapes or scenes; `cell.limit` says whether they are only the first ones.
         n_attempts: Images x targets (untargeted: `n_samples`).
         n_attacked: Attempts that count: untargeted the clean-correct images, targeted those not yet predicted as it.
-        clean_accuracy: Of the hard network, over all images.
+        clean_accuracy: Of the hard network, over all images; of scenes, over all labelled points.
         accuracy: After the attack, over all attempts; an attempt that does not count keeps its clean prediction.
         success_rate: Share of the attacked that fell; None if none was attacked.
         architecture: None for a victim without adaptive units.
+        segmentation: IoUs, of scenes.
+        cost: Of point clouds.
         checks: Pre-flight checks.
         folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
         checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
@@ -114,6 +151,8 @@ class CellResult(_Record):
     accuracy: float
     success_rate: float | None
     architecture: ArchitectureRecord | None
+    segmentation: SegmentationRecord | None = None
+    cost: CostRecord | None = None
     checks: Checks
     folded: bool
     checkpoint_sha256: str

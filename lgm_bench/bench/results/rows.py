@@ -1,6 +1,6 @@
-"""Per-sample rows: what happened to every image, from which every number of a record can be computed again."""
+"""Rows of classifiers: what happened to every image or shape, from which every number can be computed again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,15 @@ from lgm_bench.metrics import ChangeCounts
 
 COUNT_COLUMNS = ("on_before", "on_to_off", "off_to_on", "positions")
 
-#: One row an attack: an image, or in targeted cells an image and a target.
+POINT_COLUMNS = [
+    pa.field("iterate", pa.int32()),
+    pa.field("voxels", pa.float64()),
+    pa.field("gflops", pa.float64()),
+]
+"""Of point clouds, else null: which of the attack's iterates was kept (0 is the clean cloud), and the mean voxels and
+GFLOPs of its iterations."""
+
+#: One row an attack: an image or shape, or in targeted cells an image and a target.
 #:
 #: label, target, clean_prediction, adversarial_prediction: class indices, the predictions by the hard network; target
 #: is null in untargeted cells, adversarial_prediction repeats the clean one where the image was not perturbed.
@@ -39,6 +47,7 @@ SCHEMA = pa.schema(
         pa.field("executed_adversarial", pa.float64()),
         pa.field("changed_share", pa.float64()),
         *(pa.field(name, pa.list_(pa.int32())) for name in COUNT_COLUMNS),
+        *POINT_COLUMNS,
     ]
 )
 
@@ -51,6 +60,7 @@ class Outcome:
         ids: Sample ids.
         target: Class that was the target, or None.
         counts: None for a victim without adaptive units.
+        effort: Of point clouds: `POINT_COLUMNS`, each of B values.
     """
 
     ids: Sequence[str]
@@ -67,13 +77,15 @@ class Outcome:
     clean_loss: Tensor
     adversarial_loss: Tensor
     counts: ChangeCounts | None
+    effort: Mapping[str, Sequence[float | None]] | None = None
 
     def table(self) -> pa.Table:
         """Return the rows, in the order of the batch."""
         n = len(self.ids)
         columns: dict[str, object] = {"id": list(self.ids), "target": [self.target] * n}
         columns |= {name: value.cpu().numpy() for name, value in vars(self).items() if isinstance(value, Tensor)}
-        columns |= _count_columns(self.counts, n)
+        columns |= count_columns(self.counts, n)
+        columns |= {field.name: self.effort[field.name] if self.effort else [None] * n for field in POINT_COLUMNS}
         return pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
 
 
@@ -85,7 +97,7 @@ def unit_counts(table: pa.Table, column: str) -> np.ndarray:
 
 
 def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
-    """Return all rows once, in the order of `ids` and then of the targets.
+    """Return all rows once, in the order of `ids` and then of the targets, if there are any.
 
     Args:
         tables: Parts of a cell, in any order; a row may be in several.
@@ -95,7 +107,7 @@ def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
         ResultError: The rows' ids are not exactly `ids`, or the samples do not all have the same targets.
     """
     position = {sample_id: index for index, sample_id in enumerate(ids)}
-    table = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    table = pa.concat_tables(tables or [SCHEMA.empty_table()])
     table_ids = table.column("id").to_pylist()
     found = set(table_ids)
     if found != set(position):
@@ -105,7 +117,9 @@ def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
             f"{len(foreign)} unknown {foreign[:3]}; delete the cell's folder to compute it again"
         )
     order = np.array([position[sample_id] for sample_id in table_ids], dtype=np.int64)
-    targets = table.column("target").fill_null(-1).to_numpy().astype(np.int64)
+    targets = np.zeros(len(order), np.int64)
+    if "target" in table.column_names:
+        targets = table.column("target").fill_null(-1).to_numpy().astype(np.int64)
     keys, first = np.unique(np.stack([order, targets], axis=1), axis=0, return_index=True)
     n_targets = len(np.unique(targets))
     if len(keys) != len(ids) * n_targets:
@@ -116,13 +130,14 @@ def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
     return table.take(pa.array(first))
 
 
-def _count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
+def count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
+    """Return the columns of n samples' counts, and the shares that they make."""
     if counts is None:
         names = ("executed_clean", "executed_adversarial", "changed_share", *COUNT_COLUMNS)
         return {name: [None] * n for name in names}
     before, off, on = (value.cpu().numpy() for value in counts[:3])
-    positions = counts.positions.cpu().numpy()
-    total = positions.sum()
+    positions = np.broadcast_to(counts.positions.cpu().numpy(), before.shape)  # the same for all images
+    total = positions.sum(1)
     return {
         "executed_clean": before.sum(1) / total,
         "executed_adversarial": (before - off + on).sum(1) / total,
@@ -130,5 +145,5 @@ def _count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
         "on_before": list(before),
         "on_to_off": list(off),
         "off_to_on": list(on),
-        "positions": [positions] * n,
+        "positions": list(positions),
     }

@@ -1,11 +1,13 @@
 """Counts over rows that can be added up, and the figures that they make."""
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lgm_bench.bench.results.effort import Effort
 from lgm_bench.bench.results.record import ArchitectureRecord, ChangeSummary
 from lgm_bench.bench.results.rows import COUNT_COLUMNS, unit_counts
 
@@ -30,6 +32,7 @@ class Tally:
         out_of_bounds: Rows whose adversarial image left its ball or the intensity range.
         among_all: (4, U): on_before, on_to_off, off_to_on and positions, summed over all rows.
         among_attacked: The same over the attacked rows.
+        effort: Of point clouds.
     """
 
     attempts: int = 0
@@ -41,6 +44,7 @@ class Tally:
     out_of_bounds: int = 0
     among_all: Counts = field(default_factory=_no_units)
     among_attacked: Counts = field(default_factory=_no_units)
+    effort: Effort = field(default_factory=Effort)
 
     @classmethod
     def of(cls, table: pa.Table) -> "Tally":
@@ -57,8 +61,9 @@ class Tally:
             fallen=count(table.column("success")),
             perturbed=count(table.column("perturbed")),
             out_of_bounds=table.num_rows - count(table.column("within_bounds")),
-            among_all=_unit_sums(table, np.ones(table.num_rows, bool)),
-            among_attacked=_unit_sums(table, table.column("attacked").to_numpy()),
+            among_all=unit_sums(table, np.ones(table.num_rows, bool)),
+            among_attacked=unit_sums(table, table.column("attacked").to_numpy()),
+            effort=Effort.of(table),
         )
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -89,11 +94,23 @@ class Tally:
         perturbed = self.among_all if everything else self.among_attacked
         return ArchitectureRecord(
             defined_over="all" if (self.among_all[3] > self.attempts).any() else "attacked",
-            attacked=_summary(self.among_attacked, self.attacked),
-            all_images=_summary(self.among_all, self.attempts) if everything else None,
-            executed_clean=_executed(self.among_all, after=False),
-            executed_adversarial=_executed(perturbed, after=True) if self.perturbed else None,
+            attacked=summary(self.among_attacked, self.attacked),
+            all_images=summary(self.among_all, self.attempts) if everything else None,
+            executed_clean=executed(self.among_all, after=False),
+            executed_adversarial=executed(perturbed, after=True) if self.perturbed else None,
         )
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a record says of the rows, by the names of its fields."""
+        return {
+            "n_attempts": self.attempts,
+            "n_attacked": self.attacked,
+            "clean_accuracy": self.clean_accuracy,
+            "accuracy": self.accuracy,
+            "success_rate": self.success_rate,
+            "architecture": self.architecture(),
+            "cost": self.effort.record(),
+        }
 
     def running(self) -> dict[str, float]:
         """Return the figures for a live view, those that have a value."""
@@ -110,16 +127,19 @@ class Tally:
         return {name: value for name, value in figures.items() if value is not None}
 
 
-def _unit_sums(table: pa.Table, chosen: np.ndarray) -> Counts:
+def unit_sums(table: pa.Table, chosen: np.ndarray) -> Counts:
+    """Return (4, U) counts of each unit, summed over the chosen rows (bool)."""
     return np.stack([unit_counts(table, name)[chosen].sum(axis=0) for name in COUNT_COLUMNS])
 
 
-def _executed(counts: Counts, *, after: bool) -> float:
+def executed(counts: Counts, *, after: bool) -> float:
+    """Return the share of the decisions (4, U) that are on, before or after the attack."""
     on_before, on_to_off, off_to_on, positions = counts.sum(axis=1).tolist()
     return float((on_before - on_to_off + off_to_on if after else on_before) / positions)
 
 
-def _summary(counts: Counts, n_samples: int) -> ChangeSummary | None:
+def summary(counts: Counts, n_samples: int) -> ChangeSummary | None:
+    """Return what (4, U) counts of some samples say of the change; None without samples."""
     if not n_samples:
         return None
     _, on_to_off, off_to_on, positions = counts

@@ -7,24 +7,26 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from datamodules import DATAMODULES, load_datamodule
-from datamodules.image_datamodule import ImageDataModule
+from datamodules import DATAMODULES
+from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.base import Attack
+from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.attacks.slopes import default_slope
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.running.point_cells import POINT_FIELDS, resolved_points, voxel_slopes
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded import FGM, LGM, GradientMethod
 from lgm_bench.registry import resolve
 from victims import load_victim
-from victims.image_victim import ImageVictim
 from victims.names import VICTIMS
+from victims.victim import Victim
 
 GRADIENTS = ("fgm", "lgm")
 
 
 def resolved(cell: Cell) -> Cell:
-    """Return the cell with the attack's step and steps and the gradient's slope filled in.
+    """Return the cell with the attack's step and steps and the gradient's slopes filled in.
 
     Two cells that stand for the same attack become equal: FGM has no slope and no forward pass to choose, and an
     attack that takes no step keeps none.
@@ -43,8 +45,8 @@ def resolved(cell: Cell) -> Cell:
         raise ConfigError(f"FGM has no slope, got slope={cell.slope:g}; leave it out, or take the gradient lgm")
     if cell.gradient == "fgm":
         cell = replace(cell, forward="soft")
-    elif cell.slope is None:
-        cell = replace(cell, slope=default_slope(cell.victim, cell.attack, cell.eps, cell.targeted))
+    of_points = resolve("attack", cell.attack, ATTACKS).inputs == "points"
+    cell = resolved_points(cell) if of_points else _resolved_images(cell)
     build_gradient(cell)
     attack = build_attack(cell)
     slope = None if cell.slope is None else float(cell.slope)
@@ -54,22 +56,20 @@ def resolved(cell: Cell) -> Cell:
     return replace(cell, step=float(attack.step)) if attack.takes_step else cell
 
 
-def build_attack(cell: Cell) -> Attack:
+def build_attack(cell: Cell) -> Attack | PointAttack:
     """Return the cell's attack.
 
     Raises:
         UnknownNameError: No attack of that name.
         ConfigError: It refuses an option.
     """
-    attack: Attack = resolve("attack", cell.attack, ATTACKS)(
-        cell.eps,
-        cell.step,
-        cell.steps,
-        protocol=cell.protocol,
-        valid_pixels=cell.valid_pixels,
-        seed=cell.seed,
-        active_set=cell.active_set,
-    )
+    kind = resolve("attack", cell.attack, ATTACKS)
+    options = {"protocol": cell.protocol, "seed": cell.seed}
+    if kind.inputs == "points":
+        options |= {"loss": cell.loss} if cell.loss else {}
+    else:
+        options |= {"valid_pixels": cell.valid_pixels, "active_set": cell.active_set}
+    attack: Attack | PointAttack = kind(cell.eps, cell.step, cell.steps, **options)
     return attack
 
 
@@ -77,29 +77,45 @@ def build_gradient(cell: Cell) -> GradientMethod:
     """Return the gradient method of a resolved cell.
 
     Raises:
-        ConfigError: The slope or the forward pass makes no sense.
+        ConfigError: A slope, the relation function or the forward pass makes no sense.
     """
-    return FGM() if cell.slope is None else LGM(cell.slope, cell.forward)
+    voxels = voxel_slopes(cell)
+    return FGM(voxels) if cell.slope is None else LGM(cell.slope, cell.forward, voxels)
 
 
-def build_victim(cell: Cell) -> ImageVictim:
+def _resolved_images(cell: Cell) -> Cell:
+    given = {name: getattr(cell, name) for name in POINT_FIELDS if getattr(cell, name) is not None}
+    if given:
+        raise ConfigError(f"{next(iter(given))} is for attacks on points; leave it out with {cell.attack!r}")
+    if cell.gradient == "lgm" and cell.slope is None:
+        return replace(cell, slope=default_slope(cell.victim, cell.attack, cell.eps, cell.targeted))
+    return cell
+
+
+def build_victim(cell: Cell) -> Victim:
     """Return the cell's victim in evaluation mode, on the CPU; see `load_victim` for what it raises."""
     return load_victim(cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
 
 
-def build_data(cell: Cell, data_root: Path | str | None, batch_size: int) -> ImageDataModule:
+def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None) -> SamplesDataModule:
     """Return the datamodule that yields the cell's samples; nothing is read yet.
+
+    Args:
+        cell: The cell.
+        data_root: See `run_cells`.
+        batch_size: Samples per batch; None for the data set's default.
 
     Raises:
         UnknownNameError: There is no such data set.
-        ConfigError: It is of a user's own and no `ImageDataModule`, or refuses an option.
+        ConfigError: It is of a user's own and no `SamplesDataModule`, or refuses an option.
     """
-    options = {"data_root": data_root, "batch_size": batch_size, "limit": cell.limit, "subset": cell.subset}
-    datamodule = load_datamodule(cell.data, **options)
-    if not isinstance(datamodule, ImageDataModule):
+    kind = resolve("data set", cell.data, DATAMODULES)
+    size = batch_size or getattr(kind, "default_batch_size", 1)
+    datamodule = kind(data_root=data_root, batch_size=size, limit=cell.limit, subset=cell.subset)
+    if not isinstance(datamodule, SamplesDataModule):
         raise ConfigError(
             f"data set {cell.data!r} is a {type(datamodule).__name__}; derive it from "
-            "datamodules.image_datamodule.ImageDataModule, whose samples have ids"
+            "datamodules.samples_datamodule.SamplesDataModule, whose samples have ids"
         )
     return datamodule
 

@@ -6,22 +6,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
-from datamodules.batch import ImageBatch
-from datamodules.image_datamodule import ImageDataModule
+from datamodules.batch import ImageBatch, PointBatch
+from datamodules.samples_datamodule import SamplesDataModule
+from lgm_bench.attacks.base import Attack
+from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.provenance import describe_device
 from lgm_bench.bench.results.store import CellStore
 from lgm_bench.bench.running.building import build_attack, build_gradient
+from lgm_bench.bench.running.point_stage import PointStage
 from lgm_bench.bench.running.sink import Event, StoreSink
 from lgm_bench.bench.running.stage import AttackStage
+from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import hard_forward
 from victims.folding import folded
+from victims.point_victim import PointVictim
 
 _LAST_DIGITS = 1e-4  # relative to the largest logit: what folding may change in float32
 
@@ -36,11 +42,11 @@ class Job:
         out: Results folder.
         done: Ids of the samples that are finished.
         fold: Whether batch norm is folded into the victim's convolutions.
-        probe: Images for the pre-flight checks; None if they have been made.
+        probe: Samples for the pre-flight checks; None if they have been made.
         accelerator: Lightning's name of the accelerator.
         devices: Number of processes.
         data_root: Folder of the data set.
-        batch_size: Images per batch and process.
+        batch_size: Samples per batch and process; None for the data set's default.
         weights: What `weights_sha256` has to give for the victim.
     """
 
@@ -49,11 +55,11 @@ class Job:
     out: Path
     done: frozenset[str]
     fold: bool
-    probe: ImageBatch | None
+    probe: ImageBatch | PointBatch | None
     accelerator: str
     devices: int
     data_root: Path | str | None
-    batch_size: int
+    batch_size: int | None
     weights: str
 
     @property
@@ -62,7 +68,7 @@ class Job:
         return CellStore(self.out, self.cell.title, self.fingerprint)
 
 
-def compute(job: Job, victim: nn.Module, data: ImageDataModule, tell: Callable[[Event], None]) -> dict[str, float]:
+def compute(job: Job, victim: nn.Module, data: SamplesDataModule, tell: Callable[[Event], None]) -> dict[str, float]:
     """Attack the samples that are left, or this process's share of them, and keep their rows in the cell's folder.
 
     Args:
@@ -75,7 +81,10 @@ def compute(job: Job, victim: nn.Module, data: ImageDataModule, tell: Callable[[
         The metrics of this run's samples, over all processes (see `AttackStage`).
     """
     data.done = set(job.done)
-    victim = folded(victim) if job.fold else victim.to(memory_format=torch.channels_last)
+    if job.fold:
+        victim = folded(victim)
+    elif data.task == "images":
+        victim = victim.to(memory_format=torch.channels_last)
     with _quiet():
         trainer = pl.Trainer(
             accelerator=job.accelerator,
@@ -90,16 +99,28 @@ def compute(job: Job, victim: nn.Module, data: ImageDataModule, tell: Callable[[
             enable_model_summary=False,
         )
         sink = StoreSink(job.store, describe_device(trainer.strategy.root_device), tell)
-        stage = AttackStage(
-            victim,
-            build_attack(job.cell),
-            build_gradient(job.cell),
-            targeted=job.cell.targeted,
-            sink=sink,
-            probe=job.probe,
-        )
+        stage = _stage(job, victim, data, sink)
         metrics = trainer.test(stage, datamodule=data, verbose=False)
     return dict(metrics[0])
+
+
+def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink) -> pl.LightningModule:
+    """Return what attacks the samples of a job's data set.
+
+    Raises:
+        ConfigError: The attack is not for such samples.
+    """
+    attack, gradient = build_attack(job.cell), build_gradient(job.cell)
+    if isinstance(attack, PointAttack) and isinstance(victim, PointVictim) and data.task != "images":
+        points = cast(PointBatch | None, job.probe)
+        return PointStage(victim, attack, gradient, data.ignored_classes, sink=sink, probe=points)
+    if isinstance(attack, Attack) and data.task == "images":
+        images = cast(ImageBatch | None, job.probe)
+        return AttackStage(victim, attack, gradient, targeted=job.cell.targeted, sink=sink, probe=images)
+    raise ConfigError(
+        f"attack {job.cell.attack!r}, victim {job.cell.victim!r} and data set {job.cell.data!r} do not go together: "
+        "one is for images, another for points"
+    )
 
 
 def may_fold(victim: nn.Module, probe: ImageBatch) -> bool:

@@ -3,14 +3,15 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datamodules.batch import ImageBatch
-from datamodules.image_datamodule import ImageDataModule
+from datamodules.batch import ImageBatch, PointBatch
+from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.running.building import build_data, build_victim, ids_sha256, weights_sha256
 from lgm_bench.bench.running.compute import may_fold
 from lgm_bench.bench.running.preflight import N_SAMPLES
 from lgm_bench.errors import DataError
 from victims.image_victim import ImageVictim
+from victims.victim import Victim
 
 Triple = tuple[float, float, float]
 
@@ -23,13 +24,13 @@ class DataSet:
         datamodule: Yields the samples.
         ids: Their ids, in order.
         sha256: Of the ids.
-        probe: The first images, for the pre-flight checks.
+        probe: The first samples, for the pre-flight checks.
     """
 
-    datamodule: ImageDataModule
+    datamodule: SamplesDataModule
     ids: list[str]
     sha256: str
-    probe: ImageBatch
+    probe: ImageBatch | PointBatch
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Target:
     Attributes:
         victim: In evaluation mode, on the CPU.
         sha256: Of its weights.
-        mean: Its normalization, see `Cell.mean`.
+        mean: Its normalization, see `Cell.mean`; None for one of points.
         std: See `mean`.
     """
 
-    victim: ImageVictim
+    victim: Victim
     sha256: str
-    mean: Triple
-    std: Triple
+    mean: Triple | None
+    std: Triple | None
 
 
 class Materials:
@@ -54,10 +55,10 @@ class Materials:
 
     Args:
         data_root: Folder of the data set; None for the datamodule's default.
-        batch_size: Images per batch.
+        batch_size: Samples per batch; None for the data set's default.
     """
 
-    def __init__(self, data_root: Path | str | None, batch_size: int) -> None:
+    def __init__(self, data_root: Path | str | None, batch_size: int | None) -> None:
         self.data_root, self.batch_size = data_root, batch_size
         self._data: tuple[tuple[object, ...], DataSet] | None = None
         self._target: tuple[tuple[object, ...], Target] | None = None
@@ -73,7 +74,7 @@ class Materials:
             ids = list(datamodule.sample_ids())
             if not ids:
                 raise DataError(f"data set {cell.data} has no samples in its subset {cell.subset!r}; choose another")
-            self._data = key, DataSet(datamodule, ids, ids_sha256(ids), self._probe(cell))
+            self._data = key, DataSet(datamodule, ids, ids_sha256(ids), self._probe(cell, datamodule))
         return self._data[1]
 
     def target(self, cell: Cell) -> Target:
@@ -81,22 +82,26 @@ class Materials:
         key = (cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
         if self._target is None or self._target[0] != key:
             victim = build_victim(cell)
-            mean, std = (cell.mean or _channels(victim, "mean")), (cell.std or _channels(victim, "std"))
+            mean, std = cell.mean, cell.std
+            if isinstance(victim, ImageVictim):
+                mean, std = (mean or _channels(victim, "mean")), (std or _channels(victim, "std"))
             self._target = key, Target(victim, weights_sha256(victim), mean, std)
         return self._target[1]
 
     def foldable(self, target: Target, data: DataSet) -> bool:
-        """Return whether the victim gives the same with its batch norms folded."""
+        """Return whether the victim gives the same with its batch norms folded; networks of points are not folded."""
+        if isinstance(data.probe, PointBatch):
+            return False
         key = (target.sha256, data.sha256)
         if self._foldable is None or self._foldable[0] != key:
             self._foldable = key, may_fold(target.victim, data.probe)
         return self._foldable[1]
 
-    def _probe(self, cell: Cell) -> ImageBatch:
-        few = replace(cell, limit=min(cell.limit or N_SAMPLES, N_SAMPLES))
-        datamodule = build_data(few, self.data_root, N_SAMPLES)
-        datamodule.setup("test")
-        batch: ImageBatch = next(iter(datamodule.test_dataloader()))
+    def _probe(self, cell: Cell, datamodule: SamplesDataModule) -> ImageBatch | PointBatch:
+        most = min(N_SAMPLES, 2 * datamodule.default_batch_size)
+        few = build_data(replace(cell, limit=min(cell.limit or most, most)), self.data_root, most)
+        few.setup("test")
+        batch: ImageBatch | PointBatch = next(iter(few.test_dataloader()))
         return batch
 
 

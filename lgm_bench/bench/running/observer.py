@@ -10,17 +10,17 @@ class Observer(Protocol):
     """Receives the events of `run_cells`, one cell after another, in the calling process (possibly in a thread)."""
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
-        """A cell begins; `done_samples` of its `total_samples` images are there from a run before."""
+        """A cell begins; `done_samples` of its `total_samples` are there from a run before."""
 
     def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:
-        """`n_done` images of the cell are finished.
+        """`n_done` samples of the cell are finished.
 
         `running` holds what they measure so far: "clean_accuracy", "accuracy", "success_rate" and, for adaptive
-        victims, "architecture_change" (fractions; missing while nothing was attacked).
+        victims, "architecture_change" (fractions; missing while nothing was attacked); of scenes "clean_miou", "miou".
         """
 
-    def iteration(self, cell: Cell, i: int, steps: int) -> None:
-        """The attack on the current batch has finished iteration `i` of `steps`."""
+    def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:
+        """The attack on the current batch of `n` samples has finished iteration `i` of `steps`."""
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
         """A cell is complete; `from_store` if it was before this run."""
@@ -38,7 +38,7 @@ class SilentObserver:
     def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:
         """Ignore."""
 
-    def iteration(self, cell: Cell, i: int, steps: int) -> None:
+    def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:
         """Ignore."""
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:

@@ -1,42 +1,50 @@
-"""Checks of a cell on its first images, before any number is computed: does the gradient exist, is it repeatable."""
+"""Checks of a cell on its first samples, before any number is computed: does the gradient exist, is it repeatable."""
+
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datamodules.batch import ImageBatch
+from datamodules.batch import IGNORED, ImageBatch, PointBatch, inputs_of, part
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.leaded import GradientMethod, hard_forward
+from victims.point_victim import PointVictim
 
 N_SAMPLES = 8
 
 
-def preflight(victim: nn.Module, batch: ImageBatch, gradient: GradientMethod) -> Preflight:
-    """Check the victim under `gradient` on the first images of `batch`.
+def preflight(victim: nn.Module, batch: ImageBatch | PointBatch, gradient: GradientMethod) -> Preflight:
+    """Check the victim under `gradient` on the first samples of `batch`.
 
     Args:
-        victim: In eval mode, images (B, 3, H, W) to logits (B, classes).
-        batch: At least one image, on the victim's device.
+        victim: In eval mode.
+        batch: At least one sample, on the victim's device.
         gradient: The method that the attack is going to follow.
     """
-    images, labels = batch.images[:N_SAMPLES], batch.labels[:N_SAMPLES]
-    first, second = (_logits_and_gradient(victim, images, labels, gradient) for _ in range(2))
-    together, _ = hard_forward(victim, images)
-    alone = torch.cat([hard_forward(victim, images[i : i + 1])[0] for i in range(len(images))])
+    n = min(len(batch.ids), N_SAMPLES)
+    some = part(batch, range(n))
+    first, second = (_output_and_gradient(victim, some, gradient) for _ in range(2))
+    together, _ = hard_forward(victim, inputs_of(some))
+    alone = torch.cat([hard_forward(victim, inputs_of(part(batch, [i])))[0] for i in range(n)])
     largest = together.abs().max().clamp(min=torch.finfo(together.dtype).tiny)
     return Preflight(
-        n_samples=len(images),
+        n_samples=n,
         zero_gradient_share=(first[1] == 0).double().mean().item(),
         deterministic=all(torch.equal(a, b) for a, b in zip(first, second, strict=True)),
         batch_invariance=((together - alone).abs().max() / largest).item(),
     )
 
 
-def _logits_and_gradient(
-    victim: nn.Module, images: Tensor, labels: Tensor, gradient: GradientMethod
+def _output_and_gradient(
+    victim: nn.Module, batch: ImageBatch | PointBatch, gradient: GradientMethod
 ) -> tuple[Tensor, Tensor]:
     with torch.enable_grad(), gradient.applied_to(victim):
-        images = images.detach().clone().requires_grad_(True)
-        logits = victim(images)
-        (slope,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum"), images)
+        moved = (batch.images if isinstance(batch, ImageBatch) else batch.cloud.points).detach().clone()
+        moved.requires_grad_(True)
+        if isinstance(batch, ImageBatch):
+            logits, labels = victim(moved), batch.labels
+        else:
+            logits, labels = cast(PointVictim, victim).scored(batch.cloud.moved(moved), batch.labels)
+        (slope,) = torch.autograd.grad(F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED), moved)
     return logits.detach(), slope

@@ -10,8 +10,8 @@ from lgm_bench.bench.results.part_files import Part
 from lgm_bench.bench.results.provenance import git_commit, versions
 from lgm_bench.bench.results.record import CellResult, Checks
 from lgm_bench.bench.results.rows import merged
+from lgm_bench.bench.results.scene_tally import SceneTally, added, tally_of, total
 from lgm_bench.bench.results.store import CannotWriteError, CellStore
-from lgm_bench.bench.results.tally import Tally
 from lgm_bench.bench.running.building import build_gradient, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
@@ -41,7 +41,7 @@ def run_cells(
     out: Path,
     *,
     data_root: Path | str | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     accelerator: str = "auto",
     devices: int = 1,
     seed: int | None = None,
@@ -53,7 +53,7 @@ def run_cells(
         cells: What to run.
         out: Results folder; each cell has a folder of its own inside.
         data_root: The data set's own folder; None for the datamodule's default.
-        batch_size: Images per batch and process; it does not change the results.
+        batch_size: Samples per batch and process, None for the data set's default; it does not change the results.
         accelerator: Lightning's name of the accelerator: "auto", "cpu", "gpu".
         devices: Number of processes, one a device.
         seed: Replaces the seed of every cell.
@@ -64,7 +64,7 @@ def run_cells(
         ResultError: The results folder cannot be written; finished batches are kept and the same call resumes.
         RunInterruptedError: Ctrl-C; finished batches are kept and the same call resumes.
     """
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
     accelerator = checked_devices(accelerator, devices)
     asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
@@ -148,15 +148,15 @@ class _Run:
         return self._record(filled, store, data, target, fold)
 
     def _compute(self, asked: Cell, job: Job, target: Target, data: DataSet, parts: list[Part]) -> None:
-        n_done, tally = len(job.done), sum((Tally.of(part.rows) for part in parts), Tally())
+        n_done, tally = len(job.done), total([part.rows for part in parts])
 
         def tell(event: Event) -> None:
             nonlocal n_done, tally
             if isinstance(event, BatchDone):
-                n_done, tally = n_done + event.n_images, tally + event.tally
+                n_done, tally = n_done + event.n_samples, added(tally, event.tally)
                 self.observer.batch_done(asked, n_done, tally.running())
             else:
-                self.observer.iteration(asked, event.i, event.steps)
+                self.observer.iteration(asked, event.i, event.steps, event.n)
 
         if job.devices > 1:
             self.workers.run(job, tell)
@@ -166,18 +166,14 @@ class _Run:
     def _record(self, filled: Cell, store: CellStore, data: DataSet, target: Target, fold: bool) -> CellResult:
         parts = store.parts(data.ids)
         rows = merged([part.rows for part in parts], data.ids)
-        tally = Tally.of(rows)
+        tally = tally_of(rows)
+        figures = tally.figures(data.datamodule.class_names) if isinstance(tally, SceneTally) else tally.figures()
         checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled))
         result = CellResult(
             cell=filled,
             fingerprint=store.fingerprint,
             n_samples=len(data.ids),
-            n_attempts=tally.attempts,
-            n_attacked=tally.attacked,
-            clean_accuracy=tally.clean_accuracy,
-            accuracy=tally.accuracy,
-            success_rate=tally.success_rate,
-            architecture=tally.architecture(),
+            **figures,
             checks=Checks(**checks._asdict(), within_bounds=tally.out_of_bounds == 0),
             folded=fold,
             checkpoint_sha256=target.sha256,
@@ -185,7 +181,7 @@ class _Run:
             versions=versions(),
             git_commit=git_commit(),
             device="; ".join(sorted({device for part in parts for device in part.devices})),
-            precision=str(target.victim.mean.dtype).removeprefix("torch."),
+            precision=str(next(target.victim.parameters()).dtype).removeprefix("torch."),
             wall_time_s=sum(part.seconds for part in parts),
         )
         store.finish(result, rows, parts)

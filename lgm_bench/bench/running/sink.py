@@ -7,22 +7,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lgm_bench.bench.results.record import Preflight
+from lgm_bench.bench.results.scene_tally import AnyTally, tally_of
 from lgm_bench.bench.results.store import CellStore
-from lgm_bench.bench.results.tally import Tally
 
 
 class BatchDone(NamedTuple):
-    """A batch's rows are in the store: how many images they are of, and their counts."""
+    """A batch's rows are in the store: how many samples they are of, and their counts."""
 
-    n_images: int
-    tally: Tally
+    n_samples: int
+    tally: AnyTally
 
 
 class Iteration(NamedTuple):
-    """Iteration `i` of `steps` on the current batch is done."""
+    """Iteration `i` of `steps` on the current batch of `n` samples is done."""
 
     i: int
     steps: int
+    n: int
 
 
 Event = BatchDone | Iteration
@@ -47,8 +48,8 @@ class StoreSink:
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""
         self.store.add(rows, seconds, self.device)
-        self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows)))
+        self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), tally_of(rows)))
 
-    def iteration(self, i: int, steps: int) -> None:
+    def iteration(self, i: int, steps: int, n: int) -> None:
         """Pass it on."""
-        self.tell(Iteration(i, steps))
+        self.tell(Iteration(i, steps, n))

@@ -3,8 +3,6 @@
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from typing import Protocol
 
 import pyarrow as pa
 import pytorch_lightning as pl
@@ -15,27 +13,14 @@ from torchmetrics import MeanMetric
 
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.base import Attack
-from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.rows import Outcome
 from lgm_bench.bench.running.preflight import preflight
+from lgm_bench.bench.running.stage_parts import Sink, repeatable
 from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.metrics import ArchitectureChange, change_counts
 from lgm_bench.metrics.architecture_change import definition_scope
 
 _ROUNDING = 1e-6  # intensities: what float32 may add to clean + eps
-
-
-class Sink(Protocol):
-    """Takes what a stage produces, in the process where it was produced."""
-
-    def checked(self, checks: Preflight) -> None:
-        """The pre-flight checks, in the first process."""
-
-    def finished(self, rows: pa.Table, seconds: float) -> None:
-        """The rows (see `rows.SCHEMA`) of one finished batch, and how long it took."""
-
-    def iteration(self, i: int, steps: int) -> None:
-        """Iteration `i` of `steps` of the attack on the current batch is done."""
 
 
 class AttackStage(pl.LightningModule):
@@ -82,13 +67,13 @@ class AttackStage(pl.LightningModule):
             return
         images, labels, ids = self.probe
         probe = ImageBatch(images.to(self.device), labels.to(self.device), ids)
-        with _repeatable():
+        with repeatable():
             self.sink.checked(preflight(self.victim, probe, self.gradient))
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Attack one batch and hand its rows to the sink."""
         start = time.perf_counter()
-        with _repeatable():
+        with repeatable():
             tables = [outcome.table() for outcome in self.outcomes(batch)]
         if self.sink is not None:
             self.sink.finished(pa.concat_tables(tables), time.perf_counter() - start)
@@ -162,7 +147,9 @@ class AttackStage(pl.LightningModule):
 
         def progress(i: int, steps: int) -> None:
             if self.sink is not None:
-                self.sink.iteration(i + steps * (target or 0), steps * (1 if target is None else classes))
+                self.sink.iteration(
+                    i + steps * (target or 0), steps * (1 if target is None else classes), len(batch.ids)
+                )
 
         with torch.enable_grad():
             return self.attack.perturb(self.victim, part, self.gradient, wanted, progress)
@@ -179,9 +166,3 @@ class AttackStage(pl.LightningModule):
         self.accuracy.update(correct.float())
         if len(success):
             self.success_rate.update(success.float())
-
-
-def _repeatable() -> AbstractContextManager[None]:
-    """Return a context in which a GPU computes the same bits every time, in full float32."""
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    return flags

@@ -4,8 +4,9 @@ import io
 from hand_made import ONE, cell, result
 from rich.console import Console
 
+from lgm_bench.bench.display.table import CLEAN, Column, Table
 from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown, to_rich
-from lgm_bench.bench.display.tables import CLEAN, Column, Table, build_tables
+from lgm_bench.bench.display.tables import build_tables
 
 FGM_ACC = Column("resnet32-cifar10", "fgm", "Acc.")
 
@@ -54,7 +55,7 @@ def test_attacks_have_success_rates() -> None:
         attack="bim", eps=8.0, valid_pixels=0.05, paper=("table_2", "bim 5%", "dynconv32-cifar10", "fgm-targeted")
     )
     (table,) = build_tables([result(one, accuracy=0.4)])
-    column = Column("dynconv32-cifar10", "fgm-targeted", "Suc.")
+    column = Column("dynconv8-cifar10", "fgm-targeted", "Suc.")
     assert (table.rows, str(table.entry("bim 5%", column))) == (["bim 5%"], "50.00 (15.79)")
 
 

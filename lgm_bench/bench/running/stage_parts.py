@@ -1,0 +1,28 @@
+"""What the attack stages of images and of points have in common."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import pyarrow as pa
+import torch
+
+from lgm_bench.bench.results.record import Preflight
+
+
+class Sink(Protocol):
+    """Takes what a stage produces, in the process where it was produced."""
+
+    def checked(self, checks: Preflight) -> None:
+        """The pre-flight checks, in the first process."""
+
+    def finished(self, rows: pa.Table, seconds: float) -> None:
+        """The rows (see `rows.SCHEMA`) of one finished batch, and how long it took."""
+
+    def iteration(self, i: int, steps: int, n: int) -> None:
+        """Iteration `i` of `steps` of the attack on the current batch of `n` samples is done."""
+
+
+def repeatable() -> AbstractContextManager[None]:
+    """Return a context in which a GPU computes the same bits every time, in full float32."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    return flags
