@@ -40,7 +40,7 @@ class Rows:
         assert seconds > 0
         self.tables.append(rows)
 
-    def iteration(self, i: int, steps: int, n: int) -> None:
+    def iteration(self, i: int, steps: int, n: int) -> None:  # noqa: ARG002
         self.iterations.append((i, steps))
 
     @property
