@@ -78,8 +78,21 @@ RELEASED: dict[tuple[str, str], Settings] = {
 }
 """By (victim, gradient), then eps: what the released runs used."""
 
-OURS: dict[tuple[str, str], Settings] = {}
-"""The same for victims without released runs, found here on data that no table is measured on."""
+_LIKE = {
+    "minkunet14-scannet": "minkunet34c-scannet",
+    "minkunet18-scannet": "minkunet34c-scannet",
+    "minkunet14-s3dis": "minkunet34-s3dis",
+    "minkunet18-s3dis": "minkunet34-s3dis",
+    "cylinder3d-small-semantickitti": "cylinder3d-semantickitti",
+    "cylinder3d-corrected-semantickitti": "cylinder3d-semantickitti",
+}
+
+OURS: dict[tuple[str, str], Settings] = {
+    (victim, gradient): RELEASED[published, gradient]
+    for victim, published in _LIKE.items()
+    for gradient in ("fgm", "lgm")
+}
+"""The same for victims without released runs: what was released for the published victim of their data set."""
 
 
 def default_settings(victim: str, gradient: str, eps: float) -> PointSettings:

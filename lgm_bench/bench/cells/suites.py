@@ -158,6 +158,8 @@ def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[
         return None
     layout = paper_tables()[table].layout
     row, variant = f"eps={cell.eps:g}", f"{cell.gradient}-targeted" if cell.targeted else cell.gradient
+    if cell.attack in GRADIENT_FREE:
+        return (table, row, victim or cell.victim, cell.attack)
     if layout == "attack":
         row = f"{cell.attack} {cell.valid_pixels:.0%}"
     elif layout == "slope":
@@ -165,7 +167,7 @@ def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[
     elif layout == "relation":
         variant = str(cell.relation)
     elif layout == "attack and eps":
-        variant = cell.attack if cell.attack in GRADIENT_FREE else f"{cell.attack}-{cell.gradient}"
+        variant = f"{cell.attack}-{cell.gradient}"
     elif layout == "class":
         row = ""
     return (table, row, victim or cell.victim, variant)
