@@ -68,7 +68,7 @@ class PointStage(pl.LightningModule):
         cloud, labels, ids = self.probe
         with repeatable():
             probe = PointBatch(cloud.to(self.device), labels.to(self.device), ids)
-            self.sink.checked(preflight(self.victim, probe, self.gradient))
+            self.sink.checked(preflight(self.victim, probe, self.gradient, self.attack))
 
     def test_step(self, batch: PointBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Attack one batch and hand its rows to the sink."""

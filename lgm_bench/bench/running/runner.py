@@ -12,7 +12,7 @@ from lgm_bench.bench.results.record import CellResult, Checks
 from lgm_bench.bench.results.rows import merged
 from lgm_bench.bench.results.scene_tally import SceneTally, added, tally_of, total
 from lgm_bench.bench.results.store import CannotWriteError, CellStore
-from lgm_bench.bench.running.building import build_gradient, resolved
+from lgm_bench.bench.running.building import build_attack, build_gradient, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
 from lgm_bench.bench.running.interruption import interruptible
@@ -168,7 +168,7 @@ class _Run:
         rows = merged([part.rows for part in parts], data.ids)
         tally = tally_of(rows)
         figures = tally.figures(data.datamodule.class_names) if isinstance(tally, SceneTally) else tally.figures()
-        checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled))
+        checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled), build_attack(filled))
         result = CellResult(
             cell=filled,
             fingerprint=store.fingerprint,
