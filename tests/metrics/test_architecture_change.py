@@ -1,12 +1,8 @@
-"""Architecture change against a count with numpy, and over two processes with shares of odd and zero size."""
-
-from pathlib import Path
+"""Architecture change against a count with numpy."""
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
-from torch import distributed
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.metrics import ArchitectureChange, change_counts
@@ -82,32 +78,3 @@ def test_layers_count_attacked_images_and_positions_all():
     assert definition_scope([torch.zeros(3, dtype=torch.bool)]) == "attacked"
     assert definition_scope([torch.zeros(3, 1, 8, 8, dtype=torch.bool)]) == "all"
     assert definition_scope([]) == "attacked"
-
-
-SHARES = {"4+3": (slice(0, 7, 2), slice(1, 7, 2)), "7+0": (slice(0, 7), slice(0, 0))}
-
-
-def _rank(rank: int, rendezvous: str, out: str) -> None:
-    distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    try:
-        before, after = decisions(7, 0), decisions(7, 1)
-        attacked = torch.arange(7) % 2 == 0
-        for name, shares in SHARES.items():
-            metric = ArchitectureChange(over="attacked")
-            for index in range(*shares[rank].indices(7)):
-                one = slice(index, index + 1)
-                metric.update([b[one] for b in before], [a[one] for a in after], attacked[one])
-            torch.save(metric.compute(), f"{out}-{name}-{rank}")
-    finally:
-        distributed.destroy_process_group()
-
-
-def test_two_processes_merge_odd_shares(tmp_path: Path):
-    torch.set_num_threads(1)
-    mp.spawn(_rank, args=(str(tmp_path / "rendezvous"), str(tmp_path / "out")), nprocs=2)
-    expected = oracle(decisions(7, 0), decisions(7, 1), np.arange(7) % 2 == 0)
-    for name in SHARES:
-        for rank in range(2):
-            got = torch.load(tmp_path / f"out-{name}-{rank}")
-            for key, value in expected.items():
-                np.testing.assert_allclose(got[key].numpy(), value, rtol=1e-12)

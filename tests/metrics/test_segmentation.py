@@ -1,0 +1,105 @@
+"""Confusion matrices and IoU against numpy, scikit-learn and torchmetrics."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import confusion_matrix as sklearn_confusion
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from lgm_bench.errors import ConfigError
+from lgm_bench.leaded import IGNORED
+from lgm_bench.metrics import MeanIoU, class_ious, confusion_matrix, mean_iou
+
+CLASSES = 6
+
+
+def scenes(n: int, seed: int = 0, ignored: float = 0.2) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Labels, some ignored, and predictions that are right more often than not; class 5 never occurs."""
+    generator = torch.Generator().manual_seed(seed)
+    made = []
+    for size in range(40, 40 + n):
+        labels = torch.randint(0, CLASSES - 1, (size,), generator=generator)
+        wrong = torch.rand(size, generator=generator) < 0.4
+        predictions = torch.where(wrong, torch.randint(0, CLASSES - 1, (size,), generator=generator), labels)
+        labels[torch.rand(size, generator=generator) < ignored] = IGNORED
+        made.append((labels, predictions))
+    return made
+
+
+def numpy_ious(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Set by set."""
+    labels, predictions = labels[labels != IGNORED], predictions[labels != IGNORED]
+    ious = []
+    for number in range(CLASSES):
+        union = ((labels == number) | (predictions == number)).sum()
+        ious.append(((labels == number) & (predictions == number)).sum() / union if union else np.nan)
+    return np.array(ious)
+
+
+def test_confusion_of_a_scene() -> None:
+    for labels, predictions in scenes(5):
+        found = confusion_matrix(labels, predictions, CLASSES)
+        counted = labels != IGNORED
+        expected = sklearn_confusion(labels[counted], predictions[counted], labels=range(CLASSES))
+        np.testing.assert_array_equal(found.numpy(), expected)
+        assert found.dtype == torch.int64
+    nothing = confusion_matrix(torch.tensor([IGNORED]), torch.tensor([3]), CLASSES)
+    assert nothing.sum() == 0
+
+
+def test_ious_of_a_scene() -> None:
+    for labels, predictions in scenes(5):
+        confusion = confusion_matrix(labels, predictions, CLASSES)
+        expected = numpy_ious(labels.numpy(), predictions.numpy())
+        np.testing.assert_allclose(class_ious(confusion).numpy(), expected, rtol=1e-15)
+        assert torch.isnan(class_ious(confusion)[5]), "a class that does not occur has no value"
+        assert mean_iou(confusion).item() == pytest.approx(np.nanmean(expected), rel=1e-15)
+        jaccard = MulticlassJaccardIndex(CLASSES, ignore_index=IGNORED)(predictions, labels)
+        assert mean_iou(confusion).item() == pytest.approx(jaccard.item(), rel=1e-6)
+
+
+def test_the_mean_of_a_data_set_is_that_of_the_sum() -> None:
+    metric = MeanIoU(CLASSES)
+    for labels, predictions in scenes(4):
+        metric.update(confusion_matrix(labels, predictions, CLASSES))
+    joined = [torch.cat(values).numpy() for values in zip(*scenes(4), strict=True)]
+    assert metric.compute().item() == pytest.approx(np.nanmean(numpy_ious(*joined)), rel=1e-15)
+    batch = MeanIoU(CLASSES)
+    batch.update(torch.stack([confusion_matrix(*scene, CLASSES) for scene in scenes(4)]))
+    assert batch.compute() == metric.compute()
+    metric.reset()
+    metric.update(torch.zeros(CLASSES, CLASSES, dtype=torch.int64))
+    assert metric.compute().isnan(), "forgotten"
+
+
+def test_absent_and_only_predicted_classes() -> None:
+    labels, predictions = torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1])
+    confusion = confusion_matrix(labels, predictions, 4)
+    np.testing.assert_equal(class_ious(confusion).numpy(), [0.5, 1, 0, np.nan])
+    assert mean_iou(confusion).item() == 0.5
+
+
+def test_ignored_classes() -> None:
+    """What is taken for an ignored class stays a mistake; the class itself has no IoU."""
+    labels, predictions = torch.tensor([1, 1, 2, 2]), torch.tensor([1, 0, 2, 2])
+    confusion = confusion_matrix(labels, predictions, 3)
+    np.testing.assert_equal(class_ious(confusion, (0,)).numpy(), [np.nan, 0.5, 1])
+    assert mean_iou(confusion, (0,)).item() == 0.75
+    assert mean_iou(confusion).item() == 0.5
+    assert mean_iou(confusion, (0, 1, 2)).isnan()
+    stacked = torch.stack([confusion, confusion.T])
+    np.testing.assert_equal(mean_iou(stacked, (0,)).numpy(), [0.75, mean_iou(confusion.T, (0,)).item()])
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "message"),
+    [
+        ([0, 1], [0], r"must be \(N,\) alike, got \(2,\) and \(1,\)"),
+        ([0, 7], [0, 1], "label 7 is out of range: there are 6 classes"),
+        ([0, 1], [0, -1], "prediction -1 is out of range"),
+        ([0, 1], [0, 6], "prediction 6 is out of range"),
+    ],
+)
+def test_what_is_refused(labels: list[int], predictions: list[int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        confusion_matrix(torch.tensor(labels), torch.tensor(predictions), CLASSES)
