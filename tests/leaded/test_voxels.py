@@ -9,7 +9,8 @@ from torch import Tensor
 from lgm_bench.leaded import FGM, LGM, GradientMethod, PointCloud, Reach, VoxelSlopes
 from lgm_bench.leaded.grid import CartesianGrid
 from lgm_bench.leaded.relation import RELATIONS
-from lgm_bench.leaded.voxels import Voxelization, unique_voxels
+from lgm_bench.leaded.sparse.keys import unique_voxels
+from lgm_bench.leaded.voxels import Voxelization
 
 
 def slopes(name: str, slope: float, relation: str = "sigmoid") -> VoxelSlopes:

@@ -3,14 +3,16 @@
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.points.defaults import PointSettings, default_settings
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.suites import GRADIENT_FREE
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import VoxelSlopes
+from lgm_bench.registry import resolve
 
 POINT_FIELDS = ("relation", "input_slope", "output_slope", "floor_slope", "loss")
-RELATION, LOSS = "sigmoid", "cross_entropy"
+RELATION = "sigmoid"
 Value = TypeVar("Value")
 
 
@@ -45,7 +47,7 @@ def resolved_points(cell: Cell) -> Cell:
         cell,
         slope=slope,
         relation=_first(cell.relation, RELATION) if smooth else None,
-        loss=_first(cell.loss, released.loss if released else LOSS),
+        loss=_first(cell.loss, _default_loss(cell.attack, released)),
         **ends,
     )
     if released is None or cell.attack != "pointbim":
@@ -67,6 +69,12 @@ def voxel_slopes(cell: Cell) -> VoxelSlopes:
         relation=cell.relation or RELATION,
         normalized=cell.protocol == "paper",
     )
+
+
+def _default_loss(attack: str, released: PointSettings | None) -> str:
+    """Return the released runs' loss where the attack can raise it, else the attack's own."""
+    losses: tuple[str, ...] = resolve("attack", attack, ATTACKS).losses
+    return released.loss if released and released.loss in losses else losses[0]
 
 
 def _released(cell: Cell) -> PointSettings | None:
