@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.leaded.sparse import SparseConv3d, SparseTensor, WindowConv3d, WindowInverse3d, joined
+from lgm_bench.leaded.sparse.maximum import group_maximum
 
 Size = tuple[int, int, int]
 ALONG_PHI, ALONG_RHO = (1, 3, 3), (3, 1, 3)
@@ -73,9 +74,7 @@ class PointNetwork(nn.Module):
         """Return features (n_voxels, 16) of voxels, from points (N, 9) in the voxels `rows` (N,)."""
         per_point = None if occupancy is None else occupancy[rows]
         x = _leaded(self.PPmodel, points, per_point)
-        lowest = x.new_full((n_voxels, x.shape[1]), -torch.inf)
-        pooled = lowest.scatter_reduce(0, rows[:, None].expand_as(x), x, "amax")
-        return _leaded(self.fea_compression, pooled, occupancy)
+        return _leaded(self.fea_compression, group_maximum(x, rows, n_voxels), occupancy)
 
 
 class VoxelNetwork(nn.Module):

@@ -12,7 +12,7 @@ from lgm_bench.leaded.neighbours import neighbour_pairs, own_pairs
 from lgm_bench.leaded.point_cloud import PointCloud
 from lgm_bench.leaded.relation import VoxelSlopes, soft_floor
 from lgm_bench.leaded.sparse.coarsening import soft_or
-from lgm_bench.leaded.sparse.level import KeySpace
+from lgm_bench.leaded.sparse.keys import unique_voxels
 from lgm_bench.leaded.unit import Unit
 
 
@@ -191,15 +191,6 @@ class Voxels:
         relation = self.slopes.log_relation(self._distance, slope).exp()
         soft = soft_or(relation, self.row, len(self))
         return _through(self.occupied.to(soft.dtype), soft) if self._shows_hard else soft
-
-
-def unique_voxels(voxels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct rows (M, 4) of voxels (P, 4) in ascending order, and the row (P,) that each became."""
-    keys = KeySpace(voxels.amin(dim=0), voxels.amax(dim=0)).keys(voxels)
-    unique, row = torch.unique(keys, return_inverse=True)
-    coordinates = voxels.new_empty(len(unique), voxels.shape[1])
-    coordinates[row] = voxels
-    return coordinates, row
 
 
 def _normalized(log_weight: Tensor, group: Tensor, n_groups: int) -> Tensor:

@@ -18,8 +18,7 @@ from lgm_bench.files import cache_folder
 
 log = logging.getLogger(__name__)
 
-SOURCES = tuple(Path(__file__).with_name(f"{name}.cpp") for name in ("fused", "kernel_map", "weight_gradient"))
-HEADERS = (Path(__file__).with_name("vectors.h"),)
+SOURCES, HEADERS = (tuple(sorted(Path(__file__).parent.glob(pattern))) for pattern in ("*.cpp", "*.h"))
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-pthread")
 FLOATING = {torch.float32: "float", torch.float64: "double"}
 """Types of numbers that the compiled functions come in, and what their names end in."""

@@ -5,7 +5,9 @@ from torch import Tensor
 
 from lgm_bench.leaded.sparse.coarsening import coarser
 from lgm_bench.leaded.sparse.kernel_map import build_map, kernel_offsets
-from lgm_bench.leaded.sparse.level import CoordinateLevel, KeySpace, Triple
+from lgm_bench.leaded.sparse.keys import KeySpace, Triple
+from lgm_bench.leaded.sparse.level import CoordinateLevel
+from lgm_bench.leaded.sparse.maximum import group_maximum
 from lgm_bench.leaded.sparse.tensor import SparseTensor
 
 
@@ -22,14 +24,14 @@ def max_pool(x: SparseTensor, kernel_size: Triple, stride: Triple) -> SparseTens
     name = ("map", tuple(offsets), level.stride)
     kernel_map = x.level.once(name, lambda: build_map(x.level, level, offsets))
     values = _present(x)[kernel_map.source]
-    out = _maximum(values, kernel_map.target, len(level))
+    out = group_maximum(values, kernel_map.target, len(level))
     return SparseTensor(None, out, level=level).occupied()
 
 
 def global_max_pool(x: SparseTensor) -> Tensor:
     """Return the maximum (B, C) of each channel over the voxels of each batch entry."""
     batch = x.coordinates[:, 0]
-    return _maximum(_present(x), batch, int(batch.max()) + 1)
+    return group_maximum(_present(x), batch, int(batch.max()) + 1)
 
 
 def spread(x: SparseTensor, level: CoordinateLevel) -> SparseTensor:
@@ -51,10 +53,5 @@ def _present(x: SparseTensor) -> Tensor:
     if x.occupancy is None:
         return x.features
     batch = x.coordinates[:, 0]
-    lowest = -_maximum(-x.features, batch, int(batch.max()) + 1)[batch]
+    lowest = -group_maximum(-x.features, batch, int(batch.max()) + 1)[batch]
     return lowest + (x.features - lowest) * x.occupancy[:, None]
-
-
-def _maximum(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
-    lowest = values.new_full((n_groups, values.shape[1]), -torch.inf)
-    return lowest.scatter_reduce(0, group[:, None].expand_as(values), values, "amax")
