@@ -82,6 +82,7 @@ class Session:
                 accelerator=self.options.accelerator,
                 devices=self.options.devices,
                 observer=observer,
+                save_clouds=self.options.save_clouds,
             )
 
     def write(self, results: RunResults) -> list[Table]:

@@ -43,6 +43,7 @@ def attack(
     batch_size: opt.BatchSize = None,
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
+    save_clouds: opt.SaveClouds = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:

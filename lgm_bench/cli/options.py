@@ -63,6 +63,14 @@ Accelerator = Annotated[
     str | None,
     typer.Option(help="auto, cpu, gpu, or another of Lightning's.", show_default="auto", rich_help_panel=RUNNING),
 ]
+SaveClouds = Annotated[
+    bool | None,
+    typer.Option(
+        "--save-clouds",
+        help="Keep attacked point clouds (.npz, .ply) in the cell's folder; samples without one are attacked again.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=RUNNING)]
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can run; leave out what lacks something.")]

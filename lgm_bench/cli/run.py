@@ -35,6 +35,7 @@ def run(
     batch_size: opt.BatchSize = None,
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
+    save_clouds: opt.SaveClouds = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:

@@ -152,6 +152,7 @@ class RunOptions(Strict):
     batch_size: Count | None = None
     devices: Count = 1
     accelerator: str = "auto"
+    save_clouds: bool = False
 
 
 class BenchFile(Strict):

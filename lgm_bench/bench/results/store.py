@@ -4,15 +4,17 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, save_cloud
 from lgm_bench.bench.results.part_files import Part, UnusableError, encode, read_part
 from lgm_bench.bench.results.record import CellResult, Preflight
 from lgm_bench.errors import ResultError
@@ -21,6 +23,7 @@ from lgm_bench.files import UNFINISHED, write_whole
 log = logging.getLogger(__name__)
 
 RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json", "lock", "parts"
+CLOUDS = "clouds"
 UNUSABLE = ".unusable"
 
 
@@ -32,7 +35,8 @@ class CellStore:
     """The folder of one cell.
 
     While a cell runs: `parts/*.parquet`, the rows of its finished batches, and `checks.json`. When it is complete:
-    `rows.parquet`, all rows in order, and `result.json`. Every file appears whole or not at all.
+    `rows.parquet`, all rows in order, and `result.json`. Where attacked point clouds are kept, they are in `clouds/`.
+    Every file appears whole or not at all.
 
     Args:
         out: Results folder.
@@ -91,7 +95,7 @@ class CellStore:
             ids: The cell's sample ids; rows of any others are not used.
         """
         with _writing(self.folder):
-            for left_over in [*self.folder.glob(UNFINISHED), *self.folder.glob(f"{PARTS}/{UNFINISHED}")]:
+            for left_over in [*self.folder.glob(UNFINISHED), *self.folder.glob(f"*/{UNFINISHED}")]:
                 left_over.unlink()
         known, found = frozenset(ids), []
         for path in [self.folder / ROWS, *sorted((self.folder / PARTS).glob("*.parquet"))]:
@@ -111,8 +115,39 @@ class CellStore:
         Raises:
             CannotWriteError: They cannot be written.
         """
-        name = hashlib.sha256("\n".join(rows.column("id").to_pylist()).encode()).hexdigest()[:16]
-        self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, seconds, [device]))
+        self._add(rows, seconds, [device])
+
+    def keep_cloud(self, cloud: SavedCloud, class_names: Sequence[str]) -> None:
+        """Keep an attacked point cloud; call it before the rows of its batch are added.
+
+        Raises:
+            CannotWriteError: It cannot be written.
+            ConfigError: plyfile is not installed.
+        """
+        with _writing(self.folder / CLOUDS):
+            (self.folder / CLOUDS).mkdir(exist_ok=True)
+            save_cloud(self.folder / CLOUDS, cloud, class_names)
+
+    def without_cloud(self, ids: Sequence[str]) -> set[str]:
+        """Return the samples of which no attacked point cloud is kept."""
+        return {sample_id for sample_id in ids if not cloud_path(self.folder / CLOUDS, sample_id).exists()}
+
+    def forget(self, parts: Sequence[Part], ids: Set[str]) -> None:
+        """Drop the rows of some samples, which are going to be attacked again, and with them the record.
+
+        Raises:
+            CannotWriteError: The rest cannot be written; nothing is lost.
+        """
+        concerned = [part for part in parts if not ids.isdisjoint(part.rows.column("id").to_pylist())]
+        if not concerned:
+            return
+        with _writing(self.folder):
+            (self.folder / RESULT).unlink(missing_ok=True)
+            for part in concerned:
+                kept = part.rows.filter(pc.invert(pc.is_in(part.rows.column("id"), pa.array(sorted(ids)))))
+                if kept.num_rows:
+                    self._add(kept, part.seconds * kept.num_rows / part.rows.num_rows, part.devices)
+                part.path.unlink()
 
     def checks(self) -> Preflight | None:
         """Return the pre-flight checks that were kept, or None."""
@@ -148,6 +183,10 @@ class CellStore:
                 path.unlink()
             if not any((self.folder / PARTS).iterdir()):
                 (self.folder / PARTS).rmdir()
+
+    def _add(self, rows: pa.Table, seconds: float, devices: Sequence[str]) -> None:
+        name = hashlib.sha256("\n".join(rows.column("id").to_pylist()).encode()).hexdigest()[:16]
+        self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, seconds, devices))
 
     def _write(self, path: Path, content: bytes) -> None:
         with _writing(path):

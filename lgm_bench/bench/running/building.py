@@ -14,6 +14,7 @@ from lgm_bench.attacks.base import Attack
 from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.attacks.slopes import default_slope
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.suites import takes_points
 from lgm_bench.bench.running.point_cells import POINT_FIELDS, resolved_points, voxel_slopes
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded import FGM, LGM, GradientMethod
@@ -45,8 +46,8 @@ def resolved(cell: Cell) -> Cell:
         raise ConfigError(f"FGM has no slope, got slope={cell.slope:g}; leave it out, or take the gradient lgm")
     if cell.gradient == "fgm":
         cell = replace(cell, forward="soft")
-    of_points = resolve("attack", cell.attack, ATTACKS).inputs == "points"
-    cell = resolved_points(cell) if of_points else _resolved_images(cell)
+    _check_fit(cell)
+    cell = resolved_points(cell) if moves_points(cell) else _resolved_images(cell)
     build_gradient(cell)
     attack = build_attack(cell)
     slope = None if cell.slope is None else float(cell.slope)
@@ -81,6 +82,27 @@ def build_gradient(cell: Cell) -> GradientMethod:
     """
     voxels = voxel_slopes(cell)
     return FGM(voxels) if cell.slope is None else LGM(cell.slope, cell.forward, voxels)
+
+
+def moves_points(cell: Cell) -> bool:
+    """Return whether the cell's attack is one on point clouds.
+
+    Raises:
+        UnknownNameError: There is no such attack.
+    """
+    inputs: str = resolve("attack", cell.attack, ATTACKS).inputs
+    return inputs == "points"
+
+
+def _check_fit(cell: Cell) -> None:
+    task = getattr(resolve("data set", cell.data, DATAMODULES), "task", None)
+    if task is not None and (task == "images") == moves_points(cell):
+        inputs = "images" if task == "images" else "point clouds"
+        fitting = [name for name in ATTACKS if takes_points(name) == (task != "images")]
+        raise ConfigError(
+            f"data set {cell.data!r} holds {inputs}, and {cell.attack!r} is no attack on these; "
+            f"choose one of {', '.join(fitting)}"
+        )
 
 
 def _resolved_images(cell: Cell) -> Cell:

@@ -48,6 +48,7 @@ class Job:
         data_root: Folder of the data set.
         batch_size: Samples per batch and process; None for the data set's default.
         weights: What `weights_sha256` has to give for the victim.
+        save_clouds: Whether attacked point clouds are kept.
     """
 
     cell: Cell
@@ -61,6 +62,7 @@ class Job:
     data_root: Path | str | None
     batch_size: int | None
     weights: str
+    save_clouds: bool = False
 
     @property
     def store(self) -> CellStore:
@@ -98,7 +100,7 @@ def compute(job: Job, victim: nn.Module, data: SamplesDataModule, tell: Callable
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        sink = StoreSink(job.store, describe_device(trainer.strategy.root_device), tell)
+        sink = StoreSink(job.store, describe_device(trainer.strategy.root_device), tell, data.class_names)
         stage = _stage(job, victim, data, sink)
         metrics = trainer.test(stage, datamodule=data, verbose=False)
     return dict(metrics[0])
@@ -113,7 +115,8 @@ def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink
     attack, gradient = build_attack(job.cell), build_gradient(job.cell)
     if isinstance(attack, PointAttack) and isinstance(victim, PointVictim) and data.task != "images":
         points = cast(PointBatch | None, job.probe)
-        return PointStage(victim, attack, gradient, data.ignored_classes, sink=sink, probe=points)
+        ignored, save = data.ignored_classes, job.save_clouds
+        return PointStage(victim, attack, gradient, ignored, sink=sink, probe=points, save_clouds=save)
     if isinstance(attack, Attack) and data.task == "images":
         images = cast(ImageBatch | None, job.probe)
         return AttackStage(victim, attack, gradient, targeted=job.cell.targeted, sink=sink, probe=images)

@@ -1,7 +1,7 @@
 """The attack stage of point clouds: clean pass, attack, verdict by the hard network."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytorch_lightning as pl
 import torch
@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from datamodules.batch import IGNORED, PointBatch
+from datamodules.batch import IGNORED, PointBatch, inputs_of, part
 from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.attacks.points.result import PointResult
+from lgm_bench.bench.results.clouds import SavedCloud
 from lgm_bench.bench.results.rows import Outcome
 from lgm_bench.bench.results.scene_rows import SceneOutcome
 from lgm_bench.bench.running.preflight import preflight
@@ -41,6 +42,7 @@ class PointStage(pl.LightningModule):
         ignored_classes: Classes that take no part in the mIoU.
         sink: Takes the rows of each batch.
         probe: Point clouds to make the pre-flight checks on; None leaves the checks out.
+        save_clouds: Whether the sink gets the attacked clouds.
     """
 
     def __init__(
@@ -52,10 +54,12 @@ class PointStage(pl.LightningModule):
         *,
         sink: Sink | None = None,
         probe: PointBatch | None = None,
+        save_clouds: bool = False,
     ) -> None:
         super().__init__()
         self.victim = victim.eval().requires_grad_(False)
         self.attack, self.gradient, self.sink, self.probe = attack, gradient, sink, probe
+        self.save_clouds = save_clouds
         self.ignored_classes = tuple(ignored_classes)
         self.clean_accuracy, self.accuracy = MeanMetric(), MeanMetric()
         classes = victim.num_classes
@@ -84,8 +88,11 @@ class PointStage(pl.LightningModule):
             result = self.attack.attack(
                 self.victim, batch, self.gradient, self._progress(batch), ignored_classes=self.ignored_classes
             )
-        before, _ = hard_forward(self.victim, batch.cloud)
-        after, _ = hard_forward(self.victim, batch.cloud.moved(result.points))
+        attacked = batch._replace(cloud=batch.cloud.moved(result.points))
+        before, after = self._judged(batch), self._judged(attacked)
+        if self.save_clouds and self.sink is not None:
+            for cloud in _to_save(batch, attacked, after):
+                self.sink.attacked(cloud)
         of_scenes = self.victim.task == "segmentation"
         return (self._scenes if of_scenes else self._shapes)(batch, result, before, after)
 
@@ -94,6 +101,13 @@ class PointStage(pl.LightningModule):
         names = ("clean_miou", "miou") if self.victim.task == "segmentation" else ("clean_accuracy", "accuracy")
         figures: dict[str, Tensor] = {name: getattr(self, name).compute() for name in names}
         self.log_dict({name: value.float() for name, value in figures.items() if not value.isnan()})
+
+    def _judged(self, batch: PointBatch) -> Tensor:
+        """Return the hard network's logits; scenes one by one as in the attack, so that batches change nothing."""
+        if self.victim.task == "classification":
+            return hard_forward(self.victim, batch.cloud)[0]
+        scenes = [part(batch, [number]) for number in range(len(batch.ids))]
+        return torch.cat([hard_forward(self.victim, inputs_of(scene))[0] for scene in scenes])
 
     def _scenes(self, batch: PointBatch, result: PointResult, before: Tensor, after: Tensor) -> SceneOutcome:
         matrices = [self._confusions(batch, logits) for logits in (before, after)]
@@ -175,6 +189,18 @@ class PointStage(pl.LightningModule):
             off_to_on=change.appeared[:, None],
             positions=change.union[:, None],
         )
+
+
+def _to_save(clean: PointBatch, attacked: PointBatch, logits: Tensor) -> Iterator[SavedCloud]:
+    """Yield the scenes or shapes of a batch, with the predictions that logits (N, C) or (B, C) are."""
+    sizes = torch.bincount(clean.cloud.scene).tolist()
+    of_points = len(logits) == len(clean.cloud.points) and len(clean.labels) == len(logits)
+    of_labels = sizes if of_points else [1] * len(sizes)
+    values = [
+        *(torch.split(points, sizes) for points in (attacked.cloud.points, clean.cloud.points, clean.cloud.features)),
+        *(torch.split(classes, of_labels) for classes in (clean.labels, logits.argmax(1))),
+    ]
+    yield from (SavedCloud(*one) for one in zip(clean.ids, *values, strict=True))
 
 
 def _effort(result: PointResult) -> dict[str, list[float | None]]:

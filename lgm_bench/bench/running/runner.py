@@ -6,13 +6,14 @@ from pathlib import Path
 
 from lgm_bench import __version__
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.results.clouds import require_writer
 from lgm_bench.bench.results.part_files import Part
 from lgm_bench.bench.results.provenance import git_commit, versions
 from lgm_bench.bench.results.record import CellResult, Checks
 from lgm_bench.bench.results.rows import merged
 from lgm_bench.bench.results.scene_tally import SceneTally, added, tally_of, total
 from lgm_bench.bench.results.store import CannotWriteError, CellStore
-from lgm_bench.bench.running.building import build_attack, build_gradient, resolved
+from lgm_bench.bench.running.building import build_attack, build_gradient, moves_points, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
 from lgm_bench.bench.running.interruption import interruptible
@@ -46,6 +47,7 @@ def run_cells(
     devices: int = 1,
     seed: int | None = None,
     observer: Observer | None = None,
+    save_clouds: bool = False,
 ) -> RunResults:
     """Return the results of `cells`, computing what `out` does not hold yet.
 
@@ -58,9 +60,12 @@ def run_cells(
         devices: Number of processes, one a device.
         seed: Replaces the seed of every cell.
         observer: Is told of progress.
+        save_clouds: Whether attacked point clouds are kept; samples without one are attacked again. Of images
+            nothing is kept.
 
     Raises:
-        ConfigError: A cell names something unknown or has a value that makes no sense; nothing was run.
+        ConfigError: A cell names something unknown or has a value that makes no sense, or clouds are to be kept and
+            no cell is of points; nothing was run.
         ResultError: The results folder cannot be written; finished batches are kept and the same call resumes.
         RunInterruptedError: Ctrl-C; finished batches are kept and the same call resumes.
     """
@@ -69,9 +74,12 @@ def run_cells(
     accelerator = checked_devices(accelerator, devices)
     asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
     plain = [resolved(cell) for cell in asked]
-    run = _Run(
-        Path(out), Materials(data_root, batch_size), accelerator, devices, observer or SilentObserver(), len(asked)
-    )
+    if save_clouds:
+        require_writer()
+        if not any(map(moves_points, plain)):
+            raise ConfigError("save_clouds keeps attacked point clouds, and no attack here moves points; leave it out")
+    run = _Run(Path(out), Materials(data_root, batch_size), observer or SilentObserver(), len(asked))
+    run.accelerator, run.devices, run.save_clouds = accelerator, devices, save_clouds
     results = RunResults()
     with interruptible(run.workers.stop):
         for cell, filled in zip(asked, plain, strict=True):
@@ -86,13 +94,12 @@ def run_cells(
 
 
 class _Run:
-    """What the cells of one call have in common."""
+    """What the cells of one call have in common; the attributes are the options of `run_cells`."""
 
-    def __init__(
-        self, out: Path, materials: Materials, accelerator: str, devices: int, observer: Observer, n_cells: int
-    ) -> None:
+    accelerator, devices, save_clouds = "auto", 1, False
+
+    def __init__(self, out: Path, materials: Materials, observer: Observer, n_cells: int) -> None:
         self.out, self.materials, self.observer, self.n_cells = out, materials, observer, n_cells
-        self.accelerator, self.devices = accelerator, devices
         self.workers = Workers()
         self.announced = False
 
@@ -103,11 +110,11 @@ class _Run:
         filled = replace(filled, mean=target.mean, std=target.std)
         fingerprint = filled.fingerprint(weights=target.sha256, data=data.sha256, version=__version__)
         store = CellStore(self.out, filled.title, fingerprint)
-        result = store.result()
+        result = self._finished(store, data)
         stored = result is not None
         if result is None:
             with store.locked():
-                result = store.result() or self._complete(asked, filled, store, data, target)
+                result = self._finished(store, data) or self._complete(asked, filled, store, data, target)
         else:
             self._announce(asked, len(data.ids), len(data.ids))
         result = result.model_copy(update={"cell": replace(filled, paper=asked.paper)})
@@ -124,8 +131,16 @@ class _Run:
         self.observer.cell_started(asked, self.n_cells, total, done)
         self.announced = True
 
+    def _finished(self, store: CellStore, data: DataSet) -> CellResult | None:
+        return None if self._without_cloud(store, data) else store.result()
+
+    def _without_cloud(self, store: CellStore, data: DataSet) -> set[str]:
+        """Return the samples that lack an attacked cloud which is to be kept."""
+        return store.without_cloud(data.ids) if self.save_clouds and data.datamodule.task != "images" else set()
+
     def _complete(self, asked: Cell, filled: Cell, store: CellStore, data: DataSet, target: Target) -> CellResult:
         """Compute what is missing of a cell, and put its record together."""
+        store.forget(store.parts(data.ids), self._without_cloud(store, data))
         parts = store.parts(data.ids)
         done = frozenset(sample_id for part in parts for sample_id in part.rows.column("id").to_pylist())
         self._announce(asked, len(data.ids), len(done))
@@ -142,6 +157,7 @@ class _Run:
             data_root=self.materials.data_root,
             batch_size=self.materials.batch_size,
             weights=target.sha256,
+            save_clouds=self.save_clouds,
         )
         if len(done) < len(data.ids):
             self._compute(asked, job, target, data, parts)

@@ -1,11 +1,12 @@
 """Where the rows of an attack stage go: into the store, and news of them to whoever shows progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lgm_bench.bench.results.clouds import SavedCloud
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.scene_tally import AnyTally, tally_of
 from lgm_bench.bench.results.store import CellStore
@@ -36,14 +37,21 @@ class StoreSink:
         store: The cell's folder.
         device: What computes, in words.
         tell: Takes the events, in the process that computes.
+        class_names: Of what is attacked.
     """
 
-    def __init__(self, store: CellStore, device: str, tell: Callable[[Event], None]) -> None:
-        self.store, self.device, self.tell = store, device, tell
+    def __init__(
+        self, store: CellStore, device: str, tell: Callable[[Event], None], class_names: Sequence[str] = ()
+    ) -> None:
+        self.store, self.device, self.tell, self.class_names = store, device, tell, class_names
 
     def checked(self, checks: Preflight) -> None:
         """Keep the checks."""
         self.store.keep_checks(checks)
+
+    def attacked(self, cloud: SavedCloud) -> None:
+        """Keep a point cloud."""
+        self.store.keep_cloud(cloud, self.class_names)
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""

@@ -6,6 +6,7 @@ from typing import Protocol
 import pyarrow as pa
 import torch
 
+from lgm_bench.bench.results.clouds import SavedCloud
 from lgm_bench.bench.results.record import Preflight
 
 
@@ -14,6 +15,9 @@ class Sink(Protocol):
 
     def checked(self, checks: Preflight) -> None:
         """The pre-flight checks, in the first process."""
+
+    def attacked(self, cloud: SavedCloud) -> None:
+        """A point cloud after the attack, before the rows of its batch; only where clouds are to be kept."""
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """The rows (see `rows.SCHEMA`) of one finished batch, and how long it took."""
