@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.leaded.sparse import SparseConv3d, SparseTensor, WindowConv3d, WindowInverse3d, joined
+from lgm_bench.leaded.sparse.cost import count_norm, count_occupancy, count_products
 from lgm_bench.leaded.sparse.maximum import group_maximum
 
 Size = tuple[int, int, int]
@@ -205,12 +206,20 @@ def _step(conv: nn.Module, norm: nn.BatchNorm1d, x: SparseTensor) -> SparseTenso
 
 
 def _normalized(norm: nn.BatchNorm1d, x: SparseTensor) -> SparseTensor:
+    count_norm(*x.features.shape)
     return x.with_features(norm(x.features)).occupied()
 
 
 def _leaded(layers: nn.Sequential, x: Tensor, occupancy: Tensor | None) -> Tensor:
     for layer in layers:
         x = layer(x)
-        if occupancy is not None and not isinstance(layer, nn.ReLU):
+        if isinstance(layer, nn.ReLU):
+            continue
+        if isinstance(layer, nn.Linear):
+            count_products(len(x), layer.in_features, layer.out_features)
+        else:
+            count_norm(*x.shape)
+        if occupancy is not None:
+            count_occupancy(*x.shape)
             x = x * occupancy[:, None]
     return x

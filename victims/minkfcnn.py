@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.leaded.sparse import SparseBatchNorm, SparseConv3d, SparseTensor, activated, global_average_pool
+from lgm_bench.leaded.sparse.cost import count_norm, count_products
 from lgm_bench.leaded.sparse.layers import joined
 from lgm_bench.leaded.sparse.pooling import global_max_pool, max_pool, spread
 
@@ -59,6 +60,7 @@ class MinkowskiFCNN(nn.Module):
         reduced = self.conv5(together)
         first, dropout, second, last = self.final
         pooled = torch.cat([global_max_pool(reduced), global_average_pool(reduced)], dim=1)
+        count_products(len(pooled), *last["linear"].weight.T.shape)
         logits: Tensor = last["linear"](second(dropout(first(pooled))))
         return logits
 
@@ -73,6 +75,8 @@ class PointLayer(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Return (N, channels) for (N, in_channels)."""
         linear, norm = self
+        count_products(len(x), *linear["linear"].weight.T.shape)
+        count_norm(len(x), len(norm["bn"].weight))
         return F.leaky_relu(norm["bn"](linear["linear"](x)))
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded.sparse.coarsening import coarser
+from lgm_bench.leaded.sparse.cost import count_products, count_voxels
 from lgm_bench.leaded.sparse.kernel_map import KernelMap, build_map, kernel_offsets
 from lgm_bench.leaded.sparse.level import CoordinateLevel, Triple
 from lgm_bench.leaded.sparse.product import product
@@ -67,6 +68,8 @@ class SparseConv3d(nn.Module):
     def _onto(self, level: CoordinateLevel, x: SparseTensor, kernel_map: KernelMap) -> SparseTensor:
         if x.features.shape[1] != self.weight.shape[1]:
             raise ConfigError(f"the convolution takes {self.weight.shape[1]} channels, got {x.features.shape[1]}")
+        count_voxels(x.level)
+        count_products(kernel_map.n_pairs, *self.weight.shape[1:])
         features: Tensor = product(x.features, self.weight, kernel_map)
         if self.bias is not None:
             features = features + self.bias

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.leaded.sparse.cost import count_norm
 from lgm_bench.leaded.sparse.tensor import SparseTensor
 
 
@@ -24,6 +25,7 @@ class SparseBatchNorm(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Return normalized features on the same voxels."""
+        count_norm(*x.features.shape)
         return x.with_features(self.bn(x.features)).occupied()
 
 

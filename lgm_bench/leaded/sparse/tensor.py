@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from lgm_bench.errors import DataError
+from lgm_bench.leaded.sparse.cost import count_occupancy
 from lgm_bench.leaded.sparse.level import CoordinateLevel
 
 
@@ -58,6 +59,7 @@ class SparseTensor:
         """Return the features times the occupancy, f' = o(x) * Phi(f) (Tao et al. 2024, Eq. 4), where there is one."""
         if self.occupancy is None:
             return self
+        count_occupancy(*self.features.shape)
         return self.with_features(self.features * self.occupancy[:, None])
 
     def __repr__(self) -> str:
