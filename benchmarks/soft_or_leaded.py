@@ -30,6 +30,7 @@ class SoftConstant(GradientMethod):
     name = "soft-constant"
 
     def __init__(self, slope: float) -> None:
+        super().__init__()
         self.slope = slope
 
     def occupancy(self, score: Tensor, hard: Tensor) -> Tensor:  # noqa: ARG002
