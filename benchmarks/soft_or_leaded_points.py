@@ -1,9 +1,9 @@
 """What makes the leaded attack on voxels stronger: the soft forward pass, or gradient through the occupancy?
 
-Run it as `python benchmarks/soft_or_leaded_points.py`; it needs nothing but what comes with lgm-bench. Point-BIM follows
-six gradients on generated rooms: FGM with and without the denominator of Eq. (40) (Tao et al. 2024); LGM; its soft
-occupancy held constant, which passes no gradient; LGM with a hard forward pass; LGM without devoxelization. It prints
-the mean over the rooms of the lowest mIoU of a scene, in percent, official parameters but for the steps.
+Run it as `python benchmarks/soft_or_leaded_points.py`; it needs nothing but what comes with lgm-bench. Point-BIM
+follows six gradients on generated rooms: FGM with and without the denominator of Eq. (40) (Tao et al. 2024); LGM; its
+soft occupancy held constant, which passes no gradient; LGM with a hard forward pass; LGM without devoxelization. It
+prints the mean over the rooms of the lowest mIoU of a scene, in percent, official parameters but for the steps.
 """
 
 import argparse
