@@ -1,5 +1,6 @@
 """What an attack on point clouds cost, added up over rows."""
 
+import math
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -26,7 +27,8 @@ class Effort:
     def of(cls, table: pa.Table) -> "Effort":
         """Add up the rows of a table; those of images have no effort."""
         counted = table.filter(pc.is_valid(table.column("voxels")))
-        voxels, gflops = (float(pc.sum(counted.column(name)).as_py() or 0) for name in ("voxels", "gflops"))
+        # fsum: exact, so that it does not matter in what pieces the rows were written
+        voxels, gflops = (math.fsum(counted.column(name).drop_null().to_pylist()) for name in ("voxels", "gflops"))
         return cls(counted.num_rows, voxels, gflops)
 
     def __add__(self, other: "Effort") -> "Effort":

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 import torch
 import torch.nn.functional as F
-from plyfile import PlyData
 from pytorch_lightning import Trainer
 from tiny_points import CLASSES, SCENE_NET, SHAPE_NET, VOXEL, Rooms, Shapes
 
@@ -17,10 +16,9 @@ from datamodules.point_datamodule import PointDataModule
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks.points.bim import PointBIM
 from lgm_bench.attacks.points.random_perturbation import RandomPerturbation
-from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, colour, load_cloud, save_cloud
+from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, load_cloud, save_cloud
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.running.point_stage import PointStage
-from lgm_bench.errors import ResultError
 from lgm_bench.leaded import VoxelSlopes
 from victims import load_victim
 
@@ -204,32 +202,3 @@ def test_saved_shapes_keep_their_verdict(tmp_path: Path) -> None:
             prediction = int(victim(saved.batch.cloud).argmax())
         assert prediction == row["adversarial_prediction"] == int(saved.prediction)
         assert int(saved.labels) == row["label"]
-
-
-def test_the_ply_is_coloured_by_prediction(tmp_path: Path) -> None:
-    staged("scenes", folder=tmp_path)
-    path = cloud_path(tmp_path, "test/01")
-    saved, ply = load_cloud(path), PlyData.read(path.with_suffix(".ply"))
-    vertices = ply["vertex"].data
-    assert np.array_equal(np.stack([vertices[axis] for axis in "xyz"], 1), saved.points.numpy())
-    assert np.array_equal(vertices["prediction"], saved.prediction.numpy())
-    assert np.array_equal(vertices["label"], saved.labels.numpy())
-    colours = list(zip(vertices["red"], vertices["green"], vertices["blue"], strict=True))
-    assert colours == [colour(int(k)) for k in saved.prediction]
-    present = sorted(set(saved.prediction.tolist()))
-    assert ply.comments == ["attacked test/01"] + [
-        f"prediction {k} {Rooms.class_names[k]}: {' '.join(map(str, colour(k)))}" for k in present
-    ]
-    assert len({colour(k) for k in range(40)}) == 40
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no zip"])
-def test_a_damaged_cloud_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(ResultError, match=r"a\.npz is no saved cloud .*delete it"):
-        load_cloud(tmp_path / "a.npz")
-    with pytest.raises(ResultError, match=r"b\.npz is no saved cloud"):
-        load_cloud(tmp_path / "b.npz")
-    np.savez(tmp_path / "c.npz", points=np.zeros((3, 3)))
-    with pytest.raises(ResultError, match=r"c\.npz is no saved cloud"):
-        load_cloud(tmp_path / "c.npz")
