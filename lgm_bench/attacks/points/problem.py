@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,17 +34,18 @@ class Part:
 Objective = Callable[[Tensor, Tensor, PointCloud, Part], Tensor]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """The victim at one place of the points, as the gradient method sees it.
 
     Attributes:
         gradient: (N, 3), of the objective to the points.
-        voxels: (B,) int64, voxels that took part in each scene.
+        voxels: (B,) int64, voxels that took part in each scene's forward pass.
+        gflops: (B,) float64, operations of that pass in 1e9, see `Work.gflops`.
     """
 
     gradient: Tensor
     voxels: Tensor
+    gflops: Tensor
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,7 @@ class PointProblem:
             ConfigError: The gradient is not finite.
         """
         evaluations = [self._evaluate_part(part, points[part.rows], objective) for part in self.parts]
-        gradient = torch.cat([evaluation.gradient for evaluation in evaluations])
-        return Evaluation(gradient, torch.cat([evaluation.voxels for evaluation in evaluations]))
+        return Evaluation(*(torch.cat(values) for values in zip(*evaluations, strict=True)))
 
     def judge(self, points: Tensor) -> Verdict:
         """Return what the hard network makes of `points` (N, 3).
@@ -142,7 +142,8 @@ class PointProblem:
             (found,) = torch.autograd.grad(value, moving, allow_unused=True)
             gradient = gradient if found is None else found
         self._check_gradient(gradient, part)
-        return Evaluation(gradient, work.voxels(len(part.ids)))
+        n_scenes = len(part.ids)
+        return Evaluation(gradient, work.voxels(n_scenes), work.gflops(n_scenes))
 
     def _check_gradient(self, gradient: Tensor, part: Part) -> None:
         finite = gradient.isfinite().all(dim=1)

@@ -18,12 +18,14 @@ class PointResult(NamedTuple):
         scores: (iterates, B) float64, of every iterate on the hard network: the mIoU of a scene, or by how much the
             true class of a shape leads.
         voxels: (gradients, B) int64, voxels that took part in each gradient's forward pass.
+        gflops: (gradients, B) float64, operations of that pass in 1e9 (Tao et al. 2024, Table VI).
     """
 
     points: Tensor
     kept: Tensor
     scores: Tensor
     voxels: Tensor
+    gflops: Tensor
 
 
 class Progression:
@@ -39,7 +41,7 @@ class Progression:
         self.kept = torch.zeros(len(problem.ids), dtype=torch.int64)
         self.best: Verdict | None = None
         self.scores: list[Tensor] = []
-        self.voxels: list[Tensor] = []
+        self.evaluations: list[Evaluation] = []
 
     def judged(self, points: Tensor, verdict: Verdict) -> None:
         """Take an iterate (N, 3) and what the hard network makes of it."""
@@ -54,10 +56,11 @@ class Progression:
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Take what a gradient cost."""
-        self.voxels.append(evaluation.voxels)
+        self.evaluations.append(evaluation)
 
     def result(self) -> PointResult:
         """Return what was kept."""
-        none = torch.zeros(0, len(self.kept), dtype=torch.int64)
-        voxels = torch.stack(self.voxels) if self.voxels else none
-        return PointResult(self.points, self.kept, torch.stack(self.scores), voxels)
+        none = torch.zeros(0, len(self.kept))
+        voxels = torch.stack([e.voxels for e in self.evaluations]) if self.evaluations else none.long()
+        gflops = torch.stack([e.gflops for e in self.evaluations]) if self.evaluations else none.double()
+        return PointResult(self.points, self.kept, torch.stack(self.scores), voxels, gflops)

@@ -7,32 +7,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lgm_bench.leaded.sparse.cost import Cost, counted_cost
+
 
 class Work:
-    """What the passes through a victim took.
+    """What the forward passes of some scenes took.
 
-    Attributes:
-        scenes: Scene numbers of the voxels of each pass.
+    Args:
+        cost: Their operations, counted as the passes run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cost: Cost) -> None:
+        self.cost = cost
         self.scenes: list[Tensor] = []
 
     def voxels(self, n_scenes: int) -> Tensor:
         """Return the voxels (B,) int64 that took part in each scene, on the CPU."""
         return torch.bincount(torch.cat(self.scenes), minlength=n_scenes).cpu()
 
+    def gflops(self, n_scenes: int) -> Tensor:
+        """Return the operations (B,) float64 in 1e9; of scenes that passed together, by their share of the voxels."""
+        voxels = self.voxels(n_scenes).double()
+        return self.cost.gflops * voxels / voxels.sum()
+
 
 @contextmanager
 def counted_work(victim: Any) -> Iterator[Work]:
     """Yield what counts the work of `victim` in this block; the block may hold several passes."""
-    work = Work()
 
     def note(_module: nn.Module, _arguments: Any, voxels: Any) -> None:
         work.scenes.append(voxels.coordinates[:, 0])
 
-    handle = victim.voxelization.register_forward_hook(note)
-    try:
-        yield work
-    finally:
-        handle.remove()
+    with counted_cost() as cost:
+        work = Work(cost)
+        handle = victim.voxelization.register_forward_hook(note)
+        try:
+            yield work
+        finally:
+            handle.remove()

@@ -206,5 +206,7 @@ def _to_save(clean: PointBatch, attacked: PointBatch, logits: Tensor) -> Iterato
 def _effort(result: PointResult) -> dict[str, list[float | None]]:
     """Return the columns `rows.POINT_COLUMNS` of a result; attacks without a gradient have no cost."""
     none: list[float | None] = [None] * len(result.kept)
-    voxels = result.voxels.double().mean(0).tolist() if len(result.voxels) else none
-    return {"iterate": result.kept.tolist(), "voxels": voxels, "gflops": none}
+    voxels, gflops = (
+        values.double().mean(0).tolist() if len(values) else none for values in (result.voxels, result.gflops)
+    )
+    return {"iterate": result.kept.tolist(), "voxels": voxels, "gflops": gflops}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lgm_bench.attacks import PointBIM, RandomPerturbation
 from lgm_bench.leaded import FGM, IGNORED, LGM, GradientMethod, PointCloud, Reach, VoxelSlopes
+from lgm_bench.leaded.sparse.cost import counted_cost
 from lgm_bench.losses import lovasz_softmax
 from lgm_bench.metrics import confusion_matrix, mean_iou, voxel_change
 
@@ -123,6 +124,20 @@ def test_colours_alone_know_nothing_of_places() -> None:
     units = victim(name).voxelization
     change = voxel_change(units.occupied(data.cloud), units.occupied(data.cloud.moved(leaded.points)))
     assert (change.ratio > 0.05).all()
+
+
+@pytest.mark.parametrize("gradient", METHODS)
+@pytest.mark.parametrize("name", VICTIMS)
+def test_operations_of_every_iteration(name: str, gradient: GradientMethod) -> None:
+    data = batch(name, (60, 50))
+    result = PointBIM(0.02, 0.01, 2).attack(victim(name), data, gradient)
+    assert result.gflops.shape == (1, 2)
+    reach = Reach(data.cloud.points, 0.01, 0.02)
+    with gradient.applied_to(victim(name), reach), counted_cost() as cost, torch.no_grad():
+        victim(name).scored(data.cloud, data.labels)
+    assert result.gflops.sum().item() == pytest.approx(cost.gflops, rel=1e-12)
+    assert (result.gflops > 0).all()
+    assert result.voxels.sum().item() == cost.voxels
 
 
 def test_voxels_of_every_iteration() -> None:
