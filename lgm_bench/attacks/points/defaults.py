@@ -104,9 +104,10 @@ OURS: dict[tuple[str, str], Settings] = {
     **{(victim, "lgm"): dict.fromkeys(_SHAPE_EPS, _shape(40)) for victim in _SHAPES},
     **{(victim, "fgm"): dict.fromkeys(_SHAPE_EPS, _shape(None)) for victim in _SHAPES},
 }
-"""The same for victims without released runs: of scenes, what was released for the published victim of their data set; of
-shapes, the strongest of slopes 5 to 40 on held-out training shapes of the small victim, and for FGM, which slopes make
-weaker there, none."""
+"""The same for victims without released runs.
+
+Of scenes, what was released for the published victim of their data set; of shapes, the strongest of slopes 5 to 40 on
+held-out training shapes of the small victim, and for FGM none, since slopes make it weaker there."""
 
 
 def default_settings(victim: str, gradient: str, eps: float) -> PointSettings:
