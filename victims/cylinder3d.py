@@ -206,7 +206,7 @@ def _step(conv: nn.Module, norm: nn.BatchNorm1d, x: SparseTensor) -> SparseTenso
 
 
 def _normalized(norm: nn.BatchNorm1d, x: SparseTensor) -> SparseTensor:
-    count_norm(*x.features.shape)
+    count_norm(x.coordinates[:, 0], x.features.shape[1])
     return x.with_features(norm(x.features)).occupied()
 
 

@@ -60,8 +60,9 @@ class MinkowskiFCNN(nn.Module):
         reduced = self.conv5(together)
         first, dropout, second, last = self.final
         pooled = torch.cat([global_max_pool(reduced), global_average_pool(reduced)], dim=1)
-        count_products(len(pooled), *last["linear"].weight.T.shape)
-        logits: Tensor = last["linear"](second(dropout(first(pooled))))
+        shapes = torch.arange(len(pooled), device=pooled.device)
+        count_products(shapes, *last["linear"].weight.T.shape)
+        logits: Tensor = last["linear"](second(dropout(first(pooled, shapes)), shapes))
         return logits
 
 
@@ -72,11 +73,12 @@ class PointLayer(nn.Sequential):
         linear = nn.ModuleDict({"linear": nn.Linear(in_channels, channels, bias=False)})
         super().__init__(linear, nn.ModuleDict({"bn": nn.BatchNorm1d(channels)}))
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Return (N, channels) for (N, in_channels)."""
+    def forward(self, x: Tensor, shape: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """Return (N, channels) for (N, in_channels); `shape` (N,) int64, which each row is of, is for counts alone."""
         linear, norm = self
-        count_products(len(x), *linear["linear"].weight.T.shape)
-        count_norm(len(x), len(norm["bn"].weight))
+        rows = len(x) if shape is None else shape
+        count_products(rows, *linear["linear"].weight.T.shape)
+        count_norm(rows, len(norm["bn"].weight))
         return F.leaky_relu(norm["bn"](linear["linear"](x)))
 
 

@@ -95,7 +95,7 @@ class MinkUNet(nn.Module):
             up = self.get_submodule(f"convtr{stage}p{2 ** (8 - stage)}s2")
             x = activated(self.get_submodule(f"bntr{stage}")(up(x, skip.level)))
             x = self.get_submodule(f"block{stage + 1}")(joined(x, skip))
-        count_products(len(x.features), *self.final.weight.shape[1:])
+        count_products(x.coordinates[:, 0], *self.final.weight.shape[1:])
         logits = x.features @ self.final.weight[0] + self.final.bias
         return x.with_features(logits)
 

@@ -26,7 +26,7 @@ class ShapeVictim(PointVictim):
     def forward(self, cloud: PointCloud) -> Tensor:
         """Return logits (B, C) of shapes; their points' coordinates are the features."""
         voxels = self.voxelization(cloud)
-        features = voxels.gather(self.network.mlp1(cloud.points))
+        features = voxels.gather(self.network.mlp1(cloud.points, cloud.scene))
         logits: Tensor = self.network(SparseTensor(voxels.coordinates, features, voxels.occupancy))
         return logits
 

@@ -3,9 +3,12 @@
 from itertools import pairwise
 
 import torch
+from tiny_clouds import scene_of, tiny_cloud
 
+from lgm_bench import FGM, LGM
 from lgm_bench.leaded.sparse import SparseTensor
 from lgm_bench.leaded.sparse.cost import counted_cost
+from victims import load_victim
 from victims.cylinder3d import Cylinder3D
 from victims.minkfcnn import MinkowskiFCNN
 from victims.minkunet import MinkUNet
@@ -51,3 +54,18 @@ def test_point_layers_of_cylinder3d_count() -> None:
     assert leaded.operations == points.operations + n * (sum(widths[:4]) + sum(widths[1:])) + m * 16
     assert hard.operations > points.operations
     assert (hard.voxels, points.voxels) == (m, 0)
+
+
+def test_each_shape_counts_for_itself() -> None:
+    victim = load_victim("minknet-small-modelnet40", "random")
+    cloud = tiny_cloud("minknet-small-modelnet40", (40, 70))
+    for method in (FGM(), LGM(5.0)):
+        with method.applied_to(victim), torch.no_grad():
+            with counted_cost() as together:
+                victim(cloud)
+            alone = []
+            for number in range(2):
+                with counted_cost() as cost:
+                    victim(scene_of(cloud, number))
+                alone.append(cost.operations)
+        assert together.of_scenes(2).tolist() == alone

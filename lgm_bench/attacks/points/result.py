@@ -41,7 +41,7 @@ class Progression:
         self.kept = torch.zeros(len(problem.ids), dtype=torch.int64)
         self.best: Verdict | None = None
         self.scores: list[Tensor] = []
-        self.evaluations: list[Evaluation] = []
+        self.costs: list[tuple[Tensor, Tensor]] = []
 
     def judged(self, points: Tensor, verdict: Verdict) -> None:
         """Take an iterate (N, 3) and what the hard network makes of it."""
@@ -56,11 +56,10 @@ class Progression:
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Take what a gradient cost."""
-        self.evaluations.append(evaluation)
+        self.costs.append((evaluation.voxels, evaluation.gflops))
 
     def result(self) -> PointResult:
         """Return what was kept."""
         none = torch.zeros(0, len(self.kept))
-        voxels = torch.stack([e.voxels for e in self.evaluations]) if self.evaluations else none.long()
-        gflops = torch.stack([e.gflops for e in self.evaluations]) if self.evaluations else none.double()
-        return PointResult(self.points, self.kept, torch.stack(self.scores), voxels, gflops)
+        costs = map(torch.stack, zip(*self.costs, strict=True)) if self.costs else (none.long(), none.double())
+        return PointResult(self.points, self.kept, torch.stack(self.scores), *costs)

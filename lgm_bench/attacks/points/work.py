@@ -26,9 +26,8 @@ class Work:
         return torch.bincount(torch.cat(self.scenes), minlength=n_scenes).cpu()
 
     def gflops(self, n_scenes: int) -> Tensor:
-        """Return the operations (B,) float64 in 1e9; of scenes that passed together, by their share of the voxels."""
-        voxels = self.voxels(n_scenes).double()
-        return self.cost.gflops * voxels / voxels.sum()
+        """Return the operations (B,) float64 of each scene, in 1e9."""
+        return self.cost.of_scenes(n_scenes) / 1e9
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The attack stage of point clouds: clean pass, attack, verdict by the hard network."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -205,8 +206,11 @@ def _to_save(clean: PointBatch, attacked: PointBatch, logits: Tensor) -> Iterato
 
 def _effort(result: PointResult) -> dict[str, list[float | None]]:
     """Return the columns `rows.POINT_COLUMNS` of a result; attacks without a gradient have no cost."""
-    none: list[float | None] = [None] * len(result.kept)
-    voxels, gflops = (
-        values.double().mean(0).tolist() if len(values) else none for values in (result.voxels, result.gflops)
-    )
-    return {"iterate": result.kept.tolist(), "voxels": voxels, "gflops": gflops}
+    return {"iterate": result.kept.tolist(), "voxels": _means(result.voxels), "gflops": _means(result.gflops)}
+
+
+def _means(values: Tensor) -> list[float | None]:
+    """Return the mean of each column of (G, B); fsum: the same however many columns there are."""
+    if not len(values):
+        return [None] * values.shape[1]
+    return [math.fsum(column) / len(values) for column in values.T.tolist()]

@@ -69,7 +69,8 @@ class SparseConv3d(nn.Module):
         if x.features.shape[1] != self.weight.shape[1]:
             raise ConfigError(f"the convolution takes {self.weight.shape[1]} channels, got {x.features.shape[1]}")
         count_voxels(x.level)
-        count_products(kernel_map.n_pairs, *self.weight.shape[1:])
+        _, inputs, outputs = self.weight.shape
+        count_products(level.coordinates[:, 0], inputs, outputs, kernel_map.target)
         features: Tensor = product(x.features, self.weight, kernel_map)
         if self.bias is not None:
             features = features + self.bias

@@ -25,7 +25,7 @@ class SparseBatchNorm(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Return normalized features on the same voxels."""
-        count_norm(*x.features.shape)
+        count_norm(x.coordinates[:, 0], x.features.shape[1])
         return x.with_features(self.bn(x.features)).occupied()
 
 

@@ -59,7 +59,7 @@ class SparseTensor:
         """Return the features times the occupancy, f' = o(x) * Phi(f) (Tao et al. 2024, Eq. 4), where there is one."""
         if self.occupancy is None:
             return self
-        count_occupancy(*self.features.shape)
+        count_occupancy(self.coordinates[:, 0], self.features.shape[1])
         return self.with_features(self.features * self.occupancy[:, None])
 
     def __repr__(self) -> str:

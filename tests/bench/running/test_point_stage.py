@@ -105,6 +105,8 @@ def loop(case: str, gradient) -> list[Row]:
         row = {"id": ids[0], "iterate": int(result.kept), "within_bounds": True, **counts}
         row["distance"] = pytest.approx(np.abs((result.points - cloud.points).numpy()).max(), rel=1e-5)
         row["voxels"] = pytest.approx(result.voxels.double().mean().item())
+        row["gflops"] = pytest.approx(result.gflops.mean().item(), rel=1e-12)
+        assert result.gflops.shape == (STEPS - 1, 1)
         for when, logits in (("clean_", before), ("", after)):
             loss = F.cross_entropy(logits, labels, ignore_index=IGNORED).item()
             row["clean_loss" if when else "adversarial_loss"] = pytest.approx(loss, rel=1e-4)

@@ -67,3 +67,20 @@ def test_threads_count_for_themselves():
         other.start()
         other.join()
     assert cost.operations == 0
+
+
+def test_each_scene_counts_for_itself():
+    parts = [cloud(n, batches=1, seed=n) for n in (60, 35, 50)]
+    for number, part in enumerate(parts):
+        part[:, 0] = number
+    network = torch.nn.Sequential(SparseConv3d(3, 8, 3), SparseBatchNorm(8), SparseConv3d(8, 16, 2, 2))
+
+    def counted(coordinates):
+        occupancy, features = torch.rand(len(coordinates)), torch.randn(len(coordinates), 3)
+        with counted_cost() as cost, torch.no_grad():
+            network(SparseTensor(coordinates, features, occupancy))
+        return cost
+
+    together, alone = counted(torch.cat(parts)), [counted(part).operations for part in parts]
+    assert together.of_scenes(3).tolist() == alone
+    assert together.operations == sum(alone)
