@@ -3,14 +3,14 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.leaded.sparse.backends import Convolution, active_backend
 from lgm_bench.leaded.sparse.coarsening import coarser
 from lgm_bench.leaded.sparse.cost import count_products, count_voxels
 from lgm_bench.leaded.sparse.kernel_map import KernelMap, build_map, kernel_offsets
 from lgm_bench.leaded.sparse.level import CoordinateLevel, Triple
-from lgm_bench.leaded.sparse.product import product
 from lgm_bench.leaded.sparse.tensor import SparseTensor
 
 
@@ -44,7 +44,8 @@ class SparseConv3d(nn.Module):
         super().__init__()
         self.kernel_size = _triple(kernel_size, "kernel_size")
         self.stride = _triple(stride, "stride")
-        self.offsets = kernel_offsets(offsets_of or self.kernel_size)
+        self.offsets_of = offsets_of or self.kernel_size
+        self.offsets = kernel_offsets(self.offsets_of)
         self.weight = nn.Parameter(torch.empty(len(self.offsets), in_channels, out_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         nn.init.normal_(self.weight, std=math.sqrt(2 / (in_channels * len(self.offsets))))
@@ -65,13 +66,16 @@ class SparseConv3d(nn.Module):
         name = ("map", tuple(self.offsets), target.stride)
         return source.once(name, lambda: build_map(source, target, self.offsets))
 
-    def _onto(self, level: CoordinateLevel, x: SparseTensor, kernel_map: KernelMap) -> SparseTensor:
+    def _onto(
+        self, level: CoordinateLevel, x: SparseTensor, kernel_map: KernelMap, *, transposed: bool = False
+    ) -> SparseTensor:
         if x.features.shape[1] != self.weight.shape[1]:
             raise ConfigError(f"the convolution takes {self.weight.shape[1]} channels, got {x.features.shape[1]}")
         count_voxels(x.level)
         _, inputs, outputs = self.weight.shape
         count_products(level.coordinates[:, 0], inputs, outputs, kernel_map.target)
-        features: Tensor = product(x.features, self.weight, kernel_map)
+        convolution = Convolution(x.level, level, kernel_map, self.offsets_of, transposed)
+        features = active_backend().convolve(x.features, self.weight, convolution)
         if self.bias is not None:
             features = features + self.bias
         return SparseTensor(None, features, level=level).occupied()
@@ -103,7 +107,7 @@ class SparseConvTranspose3d(SparseConv3d):
         expected = tuple(s * t for s, t in zip(fine.stride, self.stride, strict=True))
         if expected != x.level.stride:
             raise ConfigError(f"stride {self.stride} leads from {x.level.stride} to no level of stride {fine.stride}")
-        return self._onto(fine, x, self._map(fine, x.level).transposed)
+        return self._onto(fine, x, self._map(fine, x.level).transposed, transposed=True)
 
 
 def _triple(value: int | Triple, what: str) -> Triple:

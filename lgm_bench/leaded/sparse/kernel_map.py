@@ -15,7 +15,7 @@ BLOCK = 512
 """Targets that one thread of the compiled product owns at a time: their rows and their pairs' stay in its cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KernelMap:
     """The pairs of a convolution: out[target] += features[source] @ weight[k], for every pair of every offset k.
 

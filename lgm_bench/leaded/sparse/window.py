@@ -83,4 +83,4 @@ class WindowInverse3d(SparseConv3d):
         fine, kernel_map = x.level.finer, x.level.finer_map
         if fine is None or kernel_map is None or len(kernel_map.counts) != len(self.offsets):
             raise ConfigError(f"{x!r} does not come from a strided convolution of {len(self.offsets)} offsets")
-        return self._onto(fine, x, kernel_map.transposed)
+        return self._onto(fine, x, kernel_map.transposed, transposed=True)
