@@ -156,5 +156,5 @@ def test_released_parameters() -> None:
     assert (street.voxels.input, street.voxels.output) == (10, None)
     with pytest.raises(ConfigError, match=r"released for eps 0\.03 m \(only 0\.005, 0\.01, 0\.02, 0\.05\); give step"):
         default_settings("minkunet34c-scannet", "lgm", 0.03)
-    with pytest.raises(ConfigError, match="'minknet-modelnet40' were released; give step, steps, loss and slopes"):
-        default_settings("minknet-modelnet40", "lgm", 0.02)
+    with pytest.raises(ConfigError, match="'dynconv8-cifar10' were released; give step, steps, loss and slopes"):
+        default_settings("dynconv8-cifar10", "lgm", 0.02)
