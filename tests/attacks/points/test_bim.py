@@ -48,12 +48,14 @@ def scene_scores(name: str, cloud: PointCloud, labels: Tensor, iterates: list[Te
     return torch.stack(scores)
 
 
-@pytest.mark.parametrize("gradient", METHODS)
-@pytest.mark.parametrize("name", VICTIMS)
+@pytest.mark.parametrize(
+    ("name", "gradient"),
+    [*((name, METHODS[1]) for name in VICTIMS), ("minkunet14-scannet", METHODS[0]), ("cylinder3d-tiny", METHODS[2])],
+)
 def test_against_a_loop(name: str, gradient: GradientMethod) -> None:
     data = batch(name, (120,))
-    result = PointBIM(0.02, 0.01, 5).attack(victim(name), data, gradient)
-    iterates = by_hand(name, data.cloud, data.labels, gradient, moves=4)
+    result = PointBIM(0.02, 0.01, 4).attack(victim(name), data, gradient)
+    iterates = by_hand(name, data.cloud, data.labels, gradient, moves=3)
     expected = scene_scores(name, data.cloud, data.labels, iterates)
     assert torch.allclose(result.scores[:, 0], expected, rtol=0, atol=1e-9)
     assert torch.allclose(result.points, iterates[int(result.kept[0])], rtol=0, atol=1e-9)
@@ -93,8 +95,8 @@ def test_one_official_step_is_the_clean_cloud() -> None:
 def test_the_lowest_score_is_kept_and_is_that_of_the_points(name: str) -> None:
     data = batch(name)
     seen: list[tuple[int, int]] = []
-    result = PointBIM(0.02, 0.01, 6).attack(victim(name), data, LGM(8.0), lambda *call: seen.append(call))
-    assert seen == [(i, 6) for i in range(1, 7)]
+    result = PointBIM(0.02, 0.01, 4).attack(victim(name), data, LGM(8.0), lambda *call: seen.append(call))
+    assert seen == [(i, 4) for i in range(1, 5)]
     hard = victim(name)(data.cloud.moved(result.points))
     for number in range(2):
         rows = data.cloud.scene == number
@@ -126,7 +128,7 @@ def test_colours_alone_know_nothing_of_places() -> None:
     assert (change.ratio > 0.05).all()
 
 
-@pytest.mark.parametrize("gradient", METHODS)
+@pytest.mark.parametrize("gradient", METHODS[:2])
 @pytest.mark.parametrize("name", VICTIMS)
 def test_operations_of_every_iteration(name: str, gradient: GradientMethod) -> None:
     data = batch(name, (60, 50))
@@ -165,7 +167,7 @@ def test_a_misclassified_shape_beats_all_that_are_not() -> None:
 def test_the_leaded_attack_beats_random_moves() -> None:
     """On a network that is sure of what it sees: labels are its own predictions."""
     name = "minkunet14-scannet"
-    data = batch(name, (300, 300))
+    data = batch(name, (200, 200))
     random = RandomPerturbation(0.005, steps=8).attack(victim(name), data)
     leaded = PointBIM(0.005, 0.0025, 8).attack(victim(name), data, LGM(8.0))
     assert (leaded.scores.min(dim=0).values < random.scores.min(dim=0).values).all()

@@ -30,8 +30,7 @@ def test_registered_under_their_names() -> None:
     assert resolve("attack", "pointbim", ATTACKS) is PointBIM
 
 
-@pytest.mark.parametrize("far", [0.0, 60.0])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("dtype", "far"), [(torch.float32, 60.0), (torch.float64, 0.0)])
 @pytest.mark.parametrize("attack", QUICK)
 def test_no_point_leaves_its_cube(attack: str, dtype: torch.dtype, far: float) -> None:
     """Also 60 m away, where float32 knows no less than 4 micrometres."""
@@ -75,12 +74,11 @@ def test_no_budget_no_move(attack: str) -> None:
     [
         ("random", FGM()),
         ("pointbim", FGM(VoxelSlopes(input=8.0, output=8.0))),
-        ("pointbim", LGM(8.0, "hard")),
         *((name, LGM(8.0)) for name in QUICK),
     ],
 )
 def test_a_scene_does_not_feel_its_batch(attack: str, gradient) -> None:
-    data = batch(SCENES, (70, 50, 60))
+    data = batch(SCENES, (50, 40, 30))
     make = QUICK[attack](0.02, seed=3)
     together = make.attack(victim(SCENES), data, gradient)
     for numbers in ([1], [2, 0]):
@@ -102,6 +100,7 @@ def test_a_shape_does_not_feel_its_batch(attack: str) -> None:
         assert torch.allclose(alone.points, expected, rtol=0, atol=1e-9)  # sums over several shapes round differently
         assert torch.allclose(alone.scores, together.scores[:, numbers], rtol=0, atol=1e-9)
         assert torch.equal(alone.voxels, together.voxels[:, numbers])
+        assert torch.allclose(alone.gflops, together.gflops[:, numbers], rtol=1e-12)
 
 
 @pytest.mark.parametrize("attack", QUICK)
