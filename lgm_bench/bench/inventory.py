@@ -11,7 +11,7 @@ from datamodules import DATAMODULES, MARKS
 from datamodules.location import data_folder
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.bench.cells.config import load_bench
-from lgm_bench.bench.cells.suites import is_static, plan
+from lgm_bench.bench.cells.suites import is_static, plan, takes_points
 from victims.checkpoints import checkpoint_status
 
 Item = dict[str, Any]
@@ -43,10 +43,16 @@ def data(data_root: str | None) -> list[Item]:
 
 
 def attacks(data_root: str | None) -> list[Item]:  # noqa: ARG001
-    """Return every attack and the class that it stands for."""
+    """Return every attack with what it changes and the class that it stands for."""
     return [
-        {"name": name, "ready": True, "class": target.replace(":", ".")} for name, target in ATTACKS.items()
-    ]  # fmt: skip
+        {
+            "name": name,
+            "ready": True,
+            "inputs": "points" if takes_points(name) else "images",
+            "class": target.replace(":", "."),
+        }
+        for name, target in ATTACKS.items()
+    ]
 
 
 def suites(data_root: str | None) -> list[Item]:

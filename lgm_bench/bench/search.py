@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.suites import takes_points
 from lgm_bench.bench.display.table import Column, Entry, Table
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.errors import ConfigError
 
 SINGLE_STEP_SLOPES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 ITERATIVE_SLOPES = (1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
+POINT_SLOPES = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0)
+"""Those of Table VII."""
+
 FGM_ROW = "FGM"
 MOST_NUMBERS = 1000
 
@@ -37,11 +41,16 @@ class Search:
     def score(self, result: CellResult) -> float:
         """Return how strong an attack was, higher is stronger, in percent.
 
-        Untargeted: the share of the images that it gets wrong; targeted: the success rate.
+        Untargeted: the share of the images that it gets wrong, or what is missing in the mIoU of scenes; targeted: the
+        success rate.
         """
         if result.cell.targeted:
             return 100 * (result.success_rate or 0.0)
-        return 100 * (1 - result.accuracy)
+        return 100 - self.left(result)
+
+    def left(self, result: CellResult) -> float:
+        """Return the accuracy that an attack leaves, or the mIoU of scenes, in percent."""
+        return 100 * (result.segmentation.miou if result.segmentation else result.accuracy)
 
     def best(self) -> dict[float, float]:
         """Return the strongest slope of every eps; of equals, the smallest."""
@@ -57,23 +66,25 @@ class Search:
     def table(self) -> Table:
         """Return the results in the form of Table VII of Tao et al. 2024: a row a slope, a column an eps."""
         first = self.results[0].cell
-        header = "Suc." if first.targeted else "Acc."
+        measure, header = ("mIoU", "mIoU") if self.results[0].segmentation else ("accuracy", "Acc.")
+        header = "Suc." if first.targeted else header
         best = self.best()
         entries: dict[tuple[str, Column], Entry] = {}
         for result in self.results:
             slope, eps = result.cell.slope, result.cell.eps
             row = FGM_ROW if slope is None else f"slope={slope:g}"
-            number = self.score(result) if first.targeted else 100 * result.accuracy
+            number = self.score(result) if first.targeted else self.left(result)
             column = Column(first.victim, f"eps={eps:g}", header)
             entries[row, column] = Entry(number, best=slope is not None and slope == best.get(eps))
         rows = list(dict.fromkeys(row for row, _ in entries))
         columns = list(dict.fromkeys(column for _, column in entries))
         rows.sort(key=lambda row: -1.0 if row == FGM_ROW else float(row.removeprefix("slope=")))
         columns.sort(key=lambda column: float(column.variant.removeprefix("eps=")))
-        measure = "success rate, higher is stronger" if first.targeted else "accuracy left, lower is stronger"
+        measure = "success rate, higher is stronger" if first.targeted else f"{measure} left, lower is stronger"
+        samples = "images" if self.results[0].cost is None else "point clouds"
         notes = [
             f"In percent: {measure}. Best slope of each eps marked.",
-            f"{self.results[0].n_samples:,} {first.data} {first.subset} images, protocol {first.protocol}, "
+            f"{self.results[0].n_samples:,} {first.data} {first.subset} {samples}, protocol {first.protocol}, "
             f"{first.forward} forward, seed {first.seed}.",
         ]
         title = f"Slopes for {'targeted ' if first.targeted else ''}{first.attack} on {first.victim}"
@@ -90,6 +101,7 @@ class Search:
                 "gradient": result.cell.gradient,
                 "slope": result.cell.slope,
                 "accuracy": result.accuracy,
+                "miou": result.segmentation.miou if result.segmentation else None,
                 "success_rate": result.success_rate,
                 "architecture_change": result.architecture_change,
                 "fingerprint": result.fingerprint,
@@ -114,13 +126,14 @@ def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float]) -> l
     Args:
         base: What all have in common; its eps, gradient and slope are replaced.
         eps: Half-widths of the ball.
-        slopes: Slopes to try; empty takes a default range for single-step or for iterative attacks.
+        slopes: Slopes to try; empty takes a default range for single-step or iterative attacks, or those on points.
 
     Raises:
         ConfigError: A slope is not positive.
     """
     if not slopes:
-        slopes = SINGLE_STEP_SLOPES if base.attack == "fgsm" else ITERATIVE_SLOPES
+        of_images = SINGLE_STEP_SLOPES if base.attack == "fgsm" else ITERATIVE_SLOPES
+        slopes = POINT_SLOPES if takes_points(base.attack) else of_images
     for slope in slopes:
         if not slope > 0:
             raise ConfigError(f"slopes must be above 0, got {slope:g}")

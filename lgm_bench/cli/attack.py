@@ -13,8 +13,13 @@ def attack(
     victim: opt.VictimName,
     attack: opt.AttackName = "fgsm",
     eps: Annotated[
-        float, typer.Option(help="Largest change: 1/255 of images, metres of points.", rich_help_panel=opt.ATTACK)
-    ] = 8.0,
+        float | None,
+        typer.Option(
+            help="Largest change: 1/255 of images, metres of points.",
+            show_default="8 of images, 0.01 of points",
+            rich_help_panel=opt.ATTACK,
+        ),
+    ] = None,
     gradient: Annotated[str, typer.Option(help="fgm or lgm.", rich_help_panel=opt.ATTACK)] = "fgm",
     slope: Annotated[
         float | None, typer.Option(help="Slope of LGM.", show_default="the released one", rich_help_panel=opt.ATTACK)
@@ -58,10 +63,13 @@ def attack(
     [dim]$[/] lgm-bench attack dynconv8-cifar10 --checkpoint my.pth --attack pgd --steps 20 --targeted
 
     [dim]$[/] lgm-bench attack cylinder3d-semantickitti --attack pointbim --eps 0.02 --gradient lgm --limit 10
+
+    [dim]$[/] lgm-bench attack minkunet14-scannet --data rooms-scannet --attack pointbim --gradient lgm --save-clouds
     """
     flags = locals()
     from lgm_bench.bench.cells.suites import Planned, single_cell
 
+    eps = opt.eps_or_default(eps, attack, images=8.0, points=0.01)
     cell = single_cell(
         opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit},
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -11,6 +11,9 @@ from victims.names import victim_names
 
 if TYPE_CHECKING:
     from lgm_bench.bench.cells.schema import RunOptions
+
+
+Width = TypeVar("Width", float, str)
 
 
 def complete_victim(incomplete: str) -> list[str]:
@@ -143,6 +146,13 @@ Std = Annotated[str | None, typer.Option(help="As --mean.", show_default="the ch
 Data = Annotated[
     str | None, typer.Option(help="Data set.", show_default="the one in the victim's name", rich_help_panel=VICTIM)
 ]
+
+
+def eps_or_default(given: Width | None, attack: str, *, images: Width, points: Width) -> Width:
+    """Return --eps, or what stands for it where it is not given."""
+    from lgm_bench.bench.cells.suites import takes_points
+
+    return given if given is not None else points if takes_points(attack) else images
 
 
 def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "RunOptions":

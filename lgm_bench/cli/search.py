@@ -17,12 +17,19 @@ def search(
     victim: opt.VictimName,
     attack: opt.AttackName = "fgsm",
     eps: Annotated[
-        str, typer.Option(help="One or more, in 1/255; metres of points.", rich_help_panel=opt.ATTACK)
-    ] = "1,2,4,8",
+        str | None,
+        typer.Option(
+            help="One or more: 1/255 of images, metres of points.",
+            show_default="1,2,4,8 of images, 0.005,0.01,0.02,0.05 of points",
+            rich_help_panel=opt.ATTACK,
+        ),
+    ] = None,
     slopes: Annotated[
         str | None,
         typer.Option(
-            help="Such as 0.1,0.5,1 or from:to:by.", show_default="a range for the attack", rich_help_panel=opt.ATTACK
+            help="Such as 0.1,0.5,1 or from:to:by.",
+            show_default="a range for the attack; of points 5:40:5",
+            rich_help_panel=opt.ATTACK,
         ),
     ] = None,
     forward: opt.Forward = "soft",
@@ -39,7 +46,7 @@ def search(
     loss: opt.Loss = None,
     data: opt.Data = None,
     subset: Annotated[
-        str, typer.Option(help="holdout: training images that training leaves out.", rich_help_panel=opt.VICTIM)
+        str, typer.Option(help="holdout: training samples that training leaves out.", rich_help_panel=opt.VICTIM)
     ] = "holdout",
     checkpoint: opt.Checkpoint = None,
     mean: opt.Mean = None,
@@ -56,7 +63,7 @@ def search(
 ) -> None:
     """Find the slope of the leaded gradient at which an attack is strongest.
 
-    Every slope is tried at every eps, on held-out training images; the table is that of the paper's Table VII.
+    Every slope is tried at every eps, on held-out training samples; the table is that of the paper's Table VII.
 
     What is in the results folder already is not tried again.
 
@@ -65,11 +72,14 @@ def search(
     [dim]$[/] lgm-bench search dynconv20-cifar10 --eps 1,2,4,8 --slopes 0.1,0.2,0.5,1,2
 
     [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 8 --slopes 5:40:5
+
+    [dim]$[/] lgm-bench search minkunet14-scannet --data rooms-scannet --attack pointbim --eps 0.01 --limit 2
     """
     flags = locals()
     from lgm_bench.bench.cells.suites import Planned, single_cell
     from lgm_bench.bench.search import Search, parse_numbers, search_cells
 
+    eps = opt.eps_or_default(eps, attack, images="1,2,4,8", points="0.005,0.01,0.02,0.05")
     widths = parse_numbers(eps, "--eps")
     wanted = parse_numbers(slopes, "--slopes") if slopes else []
     common = opt.cell_flags(flags) | {"limit": limit, "gradient": "lgm", "slope": 1.0}

@@ -13,7 +13,8 @@ from lgm_bench.cli.run import planned_cells
 if TYPE_CHECKING:
     from lgm_bench.bench.cells.cell import Cell
 
-IMAGES, STEPS = 2, 2
+SAMPLES, STEPS = 2, 2
+EPS, SLOPES = {"images": 1.0, "points": 0.01}, ("slope", "input_slope", "output_slope", "floor_slope")
 
 
 def validate(
@@ -27,9 +28,9 @@ def validate(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Build every cell of a benchmark file and run it on two images; nothing is kept.
+    """Build every cell of a benchmark file and run it on two samples; nothing is kept.
 
-    Cells that differ in eps, slope or seed alone are run once. Exit code 3: a cell fails; 2: something is missing.
+    Cells that differ in eps, slopes or seed alone are run once. Exit code 3: a cell fails; 2: something is missing.
 
     Examples:
 
@@ -42,7 +43,7 @@ def validate(
     from lgm_bench.bench.session import Session, cell_names
 
     with tempfile.TemporaryDirectory(prefix="lgm-bench-") as out:
-        options = opt.run_options({**flags, "out": out, "batch_size": IMAGES, "devices": 1}, bench.run)
+        options = opt.run_options({**flags, "out": out, "batch_size": SAMPLES, "devices": 1}, bench.run)
         session = Session(options, quiet=quiet)
         gaps = session.gaps(planned)
         missing = {cell for gap in gaps for cell in gap.cells}
@@ -67,9 +68,12 @@ def validate(
 
 def _tiny(cell: "Cell") -> "Cell":
     """Return the cell that stands for all that differ in plain numbers only, cut to what shows that it runs."""
-    changes: dict[str, Any] = {"limit": IMAGES, "eps": 1.0, "seed": 0, "paper": None}
-    if cell.slope is not None:
-        changes["slope"] = 1.0
+    from lgm_bench.bench.running.building import moves_points, resolved
+
+    points = moves_points(cell)
+    cell = resolved(cell) if points else cell  # slopes of points are released for an eps: they go with the real one
+    changes: dict[str, Any] = {"limit": SAMPLES, "seed": 0, "paper": None, "eps": EPS["points" if points else "images"]}
+    changes |= {name: 1.0 for name in SLOPES if getattr(cell, name) is not None}
     if cell.attack != "fgsm":
         changes |= {"steps": STEPS, "step": None}
     return replace(cell, **changes)

@@ -52,3 +52,10 @@ def test_tables_show_every_name_in_full(kind: str) -> None:
     console.print(as_table(kind, items))
     text = console.export_text()
     assert all(item["name"] in text for item in items)
+
+
+def test_attacks_say_what_they_change() -> None:
+    inputs = {item["name"]: item["inputs"] for item in KINDS["attacks"](None)}
+    assert (inputs["fgsm"], inputs["autoattack"], inputs["random"], inputs["knnpert"]) == (
+        "images", "images", "points", "points"
+    )  # fmt: skip

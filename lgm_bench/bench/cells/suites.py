@@ -17,6 +17,8 @@ from victims.names import VICTIMS
 STATIC_FAMILIES = ("resnet",)
 DATA_OF_MINIATURES = "digits"
 GRADIENT_FREE = ("random",)
+RELATION = "sigmoid"
+"""The relation of points and voxels where none is named."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def single_cell(flags: Mapping[str, Any]) -> Cell:
     attack = {"name": given["attack"], **_among(given, AttackSpec)}
     content = {**_among(given, Grid), "victims": [victim], "attacks": [attack], "gradients": given["gradient"]}
     cells = [planned.cell for planned in unfold(check(Grid, content, "command line", _flag), Settings())]
+    if not cells and given["attack"] in GRADIENT_FREE:
+        raise ConfigError(f"{given['attack']} follows no gradient; use --gradient fgm, which stands for none here")
     if not cells:
         raise ConfigError(f"{given['victim']} has no occupancy, so there is no leaded gradient; use --gradient fgm")
     return cells[0]
@@ -163,9 +167,10 @@ def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[
     if layout == "attack":
         row = f"{cell.attack} {cell.valid_pixels:.0%}"
     elif layout == "slope":
-        row, variant = f"slope={cell.slope:g}", row
-    elif layout == "relation":
-        variant = str(cell.relation)
+        given = "released" if cell.slope is None else f"{cell.slope:g}"
+        row, variant = "FGM" if cell.gradient == "fgm" else f"slope={given}", row
+    elif layout == "relation" and cell.gradient == "lgm":
+        variant = cell.relation or RELATION
     elif layout == "attack and eps":
         variant = f"{cell.attack}-{cell.gradient}"
     elif layout == "class":

@@ -107,8 +107,7 @@ def _heading(column: Column) -> str:
 
 
 def _variant(variant: str) -> str:
-    method, dash, target = variant.partition("-")
-    return f"{method.upper() if method in ('fgm', 'lgm') else method}{dash and ', '}{target}"
+    return ", ".join(word.upper() if word in ("fgm", "lgm") else word for word in variant.split("-", 1))
 
 
 def _label(row: str) -> str:

@@ -141,6 +141,8 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     seeds = sorted({str(result.cell.seed) for result in results})
     leaded = f"; LGM with {' and '.join(forwards)} forward" if forwards else ""
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}{leaded}.")
+    if paper and paper.layout == "slope":
+        return notes
     groups = list(paper.columns) if paper else []
     return notes + _slope_notes(sorted(results, key=lambda result: _index(groups, _place(result)[1])))
 
@@ -163,7 +165,9 @@ def _slope_notes(results: Sequence[CellResult]) -> list[str]:
     for victim, slopes in victims.items():
         rest = max(slopes, key=lambda slope: len(slopes[slope]))
         rest = rest if len(slopes[rest]) > MOST_ROWS_NAMED else 0.0
-        parts = [f"{slope:g} for {' and '.join(rows)}" for slope, rows in slopes.items() if slope != rest]
+        parts = [
+            f"{slope:g} for {' and '.join(dict.fromkeys(rows))}" for slope, rows in slopes.items() if slope != rest
+        ]
         parts += [f"{rest:g}{' otherwise' * bool(parts)}"] if rest else []
         notes.append(f"Slope for {victim}: {', '.join(parts)}.")
     return notes

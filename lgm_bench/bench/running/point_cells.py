@@ -6,13 +6,12 @@ from typing import Any, TypeVar
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.points.defaults import PointSettings, default_settings
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.cells.suites import GRADIENT_FREE
+from lgm_bench.bench.cells.suites import GRADIENT_FREE, RELATION
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import VoxelSlopes
 from lgm_bench.registry import resolve
 
 POINT_FIELDS = ("relation", "input_slope", "output_slope", "floor_slope", "loss")
-RELATION = "sigmoid"
 Value = TypeVar("Value")
 
 
@@ -23,8 +22,10 @@ def resolved_points(cell: Cell) -> Cell:
     slopes of input and output are LGM's own, and FGM has none.
 
     Raises:
-        ConfigError: LGM has no slope, neither given nor released; or an option is for images.
+        ConfigError: LGM has no slope, neither given nor released; an option is for images; or a slope makes no sense.
+        UnknownNameError: There is no such relation function.
     """
+    voxel_slopes(cell)  # also what is not going to be used has to make sense
     if cell.targeted or cell.valid_pixels != 1 or cell.active_set:
         option = "targeted" if cell.targeted else "valid_pixels" if cell.valid_pixels != 1 else "active_set"
         raise ConfigError(f"{option} is for attacks on images; leave it out with {cell.attack!r}")
