@@ -1,0 +1,165 @@
+"""Point clouds from the command line: networks and data of a user's own, and the official layouts."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from answers import Answer, Command
+from street_and_shape_files import write_semantickitti
+from tiny_points import ROOMS, SCENE_NET, SHAPE_NET, SHAPES
+
+SCENES = (SCENE_NET, "--data", ROOMS, "--accelerator", "cpu")
+LEADED = (
+    "--attack",
+    "pointbim",
+    "--eps",
+    "0.03",
+    "--step",
+    "0.01",
+    "--steps",
+    "3",
+    "--gradient",
+    "lgm",
+    "--slope",
+    "10",
+)
+
+
+def rows_of(answer: Answer, out: str) -> list[dict[str, object]]:
+    assert answer.code == 0, answer.err
+    (path,) = Path(out).glob("*/rows.parquet")
+    return pq.read_table(path).to_pylist()
+
+
+def test_an_attack_on_a_network_of_ones_own(lgm_bench: Command) -> None:
+    answer = lgm_bench("attack", *SCENES, *LEADED, "--save-clouds")
+    assert answer.code == 0, answer.err
+    assert f"[1/1] {SCENE_NET} pointbim eps 0.03 LGM slope 10: 5 samples" in answer.err
+    assert "mIoU" in answer.out
+    assert "Measured on 5 tiny_points:Rooms test point clouds." in answer.out
+    (result,) = lgm_bench("attack", *SCENES, *LEADED, "--json", "--quiet").json["results"]
+    assert f"mIoU {result['segmentation']['miou']:.2%}" in answer.err
+    assert result["segmentation"]["miou"] < result["segmentation"]["clean_miou"]
+    assert result["cost"]["kvoxels"] > 0
+    assert result["cost"]["gflops"] > 0
+    assert result["checks"]["within_bounds"]
+    (folder,) = Path("results").glob("*/clouds")
+    assert sorted(path.name for path in folder.iterdir())[:2] == ["test%2F00.npz", "test%2F00.ply"]
+
+
+def test_batch_size_changes_nothing(lgm_bench: Command) -> None:
+    rows = []
+    for size in ("1", "3"):
+        answer = lgm_bench("attack", *SCENES, *LEADED, "--batch-size", size, "--out", size)
+        rows.append(rows_of(answer, size))
+    assert rows[0] == rows[1]
+
+
+def test_no_budget_leaves_everything_as_it_was(lgm_bench: Command) -> None:
+    answer = lgm_bench("attack", *SCENES, *LEADED[:2], "--eps", "0", *LEADED[6:], "--json")
+    assert answer.code == 0, answer.err
+    (result,) = answer.json["results"]
+    assert result["segmentation"]["confusion"] == result["segmentation"]["clean_confusion"]
+    assert result["architecture"]["all_images"]["ratio"] == 0
+    random = lgm_bench(
+        "attack", SHAPE_NET, "--data", SHAPES, "--attack", "random", "--eps", "0", "--accelerator", "cpu"
+    )
+    assert random.code == 0, random.err
+
+
+def test_a_scan_in_the_official_layout(lgm_bench: Command, tmp_path: Path) -> None:
+    root = write_semantickitti(tmp_path / "kitti", {"08": 2}, points=60)
+    victim = ("cylinder3d-small-semantickitti", "--checkpoint", "random", "--data-root", root, "--accelerator", "cpu")
+    answer = lgm_bench(
+        "attack", *victim, "--attack", "pointbim", "--gradient", "lgm", "--steps", "2", "--limit", "1", "--json"
+    )
+    assert answer.code == 0, answer.err
+    (result,) = answer.json["results"]
+    cell, scenes = result["cell"], result["segmentation"]
+    assert (cell["eps"], cell["slope"], cell["input_slope"], cell["step"], cell["loss"]) == (
+        0.01,
+        200,
+        10,
+        0.005,
+        "lovasz",
+    )
+    assert scenes["classes"][0] == "unlabeled"
+    assert scenes["clean_iou"][0] is None
+    assert sum(map(sum, scenes["confusion"])) < 60, "points without a label do not count"
+    assert sum(scenes["confusion"][0]) == 0
+
+
+def test_search_of_scenes(lgm_bench: Command) -> None:
+    command = ("search", *SCENES, *LEADED[:2], "--eps", "0.03", "--steps", "2", "--slopes", "5,10")
+    answer = lgm_bench(*command, "--relation", "rbf")
+    assert answer.code == 0, answer.err
+    assert "mIoU left, lower is stronger" in answer.out
+    (path,) = Path("results").glob("search-*.json")
+    record = json.loads(path.read_text())
+    left = {score["slope"]: score["miou"] for score in record["scores"] if score["slope"]}
+    assert left[record["best"][0]["slope"]] == min(left.values())
+
+
+def test_validate_runs_points_at_a_few_centimetres(lgm_bench: Command, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(f"""
+        run: {{accelerator: cpu}}
+        suites:
+          points:
+            grids:
+              - data: {ROOMS}
+                victims: [{{name: "{SCENE_NET}", slopes: {{pointbim: {{0.01: 5, 0.05: 9}}}}}}]
+                attacks: [random, {{name: pointbim, relation: [rbf, sigmoid]}}]
+                eps: [0.01, 0.05]
+    """)
+    answer = lgm_bench("validate", "my.yaml")
+    assert answer.code == 0, answer.err
+    assert answer.out == "10 cells, 10 ok, 0 failed, 0 missing\n"
+    assert "eps 0.01" in answer.err
+    assert "eps 1 " not in answer.err
+    wrong = lgm_bench("validate", "my.yaml", "--set", "suites.points.grids.0.attacks.1.relation=rfb")
+    assert wrong.code == 2
+    assert "unknown relation function 'rfb'; did you mean rbf?" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*SCENES, *LEADED, "--relation", "sigmiod"), "unknown relation function 'sigmiod'; did you mean sigmoid?"),
+        ((*SCENES, *LEADED[:2], "--eps", "-0.01"), "--eps: expected greater than or equal to 0, got -0.01"),
+        ((*SCENES, *LEADED[:2], "--input-slope", "0"), "--input-slope: expected greater than 0, got 0.0"),
+        ((*SCENES, *LEADED[:2], "--gradient", "lgm"), "no parameters of lgm on 'tiny_points:SceneNet' were released"),
+        ((*SCENES, *LEADED[:2], "--targeted"), "targeted is for attacks on images"),
+        (
+            SCENES,
+            "data set 'tiny_points:Rooms' holds point clouds, and 'fgsm' is no attack on these; choose one of random",
+        ),
+        ((SCENE_NET, "--data", "digits", "--attack", "pointbim"), "holds images, and 'pointbim' is no attack on these"),
+        ((*SCENES, "--attack", "random", "--gradient", "lgm"), "random follows no gradient; use --gradient fgm"),
+        (
+            ("dynconv8-mini", "--save-clouds"),
+            "save_clouds keeps attacked point clouds, and no attack here moves points",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(lgm_bench: Command, arguments: tuple[str, ...], message: str) -> None:
+    answer = lgm_bench("attack", *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+    assert not Path("results").exists()
+
+
+def test_a_network_of_images_on_points_is_refused(lgm_bench: Command) -> None:
+    answer = lgm_bench("attack", "tiny_networks:Linear", "--data", ROOMS, *LEADED[:2], "--accelerator", "cpu")
+    assert answer.code in (2, 3)
+    assert "Traceback" not in answer.err
+    assert "tiny_networks:Linear" in answer.err
+    assert "points" in answer.err
+
+
+def test_a_network_that_fails_is_named(lgm_bench: Command) -> None:
+    answer = lgm_bench("attack", "tiny_points:BrokenNet", *SCENES[1:], *LEADED[:2])
+    assert answer.code == 3
+    assert "no weights for" in answer.err
+    assert "Traceback" not in answer.err
