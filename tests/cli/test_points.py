@@ -150,12 +150,21 @@ def test_a_mistake_is_one_line_that_names_it(lgm_bench: Command, arguments: tupl
     assert not Path("results").exists()
 
 
-def test_a_network_of_images_on_points_is_refused(lgm_bench: Command) -> None:
-    answer = lgm_bench("attack", "tiny_networks:Linear", "--data", ROOMS, *LEADED[:2], "--accelerator", "cpu")
-    assert answer.code in (2, 3)
-    assert "Traceback" not in answer.err
-    assert "tiny_networks:Linear" in answer.err
-    assert "points" in answer.err
+@pytest.mark.parametrize(
+    ("victim", "data", "attack", "message"),
+    [
+        ("tiny_networks:Linear", ROOMS, "pointbim", f"is for images and data set '{ROOMS}' for segmentation"),
+        (SHAPE_NET, ROOMS, "pointbim", f"is for classification and data set '{ROOMS}' for segmentation"),
+        (SCENE_NET, "digits", "fgsm", "is for segmentation and data set 'digits' for images"),
+    ],
+)
+def test_a_network_of_something_else_is_refused(
+    lgm_bench: Command, victim: str, data: str, attack: str, message: str
+) -> None:
+    answer = lgm_bench("attack", victim, "--data", data, "--attack", attack, "--accelerator", "cpu")
+    assert answer.code == 2
+    assert f"error: victim '{victim}' {message}; choose another" in answer.err
+    assert not list(Path().glob("results/*/result.json"))
 
 
 def test_a_network_that_fails_is_named(lgm_bench: Command) -> None:

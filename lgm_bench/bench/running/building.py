@@ -21,6 +21,7 @@ from lgm_bench.leaded import FGM, LGM, GradientMethod
 from lgm_bench.registry import resolve
 from victims import load_victim
 from victims.names import VICTIMS
+from victims.point_victim import PointVictim
 from victims.victim import Victim
 
 GRADIENTS = ("fgm", "lgm")
@@ -140,6 +141,20 @@ def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None)
             "datamodules.samples_datamodule.SamplesDataModule, whose samples have ids"
         )
     return datamodule
+
+
+def check_pair(cell: Cell, victim: Victim, datamodule: SamplesDataModule) -> None:
+    """Check that the cell's victim does what the samples are for.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    does = victim.task if isinstance(victim, PointVictim) else "images"
+    if does != datamodule.task:
+        raise ConfigError(
+            f"victim {cell.victim!r} is for {does} and data set {cell.data!r} for {datamodule.task}; choose another "
+            "victim, or another data set (data: in YAML, or --data)"
+        )
 
 
 def weights_sha256(victim: nn.Module) -> str:

@@ -13,7 +13,7 @@ from lgm_bench.bench.results.record import CellResult, Checks
 from lgm_bench.bench.results.rows import merged
 from lgm_bench.bench.results.scene_tally import SceneTally, added, tally_of, total
 from lgm_bench.bench.results.store import CannotWriteError, CellStore
-from lgm_bench.bench.running.building import build_attack, build_gradient, moves_points, resolved
+from lgm_bench.bench.running.building import build_attack, build_gradient, check_pair, moves_points, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
 from lgm_bench.bench.running.interruption import interruptible
@@ -107,6 +107,7 @@ class _Run:
         """Return one cell's result."""
         self.announced = False
         data, target = self.materials.data(filled), self.materials.target(filled)
+        check_pair(filled, target.victim, data.datamodule)
         filled = replace(filled, mean=target.mean, std=target.std)
         fingerprint = filled.fingerprint(weights=target.sha256, data=data.sha256, version=__version__)
         store = CellStore(self.out, filled.title, fingerprint)
