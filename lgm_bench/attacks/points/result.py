@@ -54,6 +54,11 @@ class Progression:
         self.kept[better.cpu()] = len(self.scores)
         self.scores.append(verdict.score.cpu())
 
+    @property
+    def fallen(self) -> Tensor:
+        """(B,) bool, whether a shape has been misclassified; False for scenes."""
+        return torch.zeros(len(self.kept), dtype=torch.bool) if self.best is None else self.best.fallen
+
     def evaluated(self, evaluation: Evaluation) -> None:
         """Take what a gradient cost."""
         self.costs.append((evaluation.voxels, evaluation.gflops))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lgm_bench.attacks import KNNPert, PointPert
 from lgm_bench.attacks.points.distances import chamfer_distance, outlier_distance, shift_norm
+from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import IGNORED, LGM, Reach
 
 SCENES, SHAPES = "minkunet14-scannet", "minknet-small-modelnet40"
@@ -68,7 +69,7 @@ def test_points_in_one_place() -> None:
 @pytest.mark.parametrize("kind", [PointPert, KNNPert])
 def test_against_torch_adam(kind: type[PointPert], name: str) -> None:
     data, gradient, eps = batch(name, (70,)), LGM(8.0), 0.03
-    result = kind(eps, 0.01, 5).attack(victim(name), data, gradient)
+    result = kind(eps, 0.01, 5, runs=1).attack(victim(name), data, gradient)
     clean = data.cloud.points
     x = clean.clone().requires_grad_()
     optimizer, iterates = torch.optim.Adam([x], lr=0.01), [clean]
@@ -104,8 +105,23 @@ def price(kind: type[PointPert], x: Tensor, clean: Tensor) -> Tensor:
 def test_the_price_holds_points_back() -> None:
     data = batch(SHAPES, (80, 70))
     cheap, dear = (
-        PointPert(0.1, 0.01, 8, weight=weight).attack(victim(SHAPES), data, LGM(8.0)) for weight in (0.0, 1e4)
+        PointPert(0.1, 0.01, 8, weight=weight, runs=1).attack(victim(SHAPES), data, LGM(8.0)) for weight in (0.0, 1e4)
     )
     assert cheap.scores.min() < dear.scores.min()
     moved = [(result.points - data.cloud.points).norm() for result in (cheap, dear)]
     assert moved[0] > moved[1]
+
+
+def test_clouds_that_have_not_fallen_pay_a_tenth_in_the_next_run() -> None:
+    data = batch(SCENES, (70,))
+    together = PointPert(0.1, 0.01, 12, runs=3).attack(victim(SCENES), data, LGM(8.0)).scores
+    alone = [
+        PointPert(0.1, 0.01, 4, runs=1, weight=weight).attack(victim(SCENES), data, LGM(8.0)).scores
+        for weight in (10.0, 1.0, 0.1)
+    ]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_a_run_must_be_one() -> None:
+    with pytest.raises(ConfigError, match="runs must be a whole number of at least 1, got 0"):
+        PointPert(0.1, runs=0)
