@@ -25,8 +25,9 @@ class Effort:
 
     @classmethod
     def of(cls, table: pa.Table) -> "Effort":
-        """Add up the rows of a table; those of images have no effort."""
-        counted = table.filter(pc.is_valid(table.column("voxels")))
+        """Add up the rows of a table that have an effort; those of images and of attacks without gradient have none."""
+        known = pc.and_(pc.is_valid(table.column("voxels")), pc.is_valid(table.column("gflops")))
+        counted = table.filter(known)
         # fsum: exact, so that it does not matter in what pieces the rows were written
         voxels, gflops = (math.fsum(counted.column(name).drop_null().to_pylist()) for name in ("voxels", "gflops"))
         return cls(counted.num_rows, voxels, gflops)

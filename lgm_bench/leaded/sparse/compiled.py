@@ -8,6 +8,9 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +25,8 @@ SOURCES, HEADERS = (tuple(sorted(Path(__file__).parent.glob(pattern))) for patte
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-pthread")
 FLOATING = {torch.float32: "float", torch.float64: "double"}
 """Types of numbers that the compiled functions come in, and what their names end in."""
+
+_plain: ContextVar[bool] = ContextVar("plain", default=False)
 
 
 @cache
@@ -43,7 +48,17 @@ def library() -> ctypes.CDLL | None:
 
 def usable(*tensors: Tensor) -> bool:
     """Return whether there is compiled code for tensors where these are."""
-    return all(tensor.device.type == "cpu" for tensor in tensors) and library() is not None
+    return not _plain.get() and all(tensor.device.type == "cpu" for tensor in tensors) and library() is not None
+
+
+@contextmanager
+def plain_pytorch() -> Iterator[None]:
+    """Do without compiled code inside, to compare with it; a backward pass counts where it is called."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
 
 
 def call(name: str, *arguments: Tensor | int) -> int:
