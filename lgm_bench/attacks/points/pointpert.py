@@ -16,7 +16,6 @@ from lgm_bench.attacks.points.result import Progression
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import IGNORED, PointCloud
 
-
 SHORTEST_RUN = 4
 """Iterates of a run, the clean cloud among them; with few steps there are fewer runs."""
 
