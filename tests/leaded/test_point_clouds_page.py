@@ -1,0 +1,40 @@
+"""The example of docs/point_clouds.md runs and shows what it says, and the page's figures are the code's."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules import DATAMODULES
+from lgm_bench.bench.results.clouds import SavedCloud
+from lgm_bench.leaded import LGM, hard_forward
+from lgm_bench.leaded.relation import RELATIONS
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "point_clouds.md").read_text(encoding="utf-8")
+
+
+def test_example(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "point_clouds.md", "exec"), names)
+    assert "tensor([1.0000" in capsys.readouterr().out
+    scores, victim, cloud = names["result"].scores.flatten(), names["victim"], names["cloud"]
+    assert scores[0] == 1, "the labels are its predictions"
+    assert scores.min() < 0.9
+    assert not any("voxelization" in key for key in victim.state_dict())
+    hard, _ = hard_forward(victim, cloud)
+    with LGM(slope=10.0).applied_to(victim), torch.no_grad():
+        assert not torch.equal(victim(cloud), hard)
+    with LGM(slope=10.0, forward="hard").applied_to(victim), torch.no_grad():
+        torch.testing.assert_close(victim(cloud), hard)
+
+
+def test_names() -> None:
+    relations = re.findall(r"^\| `(\w+)`.*Eq\.", PAGE, flags=re.MULTILINE)
+    assert relations == list(RELATIONS)
+    tables = re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)
+    assert [name for name in tables if name in SavedCloud._fields] == list(SavedCloud._fields)
+    described = set(re.findall(r"`((?:rooms-)?(?:scannet|s3dis)|semantickitti|modelnet40)`", PAGE))
+    assert described <= set(DATAMODULES)
+    assert len(described) == 6
