@@ -2,9 +2,11 @@
 
 import pytest
 
+from lgm_bench.attacks import POINT_ATTACKS
 from lgm_bench.attacks.slopes import default_slope
 from lgm_bench.bench.cells.config import load_bench
 from lgm_bench.bench.cells.suites import plan
+from lgm_bench.bench.running.building import resolved
 from lgm_bench.errors import ConfigError
 
 
@@ -51,6 +53,6 @@ def test_unknown_cells_say_what_to_do(victim: str, attack: str, eps: float, mess
 def test_the_shipped_suites_find_a_slope_for_every_leaded_cell() -> None:
     bench = load_bench()
     cells = [planned.cell for planned in plan(bench, list(bench.suites), full=True)]
-    leaded = [cell for cell in cells if cell.gradient == "lgm"]
+    leaded = [resolved(cell) if cell.attack in POINT_ATTACKS else cell for cell in cells if cell.gradient == "lgm"]
     assert leaded
     assert all(cell.slope is not None and cell.slope > 0 for cell in leaded)
