@@ -36,6 +36,10 @@ class CartesianGrid:
         """
         return points / self.voxel_size
 
+    def places(self, points: Tensor) -> Tensor:
+        """Return `units`: nothing lies outside."""
+        return self.units(points)
+
     def voxels(self, points: Tensor) -> Tensor:
         """Return the voxel (N, 3) int64 that each point lies in.
 
@@ -99,6 +103,10 @@ class CylindricalGrid:
         low, high = points.new_tensor(self.low), points.new_tensor(self.high)
         place = self.cylindrical(points)
         return (place.maximum(low).minimum(high) - low) / self.interval(points)
+
+    def places(self, points: Tensor) -> Tensor:
+        """Return places (N, 3) in cells that are not clipped: outside the bounds they lie outside the grid."""
+        return (self.cylindrical(points) - points.new_tensor(self.low)) / self.interval(points)
 
     def voxels(self, points: Tensor) -> Tensor:
         """Return the cell (N, 3) int64 that each point lies in or is counted to.

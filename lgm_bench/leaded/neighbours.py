@@ -56,8 +56,8 @@ def _reachable(grid: Grid, points: Tensor, own: Tensor, reach: Reach | None) -> 
     """Return (N, 3, 3) bool: whether the voxel before, the own one and that behind can be reached, for each axis."""
     before, behind = torch.ones_like(own, dtype=torch.bool), torch.ones_like(own, dtype=torch.bool)
     if reach is not None:
-        place, move = grid.units(points), grid.moves(points, reach.step)
-        clean, budget = grid.units(reach.clean), grid.moves(reach.clean, reach.eps)
+        place, move = grid.places(points), grid.moves(points, reach.step)
+        clean, budget = grid.places(reach.clean), grid.moves(reach.clean, reach.eps)
         before = (place - move < own) & (clean - budget < own)
         behind = (place + move >= own + 1) & (clean + budget >= own + 1)
     if grid.size is not None:

@@ -15,6 +15,8 @@ from lgm_bench.leaded.sparse.coarsening import soft_or
 from lgm_bench.leaded.sparse.keys import unique_voxels
 from lgm_bench.leaded.unit import Unit
 
+_CLIPPED = 1e-3  # voxels: more than rounding moves a place
+
 
 class Voxelization(Unit):
     """Finds the voxels of point clouds; without parameters or buffers, so checkpoints do not see it.
@@ -169,9 +171,17 @@ class Voxels:
 
     @cached_property
     def _distance(self) -> Tensor:
-        """(P, 3) distance of each pair's point from the voxel's centre, in voxels."""
-        centre = self.coordinates[self.row, 1:].to(self.cloud.points.dtype) + 0.5
-        return (self.grid.units(self.cloud.points)[self.point] - centre).abs()
+        """(P, 3) distance of each pair's point from the voxel's centre, in voxels.
+
+        Along an axis on which a point lies outside the grid it is 0 from the voxel that the point is counted to: it
+        would have to come back inside before it leaves that voxel.
+        """
+        units = self.grid.units(self.cloud.points)
+        outside = (self.grid.places(self.cloud.points.detach()) - units.detach()).abs() > _CLIPPED
+        voxel = self.coordinates[self.row, 1:]
+        distance = (units[self.point] - (voxel.to(units.dtype) + 0.5)).abs()
+        own = voxel == self.coordinates[self.own, 1:][self.point]
+        return torch.where(outside[self.point] & own, 0, distance)
 
     @cached_property
     def _count(self) -> Tensor:

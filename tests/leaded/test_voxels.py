@@ -7,7 +7,7 @@ from point_cases import VICTIMS, cloud, scene, victim
 from torch import Tensor
 
 from lgm_bench.leaded import FGM, LGM, GradientMethod, PointCloud, Reach, VoxelSlopes
-from lgm_bench.leaded.grid import CartesianGrid
+from lgm_bench.leaded.grid import CartesianGrid, CylindricalGrid
 from lgm_bench.leaded.relation import RELATIONS
 from lgm_bench.leaded.sparse.keys import unique_voxels
 from lgm_bench.leaded.voxels import Voxelization
@@ -189,3 +189,14 @@ def test_unique_voxels_are_sorted_rows_without_repeats() -> None:
     distinct, row = unique_voxels(rows)
     np.testing.assert_array_equal(distinct.numpy(), np.unique(rows.numpy(), axis=0))
     assert torch.equal(distinct[row], rows)
+
+
+def test_points_outside_the_grid_fill_the_cells_that_they_are_counted_to() -> None:
+    voxelization = Voxelization(CylindricalGrid((240, 180, 32)))
+    points = torch.tensor([[60.0, 0.0, 5.0], [10.0, 10.0, 3.0], [10.0, 10.0, 0.0]])
+    outside = PointCloud(points, torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
+    with LGM(200.0, voxels=VoxelSlopes(input=10.0)).applied_to(voxelization, Reach(points, 0.005, 0.02)):
+        voxels = voxelization(outside)
+    assert len(voxels) == 3  # and no step leads them anywhere else
+    assert voxels.occupancy is not None
+    assert bool((voxels.occupancy[voxels.own] > 0.99).all())
