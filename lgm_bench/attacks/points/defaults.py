@@ -110,8 +110,8 @@ OURS: dict[tuple[str, str], Settings] = {
 """The same for victims without released runs.
 
 Of scenes, what was released for the published victim of their data set. Of shapes, what 13 held-out training shapes of
-the small victim say: a step of eps / 2, since with 0.01 m FGM gets nowhere at eps 0.2 (eps / 5 is as good within a shape
-but at eps 0.02); slope 40, the strongest of 5 to 40; and for FGM no slopes, which make it weaker there."""
+the small victim say: a step of eps / 2, since with 0.01 m FGM gets nowhere at eps 0.2 (eps / 5 is as good within a
+shape but at eps 0.02); slope 40, the strongest of 5 to 40; and for FGM no slopes, which make it weaker there."""
 
 
 def default_settings(victim: str, gradient: str, eps: float) -> PointSettings:
