@@ -83,6 +83,7 @@ class Session:
                 devices=self.options.devices,
                 observer=observer,
                 save_clouds=self.options.save_clouds,
+                backend=self.options.backend,
             )
 
     def write(self, results: RunResults) -> list[Table]:

@@ -49,6 +49,7 @@ def attack(
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
     save_clouds: opt.SaveClouds = None,
+    backend: opt.Backend = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:

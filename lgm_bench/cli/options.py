@@ -74,6 +74,14 @@ SaveClouds = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        help="What computes sparse convolutions: native, minkowski or spconv.",
+        show_default="native",
+        rich_help_panel=RUNNING,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=RUNNING)]
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can run; leave out what lacks something.")]

@@ -36,6 +36,7 @@ def run(
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
     save_clouds: opt.SaveClouds = None,
+    backend: opt.Backend = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:

@@ -145,7 +145,7 @@ class Suite(Strict):
 
 
 class RunOptions(Strict):
-    """How to run, which changes no result."""
+    """How to run, which changes no result but for the last digits (`backend`)."""
 
     out: str = "results"
     data_root: str | None = None
@@ -153,6 +153,7 @@ class RunOptions(Strict):
     devices: Count = 1
     accelerator: str = "auto"
     save_clouds: bool = False
+    backend: str = "native"
 
 
 class BenchFile(Strict):

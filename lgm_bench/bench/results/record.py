@@ -133,6 +133,7 @@ class CellResult(_Record):
         cost: Of point clouds.
         checks: Pre-flight checks.
         folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
+        backend: What computed the sparse convolutions, of point clouds.
         checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
         data_sha256: Of the sample ids, in order.
         versions: Of lgm-bench, python and the libraries that compute.
@@ -155,6 +156,7 @@ class CellResult(_Record):
     cost: CostRecord | None = None
     checks: Checks
     folded: bool
+    backend: str | None = None
     checkpoint_sha256: str
     data_sha256: str
     versions: dict[str, str]

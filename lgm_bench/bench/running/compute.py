@@ -26,6 +26,7 @@ from lgm_bench.bench.running.sink import Event, StoreSink
 from lgm_bench.bench.running.stage import AttackStage
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import hard_forward
+from lgm_bench.leaded.sparse.backends import NATIVE, use_backend
 from victims.folding import folded
 from victims.point_victim import PointVictim
 
@@ -49,6 +50,7 @@ class Job:
         batch_size: Samples per batch and process; None for the data set's default.
         weights: What `weights_sha256` has to give for the victim.
         save_clouds: Whether attacked point clouds are kept.
+        backend: What computes sparse convolutions.
     """
 
     cell: Cell
@@ -63,6 +65,7 @@ class Job:
     batch_size: int | None
     weights: str
     save_clouds: bool = False
+    backend: str = NATIVE
 
     @property
     def store(self) -> CellStore:
@@ -87,7 +90,7 @@ def compute(job: Job, victim: nn.Module, data: SamplesDataModule, tell: Callable
         victim = folded(victim)
     elif data.task == "images":
         victim = victim.to(memory_format=torch.channels_last)
-    with _quiet():
+    with _quiet(), use_backend(job.backend):
         trainer = pl.Trainer(
             accelerator=job.accelerator,
             devices=job.devices,

@@ -23,6 +23,7 @@ from lgm_bench.bench.running.preflight import preflight
 from lgm_bench.bench.running.sink import BatchDone, Event
 from lgm_bench.bench.running.workers import Workers
 from lgm_bench.errors import ConfigError
+from lgm_bench.leaded.sparse.backends import NATIVE, use_backend
 
 
 class RunResults(list[CellResult]):
@@ -48,6 +49,7 @@ def run_cells(
     seed: int | None = None,
     observer: Observer | None = None,
     save_clouds: bool = False,
+    backend: str = NATIVE,
 ) -> RunResults:
     """Return the results of `cells`, computing what `out` does not hold yet.
 
@@ -62,6 +64,8 @@ def run_cells(
         observer: Is told of progress.
         save_clouds: Whether attacked point clouds are kept; samples without one are attacked again. Of images
             nothing is kept.
+        backend: What computes sparse convolutions. Rounding differs, so the cells of another one than ours have
+            folders of their own.
 
     Raises:
         ConfigError: A cell names something unknown or has a value that makes no sense, or clouds are to be kept and
@@ -79,9 +83,9 @@ def run_cells(
         if not any(map(moves_points, plain)):
             raise ConfigError("save_clouds keeps attacked point clouds, and no attack here moves points; leave it out")
     run = _Run(Path(out), Materials(data_root, batch_size), observer or SilentObserver(), len(asked))
-    run.accelerator, run.devices, run.save_clouds = accelerator, devices, save_clouds
+    run.accelerator, run.devices, run.save_clouds, run.backend = accelerator, devices, save_clouds, backend
     results = RunResults()
-    with interruptible(run.workers.stop):
+    with use_backend(backend), interruptible(run.workers.stop):
         for cell, filled in zip(asked, plain, strict=True):
             try:
                 results.append(run.cell(cell, filled))
@@ -96,7 +100,7 @@ def run_cells(
 class _Run:
     """What the cells of one call have in common; the attributes are the options of `run_cells`."""
 
-    accelerator, devices, save_clouds = "auto", 1, False
+    accelerator, devices, save_clouds, backend = "auto", 1, False, NATIVE
 
     def __init__(self, out: Path, materials: Materials, observer: Observer, n_cells: int) -> None:
         self.out, self.materials, self.observer, self.n_cells = out, materials, observer, n_cells
@@ -109,7 +113,8 @@ class _Run:
         data, target = self.materials.data(filled), self.materials.target(filled)
         check_pair(filled, target.victim, data.datamodule)
         filled = replace(filled, mean=target.mean, std=target.std)
-        fingerprint = filled.fingerprint(weights=target.sha256, data=data.sha256, version=__version__)
+        other = {} if self.backend == NATIVE else {"backend": self.backend}
+        fingerprint = filled.fingerprint(weights=target.sha256, data=data.sha256, version=__version__, **other)
         store = CellStore(self.out, filled.title, fingerprint)
         result = self._finished(store, data)
         stored = result is not None
@@ -159,6 +164,7 @@ class _Run:
             batch_size=self.materials.batch_size,
             weights=target.sha256,
             save_clouds=self.save_clouds,
+            backend=self.backend,
         )
         if len(done) < len(data.ids):
             self._compute(asked, job, target, data, parts)
@@ -193,6 +199,7 @@ class _Run:
             **figures,
             checks=Checks(**checks._asdict(), within_bounds=tally.out_of_bounds == 0),
             folded=fold,
+            backend=self.backend if tally.effort.rows else None,
             checkpoint_sha256=target.sha256,
             data_sha256=data.sha256,
             versions=versions(),

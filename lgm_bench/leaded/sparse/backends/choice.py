@@ -7,8 +7,9 @@ from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded.sparse.backends.interface import Backend
 from lgm_bench.registry import resolve
 
+NATIVE = "native"
 BACKENDS = {
-    "native": "lgm_bench.leaded.sparse.backends.native:NativeBackend",
+    NATIVE: "lgm_bench.leaded.sparse.backends.native:NativeBackend",
     "minkowski": "lgm_bench.leaded.sparse.backends.minkowski:MinkowskiBackend",
     "spconv": "lgm_bench.leaded.sparse.backends.spconv:SpconvBackend",
 }
@@ -53,7 +54,7 @@ _active: Backend | None = None
 
 def active_backend() -> Backend:
     """Return the backend in force."""
-    return _active or _loaded("native")
+    return _active or _loaded(NATIVE)
 
 
 @cache
