@@ -46,7 +46,8 @@ void task(const T* features, const T* gradient, const int64_t* source, const int
     constexpr int64_t width = Tile<T>::width;
     const int64_t rows = std::min(kGroup, channels_in - first), panels = (channels_out + width - 1) / width;
     const int64_t tiles = (rows + kRows - 1) / kRows;
-    std::vector<T> in(kChunk * kGroup, T(0)), out(panels * kChunk * width, T(0)), sums(tiles * panels * kRows * width, T(0));
+    std::vector<T> in(kChunk * kGroup, T(0)), out(panels * kChunk * width, T(0));
+    std::vector<T> sums(tiles * panels * kRows * width, T(0));
     for (int64_t begin = 0; begin < pairs; begin += kChunk) {
         const int64_t n = std::min(kChunk, pairs - begin);
         for (int64_t i = 0; i < n; ++i) {
