@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lgm_bench.leaded.sparse import SparseConv3d, SparseTensor, WindowConv3d, WindowInverse3d, joined
 from lgm_bench.leaded.sparse.cost import count_norm, count_occupancy, count_products
 from lgm_bench.leaded.sparse.maximum import group_maximum
+from lgm_bench.leaded.sparse.rows import rows_of
 
 Size = tuple[int, int, int]
 ALONG_PHI, ALONG_RHO = (1, 3, 3), (3, 1, 3)
@@ -73,7 +74,7 @@ class PointNetwork(nn.Module):
 
     def forward(self, points: Tensor, rows: Tensor, n_voxels: int, occupancy: Tensor | None) -> Tensor:
         """Return features (n_voxels, 16) of voxels, from points (N, 9) in the voxels `rows` (N,)."""
-        per_point = None if occupancy is None else occupancy[rows]
+        per_point = None if occupancy is None else rows_of(occupancy, rows)
         x = _leaded(self.PPmodel, points, per_point)
         return _leaded(self.fea_compression, group_maximum(x, rows, n_voxels), occupancy)
 

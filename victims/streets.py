@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lgm_bench.leaded import PointCloud
 from lgm_bench.leaded.grid import CylindricalGrid
+from lgm_bench.leaded.sparse.rows import rows_of
 from lgm_bench.leaded.voxels import Voxels
 from victims.cylinder3d import GRID, Cylinder3D, from_official
 from victims.point_victim import PointVictim, majority
@@ -39,8 +40,8 @@ class StreetVictim(PointVictim):
         if occupancy is not None:
             # A point brings its own features to its voxel, and to those it may reach what they would hold (Eq. 37-38).
             n_points = len(cloud.points)
-            brought = voxels.average_of_pairs(features)[row[n_points:]]
-            features = torch.cat([features[:n_points], brought]) * occupancy[row][:, None]
+            brought = rows_of(voxels.average_of_pairs(features), row[n_points:])
+            features = torch.cat([features[:n_points], brought]) * rows_of(occupancy, row)[:, None]
             if voxels.gradient.forward == "hard":
                 there = torch.arange(len(row), device=row.device) < n_points
                 features, row = (value[there | ~voxels.occupied[row]] for value in (features, row))
@@ -54,9 +55,9 @@ class StreetVictim(PointVictim):
 
     def _pair_features(self, cloud: PointCloud, voxels: Voxels) -> Tensor:
         """Return (P, 9): offset from the voxel's centre and place in (rho, phi, z), (x, y), reflectance."""
-        place = self.grid.cylindrical(cloud.points)[voxels.point]
+        place = rows_of(self.grid.cylindrical(cloud.points), voxels.point)
         centre = self.grid.centres(voxels.coordinates[voxels.row, 1:], place)
-        flat, reflectance = cloud.points[voxels.point, :2], cloud.features[voxels.point]
+        flat, reflectance = rows_of(cloud.points, voxels.point)[:, :2], cloud.features[voxels.point]
         return torch.cat([place - centre, place, flat, reflectance], dim=1)
 
     def _is_spconv_1(self, state: Mapping[str, Tensor]) -> bool:

@@ -13,6 +13,7 @@ from lgm_bench.leaded.point_cloud import PointCloud
 from lgm_bench.leaded.relation import VoxelSlopes, soft_floor
 from lgm_bench.leaded.sparse.coarsening import soft_or
 from lgm_bench.leaded.sparse.keys import unique_voxels
+from lgm_bench.leaded.sparse.rows import rows_of
 from lgm_bench.leaded.unit import Unit
 
 _CLIPPED = 1e-3  # voxels: more than rounding moves a place
@@ -107,7 +108,7 @@ class Voxels:
 
     def average(self, values: Tensor) -> Tensor:
         """Return the weighted mean (M, F) of the features (N, F) of each voxel's points (Eq. 37)."""
-        return self.average_of_pairs(values[self.point])
+        return self.average_of_pairs(rows_of(values, self.point))
 
     def average_of_pairs(self, values: Tensor) -> Tensor:
         """Return the weighted mean (M, F) over each voxel's pairs of values (P, F) of pairs."""
@@ -135,14 +136,14 @@ class Voxels:
         Hard, those of the voxel that a point lies in; leaded, sum_p r(x, p) y(p) over its pairs.
         """
         if self.slopes.output is None:
-            return values[self.own]
+            return rows_of(values, self.own)
         log_relation = self.slopes.log_relation(self._distance, self.slopes.output)
         n_points = len(self.own)
         normalized = self.slopes.normalized
         weight = _normalized(log_relation, self.point, n_points) if normalized else log_relation.exp()
-        parts = values[self.row] * weight[:, None]
+        parts = rows_of(values, self.row) * weight[:, None]
         soft = parts.new_zeros(n_points, values.shape[1]).index_add(0, self.point, parts)
-        return _through(values[self.own], soft) if self._shows_hard else soft
+        return _through(rows_of(values, self.own), soft) if self._shows_hard else soft
 
     def coordinate_features(self) -> Tensor:
         """Return the voxels' coordinates (M, 3), x and y relative to their mean over a scene's points.
@@ -179,7 +180,7 @@ class Voxels:
         units = self.grid.units(self.cloud.points)
         outside = (self.grid.places(self.cloud.points.detach()) - units.detach()).abs() > _CLIPPED
         voxel = self.coordinates[self.row, 1:]
-        distance = (units[self.point] - (voxel.to(units.dtype) + 0.5)).abs()
+        distance = (rows_of(units, self.point) - (voxel.to(units.dtype) + 0.5)).abs()
         own = voxel == self.coordinates[self.own, 1:][self.point]
         return torch.where(outside[self.point] & own, 0, distance)
 
@@ -209,7 +210,7 @@ def _normalized(log_weight: Tensor, group: Tensor, n_groups: int) -> Tensor:
     largest = lowest.scatter_reduce(0, group, log_weight.detach(), "amax")
     weight = (log_weight - largest[group]).exp()
     total = weight.new_zeros(n_groups).index_add(0, group, weight)
-    return weight / total[group]
+    return weight / rows_of(total, group)
 
 
 def _through(hard: Tensor, soft: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from lgm_bench.leaded.sparse.kernel_map import build_map, kernel_offsets
 from lgm_bench.leaded.sparse.keys import KeySpace, Triple
 from lgm_bench.leaded.sparse.level import CoordinateLevel
 from lgm_bench.leaded.sparse.maximum import group_maximum
+from lgm_bench.leaded.sparse.rows import rows_of
 from lgm_bench.leaded.sparse.tensor import SparseTensor
 
 
@@ -23,7 +24,7 @@ def max_pool(x: SparseTensor, kernel_size: Triple, stride: Triple) -> SparseTens
     offsets = kernel_offsets(kernel_size)
     name = ("map", tuple(offsets), level.stride)
     kernel_map = x.level.once(name, lambda: build_map(x.level, level, offsets))
-    values = _present(x)[kernel_map.source]
+    values = rows_of(_present(x), kernel_map.source)
     out = group_maximum(values, kernel_map.target, len(level))
     return SparseTensor(None, out, level=level).occupied()
 
@@ -41,7 +42,7 @@ def spread(x: SparseTensor, level: CoordinateLevel) -> SparseTensor:
     space = KeySpace(holder.amin(dim=0).minimum(x.level.lowest), holder.amax(dim=0).maximum(x.level.highest))
     ascending = space.keys(x.coordinates[x.level.order])
     row = x.level.order[torch.searchsorted(ascending, space.keys(holder))]
-    return SparseTensor(None, x.features[row], level=level).occupied()
+    return SparseTensor(None, rows_of(x.features, row), level=level).occupied()
 
 
 def _present(x: SparseTensor) -> Tensor:
@@ -53,5 +54,5 @@ def _present(x: SparseTensor) -> Tensor:
     if x.occupancy is None:
         return x.features
     batch = x.coordinates[:, 0]
-    lowest = -group_maximum(-x.features, batch, int(batch.max()) + 1)[batch]
+    lowest = rows_of(-group_maximum(-x.features, batch, int(batch.max()) + 1), batch)
     return lowest + (x.features - lowest) * x.occupancy[:, None]

@@ -9,6 +9,7 @@ from lgm_bench.leaded.sparse.convolution import SparseConv3d
 from lgm_bench.leaded.sparse.kernel_map import KernelMap, build_map
 from lgm_bench.leaded.sparse.keys import Triple, unique_keys
 from lgm_bench.leaded.sparse.level import CoordinateLevel
+from lgm_bench.leaded.sparse.rows import rows_of
 from lgm_bench.leaded.sparse.tensor import SparseTensor
 
 
@@ -49,7 +50,7 @@ class WindowConv3d(SparseConv3d):
         coarse = CoordinateLevel(self._reached(fine, (a, b, c)), (a, b, c))
         kernel_map = build_map(fine, coarse, self.offsets)
         if fine.occupancy is not None:
-            coarse.occupancy = soft_or(fine.occupancy[kernel_map.source], kernel_map.target, len(coarse))
+            coarse.occupancy = soft_or(rows_of(fine.occupancy, kernel_map.source), kernel_map.target, len(coarse))
         coarse.finer, coarse.finer_map = fine, kernel_map
         return coarse, kernel_map
 

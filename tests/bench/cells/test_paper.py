@@ -85,7 +85,8 @@ def test_tables_of_one_victim(reference: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize("name", ["table_8", "table_9", "table_10"])
 def test_tables_by_class(reference: dict[str, Any], name: str) -> None:
     table, printed = paper_tables()[name], reference[name]
-    assert list(table.rows) == ["mean", *printed["classes"]]
+    names = {"bus": "other-vehicle"}  # as the data set calls it
+    assert list(table.rows) == ["mean", *(names.get(name, name) for name in printed["classes"])]
     (variants,) = table.columns.values()
     for variant, metrics in variants.items():
         assert metrics["iou"] == [printed["mean"][variant], *printed[variant]]
