@@ -25,10 +25,11 @@ struct Task {
     int64_t offsets, channels_in, channels_out;
 };
 
-template <typename T>
-inline void add_row(T* row, typename Vector<T>::type low, typename Vector<T>::type high, int64_t columns) {
-    using V = typename Vector<T>::type;
-    constexpr int64_t lanes = Vector<T>::lanes;
+template <typename T, int Bytes>
+inline void add_row(T* row, typename Vector<T, Bytes>::type low, typename Vector<T, Bytes>::type high,
+                    int64_t columns) {
+    using V = typename Vector<T, Bytes>::type;
+    constexpr int64_t lanes = Vector<T, Bytes>::lanes;
     if (columns >= 2 * lanes) {
         *reinterpret_cast<V*>(row) += low;
         *reinterpret_cast<V*>(row + lanes) += high;
@@ -41,15 +42,26 @@ inline void add_row(T* row, typename Vector<T>::type low, typename Vector<T>::ty
 }
 
 template <typename T>
+inline void fetch(const T* row, int64_t n) {
+    constexpr int64_t line = 64 / sizeof(T);
+    for (int64_t i = 0; i < n; i += line) __builtin_prefetch(row + i);
+}
+
+template <typename T, int Bytes>
 void multiply(const Task<T>& task, int64_t begin, int64_t end, const T* panel, int64_t first_column) {
-    using V = typename Vector<T>::type;
-    constexpr int64_t lanes = Vector<T>::lanes;
+    using V = typename Vector<T, Bytes>::type;
+    constexpr int64_t lanes = Vector<T, Bytes>::lanes;
     const int64_t n = task.channels_in, columns = task.channels_out - first_column;
     for (int64_t pair = begin; pair < end; pair += kRows) {
         const int64_t rows = end - pair < kRows ? end - pair : kRows;
         const T* in[kRows];
         for (int64_t row = 0; row < kRows; ++row)
             in[row] = task.features + task.source[pair + (row < rows ? row : 0)] * n;
+        if (first_column == 0 && end - pair > 2 * kRows)
+            for (int64_t row = pair + kRows; row < pair + 2 * kRows; ++row) {  // rows lie far apart in memory
+                fetch(task.features + task.source[row] * n, n);
+                fetch(task.out + task.target[row] * task.channels_out, task.channels_out);
+            }
         const T *f0 = in[0], *f1 = in[1], *f2 = in[2], *f3 = in[3], *f4 = in[4], *f5 = in[5];
         V a0{}, b0{}, a1{}, b1{}, a2{}, b2{}, a3{}, b3{}, a4{}, b4{}, a5{}, b5{};
         const T* w = panel;
@@ -64,14 +76,14 @@ void multiply(const Task<T>& task, int64_t begin, int64_t end, const T* panel, i
         }
         const V lows[kRows] = {a0, a1, a2, a3, a4, a5}, highs[kRows] = {b0, b1, b2, b3, b4, b5};
         for (int64_t row = 0; row < rows; ++row)
-            add_row<T>(task.out + task.target[pair + row] * task.channels_out + first_column, lows[row], highs[row],
-                       columns);
+            add_row<T, Bytes>(task.out + task.target[pair + row] * task.channels_out + first_column, lows[row],
+                              highs[row], columns);
     }
 }
 
-template <typename T>
+template <typename T, int Bytes>
 std::vector<T> packed(const T* weight, int64_t offsets, int64_t channels_in, int64_t channels_out) {
-    const int64_t width = 2 * Vector<T>::lanes, panels = (channels_out + width - 1) / width;
+    const int64_t width = 2 * Vector<T, Bytes>::lanes, panels = (channels_out + width - 1) / width;
     std::vector<T> result(offsets * panels * channels_in * width, T(0));
     for (int64_t k = 0; k < offsets; ++k)
         for (int64_t channel = 0; channel < channels_in; ++channel)
@@ -81,19 +93,27 @@ std::vector<T> packed(const T* weight, int64_t offsets, int64_t channels_in, int
     return result;
 }
 
+template <typename T, int Bytes>
+void convolve_by(const T* features, const T* weight, T* out, const int64_t* source, const int64_t* target,
+              const int64_t* starts, int64_t blocks, int64_t offsets, int64_t channels_in, int64_t channels_out,
+              int64_t threads) {
+    const std::vector<T> panels = packed<T, Bytes>(weight, offsets, channels_in, channels_out);
+    const Task<T> task{features, panels.data(), out, source, target, starts, offsets, channels_in, channels_out};
+    const int64_t width = 2 * Vector<T, Bytes>::lanes, n_panels = (channels_out + width - 1) / width;
+    shared_out(blocks, threads, [&](int64_t block) {
+        for (int64_t k = 0; k < offsets; ++k)
+            for (int64_t panel = 0; panel < n_panels; ++panel)
+                multiply<T, Bytes>(task, starts[block * offsets + k], starts[(block + 1) * offsets + k],
+                            task.panels + (k * n_panels + panel) * channels_in * width, panel * width);
+    });
+}
+
 template <typename T>
 void convolve(const T* features, const T* weight, T* out, const int64_t* source, const int64_t* target,
               const int64_t* starts, int64_t blocks, int64_t offsets, int64_t channels_in, int64_t channels_out,
               int64_t threads) {
-    const std::vector<T> panels = packed(weight, offsets, channels_in, channels_out);
-    const Task<T> task{features, panels.data(), out, source, target, starts, offsets, channels_in, channels_out};
-    const int64_t width = 2 * Vector<T>::lanes, n_panels = (channels_out + width - 1) / width;
-    shared_out(blocks, threads, [&](int64_t block) {
-        for (int64_t k = 0; k < offsets; ++k)
-            for (int64_t panel = 0; panel < n_panels; ++panel)
-                multiply<T>(task, starts[block * offsets + k], starts[(block + 1) * offsets + k],
-                            task.panels + (k * n_panels + panel) * channels_in * width, panel * width);
-    });
+    const auto by = wide_enough<T>(channels_out) ? convolve_by<T, kWide> : convolve_by<T, kNarrow>;
+    by(features, weight, out, source, target, starts, blocks, offsets, channels_in, channels_out, threads);
 }
 
 }  // namespace

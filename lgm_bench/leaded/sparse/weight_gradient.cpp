@@ -15,10 +15,10 @@ namespace {
 
 constexpr int64_t kRows = 6, kGroup = 8 * kRows, kChunk = 128;
 
-template <typename T>
+template <typename T, int Bytes>
 struct Tile {
-    using V = typename Vector<T>::type;
-    static constexpr int64_t lanes = Vector<T>::lanes, width = 2 * lanes;
+    using V = typename Vector<T, Bytes>::type;
+    static constexpr int64_t lanes = Vector<T, Bytes>::lanes, width = 2 * lanes;
 
     // sums (kRows, width) += in (n, kGroup)[:, :kRows]^T out (n, width)
     static void add(const T* in, const T* out, int64_t n, T* sums) {
@@ -40,10 +40,10 @@ struct Tile {
     }
 };
 
-template <typename T>
+template <typename T, int Bytes>
 void task(const T* features, const T* gradient, const int64_t* source, const int64_t* target, int64_t pairs,
           int64_t channels_in, int64_t channels_out, int64_t first, T* result) {
-    constexpr int64_t width = Tile<T>::width;
+    constexpr int64_t width = Tile<T, Bytes>::width;
     const int64_t rows = std::min(kGroup, channels_in - first), panels = (channels_out + width - 1) / width;
     const int64_t tiles = (rows + kRows - 1) / kRows;
     std::vector<T> in(kChunk * kGroup, T(0)), out(panels * kChunk * width, T(0));
@@ -59,7 +59,7 @@ void task(const T* features, const T* gradient, const int64_t* source, const int
         }
         for (int64_t panel = 0; panel < panels; ++panel)
             for (int64_t tile = 0; tile < tiles; ++tile)
-                Tile<T>::add(&in[tile * kRows], &out[panel * kChunk * width], n,
+                Tile<T, Bytes>::add(&in[tile * kRows], &out[panel * kChunk * width], n,
                              &sums[(panel * tiles + tile) * kRows * width]);
     }
     for (int64_t row = 0; row < rows; ++row)
@@ -73,9 +73,10 @@ void weight_gradient(const T* features, const T* gradient, T* result, const int6
                      const int64_t* begins, int64_t offsets, int64_t channels_in, int64_t channels_out,
                      int64_t threads) {
     const int64_t groups = (channels_in + kGroup - 1) / kGroup;
+    const auto by = wide_enough<T>(channels_out) ? task<T, kWide> : task<T, kNarrow>;
     shared_out(offsets * groups, threads, [&](int64_t item) {
         const int64_t k = item / groups, begin = begins[k];
-        task(features, gradient, source + begin, target + begin, begins[k + 1] - begin, channels_in, channels_out,
+        by(features, gradient, source + begin, target + begin, begins[k + 1] - begin, channels_in, channels_out,
              item % groups * kGroup, result + k * channels_in * channels_out);
     });
 }
