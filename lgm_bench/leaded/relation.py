@@ -30,7 +30,7 @@ def bilinear(distance: Tensor, slope: float) -> Tensor:  # noqa: ARG001
 
 
 def rbf(distance: Tensor, slope: float) -> Tensor:
-    """Return log r, r = exp(-slope * |d|^2), a radial basis function (Tao et al. 2024, Eq. 33).
+    """Return log r, r = exp(-slope * |d|^2), a radial basis function (after Tao et al. 2024, Eq. 33; our scale).
 
     Args:
         distance: See `sigmoid`.
