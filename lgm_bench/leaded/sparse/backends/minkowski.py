@@ -39,7 +39,10 @@ class MinkowskiBackend:
             collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined]  # gone since Python 3.10
         import MinkowskiEngine
 
+        from MinkowskiEngineBackend._C import ConvolutionMode
+
         self.engine: ModuleType = MinkowskiEngine
+        self._mode = ConvolutionMode.DEFAULT
         self._placed: WeakKeyDictionary[KernelMap, _Placed] = WeakKeyDictionary()
 
     def convolve(self, features: Tensor, weight: Tensor, convolution: Convolution) -> Tensor:
@@ -61,7 +64,7 @@ class MinkowskiBackend:
             features[placed.rows_of_source],
             weight,
             generator,
-            self.engine.ConvolutionMode.DEFAULT,
+            self._mode,
             placed.source_key,
             placed.target_key,
             placed.manager,
