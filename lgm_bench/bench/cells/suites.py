@@ -15,7 +15,7 @@ from lgm_bench.errors import ConfigError, UnknownNameError
 from victims.names import VICTIMS
 
 STATIC_FAMILIES = ("resnet",)
-DATA_OF_MINIATURES = "digits"
+MINIATURE, DATA_OF_MINIATURES = "mini", "digits"
 GRADIENT_FREE = ("random",)
 RELATION = "sigmoid"
 """The relation of points and voxels where none is named."""
@@ -138,7 +138,10 @@ def takes_points(attack: str) -> bool:
 
 
 def data_of(victim: str) -> str:
-    """Return the data set that a registered victim's name ends in; for the miniature ones that they are made for.
+    """Return the data set of a registered victim: the end of its name.
+
+    >>> data_of("minkunet34c-scannet"), data_of("skipnet14-mini")
+    ('scannet', 'digits')
 
     Raises:
         UnknownNameError: The victim is not registered.
@@ -146,8 +149,10 @@ def data_of(victim: str) -> str:
     """
     if ":" in victim:
         raise ConfigError(f"victim {victim!r} does not tell its data set; name one (data: in YAML, or --data)")
-    last = _known("victim", victim, VICTIMS).rpartition("-")[2]
-    return DATA_OF_MINIATURES if last == "mini" else last
+    parts = _known("victim", victim, VICTIMS).split("-")
+    if parts[-1] != MINIATURE:
+        return parts[-1]
+    return f"{parts[-2]}-{MINIATURE}" if len(parts) > 2 else DATA_OF_MINIATURES
 
 
 def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[str, ...] | None:
