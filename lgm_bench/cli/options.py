@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from lgm_bench.errors import ConfigError
+from datamodules import DATAMODULES
+from lgm_bench.attacks import ATTACKS
+from lgm_bench.errors import ConfigError, LgmBenchError
 from victims.names import victim_names
 
 if TYPE_CHECKING:
@@ -21,6 +23,38 @@ def complete_victim(incomplete: str) -> list[str]:
     return [name for name in victim_names() if name.startswith(incomplete)]
 
 
+def complete_suite(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the suites that a name may become: those of the file that stands on the command line, or the shipped."""
+    from lgm_bench.bench.cells.config import read_yaml
+    from lgm_bench.resources import resource
+
+    file = context.params.get("file") or context.params.get("config")
+    try:
+        content = read_yaml(Path(file) if file else resource("bench.yaml"))
+        names = list(content["suites"])
+    except (LgmBenchError, TypeError, KeyError):
+        return []  # a shell that completes is no place for errors
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_data(incomplete: str) -> list[str]:
+    """Return the data sets that a name may become."""
+    return [name for name in DATAMODULES if name.startswith(incomplete)]
+
+
+def complete_attack(incomplete: str) -> list[str]:
+    """Return the attacks that a name may become."""
+    return [name for name in ATTACKS if name.startswith(incomplete)]
+
+
+def complete_table(incomplete: str) -> list[tuple[str, str]]:
+    """Return the numbers of the paper's tables that a text may become, with what each shows."""
+    from lgm_bench.bench.cells.paper import paper_tables
+
+    numbered = [(name.removeprefix("table_"), table.title) for name, table in paper_tables().items()]
+    return [(number, title) for number, title in numbered if number.startswith(incomplete)]
+
+
 ATTACK, POINTS, VICTIM, RUNNING = "Attack", "Attack on points", "Victim and data", "Running"
 
 File = Annotated[
@@ -28,7 +62,20 @@ File = Annotated[
 ]
 Suites = Annotated[
     list[str] | None,
-    typer.Option("--suite", help="A suite of the file; repeatable.", show_default="mini, or all of FILE"),
+    typer.Option(
+        "--suite",
+        help="A suite of the file; repeatable.",
+        show_default="mini, or all of FILE",
+        autocompletion=complete_suite,
+    ),
+]
+Tables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table",
+        help="Only the cells of this table of the paper, such as 4 or IV; repeatable. Alone it means --suite paper.",
+        autocompletion=complete_table,
+    ),
 ]
 Full = Annotated[bool, typer.Option("--full", help="The suite's long part too.")]
 OnlyVictims = Annotated[
@@ -93,6 +140,7 @@ AttackName = Annotated[
         "--attack",
         help="fgsm, bim, pgd, cw, autopgd, autoattack; of points: random, pointbim, pointpert, knnpert.",
         rich_help_panel=ATTACK,
+        autocompletion=complete_attack,
     ),
 ]
 Protocol = Annotated[
@@ -152,7 +200,13 @@ Mean = Annotated[
 ]
 Std = Annotated[str | None, typer.Option(help="As --mean.", show_default="the checkpoint's", rich_help_panel=VICTIM)]
 Data = Annotated[
-    str | None, typer.Option(help="Data set.", show_default="the one in the victim's name", rich_help_panel=VICTIM)
+    str | None,
+    typer.Option(
+        help="Data set.",
+        show_default="the one in the victim's name",
+        rich_help_panel=VICTIM,
+        autocompletion=complete_data,
+    ),
 ]
 
 

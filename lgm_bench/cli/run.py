@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from lgm_bench.bench.cells.suites import Planned
     from lgm_bench.bench.session import Session
 
-DEFAULT_SUITE = "mini"
+DEFAULT_SUITE, SUITE_OF_TABLES = "mini", "paper"
 
 
 def run(
     file: opt.File = None,
     config: Annotated[Path | None, typer.Option(help="The same as FILE.")] = None,
     suite: opt.Suites = None,
+    table: opt.Tables = None,
     full: opt.Full = False,
     victim: opt.OnlyVictims = None,
     overrides: opt.Overrides = None,
@@ -52,11 +53,13 @@ def run(
 
     [dim]$[/] lgm-bench run --suite cifar10 --full --devices 2
 
+    [dim]$[/] lgm-bench run --table 4 --skip-missing --data-root ~/data
+
     [dim]$[/] lgm-bench run my.yaml --set defaults.protocol=paper --dry-run
     """
     if file and config:
         raise ConfigError("give the file either as an argument or with --config")
-    bench, planned = planned_cells(file or config, suite, full=full, victims=victim, overrides=overrides)
+    bench, planned = planned_cells(file or config, suite, full=full, victims=victim, tables=table, overrides=overrides)
     changes: dict[str, Any] = {name: value for name, value in (("limit", limit), ("seed", seed)) if value is not None}
     planned = [replace(one, cell=replace(one.cell, **changes)) for one in planned]
     from lgm_bench.bench.session import Session
@@ -75,15 +78,18 @@ def planned_cells(
     full: bool,
     victims: Sequence[str] | None,
     overrides: Sequence[str] | None,
+    tables: Sequence[str] | None = None,
 ) -> tuple["BenchFile", list["Planned"]]:
     """Return a benchmark file and the cells of some of its suites.
 
     Args:
         path: The file; None for the shipped one.
-        suites: Their names; none for all of a file of the user's own, and the smallest of the shipped one.
+        suites: Their names; none for all of a file of the user's own, and of the shipped one for the smallest, or
+            with `tables` for the paper's.
         full: Whether their long parts are wanted too.
         victims: The only victims that are wanted; none for all.
         overrides: Texts "path=value".
+        tables: The only tables of the paper that are wanted; none for all.
 
     Raises:
         LgmBenchError: Something in the file or the flags makes no sense.
@@ -92,8 +98,8 @@ def planned_cells(
     from lgm_bench.bench.cells.suites import plan
 
     bench = load_bench(path, overrides or [])
-    chosen = suites or (list(bench.suites) if path else [DEFAULT_SUITE])
-    return bench, plan(bench, chosen, full=full, victims=victims or [])
+    chosen = suites or (list(bench.suites) if path else [SUITE_OF_TABLES if tables else DEFAULT_SUITE])
+    return bench, plan(bench, chosen, full=full, victims=victims or [], tables=tables or [])
 
 
 def _print_plan(session: "Session", planned: Sequence["Planned"], as_json: bool) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lgm_bench.bench.cells.config import read_yaml
+from lgm_bench.errors import ConfigError
+
+ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI")
 
 
 @dataclass(frozen=True)
@@ -60,4 +63,37 @@ def paper_tables() -> dict[str, PaperTable]:
             unit=table.get("unit", ""),
         )
         for name, table in source.items()
+    }
+
+
+def table_name(text: str) -> str:
+    """Return the name of one of the paper's tables from what a user calls it.
+
+    Raises:
+        ConfigError: The paper has no such table; it has 1 to 11.
+
+    >>> table_name("4"), table_name("IV"), table_name("table_4")
+    ('table_4', 'table_4', 'table_4')
+    """
+    number = text.lower().removeprefix("table").strip(" _")
+    for place, roman in enumerate(ROMAN, start=1):
+        if number in (str(place), roman.lower()):
+            return f"table_{place}"
+    known = [f"{place} ({roman})" for place, roman in enumerate(ROMAN, start=1)]
+    raise ConfigError(f"unknown table {text!r}; the paper has {', '.join(known)}")
+
+
+def printed_places() -> set[tuple[str, ...]]:
+    """Return (table, row, victim, variant) of every cell that the paper prints numbers of.
+
+    What it prints of clean samples belongs to no cell of its own: every cell measures it. A table of classes is one
+    cell a victim and variant.
+    """
+    return {
+        (name, row, victim, variant)
+        for name, table in paper_tables().items()
+        for victim, variants in table.columns.items()
+        for variant in variants
+        for row in (("",) if table.layout == "class" else table.rows)
+        if variant != "clean"
     }

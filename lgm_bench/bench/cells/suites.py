@@ -9,7 +9,7 @@ from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.slopes import default_slope
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.config import check
-from lgm_bench.bench.cells.paper import paper_tables
+from lgm_bench.bench.cells.paper import ROMAN, paper_tables, table_name
 from lgm_bench.bench.cells.schema import AttackSpec, BenchFile, Grid, Settings, Strict, VictimSpec
 from lgm_bench.errors import ConfigError, UnknownNameError
 from victims.names import VICTIMS
@@ -29,7 +29,14 @@ class Planned:
     optional: bool = False
 
 
-def plan(bench: BenchFile, suites: Sequence[str], *, full: bool = False, victims: Sequence[str] = ()) -> list[Planned]:
+def plan(
+    bench: BenchFile,
+    suites: Sequence[str],
+    *,
+    full: bool = False,
+    victims: Sequence[str] = (),
+    tables: Sequence[str] = (),
+) -> list[Planned]:
     """Return the cells of some suites, each once a table, in the order they run in.
 
     Args:
@@ -37,10 +44,12 @@ def plan(bench: BenchFile, suites: Sequence[str], *, full: bool = False, victims
         suites: Names of suites in it.
         full: Whether the grids under `full` run too.
         victims: Only these victims, which are then no longer optional; empty for all.
+        tables: Only the cells of these tables of the paper, such as "4"; empty for all.
 
     Raises:
-        UnknownNameError: There is no such suite, victim, attack, data set or table.
-        ConfigError: A grid makes no sense, such as a victim on another data set than its own.
+        UnknownNameError: There is no such suite, victim, attack or data set.
+        ConfigError: A grid makes no sense, such as a victim on another data set than its own, or the suites have no
+            cell of a table.
     """
     found: dict[Cell, Planned] = {}
     for name in suites:
@@ -52,13 +61,30 @@ def plan(bench: BenchFile, suites: Sequence[str], *, full: bool = False, victims
                 known = found.setdefault(planned.cell, planned)
                 if known.optional and not planned.optional:
                     found[planned.cell] = planned
+    chosen = _of_tables(list(found.values()), tables, suites)
     if not victims:
-        return list(found.values())
-    there = {planned.cell.victim for planned in found.values()}
+        return chosen
+    there = {planned.cell.victim for planned in chosen}
     for victim in victims:
         if victim not in there:
             raise UnknownNameError("victim of this suite", victim, there)
-    return [Planned(planned.cell) for planned in found.values() if planned.cell.victim in victims]
+    return [Planned(planned.cell) for planned in chosen if planned.cell.victim in victims]
+
+
+def _of_tables(planned: list[Planned], tables: Sequence[str], suites: Sequence[str]) -> list[Planned]:
+    """Return the cells of some tables of the paper, or all if no table is named."""
+    if not tables:
+        return planned
+    names = [table_name(table) for table in tables]
+    there = list(dict.fromkeys(one.cell.paper[0] for one in planned if one.cell.paper))
+    for name in names:
+        if name not in there:
+            has = f"has Table {', '.join(ROMAN[int(table[6:]) - 1] for table in there)}" if there else "has none"
+            raise ConfigError(
+                f"suite {' + '.join(suites)} has no cell of {name.replace('_', ' ')}: it {has} (its long part, --full, "
+                "may have more); leave out --suite for all of the paper's"
+            )
+    return [one for one in planned if one.cell.paper and one.cell.paper[0] in names]
 
 
 def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:

@@ -30,7 +30,7 @@ def test_a_short_form_is_the_long_form(tmp_path: Path) -> None:
 
 
 def test_the_shipped_file_is_right() -> None:
-    assert {"cifar10", "imagenet"} <= load_bench().suites.keys()
+    assert {"mini", "cifar10", "points", "ablation", "paper"} == load_bench().suites.keys()
 
 
 @pytest.mark.parametrize(
