@@ -15,8 +15,11 @@ DATAMODULES = {
     "rooms-s3dis": "datamodules.generated:RoomsS3DISDataModule",
     "rooms-scannet": "datamodules.generated:RoomsScanNetDataModule",
     "s3dis": "datamodules.s3dis:S3DISDataModule",
+    "s3dis-mini": "datamodules.generated:S3DISMiniDataModule",
     "scannet": "datamodules.scannet:ScanNetDataModule",
+    "scannet-mini": "datamodules.generated:ScanNetMiniDataModule",
     "semantickitti": "datamodules.semantickitti:SemanticKITTIDataModule",
+    "semantickitti-mini": "datamodules.semantickitti_mini:SemanticKITTIMiniDataModule",
 }
 
 MARKS: dict[str, tuple[str, ...]] = {

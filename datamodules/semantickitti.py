@@ -74,7 +74,9 @@ RAW_TO_CLASS = {
 """The official map from the 34 annotated ids to the 19 classes of the benchmark, and to none."""
 
 _UNKNOWN = -1
-_SEQUENCES = {"test": ("08",), "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")}
+SEQUENCES = {"test": ("08",), "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")}
+"""By split: the official validation sequence, and those to train on."""
+
 _BYTES_PER_POINT = 16  # x, y, z, reflectance, float32 each
 _OBTAIN = (
     "Get the KITTI odometry velodyne scans (data_odometry_velodyne.zip, https://www.cvlibs.net/datasets/kitti) and "
@@ -141,7 +143,7 @@ class SemanticKITTIDataModule(PointDataModule):
         Raises:
             DataError: None of the subset's sequences is there.
         """
-        wanted = _SEQUENCES["test" if subset == "test" else "train"]
+        wanted = SEQUENCES["test" if subset == "test" else "train"]
         scans = {name: sorted((self.sequences / name / "velodyne").glob("*.bin")) for name in wanted}
         if not any(scans.values()):
             named = f"sequence{'s' * (len(wanted) > 1)} {', '.join(wanted)}"

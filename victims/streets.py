@@ -77,3 +77,4 @@ def cylinder3d(grid: tuple[int, int, int], width: int, point_channels: int, *, s
 cylinder3d_semantickitti = partial(cylinder3d, GRID, 32, 256)
 cylinder3d_corrected_semantickitti = partial(cylinder3d, GRID, 32, 256, shared=False)
 cylinder3d_small_semantickitti = partial(cylinder3d, (240, 180, 32), 8, 64, shared=False)
+cylinder3d_semantickitti_mini = partial(cylinder3d, (240, 180, 32), 3, 32, shared=False)
