@@ -12,6 +12,7 @@ DATAMODULES = {
     "digits": "datamodules.digits:DigitsDataModule",
     "imagenet": "datamodules.imagenet:ImageNetDataModule",
     "modelnet40": "datamodules.modelnet40:ModelNet40DataModule",
+    "modelnet40-mini": "datamodules.modelnet40_mini:ModelNet40MiniDataModule",
     "rooms-s3dis": "datamodules.generated:RoomsS3DISDataModule",
     "rooms-scannet": "datamodules.generated:RoomsScanNetDataModule",
     "s3dis": "datamodules.s3dis:S3DISDataModule",

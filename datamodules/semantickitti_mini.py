@@ -1,14 +1,11 @@
 """A simulated LiDAR in generated streets, as SemanticKITTI: small, and there without a download."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from datamodules.parts import ensure_part
-from datamodules.scene import Scene
+from datamodules.miniature import Miniature
+from datamodules.parts import Files
 from datamodules.semantickitti import SEQUENCES, SemanticKITTIDataModule
 from datamodules.street.files import sequence_files
-from lgm_bench.errors import DataError
 from lgm_bench.files import cache_folder
 
 VERSION = 1
@@ -16,15 +13,15 @@ VERSION = 1
 
 SEED = 0
 SCANS = {"test": 6, "train": 11}
-"""Scans of each sequence; of 10 sequences to train on one scan each is held out."""
+"""Scans of each sequence; of the ten sequences to train on one scan each is held out."""
 
 
-class SemanticKITTIMiniDataModule(SemanticKITTIDataModule):
+class SemanticKITTIMiniDataModule(Miniature, SemanticKITTIDataModule):
     """Scans of a simulated 64-beam LiDAR in SemanticKITTI's layout: 100 to train on, 10 held out, 6 to test on.
 
     Every scan is of a street of its own, and has about 14,000 points of 13 of the 19 classes: as dense from beam to
     beam as a real one, and eight times as coarse around. They lie in `$LGM_BENCH_CACHE`, else in the user's cache
-    folder; those to train on are made when they are asked for.
+    folder.
 
     Args:
         data_root: Not used, since the scans need not be brought; every data set takes one.
@@ -49,39 +46,6 @@ class SemanticKITTIMiniDataModule(SemanticKITTIDataModule):
     ) -> None:
         super().__init__(cache_folder(f"{self.name}-seed{SEED}-v{VERSION}"), batch_size, limit, subset, seed)
 
-    def prepare_data(self) -> None:
-        """Write the subset's scans, in one process, where they are not there as they should be.
-
-        Raises:
-            DataError: They cannot be written, or another run keeps their folder locked.
-        """
-        self._ensure(self.subset)
-
-    def list_ids(self, subset: str) -> list[str]:
-        """Return the ids of a subset's scans, which are written first if need be.
-
-        Raises:
-            DataError: They cannot be written.
-        """
-        self._ensure(subset)
-        return super().list_ids(subset)
-
-    def scene(self, scene_id: str) -> Scene:
-        """Return a scan, checked.
-
-        Raises:
-            DataError: Its files have been damaged since they were listed.
-        """
-        with self._remedy():
-            return super().scene(scene_id)
-
-    def _ensure(self, subset: str) -> None:
-        part = "test" if subset == "test" else "train"
-        ensure_part(self.data_root, part, lambda: sequence_files(SEQUENCES[part], SCANS[part], SEED))
-
-    @contextmanager
-    def _remedy(self) -> Iterator[None]:
-        try:
-            yield
-        except DataError as error:
-            raise DataError(f"{error} Or run again: what is damaged is generated again.") from error
+    @staticmethod
+    def files(part: str) -> Files:
+        return sequence_files(SEQUENCES[part], SCANS[part], SEED)

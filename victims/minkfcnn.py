@@ -11,8 +11,6 @@ from lgm_bench.leaded.sparse.cost import count_norm, count_products
 from lgm_bench.leaded.sparse.layers import joined
 from lgm_bench.leaded.sparse.pooling import global_max_pool, max_pool, spread
 
-HIDDEN = (512, 256)
-
 
 class MinkowskiFCNN(nn.Module):
     """Four scales of features, brought back to the finest voxels, reduced to one vector a shape.
@@ -22,6 +20,7 @@ class MinkowskiFCNN(nn.Module):
         classes: Number of classes.
         embedding: Channels of the last convolution.
         channels: Widths of the point layer and of the four scales.
+        hidden: Widths of the two layers before the last one.
     """
 
     def __init__(
@@ -30,6 +29,7 @@ class MinkowskiFCNN(nn.Module):
         classes: int,
         embedding: int = 1024,
         channels: tuple[int, int, int, int, int] = (32, 48, 64, 96, 128),
+        hidden: tuple[int, int] = (512, 256),
     ) -> None:
         super().__init__()
         self.mlp1 = PointLayer(in_channels, channels[0])
@@ -39,8 +39,8 @@ class MinkowskiFCNN(nn.Module):
         self.conv4 = ConvLayer(channels[3], channels[4], 2)
         widths = (sum(channels[1:]), embedding // 4, embedding // 2, embedding)
         self.conv5 = nn.Sequential(*(ConvLayer(a, b, 2) for a, b in pairwise(widths)))
-        last = nn.ModuleDict({"linear": nn.Linear(HIDDEN[1], classes)})
-        first, second = PointLayer(2 * embedding, HIDDEN[0]), PointLayer(*HIDDEN)
+        last = nn.ModuleDict({"linear": nn.Linear(hidden[1], classes)})
+        first, second = PointLayer(2 * embedding, hidden[0]), PointLayer(*hidden)
         self.final = nn.Sequential(first, nn.Dropout(), second, last)
 
     def forward(self, x: SparseTensor) -> Tensor:

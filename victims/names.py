@@ -17,6 +17,7 @@ VICTIMS: dict[str, str] = {
     "cylinder3d-corrected-semantickitti": "victims.streets:cylinder3d_corrected_semantickitti",
     "cylinder3d-semantickitti-mini": "victims.streets:cylinder3d_semantickitti_mini",
     "minknet-small-modelnet40": "victims.shapes:minknet_small_modelnet40",
+    "minknet-modelnet40-mini": "victims.shapes:minknet_modelnet40_mini",
     "minknet-modelnet40": "victims.shapes:minknet_modelnet40",
     **{f"{miniature}-mini": f"victims.mini:{miniature}" for miniature in ("resnet8", "skipnet14", "dynconv8")},
 }

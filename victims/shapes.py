@@ -31,10 +31,11 @@ class ShapeVictim(PointVictim):
         return logits
 
 
-def minknet(embedding: int) -> ShapeVictim:
-    """Return a victim."""
-    return ShapeVictim(MinkowskiFCNN(3, CLASSES, embedding), CartesianGrid(VOXEL), CLASSES)
+def minknet(embedding: int, **widths: tuple[int, ...]) -> ShapeVictim:
+    """Return a victim; its other `widths` are as published unless they are given."""
+    return ShapeVictim(MinkowskiFCNN(3, CLASSES, embedding, **widths), CartesianGrid(VOXEL), CLASSES)
 
 
 minknet_modelnet40 = partial(minknet, 1024)
 minknet_small_modelnet40 = partial(minknet, 128)
+minknet_modelnet40_mini = partial(minknet, 64, channels=(16, 16, 24, 32, 48), hidden=(128, 64))
