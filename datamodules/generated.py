@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from datamodules.point_datamodule import PointDataModule
-from datamodules.rooms.plans import S3DIS_PLANS, SCANNET_PLANS
-from datamodules.rooms.room import s3dis_room, scannet_room
+from datamodules.rooms.room import S3DIS, S3DIS_MINI, SCANNET, SCANNET_MINI, Style, s3dis_room, scannet_room
 from datamodules.rooms.s3dis_files import write_room
 from datamodules.rooms.scannet_files import write_lists, write_scan
 from datamodules.s3dis import S3DISDataModule
@@ -25,12 +25,27 @@ VERSION = 1
 """Raised whenever the same seed gives other rooms, so that folders of other rooms are not read."""
 
 SEED = 0
-TRAIN, HOLDOUT, TEST = 24, 4, 8
 LOCK_SECONDS = 300.0
 
 
+class Sizes(NamedTuple):
+    """Numbers of rooms to train on, held out, and to test on."""
+
+    train: int
+    holdout: int
+    test: int
+
+
 class GeneratedRooms(PointDataModule):
-    """What the two sets of generated rooms share: their folder, which is written when it is first needed."""
+    """What the sets of generated rooms share: their folder, which is written when it is first needed.
+
+    Attributes:
+        style: Kinds of rooms; they take turns.
+        sizes: How many rooms are generated.
+    """
+
+    style: Style
+    sizes: Sizes
 
     def prepare_data(self) -> None:
         """Write the rooms, in one process, where they are not there yet.
@@ -66,9 +81,9 @@ class GeneratedRooms(PointDataModule):
         except DataError as error:
             raise DataError(f"{error} Or remove {self.data_root}: these rooms are generated again.") from error
 
-    @staticmethod
+    @classmethod
     @abstractmethod
-    def write_rooms(folder: Path) -> None:
+    def write_rooms(cls, folder: Path) -> None:
         """Write all rooms below a folder."""
 
 
@@ -82,7 +97,7 @@ class RoomsScanNetDataModule(GeneratedRooms, ScanNetDataModule):
         batch_size: See `ScanNetDataModule`, as of all that follow.
         limit: Only the first so many rooms of the subset; None: all. The kinds of rooms take turns.
         subset: "test", "train" or "holdout".
-        holdout: The last so many training rooms are held out.
+        holdout: The last so many training rooms are held out; None: `sizes.holdout`.
         seed: Determines, with the epoch, order and augmentation in training; not the rooms.
 
     Raises:
@@ -90,6 +105,8 @@ class RoomsScanNetDataModule(GeneratedRooms, ScanNetDataModule):
     """
 
     name = "rooms-scannet"
+    style = SCANNET
+    sizes = Sizes(train=24, holdout=4, test=8)
 
     def __init__(
         self,
@@ -97,18 +114,31 @@ class RoomsScanNetDataModule(GeneratedRooms, ScanNetDataModule):
         batch_size: int = 1,
         limit: int | None = None,
         subset: str = "test",
-        holdout: int = HOLDOUT,
+        holdout: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(rooms_folder(self.name), batch_size, limit, subset, holdout, seed)
+        super().__init__(
+            rooms_folder(self.name), batch_size, limit, subset, self.sizes.holdout if holdout is None else holdout, seed
+        )
 
-    @staticmethod
-    def write_rooms(folder: Path) -> None:
+    @classmethod
+    def write_rooms(cls, folder: Path) -> None:
         """Write the rooms below a folder as `scans/SCENE/...` with the split lists."""
-        ids = [f"scene{number:04d}_00" for number in range(TRAIN + HOLDOUT + TEST)]
-        for number, (scene_id, kind) in enumerate(zip(ids, itertools.cycle(SCANNET_PLANS), strict=False)):
-            write_scan(scannet_room(kind, (SEED, number)), scene_id, folder / "scans")
-        write_lists(ids[:-TEST], ids[-TEST:], folder)
+        ids = [f"scene{number:04d}_00" for number in range(sum(cls.sizes))]
+        for number, (scene_id, kind) in enumerate(zip(ids, itertools.cycle(cls.style.plans), strict=False)):
+            write_scan(scannet_room(kind, (SEED, number), cls.style), scene_id, folder / "scans")
+        write_lists(ids[: -cls.sizes.test], ids[-cls.sizes.test :], folder)
+
+
+class ScanNetMiniDataModule(RoomsScanNetDataModule):
+    """Corners of rooms, a few square metres and some thousand points each: 48 to train on, 6 held out, 6 to test on.
+
+    They show 12 of the 20 classes: those that stand on the floor.
+    """
+
+    name = "scannet-mini"
+    style = SCANNET_MINI
+    sizes = Sizes(train=48, holdout=6, test=6)
 
 
 class RoomsS3DISDataModule(GeneratedRooms, S3DISDataModule):
@@ -121,7 +151,7 @@ class RoomsS3DISDataModule(GeneratedRooms, S3DISDataModule):
         batch_size: See `S3DISDataModule`, as of all that follow.
         limit: Only the first so many rooms of the subset; None: all.
         subset: "test", "train" or "holdout".
-        holdout: The last so many training rooms are held out; the last 4 are one of each kind.
+        holdout: The last so many training rooms are held out; None: `sizes.holdout`, area 6, as many of each kind.
         seed: Determines, with the epoch, order and augmentation in training; not the rooms.
 
     Raises:
@@ -129,6 +159,8 @@ class RoomsS3DISDataModule(GeneratedRooms, S3DISDataModule):
     """
 
     name = "rooms-s3dis"
+    style = S3DIS
+    sizes = Sizes(train=24, holdout=4, test=8)
 
     def __init__(
         self,
@@ -136,17 +168,30 @@ class RoomsS3DISDataModule(GeneratedRooms, S3DISDataModule):
         batch_size: int = 1,
         limit: int | None = None,
         subset: str = "test",
-        holdout: int = HOLDOUT,
+        holdout: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(rooms_folder(self.name), batch_size, limit, subset, holdout, seed)
+        super().__init__(
+            rooms_folder(self.name), batch_size, limit, subset, self.sizes.holdout if holdout is None else holdout, seed
+        )
 
-    @staticmethod
-    def write_rooms(folder: Path) -> None:
+    @classmethod
+    def write_rooms(cls, folder: Path) -> None:
         """Write the rooms below a folder as `Stanford3dDataset_v1.2_Aligned_Version/Area_N/ROOM/...`."""
         areas = folder / "Stanford3dDataset_v1.2_Aligned_Version"
-        for number, (area, kind, place) in enumerate(_s3dis_rooms()):
-            write_room(s3dis_room(kind, (SEED, number)), areas / f"Area_{area}" / f"{kind}_{place}")
+        for number, (area, kind, place) in enumerate(_s3dis_rooms(cls.style, cls.sizes)):
+            write_room(s3dis_room(kind, (SEED, number), cls.style), areas / f"Area_{area}" / f"{kind}_{place}")
+
+
+class S3DISMiniDataModule(RoomsS3DISDataModule):
+    """Rooms of a few square metres and some thousand points each: 48 to train on, 6 held out, 6 to test on.
+
+    They show all classes but boards.
+    """
+
+    name = "s3dis-mini"
+    style = S3DIS_MINI
+    sizes = Sizes(train=48, holdout=6, test=6)
 
 
 def rooms_folder(name: str) -> Path:
@@ -183,10 +228,11 @@ def write_once(folder: Path, write: Callable[[Path], None], what: str) -> None:
         ) from error
 
 
-def _s3dis_rooms() -> Iterator[tuple[int, str, int]]:
+def _s3dis_rooms(style: Style, sizes: Sizes) -> Iterator[tuple[int, str, int]]:
     """Area, kind and number of every room: areas 1 to 4 to train on, area 6 held out, area 5 to test on."""
-    kinds = itertools.cycle(S3DIS_PLANS)
-    for area, n in ((1, TRAIN // 4), (2, TRAIN // 4), (3, TRAIN // 4), (4, TRAIN // 4), (6, HOLDOUT), (5, TEST)):
+    kinds = itertools.cycle(style.plans)
+    quarter = sizes.train // 4
+    for area, n in ((1, quarter), (2, quarter), (3, quarter), (4, quarter), (6, sizes.holdout), (5, sizes.test)):
         numbers: Counter[str] = Counter()
         for kind in itertools.islice(kinds, n):
             numbers[kind] += 1

@@ -48,6 +48,7 @@ class MinkUNet(nn.Module):
         planes: Widths of the eight stages.
         blocks: Number of residual blocks in each.
         first_kernel: Size of the first convolution.
+        stem: Width of the first convolution.
     """
 
     def __init__(
@@ -57,11 +58,12 @@ class MinkUNet(nn.Module):
         planes: tuple[int, ...],
         blocks: tuple[int, ...],
         first_kernel: int = 5,
+        stem: int = STEM_WIDTH,
     ) -> None:
         super().__init__()
-        self.conv0p1s1 = SparseConv3d(in_channels, STEM_WIDTH, first_kernel)
-        self.bn0 = SparseBatchNorm(STEM_WIDTH)
-        width, skips = STEM_WIDTH, [STEM_WIDTH]
+        self.conv0p1s1 = SparseConv3d(in_channels, stem, first_kernel)
+        self.bn0 = SparseBatchNorm(stem)
+        width, skips = stem, [stem]
         for stage in range(1, 5):
             self.add_module(f"conv{stage}p{2 ** (stage - 1)}s2", SparseConv3d(width, width, 2, 2))
             self.add_module(f"bn{stage}", SparseBatchNorm(width))

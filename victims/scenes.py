@@ -10,7 +10,7 @@ from lgm_bench.leaded import PointCloud
 from lgm_bench.leaded.grid import CartesianGrid
 from lgm_bench.leaded.sparse import SparseTensor
 from lgm_bench.leaded.voxels import Voxels
-from victims.minkunet import MinkUNet, from_official
+from victims.minkunet import STEM_WIDTH, MinkUNet, from_official
 from victims.point_victim import PointVictim
 
 SCANNET_CLASSES, SCANNET_VOXEL = 20, 0.02
@@ -19,6 +19,7 @@ BLOCKS = {14: (1,) * 8, 18: (2,) * 8, 34: (2, 3, 4, 6, 2, 2, 2, 2)}
 PLANES_34C = (32, 64, 128, 256, 256, 128, 96, 96)
 PLANES_34 = (32, 64, 128, 256, 256, 256, 256, 256)
 PLANES_SMALL = (16, 32, 48, 64, 64, 48, 32, 32)
+PLANES_MINI, STEM_MINI = (12, 16, 24, 24, 16, 16, 12, 12), 12
 
 
 class SceneVictim(PointVictim):
@@ -48,15 +49,15 @@ class SceneVictim(PointVictim):
         return voxels, self.network(x).features
 
 
-def scannet(depth: int, planes: tuple[int, ...]) -> SceneVictim:
+def scannet(depth: int, planes: tuple[int, ...], stem: int = STEM_WIDTH) -> SceneVictim:
     """Return a victim of ScanNet."""
-    network = MinkUNet(3, SCANNET_CLASSES, planes, BLOCKS[depth])
+    network = MinkUNet(3, SCANNET_CLASSES, planes, BLOCKS[depth], stem=stem)
     return SceneVictim(network, CartesianGrid(SCANNET_VOXEL), SCANNET_CLASSES, coordinates=False)
 
 
-def s3dis(depth: int, planes: tuple[int, ...]) -> SceneVictim:
+def s3dis(depth: int, planes: tuple[int, ...], stem: int = STEM_WIDTH) -> SceneVictim:
     """Return a victim of S3DIS."""
-    network = MinkUNet(6, S3DIS_CLASSES, planes, BLOCKS[depth])
+    network = MinkUNet(6, S3DIS_CLASSES, planes, BLOCKS[depth], stem=stem)
     return SceneVictim(network, CartesianGrid(S3DIS_VOXEL), S3DIS_CLASSES, coordinates=True)
 
 
@@ -66,3 +67,5 @@ minkunet14_scannet = partial(scannet, 14, PLANES_SMALL)
 minkunet14_s3dis = partial(s3dis, 14, PLANES_SMALL)
 minkunet18_scannet = partial(scannet, 18, PLANES_SMALL)
 minkunet18_s3dis = partial(s3dis, 18, PLANES_SMALL)
+minkunet_scannet_mini = partial(scannet, 14, PLANES_MINI, STEM_MINI)
+minkunet_s3dis_mini = partial(s3dis, 14, PLANES_MINI, STEM_MINI)

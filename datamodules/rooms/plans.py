@@ -210,3 +210,25 @@ S3DIS_PLANS = {
     ),
 }
 """Rooms of office buildings, by the names that S3DIS gives them."""
+
+_SMALL = (1.7, 2.1), (1.5, 1.8)
+SCANNET_MINI_PLANS = {
+    "study": Plan(*_SMALL, [_DESK, _SHELF, _CABINET._replace(least=0), _BIN]),
+    "sitting corner": Plan(
+        *_SMALL, [Step(_alone(furniture.sofa)), Step(_alone(furniture.coffee_table)), _CHAIR, _SHELF._replace(least=0)]
+    ),
+    "washroom": Plan(
+        *_SMALL, [Step(_alone(fittings.toilet)), Step(_alone(fittings.washbasin)), _CABINET, _BIN], ("tiles",)
+    ),
+}
+"""Corners of rooms, scanned up to where furniture ends: nothing hangs on their walls."""
+
+_ROOMLET = (2.2, 2.6), (1.8, 2.1)
+S3DIS_MINI_PLANS = {
+    "copyRoom": Plan(*_ROOMLET, [_DOOR, Step(_alone(furniture.table)), _SHELF, _BOXES._replace(least=1)]),
+    "lounge": Plan(
+        *_ROOMLET, [_DOOR, Step(_alone(furniture.sofa)), _BARE_WINDOW._replace(most=1), _CHAIR], ("carpet", "planks")
+    ),
+    "office": Plan(*_ROOMLET, [_DOOR, _DESK, _BARE_WINDOW._replace(most=1), _SHELF, _BIN], ("carpet", "planks")),
+}
+"""Rooms of a few square metres."""

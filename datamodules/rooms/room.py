@@ -1,6 +1,6 @@
 """Generated rooms: labelled, coloured point clouds, the same for the same seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from datamodules.rooms import colours, fixtures
 from datamodules.rooms.item import Item, Part
 from datamodules.rooms.layout import Group, Layout, Rectangle, Standing
-from datamodules.rooms.plans import S3DIS_PLANS, SCANNET_PLANS, Plan
+from datamodules.rooms.plans import S3DIS_MINI_PLANS, S3DIS_PLANS, SCANNET_MINI_PLANS, SCANNET_PLANS, Plan
 from datamodules.rooms.surfaces import Array, Keep, Sheet, area, sample
 
 
@@ -39,33 +39,49 @@ class Density(NamedTuple):
     roughness: float
 
 
-def scannet_room(kind: str, seed: Sequence[int]) -> Room:
+class Style(NamedTuple):
+    """Kinds of rooms, how high their walls are scanned (metres), and how densely."""
+
+    plans: Mapping[str, Plan]
+    height: tuple[float, float]
+    density: Density
+
+
+SCANNET = Style(SCANNET_PLANS, (2.15, 2.45), Density((30_000, 50_000), (0.022, 0.030), 0.0025))
+SCANNET_MINI = Style(SCANNET_MINI_PLANS, (1.2, 1.5), Density((3_500, 5_000), (0.030, 0.060), 0.0025))
+S3DIS = Style(S3DIS_PLANS, (2.6, 3.0), Density((22_000, 34_000), (0.042, 0.054), 0.004))
+S3DIS_MINI = Style(S3DIS_MINI_PLANS, (2.25, 2.45), Density((4_500, 6_500), (0.050, 0.080), 0.004))
+
+
+def scannet_room(kind: str, seed: Sequence[int], style: Style = SCANNET) -> Room:
     """Return part of a room as a scan of ScanNet shows it: turned by any angle, some walls and the ceiling missing.
 
     Args:
-        kind: A key of `SCANNET_PLANS`.
+        kind: A key of the style's plans.
         seed: Determines the room.
+        style: `SCANNET` or `SCANNET_MINI`.
     """
     rng = np.random.default_rng(list(seed))
-    plan = SCANNET_PLANS[kind]
+    plan = style.plans[kind]
     walls = rng.permutation(4)[: int(rng.integers(2, 4))]
-    layout = _filled(plan, sorted(walls.tolist()), rng.uniform(2.15, 2.45), rng)
+    layout = _filled(plan, sorted(walls.tolist()), rng.uniform(*style.height), rng)
     standing = _shell(layout, plan, rng, ceiling=False) + layout.standing
-    return _sampled(standing, Density((30_000, 50_000), (0.022, 0.030), 0.0025), rng.uniform(0, 2 * np.pi), rng)
+    return _sampled(standing, style.density, rng.uniform(0, 2 * np.pi), rng)
 
 
-def s3dis_room(kind: str, seed: Sequence[int]) -> Room:
+def s3dis_room(kind: str, seed: Sequence[int], style: Style = S3DIS) -> Room:
     """Return a whole room as S3DIS has it: parallel to the axes, all walls, a ceiling, beams and columns.
 
     Args:
-        kind: A key of `S3DIS_PLANS`.
+        kind: A key of the style's plans.
         seed: Determines the room.
+        style: `S3DIS` or `S3DIS_MINI`.
     """
     rng = np.random.default_rng(list(seed))
-    plan = S3DIS_PLANS[kind]
-    layout = _filled(plan, range(4), rng.uniform(2.6, 3.0), rng, beams=True)
+    plan = style.plans[kind]
+    layout = _filled(plan, range(4), rng.uniform(*style.height), rng, beams=True)
     standing = _shell(layout, plan, rng, ceiling=True) + layout.standing
-    return _sampled(standing, Density((22_000, 34_000), (0.042, 0.054), 0.004), 0.0, rng)
+    return _sampled(standing, style.density, 0.0, rng)
 
 
 def _filled(plan: Plan, walls: Sequence[int], height: float, rng: np.random.Generator, beams: bool = False) -> Layout:

@@ -11,7 +11,13 @@ import torch
 from plyfile import PlyData
 
 from datamodules import generated, load_datamodule
-from datamodules.generated import RoomsS3DISDataModule, RoomsScanNetDataModule
+from datamodules.generated import (
+    RoomsS3DISDataModule,
+    RoomsScanNetDataModule,
+    S3DISMiniDataModule,
+    ScanNetMiniDataModule,
+    Sizes,
+)
 from datamodules.rooms.room import s3dis_room, scannet_room
 from datamodules.rooms.s3dis_files import CLASS_OF_KIND, write_room
 from datamodules.rooms.scannet_files import NYU_OF_KIND, write_scan
@@ -26,8 +32,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, number in (("TRAIN", 4), ("HOLDOUT", 1), ("TEST", 2)):
-        monkeypatch.setattr(generated, name, number)
+    for kind in (RoomsScanNetDataModule, RoomsS3DISDataModule, ScanNetMiniDataModule, S3DISMiniDataModule):
+        monkeypatch.setattr(kind, "sizes", Sizes(4, 1, 2))
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -77,6 +83,27 @@ def test_full_sizes(cache: Path) -> None:
     assert not seen[13:].any()
 
 
+MINIATURES = {  # classes in the six rooms of the test set, and how many points a room may have
+    "scannet-mini": ({0, 1, 2, 4, 5, 6, 9, 12, 16, 17, 19}, (3000, 7500)),
+    "s3dis-mini": ({0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, (4500, 9000)),
+}
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_miniatures_are_small_and_show_most_classes(name: str, cache: Path) -> None:
+    classes, (least, most) = MINIATURES[name]
+    datamodule = load_datamodule(name, subset="test")
+    datamodule.setup("fit")
+    assert (len(datamodule.training_ids()), len(datamodule.validation_ids())) == (48, 6)
+    scenes = [datamodule.scene(scene_id) for scene_id in datamodule.sample_ids()]
+    assert len(scenes) == 6
+    for scene in scenes:
+        assert least < len(scene.points) < most
+        assert (np.ptp(scene.points, axis=0) < 3).all()
+    counts = np.bincount(np.concatenate([scene.labels for scene in scenes]), minlength=256)
+    assert set(np.flatnonzero(counts[:255] > 100)) == classes
+
+
 def test_scannet_rooms(cache: Path, few: None) -> None:
     datamodule = RoomsScanNetDataModule(batch_size=2, holdout=1)
     datamodule.setup("fit")
@@ -97,7 +124,9 @@ def test_scannet_rooms(cache: Path, few: None) -> None:
     assert len(list(datamodule.train_dataloader())) == 2
 
 
-@pytest.mark.parametrize("make", [RoomsScanNetDataModule, RoomsS3DISDataModule])
+@pytest.mark.parametrize(
+    "make", [RoomsScanNetDataModule, RoomsS3DISDataModule, ScanNetMiniDataModule, S3DISMiniDataModule]
+)
 def test_written_once_and_the_same_everywhere(cache: Path, few: None, make, monkeypatch) -> None:
     make(holdout=1).prepare_data()
     first = hashes(cache)
@@ -130,6 +159,17 @@ def test_nothing_is_left_of_writing_that_fails(cache: Path, few: None, monkeypat
         RoomsScanNetDataModule().setup("test")
     assert not [path for path in cache.iterdir() if not path.name.endswith(".lock")]
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("make", [ScanNetMiniDataModule, S3DISMiniDataModule])
+def test_damaged_miniatures_are_explained(cache: Path, few: None, make) -> None:
+    datamodule = make()
+    datamodule.setup("test")
+    scene_id = datamodule.sample_ids()[0]
+    path = datamodule.sources(scene_id)[0]
+    path.write_bytes(path.read_bytes()[:1001])
+    with pytest.raises(DataError, match=rf"{path.name}.*Or remove .*{datamodule.name}-seed0.*generated again"):
+        list(datamodule.test_dataloader())
 
 
 def test_damaged_rooms_are_explained(cache: Path, few: None) -> None:

@@ -81,8 +81,10 @@ RELEASED: dict[tuple[str, str], Settings] = {
 _LIKE = {
     "minkunet14-scannet": "minkunet34c-scannet",
     "minkunet18-scannet": "minkunet34c-scannet",
+    "minkunet-scannet-mini": "minkunet34c-scannet",
     "minkunet14-s3dis": "minkunet34-s3dis",
     "minkunet18-s3dis": "minkunet34-s3dis",
+    "minkunet-s3dis-mini": "minkunet34-s3dis",
     "cylinder3d-small-semantickitti": "cylinder3d-semantickitti",
     "cylinder3d-corrected-semantickitti": "cylinder3d-semantickitti",
 }
