@@ -85,11 +85,12 @@ _LIKE = {
     "minkunet14-s3dis": "minkunet34-s3dis",
     "minkunet18-s3dis": "minkunet34-s3dis",
     "minkunet-s3dis-mini": "minkunet34-s3dis",
+    "cylinder3d-semantickitti-mini": "cylinder3d-semantickitti",
     "cylinder3d-small-semantickitti": "cylinder3d-semantickitti",
     "cylinder3d-corrected-semantickitti": "cylinder3d-semantickitti",
 }
 
-_SHAPES = ("minknet-small-modelnet40", "minknet-modelnet40")
+_SHAPES = ("minknet-modelnet40-mini", "minknet-small-modelnet40", "minknet-modelnet40")
 _SHAPE_EPS = (0.02, 0.05, 0.1, 0.2)
 
 
