@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lgm_bench import __version__
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.clouds import require_writer
 from lgm_bench.bench.results.part_files import Part
@@ -16,10 +15,14 @@ from lgm_bench.bench.results.store import CannotWriteError, CellStore
 from lgm_bench.bench.running.building import build_attack, build_gradient, check_pair, moves_points, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
+from lgm_bench.bench.running.finished import fingerprint_of
 from lgm_bench.bench.running.interruption import interruptible
+from lgm_bench.bench.running.launch import Place, launched
 from lgm_bench.bench.running.materials import DataSet, Materials, Target
 from lgm_bench.bench.running.observer import Observer, SilentObserver
+from lgm_bench.bench.running.precision import RECORDED, SINGLE, checked_precision
 from lgm_bench.bench.running.preflight import preflight
+from lgm_bench.bench.running.ranks import LostProcessError, Ranks
 from lgm_bench.bench.running.sink import BatchDone, Event
 from lgm_bench.bench.running.workers import Workers
 from lgm_bench.errors import ConfigError
@@ -46,6 +49,9 @@ def run_cells(
     batch_size: int | None = None,
     accelerator: str = "auto",
     devices: int = 1,
+    num_nodes: int = 1,
+    precision: str | int = SINGLE,
+    force_precision: bool = False,
     seed: int | None = None,
     observer: Observer | None = None,
     save_clouds: bool = False,
@@ -59,7 +65,12 @@ def run_cells(
         data_root: The data set's own folder; None for the datamodule's default.
         batch_size: Samples per batch and process, None for the data set's default; it does not change the results.
         accelerator: Lightning's name of the accelerator: "auto", "cpu", "gpu".
-        devices: Number of processes, one a device.
+        devices: Number of processes on every machine, one a device. If torchrun or srun started this process, it is one
+            of those that they started, which share the samples.
+        num_nodes: Number of machines; more than one needs torchrun or srun.
+        precision: Lightning's name of the floating point numbers, "32" or "64". Cells of another one than 32 have
+            folders of their own.
+        force_precision: Take a lower one for sign attacks all the same.
         seed: Replaces the seed of every cell.
         observer: Is told of progress.
         save_clouds: Whether attacked point clouds are kept; samples without one are attacked again. Of images
@@ -67,45 +78,68 @@ def run_cells(
         backend: What computes sparse convolutions. Rounding differs, so the cells of another one than ours have
             folders of their own.
 
+    Returns:
+        The results, in every process.
+
     Raises:
         ConfigError: A cell names something unknown or has a value that makes no sense, or clouds are to be kept and
             no cell is of points; nothing was run.
+        LostProcessError: A process that torchrun or srun started is gone.
         ResultError: The results folder cannot be written; finished batches are kept and the same call resumes.
         RunInterruptedError: Ctrl-C; finished batches are kept and the same call resumes.
     """
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
-    accelerator = checked_devices(accelerator, devices)
+    place = launched()
+    accelerator = checked_devices(accelerator, devices, num_nodes, place)
     asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
     plain = [resolved(cell) for cell in asked]
+    precision = checked_precision(precision, plain, force=force_precision)
     if save_clouds:
         require_writer()
         if not any(map(moves_points, plain)):
             raise ConfigError("save_clouds keeps attacked point clouds, and no attack here moves points; leave it out")
     run = _Run(Path(out), Materials(data_root, batch_size), observer or SilentObserver(), len(asked))
-    run.accelerator, run.devices, run.save_clouds, run.backend = accelerator, devices, save_clouds, backend
+    run.accelerator, run.save_clouds, run.backend, run.precision = accelerator, save_clouds, backend, precision
+    run.join(place, devices)
     results = RunResults()
-    with use_backend(backend), interruptible(run.workers.stop):
+    with use_backend(backend), interruptible(run.end):
+        if run.ranks and place and place.rank:
+            results = run.ranks.follow()
+            return results
         for cell, filled in zip(asked, plain, strict=True):
             try:
                 results.append(run.cell(cell, filled))
-            except CannotWriteError:
+            except (CannotWriteError, LostProcessError):
                 raise
             except Exception as error:
                 results.failures.append((cell, error))
                 run.failed(cell, error)
+        run.end(results)
     return results
 
 
 class _Run:
     """What the cells of one call have in common; the attributes are the options of `run_cells`."""
 
-    accelerator, devices, save_clouds, backend = "auto", 1, False, NATIVE
+    accelerator, devices, save_clouds, backend, precision = "auto", 1, False, NATIVE, SINGLE
 
     def __init__(self, out: Path, materials: Materials, observer: Observer, n_cells: int) -> None:
         self.out, self.materials, self.observer, self.n_cells = out, materials, observer, n_cells
         self.workers = Workers()
+        self.ranks: Ranks | None = None
         self.announced = False
+
+    def join(self, place: Place | None, devices: int) -> None:
+        """Settle who computes: processes that are there, or those that `Workers` starts when they are wanted."""
+        self.ranks = Ranks(place) if place else None
+        self.devices = place.world if place else devices
+
+    def end(self, results: RunResults | None = None) -> None:
+        """Let the other processes go; with the results if it came so far."""
+        self.workers.stop()
+        if self.ranks:
+            self.ranks.end(results)
 
     def cell(self, asked: Cell, filled: Cell) -> CellResult:
         """Return one cell's result."""
@@ -113,8 +147,7 @@ class _Run:
         data, target = self.materials.data(filled), self.materials.target(filled)
         check_pair(filled, target.victim, data.datamodule)
         filled = replace(filled, mean=target.mean, std=target.std)
-        other = {} if self.backend == NATIVE else {"backend": self.backend}
-        fingerprint = filled.fingerprint(weights=target.sha256, data=data.sha256, version=__version__, **other)
+        fingerprint = fingerprint_of(filled, target.sha256, data.sha256, backend=self.backend, precision=self.precision)
         store = CellStore(self.out, filled.title, fingerprint)
         result = self._finished(store, data)
         stored = result is not None
@@ -165,6 +198,7 @@ class _Run:
             weights=target.sha256,
             save_clouds=self.save_clouds,
             backend=self.backend,
+            precision=self.precision,
         )
         if len(done) < len(data.ids):
             self._compute(asked, job, target, data, parts)
@@ -181,7 +215,9 @@ class _Run:
             else:
                 self.observer.iteration(asked, event.i, event.steps, event.n)
 
-        if job.devices > 1:
+        if self.ranks:
+            self.ranks.run(job, tell)
+        elif job.devices > 1:
             self.workers.run(job, tell)
         else:
             compute(job, target.victim, data.datamodule, tell)
@@ -205,7 +241,7 @@ class _Run:
             versions=versions(),
             git_commit=git_commit(),
             device="; ".join(sorted({device for part in parts for device in part.devices})),
-            precision=str(next(target.victim.parameters()).dtype).removeprefix("torch."),
+            precision=RECORDED[self.precision],
             wall_time_s=sum(part.seconds for part in parts),
         )
         store.finish(result, rows, parts)

@@ -1,0 +1,1 @@
+"""What cells are going to cost, before anything runs."""

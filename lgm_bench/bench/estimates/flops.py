@@ -1,0 +1,84 @@
+"""Operations of one iteration of an attack on one sample, without data and without weights."""
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lgm_bench.bench.cells.paper import paper_tables
+from lgm_bench.errors import LgmBenchError
+from lgm_bench.registry import resolve
+from victims.names import VICTIMS
+
+SIDES = {"imagenet": 224}
+SIDE = 32
+"""Pixels along an edge of an image, of the data sets in `SIDES` and of the others."""
+
+MEASURED = {
+    "minkunet34-s3dis": (333.7, 660.5),
+    "minkunet14-scannet": (6.2, 28.1),
+    "minkunet14-s3dis": (5.4, 10.6),
+    "cylinder3d-semantickitti": (0.0, 0.0),
+    "cylinder3d-small-semantickitti": (30.7, 33.3),
+    "minknet-modelnet40": (0.77, 1.6),
+    "minknet-small-modelnet40": (0.088, 0.239),
+}
+"""GFLOPs of a forward pass under FGM and under LGM, counted as Table VI counts them.
+
+Of one sample each: a generated room (eps 0.01 m; S3DIS's 5 cm voxels), a scan of SemanticKITTI's sequence 08 (0.02 m),
+a shape of ModelNet40 (0.05). Of ScanNet's published network Table VI itself says it, eps by eps."""
+
+
+class Forward(NamedTuple):
+    """What a pass through a classifier of images costs.
+
+    Attributes:
+        gflops: Forward and backward, of one image; 2 operations a multiply-add.
+        classes: Number of logits.
+    """
+
+    gflops: float
+    classes: int
+
+
+@cache
+def image_pass(victim: str, data: str) -> Forward | None:
+    """Return what a gradient costs, counted on a network without memory; None for one that cannot be counted so.
+
+    FGM and LGM, and skipped and executed blocks, cost the same here: all of a batch is computed either way.
+
+    Args:
+        victim: Registered name, or `package.module:Class`.
+        data: Data set; it tells the size of the images.
+    """
+    side = SIDES.get(data, SIDE)
+    try:
+        with torch.device("meta"):
+            network: nn.Module = resolve("victim", victim, VICTIMS)().eval().requires_grad_(False)
+            images = torch.empty(1, 3, side, side, requires_grad=True)
+            with FlopCounterMode(display=False) as counter:
+                logits = network(images)
+                logits.sum().backward()
+    except LgmBenchError:
+        raise
+    except Exception:  # a network of a user's own may do whatever it likes, also what needs real numbers
+        return None
+    return Forward(counter.get_total_flops() / 1e9, logits.shape[-1])
+
+
+def point_pass(victim: str, gradient: str, eps: float) -> float | None:
+    """Return the GFLOPs of a forward pass over one scene or shape; None where nothing is known of the victim.
+
+    Args:
+        victim: Registered name.
+        gradient: "fgm" (the hard network) or "lgm".
+        eps: Metres.
+    """
+    table = paper_tables()["table_6"]
+    printed = table.columns.get(victim, {}).get(gradient, {}).get("gflops")
+    if printed is not None:
+        number = table.number(f"eps={eps:g}", victim, gradient, "gflops")
+        return number if number is not None else sum(printed) / len(printed)
+    return MEASURED[victim][gradient == "lgm"] if victim in MEASURED else None

@@ -1,0 +1,134 @@
+"""Finding the results of cells that other runs have computed in the same folder."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lgm_bench import __version__
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.results.record import CellResult
+from lgm_bench.bench.results.store import RESULT
+from lgm_bench.bench.running.building import build_data, build_victim, ids_sha256, resolved, weights_sha256
+from lgm_bench.bench.running.precision import SINGLE
+from lgm_bench.errors import LgmBenchError
+from lgm_bench.leaded.sparse.backends import NATIVE
+
+log = logging.getLogger(__name__)
+
+
+def fingerprint_of(filled: Cell, weights: str, data: str, **setting: str) -> str:
+    """Return what names a cell's folder.
+
+    Args:
+        filled: The cell with all its defaults.
+        weights: sha256 of the victim's weights.
+        data: sha256 of the sample ids.
+        setting: What else changes numbers, in the last digits: a backend that is not ours, a precision that is not single.
+    """
+    other = {name: value for name, value in setting.items() if value != DEFAULTS.get(name)}
+    return filled.fingerprint(weights=weights, data=data, version=__version__, **other)
+
+
+DEFAULTS = {"backend": NATIVE, "precision": SINGLE}
+
+
+def finished_results(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    known: Sequence[CellResult] = (),
+    data_root: Path | str | None = None,
+    **setting: str,
+) -> list[CellResult]:
+    """Return the results of those cells that are finished in a folder, in the cells' order.
+
+    A record counts if it is whole, of this version and of the very cell. Where the victim's weights and the samples
+    are at hand it has to be theirs; where they are not, as on a machine that only collects results, the newest counts.
+
+    Args:
+        cells: What is looked for.
+        out: Results folder.
+        known: Results that need not be looked for.
+        data_root: As for `run_cells`.
+        setting: As for `fingerprint_of`.
+    """
+    own = {_key(result.cell): result for result in known}
+    wanted = {_key(resolved(cell)): cell for cell in cells}
+    plain = {replace(key, paper=None) for key in wanted.keys() - own.keys()}
+    stored: dict[Cell, list[CellResult]] = {}
+    for result in _records(out, setting) if plain else ():
+        key = _key(result.cell, paper=False)
+        if key in plain:
+            stored.setdefault(key, []).append(result)
+    hashes = _Hashes(known, data_root)
+    found = []
+    for key, cell in wanted.items():
+        others = (result for result in stored.get(replace(key, paper=None), ()) if hashes.fit(cell, result))
+        match = own.get(key) or next(others, None)
+        if match is not None:
+            found.append(match.model_copy(update={"cell": replace(match.cell, paper=cell.paper)}))
+    return found
+
+
+def _key(cell: Cell, *, paper: bool = True) -> Cell:
+    """Return what a cell that was asked for and its record have in common; the victim fills in mean and std."""
+    return replace(cell, mean=None, std=None, paper=cell.paper if paper else None)
+
+
+def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
+    """Yield the whole records of this version in a folder, the newest first."""
+    paths = [(path.stat().st_mtime, path) for path in out.glob(f"*/{RESULT}")]
+    for _, path in sorted(paths, reverse=True):
+        try:
+            result = CellResult.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            log.warning("%s is not used: it is damaged or of another version", path)
+            continue
+        expected = fingerprint_of(
+            replace(result.cell, paper=None), result.checkpoint_sha256, result.data_sha256, **setting
+        )
+        if expected == result.fingerprint and path.parent.name.endswith(f"-{expected}"):
+            yield result
+
+
+class _Hashes:
+    """Of weights and samples that are at hand; loaded once each, and only if a record has to be compared."""
+
+    def __init__(self, known: Sequence[CellResult], data_root: Path | str | None) -> None:
+        self.data_root = data_root
+        self._found: dict[tuple[object, ...], str | None] = {}
+        for result in known:
+            self._found[_weights_key(result.cell)] = result.checkpoint_sha256
+            self._found[_data_key(result.cell)] = result.data_sha256
+
+    def fit(self, cell: Cell, result: CellResult) -> bool:
+        """Return whether a record is of the weights, the normalization and the samples that a cell names."""
+        if (cell.mean or result.cell.mean, cell.std or result.cell.std) != (result.cell.mean, result.cell.std):
+            return False
+        weights = self._hash(_weights_key(cell), lambda: weights_sha256(build_victim(cell)))
+        data = self._hash(_data_key(cell), lambda: self._ids(cell))
+        return weights in (None, result.checkpoint_sha256) and data in (None, result.data_sha256)
+
+    def _ids(self, cell: Cell) -> str:
+        datamodule = build_data(cell, self.data_root, None)
+        datamodule.setup("test")
+        return ids_sha256(list(datamodule.sample_ids()))
+
+    def _hash(self, key: tuple[object, ...], compute: Callable[[], str]) -> str | None:
+        if key not in self._found:
+            try:
+                self._found[key] = compute()
+            except LgmBenchError:
+                self._found[key] = None
+        return self._found[key]
+
+
+def _weights_key(cell: Cell) -> tuple[object, ...]:
+    return ("weights", cell.victim, cell.checkpoint, cell.seed)
+
+
+def _data_key(cell: Cell) -> tuple[object, ...]:
+    return ("data", cell.data, cell.subset, cell.limit)
