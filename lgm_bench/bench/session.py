@@ -1,10 +1,12 @@
 """One command's run: look for what is missing, run the rest, write the tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from lgm_bench.bench.cells.cell import Cell
@@ -16,9 +18,14 @@ from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown
 from lgm_bench.bench.display.tables import build_tables
 from lgm_bench.bench.display.wording import describe
 from lgm_bench.bench.readiness import Gap, find_gaps
+from lgm_bench.bench.running.finished import finished_results
+from lgm_bench.bench.running.launch import follows
+from lgm_bench.bench.running.precision import checked_precision
 from lgm_bench.bench.running.runner import RunResults, run_cells
 from lgm_bench.errors import ConfigError, ResultError
 from lgm_bench.files import write_whole
+
+LOCK, LOCK_SECONDS = ".tables.lock", 120.0
 
 
 @dataclass
@@ -36,18 +43,19 @@ class Session:
         return found
 
     def _tell(self, found: Sequence[Gap]) -> None:
-        for gap in found:
+        for gap in () if follows() else found:
             if not (gap.optional and self.quiet):
                 left_out = "left out" if gap.optional else "cannot run"
                 text = f"missing: {gap.what}\n  {left_out}: {cell_names(gap.cells)}"
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def run(self, planned: Sequence[Planned], *, skip_missing: bool = False) -> RunResults:
+    def run(self, planned: Sequence[Planned], *, skip_missing: bool = False, shard: bool = False) -> RunResults:
         """Return the results of the cells that can run.
 
         Args:
             planned: The cells.
             skip_missing: Run the others when a cell that is not optional lacks its data or checkpoint.
+            shard: Whether the cells are one share of many: it may be that none of them can run.
 
         Raises:
             ConfigError: Something is missing and may not be skipped, or nothing is left to run.
@@ -55,10 +63,10 @@ class Session:
         found = find_gaps(planned, self.options.data_root)
         without = {cell for gap in found for cell in gap.cells}
         cells = [one.cell for one in planned if one.cell not in without]
-        if len(found) == 1 and not cells:
+        if len(found) == 1 and not cells and not shard:
             raise ConfigError(found[0].what)
         self._tell(found)
-        if not cells:
+        if not cells and not (shard and (skip_missing or not planned)):
             raise ConfigError("nothing was run because everything lacks something; see above")
         if not skip_missing and any(not gap.optional for gap in found):
             raise ConfigError(
@@ -73,18 +81,68 @@ class Session:
         Args:
             cells: What to run.
         """
-        with view(self.console, quiet=self.quiet) as observer:
-            return run_cells(
+        with view(self.console, quiet=self.quiet or follows()) as observer:
+            results = run_cells(
                 cells,
                 Path(self.options.out),
                 data_root=self.options.data_root,
                 batch_size=self.options.batch_size,
                 accelerator=self.options.accelerator,
                 devices=self.options.devices,
+                num_nodes=self.options.num_nodes,
+                precision=self.options.precision,
+                force_precision=self.options.force_precision,
                 observer=observer,
                 save_clouds=self.options.save_clouds,
                 backend=self.options.backend,
             )
+        if follows():
+            raise SystemExit(0)  # the process that leads prints and writes for all
+        return results
+
+    def merge(self, results: RunResults, planned: Sequence[Planned]) -> tuple[RunResults, list[Table], list[Cell]]:
+        """Return the results of all finished cells, their tables after writing them, and the cells still to come.
+
+        What a run leaves out (another shard's cells, or those that lack something here) counts too, if it is finished
+        in the results folder. Only one run at a time looks and writes, so that the last one's tables have everything.
+
+        Args:
+            results: What this run has, and what failed.
+            planned: The cells that the tables are for.
+
+        Raises:
+            ResultError: The results folder cannot be written, or another run does not stop writing.
+        """
+        everything = RunResults()
+        everything.failures = results.failures
+        options = self.options
+        setting = {"backend": options.backend, "precision": checked_precision(options.precision, ())}
+        with self._only_writer():
+            found = finished_results(
+                [one.cell for one in planned], Path(options.out), known=results, data_root=options.data_root, **setting
+            )
+            everything.extend(found.values())
+            tables = self.write(everything) if everything else []
+        return everything, tables, [one.cell for one in planned if one.cell not in found and not one.optional]
+
+    @contextmanager
+    def _only_writer(self) -> Iterator[None]:
+        folder = Path(self.options.out)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / LOCK, timeout=LOCK_SECONDS)
+            lock.acquire()
+        except Timeout as error:
+            raise ResultError(
+                f"another run has been writing tables to {folder} for more than {LOCK_SECONDS:.0f} s; wait for it and "
+                "run the same command again: nothing is computed twice"
+            ) from error
+        except OSError as error:
+            raise _cannot_write(folder, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def write(self, results: RunResults) -> list[Table]:
         """Return the results' tables after writing them: Markdown and LaTeX, and one CSV file of all cells.
@@ -114,10 +172,14 @@ class Session:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text.encode())
         except OSError as error:
-            raise ResultError(
-                f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
-            ) from error
+            raise _cannot_write(path, error) from error
         return path
+
+
+def _cannot_write(path: Path, error: OSError) -> ResultError:
+    return ResultError(
+        f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
+    )
 
 
 def cell_names(cells: Sequence[Cell], most: int = 3) -> str:
@@ -126,9 +188,10 @@ def cell_names(cells: Sequence[Cell], most: int = 3) -> str:
     return named + (f"; and {len(cells) - most} more" if len(cells) > most else "")
 
 
-def as_json(results: RunResults) -> dict[str, Any]:
-    """Return results and failures as plain values."""
+def as_json(results: RunResults, unfinished: Sequence[Cell] = ()) -> dict[str, Any]:
+    """Return results, failures and the cells that are still to come as plain values."""
     return {
         "results": [result.model_dump(mode="json") for result in results],
         "failures": [{"cell": describe(cell), "error": str(error)} for cell, error in results.failures],
+        "unfinished": [describe(cell) for cell in unfinished],
     }

@@ -48,6 +48,9 @@ def attack(
     batch_size: opt.BatchSize = None,
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
+    num_nodes: opt.NumNodes = None,
+    precision: opt.Precision = None,
+    force_precision: opt.ForcePrecision = None,
     save_clouds: opt.SaveClouds = None,
     backend: opt.Backend = None,
     quiet: opt.Quiet = False,
@@ -80,4 +83,4 @@ def attack(
     results = session.run([Planned(cell)])
     if results.failures and isinstance(results.failures[0][1], LgmBenchError):
         raise results.failures[0][1]
-    finish(session, results, as_json=as_json, write=False)
+    finish(session, results, as_json=as_json)

@@ -109,6 +109,19 @@ Devices = Annotated[
     int | None,
     typer.Option(min=1, help="Number of processes, one a device.", show_default="1", rich_help_panel=RUNNING),
 ]
+NumNodes = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Number of machines; torchrun or srun starts them.", show_default="1", rich_help_panel=RUNNING
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="32 or 64; lower ones are refused for sign attacks.", show_default="32", rich_help_panel=RUNNING),
+]
+ForcePrecision = Annotated[
+    bool | None, typer.Option("--force-precision", help="Take a lower precision all the same.", rich_help_panel=RUNNING)
+]
 Accelerator = Annotated[
     str | None,
     typer.Option(help="auto, cpu, gpu, or another of Lightning's.", show_default="auto", rich_help_panel=RUNNING),
@@ -132,7 +145,17 @@ Backend = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=RUNNING)]
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can run; leave out what lacks something.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is missing; run nothing.")]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the I-th of N shares of the cells, for array jobs; the last one's tables hold all cells.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the cells, what each costs and what is missing; run nothing.")
+]
 
 AttackName = Annotated[
     str,

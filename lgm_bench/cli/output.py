@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from lgm_bench.bench.cells.suites import Planned
     from lgm_bench.bench.running.runner import RunResults
     from lgm_bench.bench.session import Session
 
@@ -32,25 +34,32 @@ def complain(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def finish(session: "Session", results: "RunResults", *, as_json: bool, write: bool) -> None:
+def finish(
+    session: "Session", results: "RunResults", *, as_json: bool, planned: "Sequence[Planned] | None" = None
+) -> None:
     """Print what cells measured as tables or JSON, then leave with the code for failed cells if there are any.
 
     Args:
         session: What ran them.
         results: Their results.
         as_json: Print JSON.
-        write: Write the tables into the results folder too.
+        planned: All cells of the suite that they are of: what others have finished of these is shown too, and the
+            tables are written into the results folder. None: the results stand alone, and nothing is written.
     """
     from lgm_bench.bench import session as sessions
     from lgm_bench.bench.display.table_formats import to_rich
     from lgm_bench.bench.display.tables import build_tables
 
-    tables = (session.write(results) if write else build_tables(results)) if results else []
+    results, tables, unfinished = (
+        (results, build_tables(results), []) if planned is None else session.merge(results, planned)
+    )
     if as_json:
-        show_json(sessions.as_json(results))
+        show_json(sessions.as_json(results, unfinished))
     else:
         for table in tables:
             show(to_rich(table))
+        if unfinished:
+            print(f"{len(unfinished)} of {len(unfinished) + len(results)} cells are not finished yet")
         print(f"Results are in {session.options.out}")
     leave_if_failed(results)
 

@@ -28,6 +28,7 @@ def run(
     victim: opt.OnlyVictims = None,
     overrides: opt.Overrides = None,
     skip_missing: opt.SkipMissing = False,
+    shard: opt.ShardOf = None,
     dry_run: opt.DryRun = False,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
@@ -36,6 +37,9 @@ def run(
     batch_size: opt.BatchSize = None,
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
+    num_nodes: opt.NumNodes = None,
+    precision: opt.Precision = None,
+    force_precision: opt.ForcePrecision = None,
     save_clouds: opt.SaveClouds = None,
     backend: opt.Backend = None,
     quiet: opt.Quiet = False,
@@ -43,7 +47,8 @@ def run(
 ) -> None:
     """Run a suite of cells and print them as the paper's tables.
 
-    Cells that are finished in the results folder are read from there; a killed run goes on where it was.
+    Cells that are finished in the results folder are read from there; a killed run goes on where it was. Exit code 2:
+    something is missing or makes no sense; 3: a cell failed, while the others went on.
 
     Examples:
 
@@ -55,6 +60,8 @@ def run(
 
     [dim]$[/] lgm-bench run --table 4 --skip-missing --data-root ~/data
 
+    [dim]$[/] lgm-bench run --suite paper --skip-missing --shard 2/8
+
     [dim]$[/] lgm-bench run my.yaml --set defaults.protocol=paper --dry-run
     """
     if file and config:
@@ -62,13 +69,17 @@ def run(
     bench, planned = planned_cells(file or config, suite, full=full, victims=victim, tables=table, overrides=overrides)
     changes: dict[str, Any] = {name: value for name, value in (("limit", limit), ("seed", seed)) if value is not None}
     planned = [replace(one, cell=replace(one.cell, **changes)) for one in planned]
+    options = opt.run_options(locals(), bench.run)
     from lgm_bench.bench.session import Session
+    from lgm_bench.bench.sharding import Shard
 
-    session = Session(opt.run_options(locals(), bench.run), quiet=quiet)
+    session = Session(options, quiet=quiet)
+    share = Shard.parse(shard).of(planned) if shard else planned
     if dry_run:
-        _print_plan(session, planned, as_json)
+        _print_plan(session, share, as_json)
     else:
-        finish(session, session.run(planned, skip_missing=skip_missing), as_json=as_json, write=True)
+        results = session.run(share, skip_missing=skip_missing, shard=shard is not None)
+        finish(session, results, as_json=as_json, planned=planned)
 
 
 def planned_cells(

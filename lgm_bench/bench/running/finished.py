@@ -18,6 +18,9 @@ from lgm_bench.leaded.sparse.backends import NATIVE
 
 log = logging.getLogger(__name__)
 
+USUAL = {"backend": NATIVE, "precision": SINGLE}
+"""Settings that leave no trace in a fingerprint."""
+
 
 def fingerprint_of(filled: Cell, weights: str, data: str, **setting: str) -> str:
     """Return what names a cell's folder.
@@ -26,7 +29,8 @@ def fingerprint_of(filled: Cell, weights: str, data: str, **setting: str) -> str
         filled: The cell with all its defaults.
         weights: sha256 of the victim's weights.
         data: sha256 of the sample ids.
-        setting: What else changes numbers, in the last digits: a backend that is not ours, a precision that is not single.
+        setting: What else changes numbers, in the last digits: another backend than ours, another
+            precision than single.
     """
     other = {name: value for name, value in setting.items() if value != DEFAULTS.get(name)}
     return filled.fingerprint(weights=weights, data=data, version=__version__, **other)
@@ -42,8 +46,8 @@ def finished_results(
     known: Sequence[CellResult] = (),
     data_root: Path | str | None = None,
     **setting: str,
-) -> list[CellResult]:
-    """Return the results of those cells that are finished in a folder, in the cells' order.
+) -> dict[Cell, CellResult]:
+    """Return the results of those cells that are finished in a folder, by cell and in the cells' order.
 
     A record counts if it is whole, of this version and of the very cell. Where the victim's weights and the samples
     are at hand it has to be theirs; where they are not, as on a machine that only collects results, the newest counts.
@@ -64,12 +68,12 @@ def finished_results(
         if key in plain:
             stored.setdefault(key, []).append(result)
     hashes = _Hashes(known, data_root)
-    found = []
+    found = {}
     for key, cell in wanted.items():
         others = (result for result in stored.get(replace(key, paper=None), ()) if hashes.fit(cell, result))
         match = own.get(key) or next(others, None)
         if match is not None:
-            found.append(match.model_copy(update={"cell": replace(match.cell, paper=cell.paper)}))
+            found[cell] = match.model_copy(update={"cell": replace(match.cell, paper=cell.paper)})
     return found
 
 
