@@ -18,8 +18,8 @@ Files = Iterable[tuple[str, bytes]]
 def ensure_part(root: Path, part: str, make: Callable[[], Files]) -> None:
     """Make sure that all files of a part are below a folder as they were written.
 
-    A list of their SHA-256 sums, `PART.sha256` as `sha256sum` writes it, is written last; a part without it, or with a
-    file that is another one now, is written again.
+    A list of their SHA-256 sums, `PART.sha256`, is written last; a part without it, or with a file that is another one
+    now, is written again.
 
     Args:
         root: The data set's folder; it need not exist.
@@ -50,8 +50,9 @@ def ensure_part(root: Path, part: str, make: Callable[[], Files]) -> None:
 def is_whole(root: Path, part: str) -> bool:
     """Return whether a part has been written and none of its files has changed since."""
     try:
-        lines = _sums_of(root, part).read_text(encoding="utf-8").splitlines()
-        return all(_sum((root / path).read_bytes()) == known for known, path in (line.split("  ", 1) for line in lines))
+        own, _, listed = _sums_of(root, part).read_text(encoding="utf-8").partition("\n")
+        known = [line.split("  ", 1) for line in listed.splitlines()]
+        return own == _sum(listed.encode()) and all(_sum((root / name).read_bytes()) == right for right, name in known)
     except (OSError, ValueError):
         return False
 
@@ -65,7 +66,8 @@ def _write(root: Path, part: str, files: Files) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         lines.append(f"{_sum(content)}  {name}\n")
-    write_whole(sums, "".join(lines).encode())
+    listed = "".join(lines)
+    write_whole(sums, f"{_sum(listed.encode())}\n{listed}".encode())  # its own sum comes first
 
 
 def _sums_of(root: Path, part: str) -> Path:
