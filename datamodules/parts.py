@@ -64,7 +64,8 @@ def _write(root: Path, part: str, files: Files) -> None:
     for name, content in files:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        if not path.is_file() or path.read_bytes() != content:  # another run may be reading what is right
+            path.write_bytes(content)
         lines.append(f"{_sum(content)}  {name}\n")
     listed = "".join(lines)
     write_whole(sums, f"{_sum(listed.encode())}\n{listed}".encode())  # its own sum comes first
