@@ -31,8 +31,8 @@ def test_tables_are_written_beside_each_other_and_limited_ones_apart(tmp_path: P
     here.write(results(result(cell(limit=5)), result(cell(limit=5, eps=2.0, paper=("table_1", "eps=2", "x", "fgm")))))
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
-        *("results.md", "results.tex", "results.csv"),
-        *("results-limit5.md", "results-limit5.tex", "results-limit5.csv", "table_1-limit5.md", "table_1-limit5.tex"),
+        *("results-cifar10.md", "results-cifar10.tex", "results.csv", "results-limit5.csv"),
+        *("results-cifar10-limit5.md", "results-cifar10-limit5.tex", "table_1-limit5.md", "table_1-limit5.tex"),
     }
 
 

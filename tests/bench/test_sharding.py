@@ -34,7 +34,8 @@ def test_cells_that_share_a_result_share_a_shard(paper: list[Planned]) -> None:
 
 
 def test_shards_cost_about_the_same(paper: list[Planned]) -> None:
-    costs = {one.cell: estimate.total_gflops for one, estimate in zip(paper, estimates([one.cell for one in paper]))}
+    work = estimates([one.cell for one in paper])
+    costs = {one.cell: estimate.total_gflops for one, estimate in zip(paper, work, strict=True)}
     loads = [sum(costs[one.cell] for one in Shard(index, 4).of(paper)) for index in (1, 2, 3, 4)]
     assert max(loads) - min(loads) <= max(costs.values())
     assert max(loads) < 1.5 * min(loads)

@@ -6,6 +6,8 @@ from answers import TINY, Command
 from lgm_bench.bench.cells.config import load_bench
 from lgm_bench.cli.run import DEFAULT_SUITE
 
+TABLE = "results-tiny_cifar10-TinyCIFAR10"
+
 
 def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Command, tiny_bench: Path) -> None:
     first = lgm_bench("run", tiny_bench)
@@ -21,8 +23,8 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
         ("dynconv8-cifar10", "fgm", ""),
         ("dynconv8-cifar10", "lgm", "0.5"),
     ]
-    assert f"{float(rows[2]['accuracy']):.2f}" in Path("results/results.md").read_text()
-    assert r"\toprule" in Path("results/results.tex").read_text()
+    assert f"{float(rows[2]['accuracy']):.2f}" in Path(f"results/{TABLE}.md").read_text()
+    assert r"\toprule" in Path(f"results/{TABLE}.tex").read_text()
 
     again = lgm_bench("run", tiny_bench)
     assert again.out == first.out

@@ -97,7 +97,9 @@ def test_a_share_without_cells_is_no_mistake(suite: Path, lgm_bench: Command) ->
     answer = lgm_bench("run", suite, "--shard", "9/9")
     assert answer.code == 0
     assert "6 of 6 cells are not finished yet" in answer.out
-    missing = suite.read_text().replace("resnet8-mini", "resnet110-cifar10").replace("dynconv8-mini", "dynconv32-cifar10")
+    missing = (
+        suite.read_text().replace("resnet8-mini", "resnet110-cifar10").replace("dynconv8-mini", "dynconv32-cifar10")
+    )
     suite.write_text(missing)
     assert lgm_bench("run", suite, "--shard", "1/2").code == 2
     assert lgm_bench("run", suite, "--shard", "1/2", "--skip-missing").code == 0

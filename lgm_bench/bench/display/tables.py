@@ -1,9 +1,12 @@
 """Results in the layout of the paper's tables, with the paper's number beside each of ours."""
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 
 from lgm_bench.bench.cells.paper import PaperTable, paper_tables
+from lgm_bench.bench.cells.suites import takes_points
 from lgm_bench.bench.display.class_tables import class_table
+from lgm_bench.bench.display.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
 from lgm_bench.bench.display.table import CLEAN, Column, Entry, Table
 from lgm_bench.bench.results.record import CellResult
 
@@ -30,10 +33,11 @@ VARIANTS = ("clean", "random", "fgm", "fgm-targeted", "lgm", "lgm-targeted")
 
 
 def build_tables(results: Iterable[CellResult]) -> list[Table]:
-    """Return one table for each of the paper's that the results belong to, and one for those of no table."""
+    """Return a table for each of the paper's that the results belong to, and one a data set for those of no table."""
     by_table: dict[str, list[CellResult]] = {}
     for result in results:
-        by_table.setdefault(result.cell.paper[0] if result.cell.paper else "", []).append(result)
+        name = result.cell.paper[0] if result.cell.paper else name_of_data(result.cell.data)
+        by_table.setdefault(name, []).append(result)
     return [_build(name, found) for name, found in by_table.items()]
 
 
@@ -67,11 +71,11 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
     sizes = {result.n_samples for result in results}
     entries: dict[tuple[str, Column], Entry] = {}
     for result in results:
-        row, group, variant = _place(result)
-        group = _free_group(entries, row, group, variant)
+        rows, group, variant = rows_of(result, results), *_place(result)[1:]
+        group = _free_group(entries, rows[0], group, variant)
         size = result.n_samples if len(sizes) > 1 else None
         ours, printed = measured(result), paper_numbers(result)
-        for metric in metrics:
+        for row, metric in product(rows, metrics):
             if _shown(metric, result):
                 column = Column(group, variant, HEADERS[metric])
                 entries[row, column] = Entry(ours[metric], printed[metric], size)
@@ -80,10 +84,12 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
             clean = paper.clean.get(result.cell.paper[2]) if paper and result.cell.paper else None
             before = result.segmentation.clean_miou if result.segmentation else result.clean_accuracy
             entries[CLEAN, Column(group, variant, HEADERS[name_of_clean])] = Entry(100 * before, clean, size)
-    title = paper.title if paper else "Results"
-    rows, columns = _ordered(entries, paper)
+    order = paper.rows if paper else plain_rows(results)
+    rows, columns = _ordered(entries, order, list(paper.columns) if paper else [])
     corner = {"": "attack", "relation": "eps", "attack and eps": "eps"}.get(layout, layout)
-    return Table(name or "results", title, corner, rows, columns, entries, _notes(results, paper))
+    return Table(
+        name, paper.title if paper else title_of_data(results), corner, rows, columns, entries, _notes(results, paper)
+    )
 
 
 def _place(result: CellResult) -> tuple[str, str, str]:
@@ -92,14 +98,14 @@ def _place(result: CellResult) -> tuple[str, str, str]:
     if cell.paper:
         _, row, _, variant = cell.paper
         return row, cell.victim, variant
-    pixels = "" if cell.valid_pixels == 1 else f" {cell.valid_pixels:.3%} pixels".replace(".000", "")
-    variant = f"{cell.gradient}-targeted" if cell.targeted else cell.gradient
-    return f"{cell.attack}{pixels} eps={cell.eps:g}", cell.victim, variant
+    return plain_place(cell)
 
 
 def _shown(metric: str, result: CellResult) -> bool:
     if metric == "miou" or (metric in ("accuracy", "success") and result.segmentation):
         return metric == "miou" and result.segmentation is not None
+    if metric == "success" and not result.cell.paper:
+        return result.cell.targeted  # untargeted it says what the accuracy says
     return metric != "architecture" or result.architecture is not None
 
 
@@ -110,15 +116,15 @@ def _free_group(entries: dict[tuple[str, Column], Entry], row: str, group: str, 
     return next(name for name in names if (row, name, variant) not in taken)
 
 
-def _ordered(entries: dict[tuple[str, Column], Entry], paper: PaperTable | None) -> tuple[list[str], list[Column]]:
-    """Return rows and columns in the paper's order, what it does not have behind."""
+def _ordered(
+    entries: dict[tuple[str, Column], Entry], known_rows: Sequence[str], known_groups: Sequence[str]
+) -> tuple[list[str], list[Column]]:
+    """Return rows and columns in a known order, what it does not have behind."""
     rows = list(dict.fromkeys(row for row, _ in entries))
     columns = list(dict.fromkeys(column for _, column in entries))
     groups = list(dict.fromkeys(column.group for column in columns))
-    printed_rows = [CLEAN, *(paper.rows if paper else ())]
-    printed_groups = list(paper.columns) if paper else []
-    rows.sort(key=lambda row: _index(printed_rows, row))
-    groups.sort(key=lambda group: _index(printed_groups, group))
+    rows.sort(key=lambda row: _index([CLEAN, *known_rows], row))
+    groups.sort(key=lambda group: _index(known_groups, group))
     order = list(HEADERS.values())
     columns.sort(key=lambda c: (groups.index(c.group), _index(VARIANTS, c.variant), order.index(c.header)))
     return rows, columns
@@ -134,7 +140,7 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     notes = [f"{unit}; in brackets what the paper prints{_other_victims(results)}." if printed else f"{unit}."]
     sizes = sorted({(result.n_samples, result.cell.data, result.cell.subset) for result in results})
     first = "the first " if any(result.cell.limit is not None for result in results) else ""
-    what = "images" if all(result.cost is None for result in results) else "point clouds"
+    what = "point clouds" if any(takes_points(result.cell.attack) for result in results) else "images"
     notes.append(f"Measured on {first}{', '.join(f'{n:,} {data} {subset} {what}' for n, data, subset in sizes)}.")
     protocols = sorted({result.cell.protocol for result in results})
     forwards = sorted({result.cell.forward for result in results if result.cell.gradient == "lgm"})

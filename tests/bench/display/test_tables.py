@@ -63,7 +63,11 @@ def test_results_of_no_table_name_what_they_are() -> None:
     cells = [ONE, cell(attack="bim", eps=8.0, valid_pixels=0.05), cell(attack="bim", eps=8.0, valid_pixels=0.0005)]
     (table,) = build_tables(result(one) for one in cells)
     assert table.rows == [CLEAN, "fgsm eps=1", "bim 5% pixels eps=8", "bim 0.050% pixels eps=8"]
-    assert {column.header for column in table.columns} == {"Acc.", "Suc.", "Arch. chg."}
+    assert {column.header for column in table.columns} == {"Acc.", "Arch. chg."}
+    assert (table.name, table.title) == (
+        "results-cifar10",
+        "cifar10: Accuracy before and after attacks; eps in 1/255",
+    )
     assert "In percent." in table.notes
 
 
@@ -80,8 +84,8 @@ def test_different_numbers_of_images_are_said_at_each_number() -> None:
 
 
 def test_an_attack_on_nothing_has_no_success_rate() -> None:
-    (table,) = build_tables([result(success_rate=None, n_attacked=0)])
-    assert str(table.entry("fgsm eps=1", Column("dynconv8-cifar10", "fgm", "Suc."))) == "–"
+    (table,) = build_tables([result(cell(targeted=True), success_rate=None, n_attacked=0)])
+    assert str(table.entry("fgsm eps=1", Column("dynconv8-cifar10", "fgm-targeted", "Suc."))) == "–"
 
 
 def test_notes_say_what_was_measured() -> None:
