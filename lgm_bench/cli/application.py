@@ -1,6 +1,8 @@
 """The application: the verbs, and what happens to errors and to Ctrl-C."""
 
+import io
 import logging
+import os
 import shlex
 import sys
 import warnings
@@ -66,6 +68,8 @@ for _verb, _name in (
 def main() -> None:
     """Run the command line. Networks of a user's own are found in the current folder too, as with `python -m`."""
     sys.path.append(str(Path.cwd()))
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":
+        sys.stdout = io.StringIO()  # of several processes that torchrun or srun started, one prints
     app(prog_name="lgm-bench")
 
 

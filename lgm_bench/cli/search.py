@@ -58,6 +58,9 @@ def search(
     batch_size: opt.BatchSize = None,
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
+    num_nodes: opt.NumNodes = None,
+    precision: opt.Precision = None,
+    force_precision: opt.ForcePrecision = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:

@@ -145,13 +145,16 @@ class Suite(Strict):
 
 
 class RunOptions(Strict):
-    """How to run, which changes no result but for the last digits (`backend`)."""
+    """How to run, which changes no result but for the last digits (`backend`, `precision`)."""
 
     out: str = "results"
     data_root: str | None = None
     batch_size: Count | None = None
     devices: Count = 1
     accelerator: str = "auto"
+    num_nodes: Count = 1
+    precision: str | int = "32"
+    force_precision: bool = False
     save_clouds: bool = False
     backend: str = "native"
 

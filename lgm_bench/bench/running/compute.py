@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -21,7 +21,9 @@ from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.provenance import describe_device
 from lgm_bench.bench.results.store import CellStore
 from lgm_bench.bench.running.building import build_attack, build_gradient
+from lgm_bench.bench.running.launch import JoinedEnvironment, Place
 from lgm_bench.bench.running.point_stage import PointStage
+from lgm_bench.bench.running.precision import SINGLE
 from lgm_bench.bench.running.sink import Event, StoreSink
 from lgm_bench.bench.running.stage import AttackStage
 from lgm_bench.errors import ConfigError
@@ -51,6 +53,7 @@ class Job:
         weights: What `weights_sha256` has to give for the victim.
         save_clouds: Whether attacked point clouds are kept.
         backend: What computes sparse convolutions.
+        precision: Lightning's name of the floating point numbers.
     """
 
     cell: Cell
@@ -66,6 +69,7 @@ class Job:
     weights: str
     save_clouds: bool = False
     backend: str = NATIVE
+    precision: str = SINGLE
 
     @property
     def store(self) -> CellStore:
@@ -73,7 +77,13 @@ class Job:
         return CellStore(self.out, self.cell.title, self.fingerprint)
 
 
-def compute(job: Job, victim: nn.Module, data: SamplesDataModule, tell: Callable[[Event], None]) -> dict[str, float]:
+def compute(
+    job: Job,
+    victim: nn.Module,
+    data: SamplesDataModule,
+    tell: Callable[[Event], None],
+    place: Place | None = None,
+) -> dict[str, float]:
     """Attack the samples that are left, or this process's share of them, and keep their rows in the cell's folder.
 
     Args:
@@ -81,6 +91,7 @@ def compute(job: Job, victim: nn.Module, data: SamplesDataModule, tell: Callable
         victim: The cell's victim, on the CPU.
         data: The cell's datamodule; its `done` is set.
         tell: Takes news.
+        place: Which process this is, if something else than lgm-bench started it.
 
     Returns:
         The metrics of this run's samples, over all processes (see `AttackStage`).
@@ -93,9 +104,9 @@ def compute(job: Job, victim: nn.Module, data: SamplesDataModule, tell: Callable
     with _quiet(), use_backend(job.backend):
         trainer = pl.Trainer(
             accelerator=job.accelerator,
-            devices=job.devices,
             strategy="ddp" if job.devices > 1 else "auto",
-            plugins=[LightningEnvironment()],  # `Workers` says who is who, not a cluster
+            precision=cast(Any, job.precision),
+            **_layout(job, place),
             inference_mode=False,
             use_distributed_sampler=False,
             logger=False,
@@ -107,6 +118,14 @@ def compute(job: Job, victim: nn.Module, data: SamplesDataModule, tell: Callable
         stage = _stage(job, victim, data, sink)
         metrics = trainer.test(stage, datamodule=data, verbose=False)
     return dict(metrics[0])
+
+
+def _layout(job: Job, place: Place | None) -> dict[str, Any]:
+    """Return what tells Lightning which processes there are: never what it finds in the environment by itself."""
+    if place is None:
+        return {"devices": job.devices, "plugins": [LightningEnvironment()]}  # `Workers` has said who is who
+    joined = JoinedEnvironment(place, job.devices)
+    return {"devices": joined.devices(job.accelerator), "num_nodes": job.devices, "plugins": [joined]}
 
 
 def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink) -> pl.LightningModule:

@@ -4,22 +4,45 @@ from collections.abc import Sequence, Set
 
 import torch
 
+from lgm_bench.bench.running.launch import Place
 from lgm_bench.errors import ConfigError, UnknownNameError
 
 _ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
 
 
-def checked_devices(accelerator: str, devices: int) -> str:
+def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: Place | None = None) -> str:
     """Return the accelerator that several processes run on; a single one may leave the choice to Lightning.
 
+    Args:
+        accelerator: Lightning's name of it, or "auto".
+        devices: Processes on every machine.
+        num_nodes: Machines.
+        place: Which process this is, if torchrun or srun started it: then they say how many there are, and devices and
+            num_nodes have to fit unless both are 1.
+
     Raises:
-        ConfigError: There are not so many devices, or the accelerator is not there.
+        ConfigError: There are not so many devices, or the accelerator is not there, or processes do not fit.
         UnknownNameError: There is no such accelerator.
     """
     if accelerator not in _ACCELERATORS:
         raise UnknownNameError("accelerator", accelerator, _ACCELERATORS)
     if isinstance(devices, bool) or not isinstance(devices, int) or devices < 1:
         raise ConfigError(f"devices must be a whole number of at least 1, got {devices!r}")
+    if isinstance(num_nodes, bool) or not isinstance(num_nodes, int) or num_nodes < 1:
+        raise ConfigError(f"num_nodes must be a whole number of at least 1, got {num_nodes!r}")
+    asked = devices * num_nodes
+    if place is not None and asked not in (1, place.world):
+        raise ConfigError(
+            f"{place.world} processes were started, which does not fit --devices {devices} times --num-nodes "
+            f"{num_nodes}; leave both out, or start {asked}"
+        )
+    if place is None and num_nodes > 1:
+        raise ConfigError(
+            f"--num-nodes {num_nodes} needs processes on {num_nodes} machines, and this one was started alone; start "
+            f"them with `torchrun --nnodes {num_nodes} --nproc-per-node {devices} ... -m lgm_bench run ...` on each "
+            f"machine, or with `srun --nodes {num_nodes} --ntasks-per-node {devices} lgm-bench run ...`"
+        )
+    devices = 1 if place else devices  # each of those that were started sees to its own
     gpus = torch.cuda.device_count()
     if accelerator in ("gpu", "cuda") and devices > gpus and not (accelerator == "gpu" and _has_mps(devices)):
         raise ConfigError(f"there are {gpus} GPUs here, not {devices}; lower --devices, or take --accelerator cpu")

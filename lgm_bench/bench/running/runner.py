@@ -24,6 +24,7 @@ from lgm_bench.bench.running.precision import RECORDED, SINGLE, checked_precisio
 from lgm_bench.bench.running.preflight import preflight
 from lgm_bench.bench.running.ranks import LostProcessError, Ranks
 from lgm_bench.bench.running.sink import BatchDone, Event
+from lgm_bench.bench.running.worker import portable
 from lgm_bench.bench.running.workers import Workers
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded.sparse.backends import NATIVE, use_backend
@@ -105,8 +106,8 @@ def run_cells(
     results = RunResults()
     with use_backend(backend), interruptible(run.end):
         if run.ranks and place and place.rank:
-            results = run.ranks.follow()
-            return results
+            followed: RunResults = run.ranks.follow()
+            return followed
         for cell, filled in zip(asked, plain, strict=True):
             try:
                 results.append(run.cell(cell, filled))
@@ -139,6 +140,8 @@ class _Run:
         """Let the other processes go; with the results if it came so far."""
         self.workers.stop()
         if self.ranks:
+            if results is not None:
+                results.failures = [(cell, portable(error)) for cell, error in results.failures]
             self.ranks.end(results)
 
     def cell(self, asked: Cell, filled: Cell) -> CellResult:

@@ -6,6 +6,8 @@ import select
 import sys
 import threading
 import traceback
+from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -13,8 +15,12 @@ from torch import distributed
 
 from lgm_bench.bench.running.building import build_data, build_victim, weights_sha256
 from lgm_bench.bench.running.compute import Job, compute
+from lgm_bench.bench.running.launch import Place
 from lgm_bench.bench.running.sink import Event, Iteration
 from lgm_bench.errors import CheckpointError, LgmBenchError
+
+NO_TIMEOUT = timedelta(days=7)
+"""How long a process waits for the last batches of the others, which may take hours."""
 
 
 class Finished:
@@ -27,7 +33,9 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
     rank, world = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
     backend = "nccl" if accelerator in ("gpu", "cuda") else "gloo"
-    distributed.init_process_group(backend, init_method=f"file://{rendezvous}", rank=rank, world_size=world)
+    distributed.init_process_group(
+        backend, init_method=f"file://{rendezvous}", rank=rank, world_size=world, timeout=NO_TIMEOUT
+    )
     while True:
         try:
             job = pickle.loads(connection.recv_bytes())
@@ -39,7 +47,7 @@ def main() -> None:
         except (BrokenPipeError, ConnectionResetError):
             return
         except Exception as error:
-            send(connection, _portable(error))
+            send(connection, portable(error))
 
 
 def _end_with(connection: Connection) -> None:
@@ -56,19 +64,34 @@ def send(connection: Connection, message: Any) -> None:
 
 
 def _do(job: Job, rank: int, connection: Connection) -> None:
-    victim = build_victim(job.cell)
-    if weights_sha256(victim) != job.weights:
-        raise CheckpointError(f"the weights of {job.cell.victim} changed while the run was starting; run it again")
-    data = build_data(job.cell, job.data_root, job.batch_size)
-
     def tell(event: Event) -> None:
         if rank == 0 or not isinstance(event, Iteration):
             send(connection, event)
 
-    compute(job, victim, data, tell)
+    take_part(job, tell)
 
 
-def _portable(error: Exception) -> Exception:
+def take_part(job: Job, tell: Callable[[Event], None], place: Place | None = None) -> None:
+    """Do this process's share of a job.
+
+    Args:
+        job: What to do.
+        tell: Takes news.
+        place: Which process this is, if something else than lgm-bench started it.
+
+    Raises:
+        CheckpointError: The victim is another one here than where the job was made.
+    """
+    victim = build_victim(job.cell)
+    if weights_sha256(victim) != job.weights:
+        raise CheckpointError(
+            f"the weights of {job.cell.victim} are not the same in all processes; do not change them while a run "
+            "starts, and bring the same ones to every machine"
+        )
+    compute(job, victim, build_data(job.cell, job.data_root, job.batch_size), tell, place)
+
+
+def portable(error: Exception) -> Exception:
     """Return the error if it can be sent, else one that says the same; its traceback becomes a note."""
     note = "".join(traceback.format_exception(error))
     copy: Exception | None
