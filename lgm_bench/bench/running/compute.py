@@ -21,6 +21,7 @@ from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.provenance import describe_device
 from lgm_bench.bench.results.store import CellStore
 from lgm_bench.bench.running.building import build_attack, build_gradient
+from lgm_bench.bench.running.interruption import SignalsStay
 from lgm_bench.bench.running.launch import JoinedEnvironment, Place
 from lgm_bench.bench.running.point_stage import PointStage
 from lgm_bench.bench.running.precision import SINGLE
@@ -113,6 +114,7 @@ def compute(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            callbacks=[SignalsStay()],
         )
         sink = StoreSink(job.store, describe_device(trainer.strategy.root_device), tell, data.class_names)
         stage = _stage(job, victim, data, sink)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from pytorch_lightning import Callback, LightningModule, Trainer
+
 from lgm_bench.errors import RunInterruptedError
 
 
@@ -37,6 +39,21 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
         if ours:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+class SignalsStay(Callback):
+    """Gives SIGTERM back to the handler that was there before Lightning's.
+
+    Lightning's talks to the other processes, and so waits for ever for one that is gone.
+    """
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Put it back; Lightning registered its own just before."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -132,7 +132,8 @@ def test_srun_makes_one_evaluation_and_a_failing_cell_takes_no_other_with_it(
 
 
 LONG = ("--set", "suites.tiny.grids=[{data: 'tiny_cifar10:TinyCIFAR10', victims: {name: 'judged:undecided', "
-        "checkpoint: random}, attacks: {name: pgd, steps: 300}, eps: 4, gradients: fgm}]", "--batch-size", "2")  # fmt: skip
+        "checkpoint: random}, attacks: {name: pgd, steps: 300}, eps: 4, gradients: fgm}]",
+        "--batch-size", "2")  # fmt: skip
 
 
 def wait_for_a_part(out: Path, process: subprocess.Popen[str]) -> None:
