@@ -109,7 +109,8 @@ def default_checkpoint(victim: str) -> tuple[CheckpointStore, CheckpointEntry]:
         entry = store.ready(victim)
         if entry:
             return store, entry
-    raise CheckpointError(f"{victim} has no checkpoint yet. {_how_to_get(victim)}")
+    own = f'checkpoint="random" gives untrained weights, `lgm-bench train {victim} --data-root DIR` trains some.'
+    raise CheckpointError(f"{victim} has no checkpoint yet. {how_to_get(victim)} {own}")
 
 
 def checkpoint_status() -> list[CheckpointStatus]:
@@ -162,11 +163,11 @@ def _status(name: str, entries: list[CheckpointEntry]) -> CheckpointStatus:
     return CheckpointStatus(name, False, "no published file known; to be trained with lgm-bench train")
 
 
-def _how_to_get(victim: str) -> str:
+def how_to_get(victim: str) -> str:
+    """Return which published files hold a victim's weights, where they are to be had, and how they are imported."""
     entries = [entry for entry in shipped_store().entries() if entry.victim == victim]
-    own = f'checkpoint="random" gives untrained weights, `lgm-bench train {victim} --data-root DIR` trains some.'
     if not entries:
-        return f"No published file of it is known. {own}"
+        return "No published file of it is known."
     files = " or ".join(f"{entry.official_file} from {entry.source}" for entry in entries)
     command = f"lgm-bench import {victim} {Path(str(entries[0].official_file)).name}"
-    return f"Get {files}, then run `{command}` or pass its path as the checkpoint. {own}"
+    return f"Get {files}, then run `{command}` or pass its path as the checkpoint."

@@ -12,12 +12,14 @@ from rich.console import Console
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.schema import RunOptions
 from lgm_bench.bench.cells.suites import Planned
+from lgm_bench.bench.display.gaps import gap_lines
 from lgm_bench.bench.display.live import view
 from lgm_bench.bench.display.table import Table
 from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown
 from lgm_bench.bench.display.tables import build_tables
 from lgm_bench.bench.display.wording import describe
-from lgm_bench.bench.readiness import Gap, find_gaps
+from lgm_bench.bench.estimates.preview import Preview, preview
+from lgm_bench.bench.readiness import Gap, find_gaps, look
 from lgm_bench.bench.running.finished import finished_results
 from lgm_bench.bench.running.launch import follows
 from lgm_bench.bench.running.precision import checked_precision
@@ -42,12 +44,19 @@ class Session:
         self._tell(found)
         return found
 
+    def preview(self, planned: Sequence[Planned]) -> Preview:
+        """Return what the cells are about to cost here and which of them can run, and say what is missing."""
+        findings = look(planned, self.options.data_root, generate=False)
+        self._tell(findings.gaps)
+        missing = frozenset(cell for gap in findings.gaps for cell in gap.cells)
+        cells, options = [one.cell for one in planned], self.options
+        return preview(cells, missing, findings.sizes, data_root=options.data_root, accelerator=options.accelerator)
+
     def _tell(self, found: Sequence[Gap]) -> None:
-        for gap in () if follows() else found:
-            if not (gap.optional and self.quiet):
-                left_out = "left out" if gap.optional else "cannot run"
-                text = f"missing: {gap.what}\n  {left_out}: {cell_names(gap.cells)}"
-                self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        told = [gap for gap in found if not (gap.optional and self.quiet)]
+        width = self.console.width if self.console.is_terminal else None
+        for line in gap_lines(told, width):
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def run(self, planned: Sequence[Planned], *, skip_missing: bool = False, shard: bool = False) -> RunResults:
         """Return the results of the cells that can run.
@@ -180,12 +189,6 @@ def _cannot_write(path: Path, error: OSError) -> ResultError:
     return ResultError(
         f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
     )
-
-
-def cell_names(cells: Sequence[Cell], most: int = 3) -> str:
-    """Return a few cells by name, and how many more there are."""
-    named = "; ".join(describe(cell) for cell in cells[:most])
-    return named + (f"; and {len(cells) - most} more" if len(cells) > most else "")
 
 
 def as_json(results: RunResults, unfinished: Sequence[Cell] = ()) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """`lgm-bench run`: a suite of cells, printed as the paper's tables."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lgm_bench.cli import options as opt
-from lgm_bench.cli.output import finish, show_json
+from lgm_bench.cli.output import finish, show, show_json
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -114,14 +114,12 @@ def planned_cells(
 
 
 def _print_plan(session: "Session", planned: Sequence["Planned"], as_json: bool) -> None:
-    from lgm_bench.bench.display.wording import describe
+    from lgm_bench.bench.display.preview_table import preview_table
 
-    missing = {cell for gap in session.gaps(planned) for cell in gap.cells}
+    found = session.preview(planned)
     if as_json:
-        cells: list[dict[str, Any]] = [{**asdict(one.cell), "ready": one.cell not in missing} for one in planned]
-        show_json(cells)
+        show_json(found.as_json())
         return
-    for one in planned:
-        print(f"{'missing' if one.cell in missing else 'ready  '}  {describe(one.cell)}")
-    n_ready = sum(one.cell not in missing for one in planned)
+    show(preview_table(found))
+    n_ready = len(planned) - len(found.missing.intersection(one.cell for one in planned))
     print(f"{len(planned)} cells, {n_ready} ready; nothing was run (--dry-run)")

@@ -40,7 +40,8 @@ def validate(
     """
     flags = locals()
     bench, planned = planned_cells(file, suite, full=full, victims=victim, overrides=overrides)
-    from lgm_bench.bench.session import Session, cell_names
+    from lgm_bench.bench.display.gaps import cell_names
+    from lgm_bench.bench.session import Session
 
     with tempfile.TemporaryDirectory(prefix="lgm-bench-") as out:
         options = opt.run_options({**flags, "out": out, "batch_size": SAMPLES, "devices": 1}, bench.run)

@@ -7,8 +7,9 @@ from rich.console import Console
 
 from lgm_bench.bench.cells.schema import RunOptions
 from lgm_bench.bench.cells.suites import Planned
+from lgm_bench.bench.display.gaps import cell_names
 from lgm_bench.bench.running.runner import RunResults
-from lgm_bench.bench.session import Session, as_json, cell_names
+from lgm_bench.bench.session import Session, as_json
 from lgm_bench.errors import ConfigError, ResultError
 
 TINY = "tiny_cifar10:TinyCIFAR10"
@@ -66,7 +67,7 @@ def test_several_are_listed_first(tmp_path: Path) -> None:
     here, stream = session(tmp_path, data_root=str(tmp_path))
     with pytest.raises(ConfigError, match="everything lacks something"):
         here.run([Planned(cell(data=TINY, checkpoint=str(tmp_path / "none.pth")))])
-    assert stream.getvalue().count("missing: ") == 2
+    assert stream.getvalue().count("missing ") == 2
 
 
 def test_quiet_keeps_to_itself_what_may_be_left_out(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 import csv
 from pathlib import Path
 
+import pytest
 from answers import TINY, Command
 
 from lgm_bench.bench.cells.config import load_bench
-from lgm_bench.cli.run import DEFAULT_SUITE
+from lgm_bench.cli.run import DEFAULT_SUITE, planned_cells
 
 TABLE = "results-tiny_cifar10-TinyCIFAR10"
 
@@ -67,7 +68,9 @@ def test_what_is_missing_stops_a_run_unless_it_may_be_left_out(lgm_bench: Comman
     change = ("--set", f"suites.tiny.grids.0.victims={victims}", "--limit", "2")
     stopped = lgm_bench("run", tiny_bench, *change)
     assert stopped.code == 2
-    assert "resnet32-cifar10 has no checkpoint yet" in stopped.err
+    assert "missing checkpoints" in stopped.err
+    assert "  resnet32-cifar10: Get resnet32-d509ac18.th from https://github.com/akamaster" in stopped.err
+    assert "    cannot run: resnet32-cifar10 fgsm eps 1 FGM" in stopped.err
     assert "or run the other 2 cells with --skip-missing" in stopped.err
     assert not Path("results").exists()
     assert lgm_bench("run", tiny_bench, *change, "--skip-missing").code == 0
@@ -85,16 +88,57 @@ def test_dry_run(lgm_bench: Command, tiny_bench: Path) -> None:
     change = ("--set", "suites.tiny.grids.0.victims.0=resnet32-cifar10", "--dry-run")
     answer = lgm_bench("run", tiny_bench, *change)
     assert answer.code == 0
-    assert "missing  resnet32-cifar10 fgsm eps 1 FGM\nready    dynconv8-cifar10 fgsm eps 1 FGM" in answer.out
+    rows = [line.split() for line in answer.out.splitlines() if " eps 1 " in line]
+    assert [(row[0], "missing" in row, "ready" in row) for row in rows] == [
+        ("resnet32-cifar10", True, False),
+        ("dynconv8-cifar10", False, True),
+        ("dynconv8-cifar10", False, True),
+    ]
     assert "3 cells, 2 ready; nothing was run" in answer.out
-    assert [cell["ready"] for cell in lgm_bench("run", tiny_bench, *change, "--json").json] == [False, True, True]
+    assert "Estimates: " in answer.out
+    assert "GFLOP/s on small images" in " ".join(answer.out.split())
     assert not Path("results").exists()
 
 
-def test_without_a_suite_the_embedded_one_runs(lgm_bench: Command) -> None:
-    named = lgm_bench("run", "--suite", DEFAULT_SUITE, "--dry-run", "--json")
+def test_dry_run_as_json(lgm_bench: Command, tiny_bench: Path) -> None:
+    change = ("--set", "suites.tiny.grids.0.victims.0=resnet32-cifar10", "--dry-run", "--json", "--quiet")
+    found = lgm_bench("run", tiny_bench, *change).json
+    assert [cell["ready"] for cell in found["cells"]] == [False, True, True]
+    for cell in found["cells"]:
+        work = cell["estimate"]
+        # the data are there: 12 images
+        assert (work["samples"], work["attempts"], work["iterations"]) == (12, 1, 1)
+        assert work["gflops"] == pytest.approx(12 * work["gflops_per_iteration"])
+        assert work["seconds"] == pytest.approx(work["gflops"] / found["measured"]["gflops_per_second"]["small images"])
+    assert found["total"]["cells"] == 3
+    assert found["total"]["gflops"] == pytest.approx(sum(cell["estimate"]["gflops"] for cell in found["cells"]))
+    assert found["tables"][TINY]["ready"] == 2
+
+
+def test_a_part_of_the_paper_by_its_table(lgm_bench: Command) -> None:
+    found = lgm_bench("run", "--table", "VIII", "--dry-run", "--json").json
+    assert [(cell["victim"], cell["gradient"]) for cell in found["cells"]] == [
+        ("minkunet34c-scannet", "fgm"),
+        ("minkunet34c-scannet", "lgm"),
+    ]
+    assert [cell["estimate"]["samples"] for cell in found["cells"]] == [312, 312]
+    both = lgm_bench(
+        "run", "--suite", "ablation", "--table", "5", "--table", "7", "--dry-run", "--json", "--quiet"
+    ).json
+    assert set(both["tables"]) == {"table_5", "table_7"}
+    wrong = lgm_bench("run", "--table", "12")
+    assert wrong.code == 2
+    assert "unknown table '12'; the paper has 1 (I), 2 (II)" in wrong.err
+
+
+def planned(suites: list[str] | None) -> object:
+    return planned_cells(None, suites, full=False, victims=None, overrides=None)
+
+
+def test_without_a_suite_the_embedded_one_runs() -> None:
     assert DEFAULT_SUITE in load_bench().suites
-    assert lgm_bench("run", "--dry-run", "--json").json == named.json
+    (_, default), (_, named) = planned(None), planned([DEFAULT_SUITE])
+    assert default == named
 
 
 def test_attack_runs_the_cell_that_a_suite_runs(lgm_bench: Command, tiny_bench: Path, tiny_root: Path) -> None:

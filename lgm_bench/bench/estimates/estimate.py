@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.suites import GRADIENT_FREE, takes_points
-from lgm_bench.bench.estimates.flops import SIDES, image_pass, point_pass
+from lgm_bench.bench.estimates.flops import LEADED, SIDES, image_pass, point_pass
 from lgm_bench.bench.running.building import resolved
 
 SAMPLES = {
@@ -57,12 +57,17 @@ class Estimate:
         return self.gflops * self.iterations * self.attempts * self.samples
 
 
-def estimates(cells: Sequence[Cell], sizes: Mapping[tuple[str, str], int] | None = None) -> list[Estimate]:
+def estimates(
+    cells: Sequence[Cell],
+    sizes: Mapping[tuple[str, str], int] | None = None,
+    counted: Mapping[tuple[str, str], float] | None = None,
+) -> list[Estimate]:
     """Return the work of every cell; a cell that repeats an earlier one's attack for another table is free.
 
     Args:
         cells: The cells.
         sizes: (data set, subset) to its samples, where they have been counted; official sizes hold for the others.
+        counted: (victim, data set) to the GFLOPs of a pass over a point cloud, for victims of which nothing is known.
 
     Raises:
         ConfigError: A cell makes no sense.
@@ -72,7 +77,7 @@ def estimates(cells: Sequence[Cell], sizes: Mapping[tuple[str, str], int] | None
     for cell in cells:
         filled = computation(cell)
         earlier = first.setdefault(filled, cell)
-        found.append(replace(_of(filled, sizes or {}), same_as=None if earlier is cell else earlier))
+        found.append(replace(_of(filled, sizes or {}, counted or {}), same_as=None if earlier is cell else earlier))
     return found
 
 
@@ -81,17 +86,23 @@ def computation(cell: Cell) -> Cell:
     return replace(resolved(cell), paper=None)
 
 
-def _of(cell: Cell, sizes: Mapping[tuple[str, str], int]) -> Estimate:
+def _of(cell: Cell, sizes: Mapping[tuple[str, str], int], counted: Mapping[tuple[str, str], float]) -> Estimate:
     size = sizes.get((cell.data, cell.subset), SAMPLES.get(cell.data) if cell.subset == "test" else None)
     limits = [number for number in (size, cell.limit) if number is not None]
     samples, iterations = min(limits, default=None), cell.steps or 1
     if takes_points(cell.attack):
-        hard = point_pass(cell.victim, "fgm", cell.eps)
-        leading = None if hard is None else point_pass(cell.victim, cell.gradient, cell.eps)
-        if hard is None or leading is None or cell.attack in GRADIENT_FREE:
-            return Estimate(POINTS, samples, 1, iterations, hard)
-        return Estimate(POINTS, samples, 1, iterations, 2 * leading + hard)
+        return Estimate(POINTS, samples, 1, iterations, _points(cell, counted.get((cell.victim, cell.data))))
     kind = LARGE_IMAGES if cell.data in SIDES else SMALL_IMAGES
     once = image_pass(cell.victim, cell.data)
     attempts = max(once.classes - 1, 1) if once and cell.targeted else 1
     return Estimate(kind, samples, attempts, iterations, once.gflops if once else None)
+
+
+def _points(cell: Cell, counted: float | None) -> float | None:
+    """Return the GFLOPs of an iteration on a point cloud: a gradient, if one is followed, and a verdict."""
+    hard, followed = (point_pass(cell.victim, gradient, cell.eps) for gradient in ("fgm", cell.gradient))
+    if hard is None and counted is not None:
+        hard, followed = counted, counted * (LEADED if cell.gradient == "lgm" else 1)
+    if hard is None or followed is None or cell.attack in GRADIENT_FREE:
+        return hard
+    return 2 * followed + hard
