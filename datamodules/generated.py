@@ -1,31 +1,24 @@
 """Generated rooms that need no download: written once in the layouts of ScanNet and S3DIS, read as these are."""
 
 import itertools
-import tempfile
-from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
-from datamodules.point_datamodule import PointDataModule
-from datamodules.rooms.room import S3DIS, S3DIS_MINI, SCANNET, SCANNET_MINI, Style, s3dis_room, scannet_room
-from datamodules.rooms.s3dis_files import write_room
-from datamodules.rooms.scannet_files import write_lists, write_scan
+from datamodules.miniature import Miniature
+from datamodules.parts import Files
+from datamodules.rooms.room import S3DIS, S3DIS_MINI, SCANNET, SCANNET_MINI, s3dis_room, scannet_room
+from datamodules.rooms.s3dis_files import room_files
+from datamodules.rooms.scannet_files import scan_files, split_list
 from datamodules.s3dis import S3DISDataModule
 from datamodules.scannet import ScanNetDataModule
-from datamodules.scene import Scene
-from lgm_bench.errors import DataError
-from lgm_bench.files import CACHE_VARIABLE, cache_folder
+from lgm_bench.files import cache_folder
 
-VERSION = 1
-"""Raised whenever the same seed gives other rooms, so that folders of other rooms are not read."""
+VERSION = 2
+"""Raised whenever the same seed gives other rooms or files, so that folders of others are not read."""
 
-SEED = 0
-LOCK_SECONDS = 300.0
+SEED, TEST_AREA = 0, 5
 
 
 class Sizes(NamedTuple):
@@ -36,58 +29,7 @@ class Sizes(NamedTuple):
     test: int
 
 
-class GeneratedRooms(PointDataModule):
-    """What the sets of generated rooms share: their folder, which is written when it is first needed.
-
-    Attributes:
-        style: Kinds of rooms; they take turns.
-        sizes: How many rooms are generated.
-    """
-
-    style: Style
-    sizes: Sizes
-
-    def prepare_data(self) -> None:
-        """Write the rooms, in one process, where they are not there yet.
-
-        Raises:
-            DataError: The folder cannot be written, or another run keeps it locked.
-        """
-        write_once(self.data_root, self.write_rooms, self.name)
-
-    def list_ids(self, subset: str) -> list[str]:
-        """Return the ids of a subset's rooms, which are written first if need be.
-
-        Raises:
-            DataError: They cannot be written.
-        """
-        self.prepare_data()
-        with self._remedy():
-            return super().list_ids(subset)  # type: ignore[safe-super]  # the reader's, which is next in line
-
-    def scene(self, scene_id: str) -> Scene:
-        """Return a room, checked.
-
-        Raises:
-            DataError: Its files are damaged.
-        """
-        with self._remedy():
-            return super().scene(scene_id)
-
-    @contextmanager
-    def _remedy(self) -> Iterator[None]:
-        try:
-            yield
-        except DataError as error:
-            raise DataError(f"{error} Or remove {self.data_root}: these rooms are generated again.") from error
-
-    @classmethod
-    @abstractmethod
-    def write_rooms(cls, folder: Path) -> None:
-        """Write all rooms below a folder."""
-
-
-class RoomsScanNetDataModule(GeneratedRooms, ScanNetDataModule):
+class RoomsScanNetDataModule(Miniature, ScanNetDataModule):
     """Generated rooms in ScanNet's layout and with its 20 classes: 24 to train on, 4 held out, 8 to test on.
 
     They lie in `$LGM_BENCH_CACHE`, else in the user's cache folder.
@@ -121,13 +63,14 @@ class RoomsScanNetDataModule(GeneratedRooms, ScanNetDataModule):
             rooms_folder(self.name), batch_size, limit, subset, self.sizes.holdout if holdout is None else holdout, seed
         )
 
-    @classmethod
-    def write_rooms(cls, folder: Path) -> None:
-        """Write the rooms below a folder as `scans/SCENE/...` with the split lists."""
-        ids = [f"scene{number:04d}_00" for number in range(sum(cls.sizes))]
-        for number, (scene_id, kind) in enumerate(zip(ids, itertools.cycle(cls.style.plans), strict=False)):
-            write_scan(scannet_room(kind, (SEED, number), cls.style), scene_id, folder / "scans")
-        write_lists(ids[: -cls.sizes.test], ids[-cls.sizes.test :], folder)
+    def files(self, part: str) -> Files:
+        """Generate `scans/SCENE/...` and the split list of "test" or "train"."""
+        ids = [f"scene{number:04d}_00" for number in range(sum(self.sizes))]
+        chosen = ids[-self.sizes.test :] if part == "test" else ids[: -self.sizes.test]
+        for number, (scene_id, kind) in enumerate(zip(ids, itertools.cycle(self.style.plans), strict=False)):
+            if scene_id in chosen:
+                yield from scan_files(scannet_room(kind, (SEED, number), self.style), scene_id)
+        yield split_list(part, chosen)
 
 
 class ScanNetMiniDataModule(RoomsScanNetDataModule):
@@ -141,7 +84,7 @@ class ScanNetMiniDataModule(RoomsScanNetDataModule):
     sizes = Sizes(train=48, holdout=6, test=6)
 
 
-class RoomsS3DISDataModule(GeneratedRooms, S3DISDataModule):
+class RoomsS3DISDataModule(Miniature, S3DISDataModule):
     """Generated rooms in S3DIS's layout and with its 13 classes: 24 to train on, 4 held out, 8 in area 5 to test on.
 
     They lie in `$LGM_BENCH_CACHE`, else in the user's cache folder.
@@ -175,12 +118,28 @@ class RoomsS3DISDataModule(GeneratedRooms, S3DISDataModule):
             rooms_folder(self.name), batch_size, limit, subset, self.sizes.holdout if holdout is None else holdout, seed
         )
 
-    @classmethod
-    def write_rooms(cls, folder: Path) -> None:
-        """Write the rooms below a folder as `Stanford3dDataset_v1.2_Aligned_Version/Area_N/ROOM/...`."""
-        areas = folder / "Stanford3dDataset_v1.2_Aligned_Version"
-        for number, (area, kind, place) in enumerate(_s3dis_rooms(cls.style, cls.sizes)):
-            write_room(s3dis_room(kind, (SEED, number), cls.style), areas / f"Area_{area}" / f"{kind}_{place}")
+    def files(self, part: str) -> Files:
+        """Generate `Stanford3dDataset_v1.2_Aligned_Version/Area_N/ROOM/...` of "test", area 5, or "train"."""
+        for number, (area, kind, place) in enumerate(self._rooms_by_area()):
+            if (area == TEST_AREA) == (part == "test"):
+                folder = f"Stanford3dDataset_v1.2_Aligned_Version/Area_{area}/{kind}_{place}"
+                yield from room_files(s3dis_room(kind, (SEED, number), self.style), folder)
+
+    def list_ids(self, subset: str) -> list[str]:
+        """Return the ids of a subset's rooms, which are written first if need be."""
+        self._rooms = None  # the reader's list, from before these rooms were there
+        return super().list_ids(subset)
+
+    def _rooms_by_area(self) -> Iterator[tuple[int, str, int]]:
+        """Area, kind and number of every room: areas 1 to 4 to train on, area 6 held out, area 5 to test on."""
+        kinds = itertools.cycle(self.style.plans)
+        quarter = self.sizes.train // 4
+        areas = [(1, quarter), (2, quarter), (3, quarter), (4, quarter), (6, self.sizes.holdout)]
+        for area, n in [*areas, (TEST_AREA, self.sizes.test)]:
+            numbers: Counter[str] = Counter()
+            for kind in itertools.islice(kinds, n):
+                numbers[kind] += 1
+                yield area, kind, numbers[kind]
 
 
 class S3DISMiniDataModule(RoomsS3DISDataModule):
@@ -197,43 +156,3 @@ class S3DISMiniDataModule(RoomsS3DISDataModule):
 def rooms_folder(name: str) -> Path:
     """Return the folder of a set of generated rooms; it need not exist."""
     return cache_folder(f"{name}-seed{SEED}-v{VERSION}")
-
-
-def write_once(folder: Path, write: Callable[[Path], None], what: str) -> None:
-    """Make a folder by `write`, all or nothing, unless it is there.
-
-    Raises:
-        DataError: It cannot be written, or another run keeps it locked.
-    """
-    if folder.is_dir():
-        return
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=LOCK_SECONDS):
-            if folder.is_dir():
-                return
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-                new = Path(temporary) / "new"
-                new.mkdir()
-                write(new)
-                new.rename(folder)
-    except Timeout as error:
-        raise DataError(
-            f"{folder} is locked by another run for more than {LOCK_SECONDS:.0f} s; wait for it to finish"
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"cannot write the rooms of {what} to {folder}: {error.strerror or error}; free some space, or set "
-            f"{CACHE_VARIABLE} to a folder that can be written"
-        ) from error
-
-
-def _s3dis_rooms(style: Style, sizes: Sizes) -> Iterator[tuple[int, str, int]]:
-    """Area, kind and number of every room: areas 1 to 4 to train on, area 6 held out, area 5 to test on."""
-    kinds = itertools.cycle(style.plans)
-    quarter = sizes.train // 4
-    for area, n in ((1, quarter), (2, quarter), (3, quarter), (4, quarter), (6, sizes.holdout), (5, sizes.test)):
-        numbers: Counter[str] = Counter()
-        for kind in itertools.islice(kinds, n):
-            numbers[kind] += 1
-            yield area, kind, numbers[kind]

@@ -1,12 +1,12 @@
 """Generated rooms as ScanNet's files: a mesh with colours, and the same mesh with labels."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from datamodules.optional import require_library
+from datamodules.parts import Files
 from datamodules.rooms.room import Room
 
 NYU_OF_KIND = {
@@ -45,19 +45,13 @@ _VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u
 _FACE = [("n", "u1"), ("vertex_indices", "<i4", (3,))]
 
 
-def write_scan(room: Room, scene_id: str, scans: Path) -> None:
-    """Write a room as `SCENE/SCENE_vh_clean_2.ply` and `SCENE/SCENE_vh_clean_2.labels.ply`.
+def scan_files(room: Room, scene_id: str) -> Files:
+    """Yield a room's `scans/SCENE/SCENE_vh_clean_2.ply` and `scans/SCENE/SCENE_vh_clean_2.labels.ply`.
 
     Args:
-        room: What to write.
+        room: What they show.
         scene_id: "scene0000_00".
-        scans: The folder `scans`.
-
-    Raises:
-        OSError: It cannot be written.
     """
-    folder = scans / scene_id
-    folder.mkdir(parents=True)
     labelled = np.zeros(len(room.points), [*_VERTEX, ("label", "<u2")])
     # To tenths of millimetres, so that another machine's sine changes no file.
     labelled["x"], labelled["y"], labelled["z"] = np.round(room.points, 4).T
@@ -69,22 +63,23 @@ def write_scan(room: Room, scene_id: str, scans: Path) -> None:
         plain[name] = labelled[name]
     faces = np.empty(len(room.triangles), _FACE)
     faces["n"], faces["vertex_indices"] = 3, room.triangles
-    _write(plain, faces, folder / f"{scene_id}_vh_clean_2.ply")
-    _write(labelled, faces, folder / f"{scene_id}_vh_clean_2.labels.ply")
+    stem = f"scans/{scene_id}/{scene_id}_vh_clean_2"
+    yield f"{stem}.ply", _ply(plain, faces)
+    yield f"{stem}.labels.ply", _ply(labelled, faces)
 
 
-def write_lists(train: Sequence[str], val: Sequence[str], folder: Path) -> None:
-    """Write the split lists `scannetv2_train.txt` and `scannetv2_val.txt`."""
-    for name, ids in (("train", train), ("val", val)):
-        (folder / f"scannetv2_{name}.txt").write_text("".join(f"{scene_id}\n" for scene_id in ids), encoding="utf-8")
+def split_list(subset: str, ids: Sequence[str]) -> tuple[str, bytes]:
+    """Return a subset's list, `scannetv2_train.txt` or `scannetv2_val.txt`."""
+    name = "val" if subset == "test" else subset
+    return f"scannetv2_{name}.txt", "".join(f"{scene_id}\n" for scene_id in ids).encode()
 
 
-def _write(vertices: np.ndarray, faces: np.ndarray, path: Path) -> None:
-    """Write what plyfile would; its header, but the faces at once and not one by one."""
+def _ply(vertices: np.ndarray, faces: np.ndarray) -> bytes:
+    """Return what plyfile would write; its header, but the faces at once and not one by one."""
     plyfile: Any = require_library("plyfile", "writing .ply files")
     elements = [
         plyfile.PlyElement.describe(vertices, "vertex"),
         plyfile.PlyElement.describe(np.empty(len(faces), _FACE[1:]), "face"),
     ]
     header = plyfile.PlyData(elements, byte_order="<").header
-    path.write_bytes(header.encode("ascii") + b"\n" + vertices.tobytes() + faces.tobytes())
+    return bytes(header.encode("ascii") + b"\n" + vertices.tobytes() + faces.tobytes())

@@ -18,9 +18,10 @@ from datamodules.generated import (
     ScanNetMiniDataModule,
     Sizes,
 )
+from datamodules.parts import Files
 from datamodules.rooms.room import s3dis_room, scannet_room
-from datamodules.rooms.s3dis_files import CLASS_OF_KIND, write_room
-from datamodules.rooms.scannet_files import NYU_OF_KIND, write_scan
+from datamodules.rooms.s3dis_files import CLASS_OF_KIND, room_files
+from datamodules.rooms.scannet_files import NYU_OF_KIND, scan_files
 from lgm_bench.errors import DataError
 
 
@@ -41,10 +42,16 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def write(files: Files, folder: Path) -> None:
+    for name, content in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
 def test_scans_are_written_as_official_ones_are(tmp_path: Path) -> None:
     room = scannet_room("bathroom", (0, 0))
-    write_scan(room, "scene0000_00", tmp_path)
-    stem = tmp_path / "scene0000_00" / "scene0000_00_vh_clean_2"
+    write(scan_files(room, "scene0000_00"), tmp_path)
+    stem = tmp_path / "scans" / "scene0000_00" / "scene0000_00_vh_clean_2"
     plain, labelled = (PlyData.read(stem.with_suffix(ending)) for ending in (".ply", ".labels.ply"))
     assert [p.name for p in plain["vertex"].properties] == ["x", "y", "z", "red", "green", "blue", "alpha"]
     assert (labelled["vertex"]["label"].dtype, plain["vertex"]["x"].dtype) == (np.uint16, np.float32)
@@ -58,7 +65,7 @@ def test_scans_are_written_as_official_ones_are(tmp_path: Path) -> None:
 
 def test_rooms_are_written_as_official_ones_are(tmp_path: Path) -> None:
     room = s3dis_room("office", (0, 0))
-    write_room(room, tmp_path / "office_1")
+    write(room_files(room, "office_1"), tmp_path)
     whole = np.loadtxt(tmp_path / "office_1" / "office_1.txt")
     assert np.allclose(whole[:, :3], room.points[np.argsort(room.objects, kind="stable")], atol=6e-4)
     objects = sorted((tmp_path / "office_1" / "Annotations").iterdir())
@@ -128,13 +135,16 @@ def test_scannet_rooms(cache: Path, few: None) -> None:
     "make", [RoomsScanNetDataModule, RoomsS3DISDataModule, ScanNetMiniDataModule, S3DISMiniDataModule]
 )
 def test_written_once_and_the_same_everywhere(cache: Path, few: None, make, monkeypatch) -> None:
-    make(holdout=1).prepare_data()
+    make(holdout=1).setup("test")
+    assert {path.name for path in cache.glob("*/*.sha256")} == {"test.sha256"}  # the others wait until they are needed
+    make(holdout=1).setup("fit")
     first = hashes(cache)
     times = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
     make(holdout=1).setup("test")
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == times
     monkeypatch.setenv("LGM_BENCH_CACHE", str(cache.with_name("other")))
-    make(holdout=1).prepare_data()
+    make(holdout=1).setup("fit")
+    make(holdout=1).setup("test")
     assert hashes(cache.with_name("other")) == first
     assert not [path for path in cache.iterdir() if path.name.endswith(".tmp")]
 
@@ -150,35 +160,39 @@ def test_several_may_come_first(cache: Path, few: None) -> None:
         assert list(pool.map(read, range(3))) == [2, 2, 2]
 
 
-def test_nothing_is_left_of_writing_that_fails(cache: Path, few: None, monkeypatch) -> None:
+def test_areas_that_are_written_later_are_seen(cache: Path, few: None) -> None:
+    datamodule = RoomsS3DISDataModule(holdout=1)
+    assert {scene_id[:6] for scene_id in datamodule.sample_ids()} == {"Area_5"}
+    datamodule.setup("fit")
+    assert (len(datamodule.training_ids()), len(datamodule.validation_ids())) == (4, 1)
+    assert len(list(datamodule.val_dataloader())) == 1
+
+
+def test_writing_that_fails_is_explained_and_done_again(cache: Path, few: None, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(generated, "write_lists", fail)
-    with pytest.raises(DataError, match=r"cannot write the rooms of rooms-scannet .*No space.*LGM_BENCH_CACHE"):
+    monkeypatch.setattr(generated, "split_list", fail)
+    with pytest.raises(DataError, match=r"cannot write generated data .*rooms-scannet.*No space.*LGM_BENCH_CACHE"):
         RoomsScanNetDataModule().setup("test")
-    assert not [path for path in cache.iterdir() if not path.name.endswith(".lock")]
+    assert not list(cache.glob("*/*.sha256"))
     monkeypatch.undo()
+    monkeypatch.setenv("LGM_BENCH_CACHE", str(cache))
+    monkeypatch.setattr(RoomsScanNetDataModule, "sizes", Sizes(4, 1, 2))
+    assert len(RoomsScanNetDataModule(holdout=1).sample_ids()) == 2
 
 
-@pytest.mark.parametrize("make", [ScanNetMiniDataModule, S3DISMiniDataModule])
-def test_damaged_miniatures_are_explained(cache: Path, few: None, make) -> None:
+@pytest.mark.parametrize("make", [RoomsScanNetDataModule, ScanNetMiniDataModule, S3DISMiniDataModule])
+def test_damaged_rooms_are_explained_and_made_again(cache: Path, few: None, make) -> None:
     datamodule = make()
     datamodule.setup("test")
-    scene_id = datamodule.sample_ids()[0]
-    path = datamodule.sources(scene_id)[0]
-    path.write_bytes(path.read_bytes()[:1001])
-    with pytest.raises(DataError, match=rf"{path.name}.*Or remove .*{datamodule.name}-seed0.*generated again"):
+    path = datamodule.sources(datamodule.sample_ids()[0])[0]
+    content = path.read_bytes()
+    path.write_bytes(content[:1001])
+    with pytest.raises(DataError, match=rf"{path.name}.*Or run this again"):
         list(datamodule.test_dataloader())
-
-
-def test_damaged_rooms_are_explained(cache: Path, few: None) -> None:
-    datamodule = RoomsScanNetDataModule(holdout=1)
-    datamodule.setup("test")
-    path = datamodule.file("scene0005_00")
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"scene0005_00_vh_clean_2.ply is truncated.*Or remove .*rooms-scannet-seed0"):
-        list(datamodule.test_dataloader())
+    make().setup("test")
+    assert path.read_bytes() == content
     path.unlink()
-    with pytest.raises(DataError, match=r"1 of the 2 scans .* are not there.*Or remove"):
-        RoomsScanNetDataModule(holdout=1).setup("test")
+    make().setup("test")
+    assert path.read_bytes() == content
