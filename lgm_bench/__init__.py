@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if TYPE_CHECKING:
     from lgm_bench.leaded import FGM, LGM, Leaded, Occupancy, architecture
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["FGM", "LGM", "Leaded", "Occupancy", "__version__", "architecture"]
 
 

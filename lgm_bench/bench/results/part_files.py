@@ -10,10 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lgm_bench.bench.results.provenance import Peak
 from lgm_bench.bench.results.rows import SCHEMA
 from lgm_bench.bench.results.scene_rows import SCENE_SCHEMA
 
 _KEY = b"lgm-bench"
+NO_PEAK = Peak()
 
 
 class UnusableError(Exception):
@@ -29,17 +31,19 @@ class Part:
         rows: Its rows, see `rows.SCHEMA` and `scene_rows.SCENE_SCHEMA`.
         seconds: Time that they took.
         devices: What computed them.
+        peak: Memory that it took.
     """
 
     path: Path
     rows: pa.Table
     seconds: float
     devices: tuple[str, ...]
+    peak: Peak = NO_PEAK
 
 
-def encode(rows: pa.Table, fingerprint: str, seconds: float, devices: Sequence[str]) -> bytes:
+def encode(rows: pa.Table, fingerprint: str, seconds: float, devices: Sequence[str], peak: Peak = NO_PEAK) -> bytes:
     """Return rows as the bytes of a Parquet file that carries checksums and says which cell it belongs to."""
-    about = {"fingerprint": fingerprint, "seconds": seconds, "devices": list(devices)}
+    about = {"fingerprint": fingerprint, "seconds": seconds, "devices": list(devices), "peak": list(peak)}
     buffer = io.BytesIO()
     table = rows.replace_schema_metadata({_KEY: json.dumps(about).encode()})
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
@@ -73,4 +77,4 @@ def read_part(path: Path, fingerprint: str, ids: Set[str]) -> Part:
         raise UnusableError(f"{len(foreign)} of its samples are not in the data set, such as {foreign[0]!r}")
     if len(set(counts.values())) > 1:
         raise UnusableError("its samples do not all have the same number of rows")
-    return Part(path, table.cast(schema), float(about["seconds"]), tuple(about["devices"]))
+    return Part(path, table.cast(schema), float(about["seconds"]), tuple(about["devices"]), Peak(*about["peak"]))

@@ -2,13 +2,20 @@
 
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from lgm_bench import __version__
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 _LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "torchmetrics", "numpy", "pyarrow")
 
@@ -35,6 +42,36 @@ def git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip() or None
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+class Peak(NamedTuple):
+    """Bytes of memory and of GPU memory that a process has taken at most; None where nobody counts."""
+
+    memory: int | None = None
+    gpu_memory: int | None = None
+
+    def larger(self, other: "Peak") -> "Peak":
+        """Return the larger of each."""
+        return Peak(
+            *(
+                max((value for value in pair if value is not None), default=None)
+                for pair in zip(self, other, strict=True)
+            )
+        )
+
+
+def peak(device: torch.device) -> Peak:
+    """Return what this process has taken at most: of memory since it began, of a GPU's since `forget_peak`."""
+    memory = None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if memory is not None and sys.platform != "darwin":
+        memory *= 1024  # Linux counts KiB
+    return Peak(memory, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None)
+
+
+def forget_peak(device: torch.device) -> None:
+    """Begin to look for the peak of GPU memory anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def describe_device(device: torch.device) -> str:

@@ -89,12 +89,19 @@ class CostRecord(_Record):
 
 
 class Preflight(NamedTuple):
-    """The checks that are made before a cell is computed; `Checks` holds these and the bounds."""
+    """The checks that are made before a cell is computed; `Checks` holds these, with what they mean, and more."""
 
     n_samples: int
     zero_gradient_share: float
     deterministic: bool
     batch_invariance: float
+    saturated_occupancies: float | None = None
+    units: int = 0
+    constant_units: int = 0
+    masking_samples: int = 0
+    loss_of_twice_the_steps: float | None = None
+    large_eps: float | None = None
+    accuracy_at_large_eps: float | None = None
 
 
 class Checks(_Record):
@@ -106,6 +113,17 @@ class Checks(_Record):
         deterministic: Whether logits and gradient came out the same, bit for bit, a second time.
         batch_invariance: Largest difference of a logit between an image in a batch and the same image alone,
             relative to the largest logit.
+        saturated_occupancies: Share of the occupancies whose derivative is as good as 0 at LGM's slope; None for FGM,
+            and for victims that decide nothing but which voxels there are.
+        units: Adaptive units.
+        constant_units: Those of them that decide the same everywhere in all of these images.
+        masking_samples: Images that signs of gradient masking were looked for on; 0: it was not done, since the attack
+            has one step or no gradient, samples are few or scenes, or images are left alone once they have fallen.
+        loss_of_the_steps: Mean cross-entropy of the hard network after the attack, over those of them that it gets
+            right without one.
+        loss_of_twice_the_steps: The same after twice as many steps.
+        large_eps: An eps with which nothing should be left, in the unit of the cell's.
+        accuracy_at_large_eps: Share of those images that is right after an attack with it.
         within_bounds: Whether every adversarial image lies in its ball and in the protocol's intensity range.
     """
 
@@ -113,7 +131,29 @@ class Checks(_Record):
     zero_gradient_share: float
     deterministic: bool
     batch_invariance: float
+    saturated_occupancies: float | None = None
+    units: int = 0
+    constant_units: int = 0
+    masking_samples: int = 0
+    loss_of_the_steps: float | None = None
+    loss_of_twice_the_steps: float | None = None
+    large_eps: float | None = None
+    accuracy_at_large_eps: float | None = None
     within_bounds: bool
+
+
+class RunRecord(_Record):
+    """How the run that finished a cell was set up; none of it changes a number.
+
+    Attributes:
+        batch_size: Samples per batch and process.
+        processes: That shared the samples.
+        accelerator: Lightning's name of it.
+    """
+
+    batch_size: int
+    processes: int
+    accelerator: str
 
 
 class CellResult(_Record):
@@ -139,8 +179,11 @@ class CellResult(_Record):
         versions: Of lgm-bench, python and the libraries that compute.
         git_commit: Of the source tree that ran, if it is one.
         device: What computed.
-        precision: Of the victim's parameters.
+        precision: Of what the victim computed: that of its parameters, and "-mixed" where operations had a lower one.
+        run: How the run was set up that finished it; None for one that was put together without.
         wall_time_s: Time spent on the batches, over all runs that contributed, summed over processes.
+        peak_memory: Bytes of memory that the largest of the processes had taken by then.
+        peak_gpu_memory: Bytes of GPU memory that tensors took at most in one process; None without a GPU.
     """
 
     cell: Cell
@@ -163,7 +206,10 @@ class CellResult(_Record):
     git_commit: str | None
     device: str
     precision: str
+    run: RunRecord | None = None
     wall_time_s: float
+    peak_memory: int | None = None
+    peak_gpu_memory: int | None = None
 
     @property
     def architecture_change(self) -> float | None:

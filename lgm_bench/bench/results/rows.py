@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from torch import Tensor
 
 from lgm_bench.errors import ResultError
@@ -128,6 +129,15 @@ def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
             f"{len(keys)}; delete the cell's folder to compute it again"
         )
     return table.take(pa.array(first))
+
+
+def loss_of(table: pa.Table, ids: Sequence[str]) -> float | None:
+    """Return the mean loss after the attack of those of some samples that were attacked; None without any."""
+    if not ids:
+        return None
+    chosen = table.filter(pc.and_(pc.is_in(table.column("id"), pa.array(list(ids))), table.column("attacked")))
+    mean: float | None = pc.mean(chosen.column("adversarial_loss")).as_py()
+    return mean
 
 
 def count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:

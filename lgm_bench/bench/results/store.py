@@ -1,5 +1,6 @@
 """The results folder: one folder a cell, its rows kept part by part while it runs, its record once it is complete."""
 
+import functools
 import hashlib
 import json
 import logging
@@ -15,7 +16,8 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, save_cloud
-from lgm_bench.bench.results.part_files import Part, UnusableError, encode, read_part
+from lgm_bench.bench.results.part_files import NO_PEAK, Part, UnusableError, encode, read_part
+from lgm_bench.bench.results.provenance import Peak
 from lgm_bench.bench.results.record import CellResult, Preflight
 from lgm_bench.errors import ResultError
 from lgm_bench.files import UNFINISHED, write_whole
@@ -109,13 +111,13 @@ class CellStore:
                 break  # it is only written complete
         return found
 
-    def add(self, rows: pa.Table, seconds: float, device: str) -> None:
+    def add(self, rows: pa.Table, seconds: float, device: str, peak: Peak = NO_PEAK) -> None:
         """Keep the rows of a finished batch.
 
         Raises:
             CannotWriteError: They cannot be written.
         """
-        self._add(rows, seconds, [device])
+        self._add(rows, seconds, [device], peak)
 
     def keep_cloud(self, cloud: SavedCloud, class_names: Sequence[str]) -> None:
         """Keep an attacked point cloud; call it before the rows of its batch are added.
@@ -146,7 +148,7 @@ class CellStore:
             for part in concerned:
                 kept = part.rows.filter(pc.invert(pc.is_in(part.rows.column("id"), pa.array(sorted(ids)))))
                 if kept.num_rows:
-                    self._add(kept, part.seconds * kept.num_rows / part.rows.num_rows, part.devices)
+                    self._add(kept, part.seconds * kept.num_rows / part.rows.num_rows, part.devices, part.peak)
                 part.path.unlink()
 
     def checks(self) -> Preflight | None:
@@ -176,7 +178,7 @@ class CellStore:
         """
         seconds = sum(part.seconds for part in parts)
         devices = sorted({device for part in parts for device in part.devices})
-        self._write(self.folder / ROWS, encode(rows, self.fingerprint, seconds, devices))
+        self._write(self.folder / ROWS, encode(rows, self.fingerprint, seconds, devices, peak_of(parts)))
         self._write(self.folder / RESULT, _json(result.model_dump(mode="json")))
         with _writing(self.folder / PARTS):
             for path in (self.folder / PARTS).glob("*.parquet"):
@@ -184,9 +186,9 @@ class CellStore:
             if not any((self.folder / PARTS).iterdir()):
                 (self.folder / PARTS).rmdir()
 
-    def _add(self, rows: pa.Table, seconds: float, devices: Sequence[str]) -> None:
+    def _add(self, rows: pa.Table, seconds: float, devices: Sequence[str], peak: Peak) -> None:
         name = hashlib.sha256("\n".join(rows.column("id").to_pylist()).encode()).hexdigest()[:16]
-        self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, seconds, devices))
+        self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, seconds, devices, peak))
 
     def _write(self, path: Path, content: bytes) -> None:
         with _writing(path):
@@ -196,6 +198,11 @@ class CellStore:
         log.warning("%s is not used: %s; it is now called %s", path, reason, path.name + UNUSABLE)
         with _writing(path):
             path.replace(path.with_name(path.name + UNUSABLE))
+
+
+def peak_of(parts: Sequence[Part]) -> Peak:
+    """Return the most memory that a process took for one of them."""
+    return functools.reduce(Peak.larger, (part.peak for part in parts), NO_PEAK)
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.attacks.base import Attack
 from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.results.provenance import describe_device
 from lgm_bench.bench.results.store import CellStore
 from lgm_bench.bench.running.building import build_attack, build_gradient
 from lgm_bench.bench.running.interruption import SignalsStay
@@ -116,7 +115,7 @@ def compute(
             enable_model_summary=False,
             callbacks=[SignalsStay()],
         )
-        sink = StoreSink(job.store, describe_device(trainer.strategy.root_device), tell, data.class_names)
+        sink = StoreSink(job.store, trainer.strategy.root_device, tell, data.class_names)
         stage = _stage(job, victim, data, sink)
         metrics = trainer.test(stage, datamodule=data, verbose=False)
     return dict(metrics[0])
@@ -137,13 +136,15 @@ def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink
         ConfigError: The attack is not for such samples.
     """
     attack, gradient = build_attack(job.cell), build_gradient(job.cell)
+    n = len(data.sample_ids())
     if isinstance(attack, PointAttack) and isinstance(victim, PointVictim) and data.task != "images":
         points = cast(PointBatch | None, job.probe)
         ignored, save = data.ignored_classes, job.save_clouds
-        return PointStage(victim, attack, gradient, ignored, sink=sink, probe=points, save_clouds=save)
+        return PointStage(victim, attack, gradient, ignored, sink=sink, probe=points, save_clouds=save, n_samples=n)
     if isinstance(attack, Attack) and data.task == "images":
         images = cast(ImageBatch | None, job.probe)
-        return AttackStage(victim, attack, gradient, targeted=job.cell.targeted, sink=sink, probe=images)
+        targeted = job.cell.targeted
+        return AttackStage(victim, attack, gradient, targeted=targeted, sink=sink, probe=images, n_samples=n)
     raise ConfigError(
         f"attack {job.cell.attack!r}, victim {job.cell.victim!r} and data set {job.cell.data!r} do not go together: "
         "one is for images, another for points"

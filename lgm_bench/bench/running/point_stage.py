@@ -17,7 +17,7 @@ from lgm_bench.bench.results.clouds import SavedCloud
 from lgm_bench.bench.results.rows import Outcome
 from lgm_bench.bench.results.scene_rows import SceneOutcome
 from lgm_bench.bench.running.preflight import preflight
-from lgm_bench.bench.running.stage_parts import Sink, repeatable
+from lgm_bench.bench.running.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.leaded import GradientMethod, PointCloud, hard_forward
 from lgm_bench.metrics import ChangeCounts
 from lgm_bench.metrics.segmentation import MeanIoU, confusion_matrix, mean_iou
@@ -44,6 +44,7 @@ class PointStage(pl.LightningModule):
         sink: Takes the rows of each batch.
         probe: Point clouds to make the pre-flight checks on; None leaves the checks out.
         save_clouds: Whether the sink gets the attacked clouds.
+        n_samples: How many there are in all, see `preflight`.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class PointStage(pl.LightningModule):
         sink: Sink | None = None,
         probe: PointBatch | None = None,
         save_clouds: bool = False,
+        n_samples: int = 0,
     ) -> None:
         super().__init__()
+        self.n_samples = n_samples
         self.victim = victim.eval().requires_grad_(False)
         self.attack, self.gradient, self.sink, self.probe = attack, gradient, sink, probe
         self.save_clouds = save_clouds
@@ -70,10 +73,9 @@ class PointStage(pl.LightningModule):
         """Make the pre-flight checks, in the first process."""
         if self.probe is None or self.sink is None or self.global_rank != 0:
             return
-        cloud, labels, ids = self.probe
         with repeatable():
-            probe = PointBatch(cloud.to(self.device), labels.to(self.device), ids)
-            self.sink.checked(preflight(self.victim, probe, self.gradient, self.attack))
+            probe = probe_on(self, self.probe)
+            self.sink.checked(preflight(self.victim, probe, self.gradient, self.attack, self.n_samples))
 
     def test_step(self, batch: PointBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Attack one batch and hand its rows to the sink."""

@@ -1,5 +1,6 @@
 """Checks of a cell on its first samples, before any number is computed: does the gradient exist, is it repeatable."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -10,10 +11,12 @@ from datamodules.batch import IGNORED, ImageBatch, PointBatch, inputs_of, part
 from lgm_bench.attacks.base import Attack
 from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.bench.results.record import Preflight
-from lgm_bench.leaded import GradientMethod, Reach, hard_forward
+from lgm_bench.bench.running.masking import Masking, masking
+from lgm_bench.leaded import GradientMethod, Reach, hard_forward, recorded_calls
 from victims.point_victim import PointVictim
 
 N_SAMPLES = 8
+NO_DERIVATIVE = 1e-6  # of sigmoid(x), where it is 0.25 at most
 
 
 def preflight(
@@ -21,6 +24,7 @@ def preflight(
     batch: ImageBatch | PointBatch,
     gradient: GradientMethod,
     attack: Attack | PointAttack | None = None,
+    n_samples: int = 0,
 ) -> Preflight:
     """Check the victim under `gradient` on the first samples of `batch`.
 
@@ -29,11 +33,15 @@ def preflight(
         batch: At least one sample, on the victim's device.
         gradient: The method that the attack is going to follow.
         attack: Says how far it moves points; None: anywhere.
+        n_samples: Of the whole cell, which bounds what looking for gradient masking may cost; 0: it is not done.
     """
     n = min(len(batch.ids), N_SAMPLES)
     some = part(batch, range(n))
-    first, second = (_output_and_gradient(victim, some, gradient, attack) for _ in range(2))
-    together, _ = hard_forward(victim, inputs_of(some))
+    with recorded_calls(victim) as calls:
+        first = _output_and_gradient(victim, some, gradient, attack)
+    second = _output_and_gradient(victim, some, gradient, attack)
+    together, decisions = hard_forward(victim, inputs_of(some))
+    signs = masking(victim, batch, gradient, attack, n_samples) if attack is not None else Masking()
     alone = torch.cat([hard_forward(victim, inputs_of(part(batch, [i])))[0] for i in range(n)])
     largest = together.abs().max().clamp(min=torch.finfo(together.dtype).tiny)
     return Preflight(
@@ -41,7 +49,19 @@ def preflight(
         zero_gradient_share=(first[1] == 0).double().mean().item(),
         deterministic=all(torch.equal(a, b) for a, b in zip(first, second, strict=True)),
         batch_invariance=((together - alone).abs().max() / largest).item(),
+        saturated_occupancies=_saturated([call.score.detach() for call in calls], gradient.slope),
+        units=len(decisions),
+        constant_units=sum(bool(on.all() or not on.any()) for on in decisions),
+        **signs._asdict(),
     )
+
+
+def _saturated(scores: Sequence[Tensor], slope: float | None) -> float | None:
+    """Return the share of the scores at which the leaded occupancy has no derivative to speak of."""
+    if slope is None or not scores:
+        return None
+    soft = torch.sigmoid(slope * torch.cat([score.flatten() for score in scores]))
+    return (soft * (1 - soft) < NO_DERIVATIVE).double().mean().item()
 
 
 def _output_and_gradient(

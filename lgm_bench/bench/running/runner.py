@@ -8,10 +8,10 @@ from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.clouds import require_writer
 from lgm_bench.bench.results.part_files import Part
 from lgm_bench.bench.results.provenance import git_commit, versions
-from lgm_bench.bench.results.record import CellResult, Checks
-from lgm_bench.bench.results.rows import merged
+from lgm_bench.bench.results.record import CellResult, Checks, RunRecord
+from lgm_bench.bench.results.rows import loss_of, merged
 from lgm_bench.bench.results.scene_tally import SceneTally, added, tally_of, total
-from lgm_bench.bench.results.store import CannotWriteError, CellStore
+from lgm_bench.bench.results.store import CannotWriteError, CellStore, peak_of
 from lgm_bench.bench.running.building import build_attack, build_gradient, check_pair, moves_points, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
@@ -90,7 +90,7 @@ def run_cells(
         RunInterruptedError: Ctrl-C; finished batches are kept and the same call resumes.
     """
     if batch_size is not None and batch_size < 1:
-        raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
+        raise ConfigError(f"batch_size must be at peak 1, got {batch_size}")
     place = launched()
     accelerator = checked_devices(accelerator, devices, num_nodes, place)
     asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
@@ -205,7 +205,7 @@ class _Run:
         )
         if len(done) < len(data.ids):
             self._compute(asked, job, target, data, parts)
-        return self._record(filled, store, data, target, fold)
+        return self._record(filled, store, data, target, fold, job.devices)
 
     def _compute(self, asked: Cell, job: Job, target: Target, data: DataSet, parts: list[Part]) -> None:
         n_done, tally = len(job.done), total([part.rows for part in parts])
@@ -225,18 +225,24 @@ class _Run:
         else:
             compute(job, target.victim, data.datamodule, tell)
 
-    def _record(self, filled: Cell, store: CellStore, data: DataSet, target: Target, fold: bool) -> CellResult:
+    def _record(
+        self, filled: Cell, store: CellStore, data: DataSet, target: Target, fold: bool, processes: int
+    ) -> CellResult:
         parts = store.parts(data.ids)
         rows = merged([part.rows for part in parts], data.ids)
         tally = tally_of(rows)
         figures = tally.figures(data.datamodule.class_names) if isinstance(tally, SceneTally) else tally.figures()
         checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled), build_attack(filled))
+        peak = peak_of(parts)
+        wanted = data.ids[: checks.masking_samples]
         result = CellResult(
             cell=filled,
             fingerprint=store.fingerprint,
             n_samples=len(data.ids),
             **figures,
-            checks=Checks(**checks._asdict(), within_bounds=tally.out_of_bounds == 0),
+            checks=Checks(
+                **checks._asdict(), loss_of_the_steps=loss_of(rows, wanted), within_bounds=tally.out_of_bounds == 0
+            ),
             folded=fold,
             backend=self.backend if tally.effort.rows else None,
             checkpoint_sha256=target.sha256,
@@ -245,7 +251,10 @@ class _Run:
             git_commit=git_commit(),
             device="; ".join(sorted({device for part in parts for device in part.devices})),
             precision=RECORDED[self.precision],
+            run=RunRecord(batch_size=data.datamodule.batch_size, processes=processes, accelerator=self.accelerator),
             wall_time_s=sum(part.seconds for part in parts),
+            peak_memory=peak.memory,
+            peak_gpu_memory=peak.gpu_memory,
         )
         store.finish(result, rows, parts)
         return result

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from lgm_bench.bench.results.clouds import SavedCloud
+from lgm_bench.bench.results.provenance import describe_device, forget_peak, peak
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.scene_tally import AnyTally, tally_of
 from lgm_bench.bench.results.store import CellStore
@@ -35,15 +37,16 @@ class StoreSink:
 
     Args:
         store: The cell's folder.
-        device: What computes, in words.
+        device: What computes.
         tell: Takes the events, in the process that computes.
         class_names: Of what is attacked.
     """
 
     def __init__(
-        self, store: CellStore, device: str, tell: Callable[[Event], None], class_names: Sequence[str] = ()
+        self, store: CellStore, device: torch.device, tell: Callable[[Event], None], class_names: Sequence[str] = ()
     ) -> None:
         self.store, self.device, self.tell, self.class_names = store, device, tell, class_names
+        forget_peak(device)
 
     def checked(self, checks: Preflight) -> None:
         """Keep the checks."""
@@ -55,7 +58,7 @@ class StoreSink:
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""
-        self.store.add(rows, seconds, self.device)
+        self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
         self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), tally_of(rows)))
 
     def iteration(self, i: int, steps: int, n: int) -> None:

@@ -15,7 +15,7 @@ from datamodules.batch import ImageBatch
 from lgm_bench.attacks.base import Attack
 from lgm_bench.bench.results.rows import Outcome
 from lgm_bench.bench.running.preflight import preflight
-from lgm_bench.bench.running.stage_parts import Sink, repeatable
+from lgm_bench.bench.running.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.metrics import ArchitectureChange, change_counts
 from lgm_bench.metrics.architecture_change import definition_scope
@@ -42,6 +42,7 @@ class AttackStage(pl.LightningModule):
         targeted: Whether every class in turn is the target.
         sink: Takes the rows of each batch.
         probe: Images to make the pre-flight checks on; None leaves the checks out.
+        n_samples: How many there are in all, see `preflight`.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class AttackStage(pl.LightningModule):
         targeted: bool = False,
         sink: Sink | None = None,
         probe: ImageBatch | None = None,
+        n_samples: int = 0,
     ) -> None:
         super().__init__()
+        self.n_samples = n_samples
         self.probe = probe
         self.victim = victim.eval().requires_grad_(False)
         self.attack, self.gradient, self.targeted, self.sink = attack, gradient, targeted, sink
@@ -65,10 +68,10 @@ class AttackStage(pl.LightningModule):
         """Make the pre-flight checks, in the first process."""
         if self.probe is None or self.sink is None or self.global_rank != 0:
             return
-        images, labels, ids = self.probe
-        probe = ImageBatch(images.to(self.device), labels.to(self.device), ids)
+        n_samples = 0 if self.targeted or self.attack.active_set else self.n_samples
         with repeatable():
-            self.sink.checked(preflight(self.victim, probe, self.gradient))
+            probe = probe_on(self, self.probe)
+            self.sink.checked(preflight(self.victim, probe, self.gradient, self.attack, n_samples))
 
     def test_step(self, batch: ImageBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Attack one batch and hand its rows to the sink."""

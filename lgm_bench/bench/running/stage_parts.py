@@ -1,10 +1,12 @@
 """What the attack stages of images and of points have in common."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import torch
+from lightning_fabric.utilities.apply_func import move_data_to_device
+from pytorch_lightning import LightningModule
 
 from lgm_bench.bench.results.clouds import SavedCloud
 from lgm_bench.bench.results.record import Preflight
@@ -24,6 +26,12 @@ class Sink(Protocol):
 
     def iteration(self, i: int, steps: int, n: int) -> None:
         """Iteration `i` of `steps` of the attack on the current batch of `n` samples is done."""
+
+
+def probe_on(stage: LightningModule, probe: Any) -> Any:
+    """Return samples (a named tuple with the inputs first) on a stage's device, in the precision of its batches."""
+    moved = move_data_to_device(probe, stage.device)
+    return stage.trainer.precision_plugin.convert_input(moved)
 
 
 def repeatable() -> AbstractContextManager[None]:

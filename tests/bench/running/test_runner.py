@@ -70,7 +70,7 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 
 
 def numbers(result: CellResult) -> dict[str, Any]:
-    return result.model_dump(exclude={"wall_time_s", "device"})
+    return result.model_dump(exclude={"wall_time_s", "device", "peak_memory", "run"})
 
 
 def about_equal(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
