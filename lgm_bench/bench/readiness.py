@@ -1,6 +1,6 @@
 """What is missing before cells can run: data sets and checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,25 +68,26 @@ def find_gaps(planned: Sequence[Planned], data_root: str | None = None) -> list[
     return look(planned, data_root).gaps
 
 
-def look(planned: Sequence[Planned], data_root: str | None = None, *, generate: bool = True) -> Findings:
+def look(planned: Sequence[Planned], data_root: str | None = None, *, known: Container[str] = ()) -> Findings:
     """Return what is there for some cells and what is missing.
 
     Args:
         planned: The cells.
         data_root: As for `run_cells`.
-        generate: Whether data sets that need not be brought are looked at too, which may take the time to make them.
+        known: Data sets that are not looked at if they need not be brought: that may take the time to make them.
     """
     findings = Findings()
     needed: dict[_Problem, list[Planned]] = {}
-    known: dict[tuple[str | None, ...], _Problem | None] = {}
+    problems: dict[tuple[str | None, ...], _Problem | None] = {}
     for one in planned:
         cell = one.cell
         data, checkpoint = (DATA, cell.data, cell.subset), (CHECKPOINT, cell.victim, cell.checkpoint)
-        if data not in known:
-            known[data] = _data(cell, data_root, findings.sizes) if generate or not _is_generated(cell.data) else None
-        if checkpoint not in known:
-            known[checkpoint] = _checkpoint(cell)
-        for problem in (known[data], known[checkpoint]):
+        if data not in problems:
+            passed = cell.data in known and _is_generated(cell.data)
+            problems[data] = None if passed else _data(cell, data_root, findings.sizes)
+        if checkpoint not in problems:
+            problems[checkpoint] = _checkpoint(cell)
+        for problem in (problems[data], problems[checkpoint]):
             if problem is not None:
                 needed.setdefault(problem, []).append(one)
     for problem, found in needed.items():

@@ -18,6 +18,7 @@ from lgm_bench.bench.display.table import Table
 from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown
 from lgm_bench.bench.display.tables import build_tables
 from lgm_bench.bench.display.wording import describe
+from lgm_bench.bench.estimates.estimate import SAMPLES
 from lgm_bench.bench.estimates.preview import Preview, preview
 from lgm_bench.bench.readiness import Gap, find_gaps, look
 from lgm_bench.bench.running.finished import finished_results
@@ -46,7 +47,7 @@ class Session:
 
     def preview(self, planned: Sequence[Planned]) -> Preview:
         """Return what the cells are about to cost here and which of them can run, and say what is missing."""
-        findings = look(planned, self.options.data_root, generate=False)
+        findings = look(planned, self.options.data_root, known=SAMPLES)
         self._tell(findings.gaps)
         missing = frozenset(cell for gap in findings.gaps for cell in gap.cells)
         cells, options = [one.cell for one in planned], self.options

@@ -1,5 +1,6 @@
 """The options that several verbs share, and what becomes of them."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -23,14 +24,16 @@ def complete_victim(incomplete: str) -> list[str]:
     return [name for name in victim_names() if name.startswith(incomplete)]
 
 
-def complete_suite(context: typer.Context, incomplete: str) -> list[str]:
+def complete_suite(incomplete: str) -> list[str]:
     """Return the suites that a name may become: those of the file that stands on the command line, or the shipped."""
     from lgm_bench.bench.cells.config import read_yaml
     from lgm_bench.resources import resource
 
-    file = context.params.get("file") or context.params.get("config")
+    # What is parsed so far has no arguments yet: a line that ends in an option without value is none.
+    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
+    files = [Path(word).expanduser() for word in line.split() if word.endswith((".yaml", ".yml"))]
     try:
-        content = read_yaml(Path(file) if file else resource("bench.yaml"))
+        content = read_yaml(files[0] if files else resource("bench.yaml"))
         names = list(content["suites"])
     except (LgmBenchError, TypeError, KeyError):
         return []  # a shell that completes is no place for errors

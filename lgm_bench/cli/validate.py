@@ -20,6 +20,7 @@ EPS, SLOPES = {"images": 1.0, "points": 0.01}, ("slope", "input_slope", "output_
 def validate(
     file: opt.File = None,
     suite: opt.Suites = None,
+    table: opt.Tables = None,
     full: opt.Full = False,
     victim: opt.OnlyVictims = None,
     overrides: opt.Overrides = None,
@@ -39,7 +40,7 @@ def validate(
     [dim]$[/] lgm-bench validate --suite cifar10 --full --data-root ~/data
     """
     flags = locals()
-    bench, planned = planned_cells(file, suite, full=full, victims=victim, overrides=overrides)
+    bench, planned = planned_cells(file, suite, full=full, victims=victim, tables=table, overrides=overrides)
     from lgm_bench.bench.display.gaps import cell_names
     from lgm_bench.bench.session import Session
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.suites import GRADIENT_FREE, takes_points
-from lgm_bench.bench.estimates.flops import LEADED, SIDES, image_pass, point_pass
+from lgm_bench.bench.estimates.flops import LEADED, image_pass, image_side, point_pass
 from lgm_bench.bench.running.building import resolved
 
 SAMPLES = {
@@ -24,6 +24,8 @@ SAMPLES = {
 SMALL_IMAGES, LARGE_IMAGES, POINTS = "small images", "large images", "point clouds"
 KINDS = (SMALL_IMAGES, LARGE_IMAGES, POINTS)
 """What differs in how fast a machine computes it."""
+LARGE = 100
+"""Pixels along an edge from which an image is large."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _of(cell: Cell, sizes: Mapping[tuple[str, str], int], counted: Mapping[tuple
     samples, iterations = min(limits, default=None), cell.steps or 1
     if takes_points(cell.attack):
         return Estimate(POINTS, samples, 1, iterations, _points(cell, counted.get((cell.victim, cell.data))))
-    kind = LARGE_IMAGES if cell.data in SIDES else SMALL_IMAGES
+    kind = LARGE_IMAGES if image_side(cell.data) >= LARGE else SMALL_IMAGES
     once = image_pass(cell.victim, cell.data)
     attempts = max(once.classes - 1, 1) if once and cell.targeted else 1
     return Estimate(kind, samples, attempts, iterations, once.gflops if once else None)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from datamodules import DATAMODULES
 from datamodules.batch import inputs_of
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.paper import paper_tables
@@ -18,9 +19,8 @@ from lgm_bench.registry import resolve
 from victims import load_victim
 from victims.names import VICTIMS
 
-SIDES = {"imagenet": 224}
 SIDE = 32
-"""Pixels along an edge of an image, of the data sets in `SIDES` and of the others."""
+"""Pixels along an edge of an image, where the data set cuts none out."""
 
 MEASURED = {
     "minkunet34-s3dis": (333.7, 656.0),
@@ -54,6 +54,12 @@ class Pass(NamedTuple):
     classes: int
 
 
+def image_side(data: str) -> int:
+    """Return the pixels along an edge of a data set's images."""
+    side: int = getattr(resolve("data set", data, DATAMODULES), "crop", SIDE)
+    return side
+
+
 @cache
 def image_pass(victim: str, data: str) -> Pass | None:
     """Return what a gradient costs, counted on a network without memory; None for one that cannot be counted so.
@@ -64,7 +70,7 @@ def image_pass(victim: str, data: str) -> Pass | None:
         victim: Registered name, or `package.module:Class`.
         data: Data set; it tells the size of the images.
     """
-    side = SIDES.get(data, SIDE)
+    side = image_side(data)
     try:
         with torch.device("meta"):
             network: nn.Module = resolve("victim", victim, VICTIMS)().eval().requires_grad_(False)
