@@ -8,6 +8,7 @@ from lgm_bench.bench.cells.suites import takes_points
 from lgm_bench.bench.display.class_tables import class_table
 from lgm_bench.bench.display.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
 from lgm_bench.bench.display.table import CLEAN, Column, Entry, Table
+from lgm_bench.bench.results.caveats import caveat_notes
 from lgm_bench.bench.results.record import CellResult
 
 HEADERS = {
@@ -148,9 +149,10 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     leaded = f"; LGM with {' and '.join(forwards)} forward" if forwards else ""
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}{leaded}.")
     if paper and paper.layout == "slope":
-        return notes
+        return notes + caveat_notes(results)
     groups = list(paper.columns) if paper else []
-    return notes + _slope_notes(sorted(results, key=lambda result: _index(groups, _place(result)[1])))
+    slopes = _slope_notes(sorted(results, key=lambda result: _index(groups, _place(result)[1])))
+    return notes + slopes + caveat_notes(results)
 
 
 def _other_victims(results: Sequence[CellResult]) -> str:
