@@ -11,6 +11,7 @@ DATAMODULES = {
     "cifar10": "datamodules.cifar10:CIFAR10DataModule",
     "digits": "datamodules.digits:DigitsDataModule",
     "imagenet": "datamodules.imagenet:ImageNetDataModule",
+    "imagenet-mini": "datamodules.imagenet_mini:ImageNetMiniDataModule",
     "modelnet40": "datamodules.modelnet40:ModelNet40DataModule",
     "modelnet40-mini": "datamodules.modelnet40_mini:ModelNet40MiniDataModule",
     "rooms-s3dis": "datamodules.generated:RoomsS3DISDataModule",

@@ -1,8 +1,10 @@
 """ImageNet's 1000 classes (ILSVRC 2012), from folders of images named by their synset."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from timm.data.imagenet_info import ImageNetInfo
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -11,13 +13,14 @@ from datamodules.batch import ImageBatch
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.image_tree import ImageFile, read_image, read_tree
 from datamodules.location import how_to_choose
+from datamodules.sampler import RankStridedSampler
 from datamodules.samples_datamodule import require_positive
 
 _INFO = ImageNetInfo()
 SYNSETS: tuple[str, ...] = tuple(_INFO.label_names())  # type: ignore[no-untyped-call]
 """The 1000 synsets in the official order, which is the sorted one: a synset's place is its class index."""
 
-_FOLDERS = {"test": "val", "train": "train"}
+FOLDERS = {"test": "val", "train": "train"}
 _OBTAIN = (
     "Get ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz from https://image-net.org (free account); "
     "torchvision.datasets.ImageNet(root, split='val') unpacks the two into root/val, one folder a synset."
@@ -45,7 +48,9 @@ class ImageNetDataModule(ImageDataModule):
     name = "imagenet"
     num_classes = 1000
     class_names = tuple(_INFO.index_to_description(index) for index in range(1000))
-    subsets = tuple(_FOLDERS)
+    subsets = tuple(FOLDERS)
+    synsets: Sequence[str] = SYNSETS
+    shorter_side, crop = 256, 224
 
     def __init__(
         self,
@@ -69,6 +74,18 @@ class ImageNetDataModule(ImageDataModule):
         """
         self._listed()
 
+    def list_files(self, subset: str) -> list[ImageFile]:
+        """Return the images of a subset, none opened yet.
+
+        Raises:
+            DataError: As of `setup`.
+        """
+        return read_tree(self.data_root / FOLDERS[subset], self.synsets, self.remedy())
+
+    def remedy(self) -> str:
+        """Return what to do where the images are not as they should be."""
+        return f"{_OBTAIN} {how_to_choose(self.name)}"
+
     def subset_ids(self) -> list[str]:
         """Return the ids of all of the subset's images in order."""
         return [file.sample_id for file in self._listed()]
@@ -79,41 +96,51 @@ class ImageNetDataModule(ImageDataModule):
         Raises:
             DataError: On iteration, an image cannot be decoded; its file is named.
         """
+        return self.loader(self._listed(), self.test_sampler())
+
+    def loader(self, files: list[ImageFile], sampler: RankStridedSampler) -> DataLoader[tuple[torch.Tensor, int, str]]:
+        """Return prepared images in the order of a sampler."""
         return DataLoader(
-            ImageFiles(self._listed()),
+            ImageFiles(files, self.shorter_side, self.crop),
             batch_size=self.batch_size,
-            sampler=self.test_sampler(),
+            sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=collate,
         )
 
     def _listed(self) -> list[ImageFile]:
         if self._files is None:
-            folder = self.data_root / _FOLDERS[self.subset]
-            self._files = read_tree(folder, SYNSETS, remedy=f"{_OBTAIN} {how_to_choose(self.name)}")
+            self._files = self.list_files(self.subset)
         return self._files
 
 
 class ImageFiles(Dataset[tuple[torch.Tensor, int, str]]):
-    """Image files as ((3, 224, 224) float32 in [0, 1], class index, sample id)."""
+    """Image files as ((3, crop, crop) float32 in [0, 1], class index, sample id).
 
-    def __init__(self, files: list[ImageFile]) -> None:
+    Args:
+        files: The files.
+        shorter_side: Pixels that an image's shorter side is resized to.
+        crop: Side of the central square that is cut out, in pixels.
+    """
+
+    def __init__(self, files: list[ImageFile], shorter_side: int, crop: int) -> None:
         self.files = files
         # On PIL images: tensors would be resized by another algorithm than the one the published networks saw.
-        self.prepare = transforms.Compose(
-            [
-                transforms.Resize(256, interpolation=transforms.InterpolationMode.BILINEAR),
-                transforms.CenterCrop(224),
-                transforms.ToTensor(),
-            ]
-        )
+        resize = transforms.Resize(shorter_side, interpolation=transforms.InterpolationMode.BILINEAR)
+        self.prepare = transforms.Compose([resize, transforms.CenterCrop(crop)])
+        self.to_tensor = transforms.ToTensor()
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int, str]:
         file = self.files[index]
-        return self.prepare(read_image(file.path)), file.label, file.sample_id
+        return self.to_tensor(self.picture(index)), file.label, file.sample_id
+
+    def picture(self, index: int) -> Image.Image:
+        """Return an image resized and cropped, as RGB."""
+        prepared: Image.Image = self.prepare(read_image(self.files[index].path))
+        return prepared
 
 
 def collate(samples: list[tuple[torch.Tensor, int, str]]) -> ImageBatch:
