@@ -76,7 +76,7 @@ class RoomsScanNetDataModule(Miniature, ScanNetDataModule):
 class ScanNetMiniDataModule(RoomsScanNetDataModule):
     """Corners of rooms, a few square metres and some thousand points each: 48 to train on, 6 held out, 6 to test on.
 
-    They show 12 of the 20 classes: those that stand on the floor.
+    They show 11 of the 20 classes: those that stand on the floor.
     """
 
     name = "scannet-mini"

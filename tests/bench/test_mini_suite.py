@@ -13,6 +13,7 @@ from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.config import load_bench
 from lgm_bench.bench.cells.suites import plan
 from lgm_bench.bench.readiness import find_gaps
+from lgm_bench.bench.running.building import resolved
 from lgm_bench.bench.running.runner import run_cells
 from victims import load_victim
 
@@ -31,11 +32,21 @@ def cells() -> list[Cell]:
 
 
 def test_the_suite_compares_fgm_with_lgm_on_both_adaptive_victims() -> None:
-    found = {(cell.victim, cell.attack, cell.gradient) for cell in cells()}
+    found = {(cell.victim, cell.attack, cell.gradient) for cell in cells() if cell.data == "digits"}
     gradients = {"resnet8-mini": {"fgm"}, "skipnet14-mini": {"fgm", "lgm"}, "dynconv8-mini": {"fgm", "lgm"}}
     assert found == {(v, a, g) for v, known in gradients.items() for g in known for a in ("fgsm", "bim")}
-    assert {cell.data for cell in cells()} == {"digits"}
-    assert all(cell.slope for cell in cells() if cell.gradient == "lgm")
+    assert all(cell.slope for cell in cells() if cell.gradient == "lgm" and cell.data == "digits")
+
+
+@pytest.mark.parametrize("data", ["scannet-mini"])
+def test_the_suite_compares_random_moves_fgm_and_lgm_in_rooms(data: str) -> None:
+    found = [resolved(cell) for cell in cells() if cell.data == data]
+    kinds = [("random", "fgm"), ("pointbim", "fgm"), ("pointbim", "lgm")]
+    assert {(cell.victim, cell.attack, cell.gradient, cell.eps) for cell in found} == {
+        (f"minkunet-{data}", *kind, eps) for kind in kinds for eps in (0.01, 0.02)
+    }
+    assert all(cell.slope for cell in found if cell.gradient == "lgm")
+    assert {cell.limit for cell in found} == {3}
 
 
 def test_nothing_is_missing_on_a_fresh_machine(tmp_path: Path) -> None:
