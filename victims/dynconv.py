@@ -85,7 +85,7 @@ class DynConv(nn.Module):
     Args:
         blocks: Number of blocks in each group.
         widths: Width of each group, before the block's expansion.
-        block: `MaskedBasic` or `MaskedBottleneck`.
+        block: `MaskedBasic` or `MaskedBottleneck`; `BasicBranch` makes the network static.
         imagenet: 7x7 stem with max pooling (True) or 3x3 stem (False).
         num_classes: Width of the logits.
     """
@@ -94,7 +94,7 @@ class DynConv(nn.Module):
         self,
         blocks: tuple[int, ...],
         widths: tuple[int, ...],
-        block: type[MaskedBasic] = MaskedBasic,
+        block: type[BasicBranch] = MaskedBasic,
         *,
         imagenet: bool = False,
         num_classes: int = 10,

@@ -1,11 +1,17 @@
-"""Miniature victims for the handwritten digits that every machine has: few layers, half as wide as for CIFAR-10."""
+"""Miniature victims for the handwritten digits that every machine has: few layers, and narrow ones.
+
+Those for digits of 32 x 32 pixels are half as wide as the networks for CIFAR-10. Those for digits in ImageNet's form
+have ImageNet's 7x7 stem and its four groups, an eighth as wide or less, for images a quarter as long and wide.
+"""
 
 from victims.dynconv import DynConv
 from victims.image_victim import ImageVictim
+from victims.residual import BasicBranch
 from victims.resnet_cifar import ResNetCIFAR
 from victims.skipnet import SkipNet
 
 WIDTHS = (8, 16, 32)
+IMAGENET_WIDTHS = (8, 16, 24, 32)
 DIGITS_MEAN, DIGITS_STD = (0.3054,) * 3, (0.3234,) * 3
 
 
@@ -22,3 +28,18 @@ def skipnet14() -> ImageVictim:
 def dynconv8() -> ImageVictim:
     """Return a DynConv of 3 blocks."""
     return ImageVictim(DynConv((1, 1, 1), WIDTHS), DIGITS_MEAN, DIGITS_STD)
+
+
+def resnet10_imagenet() -> ImageVictim:
+    """Return a static victim of 4 blocks: `dynconv10_imagenet` without its masks."""
+    return ImageVictim(DynConv((1, 1, 1, 1), IMAGENET_WIDTHS, BasicBranch, imagenet=True), DIGITS_MEAN, DIGITS_STD)
+
+
+def skipnet10_imagenet() -> ImageVictim:
+    """Return a SkipNet of 4 blocks, 3 of which can be skipped."""
+    return ImageVictim(SkipNet((1, 1, 1, 1), IMAGENET_WIDTHS, imagenet=True), DIGITS_MEAN, DIGITS_STD)
+
+
+def dynconv10_imagenet() -> ImageVictim:
+    """Return a DynConv of 4 blocks."""
+    return ImageVictim(DynConv((1, 1, 1, 1), IMAGENET_WIDTHS, imagenet=True), DIGITS_MEAN, DIGITS_STD)

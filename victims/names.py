@@ -20,6 +20,7 @@ VICTIMS: dict[str, str] = {
     "minknet-modelnet40-mini": "victims.shapes:minknet_modelnet40_mini",
     "minknet-modelnet40": "victims.shapes:minknet_modelnet40",
     **{f"{miniature}-mini": f"victims.mini:{miniature}" for miniature in ("resnet8", "skipnet14", "dynconv8")},
+    **{f"{family}10-imagenet-mini": f"victims.mini:{family}10_imagenet" for family in ("resnet", "skipnet", "dynconv")},
 }
 """Every callable takes no arguments and returns a `Victim` with untrained weights."""
 
