@@ -111,6 +111,19 @@ def test_miniatures_are_small_and_show_most_classes(name: str, cache: Path) -> N
     assert set(np.flatnonzero(counts[:255] > 100)) == classes
 
 
+@pytest.mark.parametrize("name", MINIATURES)
+def test_the_official_reader_reads_the_same(name: str, cache: Path, few: None) -> None:
+    made = load_datamodule(name, batch_size=2)
+    made.setup("test")
+    read = load_datamodule(name.removesuffix("-mini"), data_root=made.data_root, batch_size=2)
+    read.setup("test")
+    assert made.sample_ids() == read.sample_ids()
+    (one,), (other,) = made.test_dataloader(), read.test_dataloader()
+    assert torch.equal(one.labels, other.labels)
+    assert torch.equal(one.cloud.points, other.cloud.points)
+    assert torch.equal(one.cloud.features, other.cloud.features)
+
+
 def test_scannet_rooms(cache: Path, few: None) -> None:
     datamodule = RoomsScanNetDataModule(batch_size=2, holdout=1)
     datamodule.setup("fit")
