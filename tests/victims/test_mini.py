@@ -1,10 +1,11 @@
-"""The shipped miniature victims on the embedded digits: verified weights, the figures of their training records."""
+"""The shipped miniature victims of images, on the digits: verified weights, the figures of their training records."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from datamodules import load_datamodule
 from datamodules.batch import ImageBatch
@@ -13,16 +14,27 @@ from victims import checkpoint_id, load_victim, save_checkpoint
 from victims.checkpoints import sha256_of, shipped_store
 from victims.registry import CheckpointEntry
 
-NAMES = ("resnet8-mini", "skipnet14-mini", "dynconv8-mini")
+DATA = {
+    **dict.fromkeys(("resnet8-mini", "skipnet14-mini", "dynconv8-mini"), "digits"),
+    **dict.fromkeys(("resnet10-imagenet-mini", "skipnet10-imagenet-mini", "dynconv10-imagenet-mini"), "imagenet-mini"),
+}
+NAMES = tuple(DATA)
+ADAPTIVE = [name for name in NAMES if not name.startswith("resnet")]
+STATIC = [name for name in NAMES if name.startswith("resnet")]
+MEGABYTE = 10**6
 
 
 @pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> ImageBatch:
+def batches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageBatch]:
+    """Return all test images of every data set, by the victim's name."""
+    found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LGM_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        datamodule = load_datamodule("digits", batch_size=500)
-        datamodule.setup("test")
-        return next(iter(datamodule.test_dataloader()))
+        for data in set(DATA.values()):
+            datamodule = load_datamodule(data, batch_size=500)
+            datamodule.setup("test")
+            found[data] = next(iter(datamodule.test_dataloader()))
+    return {name: found[data] for name, data in DATA.items()}
 
 
 def entry_of(name: str) -> CheckpointEntry:
@@ -47,15 +59,16 @@ def test_registered_file_is_the_one_that_was_trained(name: str) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", NAMES)
-def test_clean_accuracy_is_that_of_the_training_record(name: str, batch: ImageBatch) -> None:
+def test_clean_accuracy_is_that_of_the_training_record(name: str, batches: dict[str, ImageBatch]) -> None:
+    batch = batches[name]
     accuracy = (load_victim(name)(batch.images).argmax(1) == batch.labels).double().mean().item()
     assert accuracy == pytest.approx(record_of(name)["test"]["accuracy"], abs=0.005)
     assert accuracy > 0.95
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("resnet")])
-def test_adaptive_ones_execute_a_part_that_depends_on_the_image(name: str, batch: ImageBatch) -> None:
-    decisions = architecture(load_victim(name), batch.images)
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_adaptive_ones_execute_a_part_that_depends_on_the_image(name: str, batches: dict[str, ImageBatch]) -> None:
+    decisions = architecture(load_victim(name), batches[name].images)
     shares = [unit.double().mean().item() for unit in decisions]
     assert shares == pytest.approx(record_of(name)["test"]["executed_by_unit"], abs=0.005)
     assert 0.4 < sum(shares) / len(shares) < 0.8
@@ -63,8 +76,29 @@ def test_adaptive_ones_execute_a_part_that_depends_on_the_image(name: str, batch
     assert len(varying) >= 2
 
 
-def test_the_static_one_decides_nothing(batch: ImageBatch) -> None:
-    assert architecture(load_victim("resnet8-mini"), batch.images[:2]) == []
+def test_every_gate_of_the_imagenet_skipnet_decides_by_the_image(batches: dict[str, ImageBatch]) -> None:
+    name = "skipnet10-imagenet-mini"
+    gates = architecture(load_victim(name), batches[name].images)
+    assert len(gates) == 3
+    assert all(0.2 < gate.double().mean() < 0.8 for gate in gates)
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_static_ones_decide_nothing(name: str, batches: dict[str, ImageBatch]) -> None:
+    assert architecture(load_victim(name), batches[name].images[:2]) == []
+
+
+def test_they_are_small() -> None:
+    sizes = [(shipped_store().folder / str(entry_of(name).file)).stat().st_size for name in NAMES]
+    assert sum(sizes) < MEGABYTE
+
+
+def test_the_static_imagenet_network_is_the_masked_one_without_its_masks() -> None:
+    names = [
+        set(load_victim(f"{family}10-imagenet-mini", "random").network.state_dict()) for family in ("resnet", "dynconv")
+    ]
+    assert names[0] == {name for name in names[1] if "masker" not in name}
+    assert names[0] <= set(torchvision.models.resnet18().state_dict())
 
 
 def test_weights_trained_by_the_user_take_their_place(store: Path) -> None:
