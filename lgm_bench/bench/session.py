@@ -16,11 +16,12 @@ from lgm_bench.bench.display.gaps import gap_lines
 from lgm_bench.bench.display.live import view
 from lgm_bench.bench.display.table import Table
 from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown
-from lgm_bench.bench.display.tables import build_tables
+from lgm_bench.bench.display.tables import build_tables, table_of
 from lgm_bench.bench.display.wording import describe
 from lgm_bench.bench.estimates.estimate import SAMPLES
 from lgm_bench.bench.estimates.preview import Preview, preview
 from lgm_bench.bench.readiness import Gap, find_gaps, look
+from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.running.finished import finished_results
 from lgm_bench.bench.running.launch import follows
 from lgm_bench.bench.running.precision import checked_precision
@@ -132,7 +133,7 @@ class Session:
                 [one.cell for one in planned], Path(options.out), known=results, data_root=options.data_root, **setting
             )
             everything.extend(found.values())
-            tables = self.write(everything) if everything else []
+            tables = self.write(everything, [one.cell for one in planned]) if everything else []
         return everything, tables, [one.cell for one in planned if one.cell not in found and not one.optional]
 
     @contextmanager
@@ -154,21 +155,26 @@ class Session:
         finally:
             lock.release()
 
-    def write(self, results: RunResults) -> list[Table]:
+    def write(self, results: Sequence[CellResult], cells: Sequence[Cell] | None = None) -> list[Table]:
         """Return the results' tables after writing them: Markdown and LaTeX, and one CSV file of all cells.
 
         The file names of limited runs say so, so that a quick look never replaces a full table.
 
+        Args:
+            results: What the tables show.
+            cells: All cells that belong into them, finished or not: a file is called the same all the while that it
+                fills. None: those of the results.
+
         Raises:
             ResultError: The results folder cannot be written.
         """
+        cells = [result.cell for result in results] if cells is None else cells
         tables = build_tables(results)
-        limits = sorted({result.cell.limit for result in results if result.cell.limit is not None})
-        suffix = "".join(f"-limit{limit}" for limit in limits)
         for table in tables:
+            suffix = _limits([cell for cell in cells if table_of(cell) == table.name])
             self.save(f"{table.name}{suffix}.md", to_markdown(table))
             self.save(f"{table.name}{suffix}.tex", to_latex(table))
-        self.save(f"results{suffix}.csv", to_csv(results))
+        self.save(f"results{_limits(cells)}.csv", to_csv(results))
         return tables
 
     def save(self, name: str, text: str) -> Path:
@@ -184,6 +190,12 @@ class Session:
         except OSError as error:
             raise _cannot_write(path, error) from error
         return path
+
+
+def _limits(cells: Sequence[Cell]) -> str:
+    """Return the part of a file's name that tells the limits of its cells, or nothing."""
+    limits = sorted({cell.limit for cell in cells if cell.limit is not None})
+    return "".join(f"-limit{limit}" for limit in limits)
 
 
 def _cannot_write(path: Path, error: OSError) -> ResultError:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lgm_bench.bench.cells.suites import Planned
-from lgm_bench.bench.estimates.estimate import computation, estimates
 from lgm_bench.errors import ConfigError
 
 
@@ -42,6 +41,11 @@ class Shard:
         so that all jobs of an array deal alike. Cells of several tables that share a result stay together: two jobs
         must not compute the same.
         """
+        from lgm_bench.bench.estimates.estimate import (
+            computation,
+            estimates,
+        )  # brings torch, which parsing does not need
+
         cells = [one.cell for one in planned]
         costs = [estimate.total_gflops or 0.0 for estimate in estimates(cells)]
         groups: dict[object, list[int]] = {}

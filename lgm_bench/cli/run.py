@@ -70,11 +70,12 @@ def run(
     changes: dict[str, Any] = {name: value for name, value in (("limit", limit), ("seed", seed)) if value is not None}
     planned = [replace(one, cell=replace(one.cell, **changes)) for one in planned]
     options = opt.run_options(locals(), bench.run)
-    from lgm_bench.bench.session import Session
     from lgm_bench.bench.sharding import Shard
 
-    session = Session(options, quiet=quiet)
     share = Shard.parse(shard).of(planned) if shard else planned
+    from lgm_bench.bench.session import Session
+
+    session = Session(options, quiet=quiet)
     if dry_run:
         _print_plan(session, share, as_json)
     else:

@@ -37,6 +37,16 @@ def test_tables_are_written_beside_each_other_and_limited_ones_apart(tmp_path: P
     }
 
 
+def test_a_table_is_called_the_same_before_all_its_cells_are_there(tmp_path: Path) -> None:
+    here, _ = session(tmp_path)
+    cells = [cell(), cell(limit=5), cell(limit=7, data="imagenet")]
+    here.write([result()], cells)
+    first = {path.name for path in tmp_path.iterdir()}
+    assert first == {"results-cifar10-limit5.md", "results-cifar10-limit5.tex", "results-limit5-limit7.csv"}
+    here.write([result(), result(cells[1])], cells)
+    assert {path.name for path in tmp_path.iterdir()} == first
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     here, _ = session(tmp_path / "new" / "folder")
     assert here.save("a.md", "first").read_text() == "first"

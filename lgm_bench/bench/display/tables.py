@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.paper import PaperTable, paper_tables
 from lgm_bench.bench.cells.suites import takes_points
 from lgm_bench.bench.display.class_tables import class_table
@@ -37,9 +38,13 @@ def build_tables(results: Iterable[CellResult]) -> list[Table]:
     """Return a table for each of the paper's that the results belong to, and one a data set for those of no table."""
     by_table: dict[str, list[CellResult]] = {}
     for result in results:
-        name = result.cell.paper[0] if result.cell.paper else name_of_data(result.cell.data)
-        by_table.setdefault(name, []).append(result)
+        by_table.setdefault(table_of(result.cell), []).append(result)
     return [_build(name, found) for name, found in by_table.items()]
+
+
+def table_of(cell: Cell) -> str:
+    """Return the name of the table that a cell's result stands in."""
+    return cell.paper[0] if cell.paper else name_of_data(cell.data)
 
 
 def measured(result: CellResult) -> dict[str, float | None]:
