@@ -12,6 +12,7 @@ SAMPLES = {
     "cifar10": 10_000,
     "digits": 500,
     "imagenet": 50_000,
+    "imagenet-mini": 500,
     "modelnet40": 2_468,
     "rooms-s3dis": 8,
     "rooms-scannet": 8,
