@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from torch import Tensor
 
 from lgm_bench.errors import ResultError
@@ -84,10 +85,16 @@ class Outcome:
         """Return the rows, in the order of the batch."""
         n = len(self.ids)
         columns: dict[str, object] = {"id": list(self.ids), "target": [self.target] * n}
-        columns |= {name: value.cpu().numpy() for name, value in vars(self).items() if isinstance(value, Tensor)}
+        columns |= {name: as_array(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
         columns |= count_columns(self.counts, n)
         columns |= {field.name: self.effort[field.name] if self.effort else [None] * n for field in POINT_COLUMNS}
         return pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
+
+
+def as_array(values: Tensor) -> np.ndarray:
+    """Return values as numpy and Arrow have them: neither knows all of torch's floating point numbers."""
+    known = not values.is_floating_point() or values.dtype in (torch.float32, torch.float64)
+    return (values if known else values.float()).cpu().numpy()
 
 
 def unit_counts(table: pa.Table, column: str) -> np.ndarray:

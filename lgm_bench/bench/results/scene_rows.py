@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from lgm_bench.bench.results.rows import COUNT_COLUMNS, POINT_COLUMNS, count_columns
+from lgm_bench.bench.results.rows import COUNT_COLUMNS, POINT_COLUMNS, as_array, count_columns
 from lgm_bench.metrics import ChangeCounts
 
 #: One row a scene.
@@ -78,7 +78,7 @@ class SceneOutcome:
         for name in ("clean_confusion", "confusion"):
             columns[name] = list(getattr(self, name).flatten(1).cpu().numpy())
         for name in ("n_points", "clean_miou", "miou", "distance", "within_bounds", "clean_loss", "adversarial_loss"):
-            columns[name] = getattr(self, name).cpu().numpy()
+            columns[name] = as_array(getattr(self, name))
         columns |= count_columns(self.counts, n)
         columns |= {name: list(values) for name, values in self.effort.items()}
         arrays = {field.name: pa.array(columns[field.name], field.type) for field in SCENE_SCHEMA}
