@@ -167,7 +167,7 @@ def how_to_get(victim: str) -> str:
     """Return which published files hold a victim's weights, where they are to be had, and how they are imported."""
     entries = [entry for entry in shipped_store().entries() if entry.victim == victim]
     if not entries:
-        return "No published file of it is known."
+        return f"No published file of it is known; `lgm-bench train {victim} --data-root DIR` makes one."
     files = " or ".join(f"{entry.official_file} from {entry.source}" for entry in entries)
     command = f"lgm-bench import {victim} {Path(str(entries[0].official_file)).name}"
     return f"Get {files}, then run `{command}` or pass its path as the checkpoint."

@@ -76,10 +76,14 @@ def _row(preview: Preview, number: int) -> list[str]:
         state,
         UNKNOWN if estimate.samples is None else f"{estimate.samples:,}{tries}",
         f"{estimate.iterations:,}",
-        UNKNOWN if estimate.gflops is None else f"{estimate.gflops:.3g}",
+        UNKNOWN if estimate.gflops is None else _short_number(estimate.gflops),
         UNKNOWN if gflops is None else operations(gflops),
         UNKNOWN if seconds is None else duration(seconds),
     ]
+
+
+def _short_number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _where(place: tuple[str, ...] | None) -> str:
