@@ -81,6 +81,15 @@ def save_cloud(folder: Path, cloud: SavedCloud, class_names: Sequence[str] = ())
     write_whole(path, stream.getvalue())
 
 
+def holds_cloud(path: Path, sample_id: str) -> bool:
+    """Return whether a file is a whole .npz of a sample, without reading its points."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return set(SavedCloud._fields) <= set(file.files) and str(file["id"]) == sample_id
+    except (OSError, EOFError, ValueError, AttributeError, KeyError, BadZipFile):
+        return False
+
+
 def load_cloud(path: Path) -> SavedCloud:
     """Return a cloud that was saved as .npz.
 

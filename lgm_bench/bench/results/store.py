@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, save_cloud
+from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, holds_cloud, save_cloud
 from lgm_bench.bench.results.part_files import NO_PEAK, Part, UnusableError, encode, read_part
 from lgm_bench.bench.results.provenance import Peak
 from lgm_bench.bench.results.record import CellResult, Preflight
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json", "lock", "parts"
 CLOUDS = "clouds"
 UNUSABLE = ".unusable"
+_PREFLIGHT = TypeAdapter(Preflight)
 
 
 class CannotWriteError(ResultError):
@@ -131,8 +132,15 @@ class CellStore:
             save_cloud(self.folder / CLOUDS, cloud, class_names)
 
     def without_cloud(self, ids: Sequence[str]) -> set[str]:
-        """Return the samples of which no attacked point cloud is kept."""
-        return {sample_id for sample_id in ids if not cloud_path(self.folder / CLOUDS, sample_id).exists()}
+        """Return the samples of which no attacked point cloud is kept; files that are none are set aside."""
+        missing = set()
+        for sample_id in ids:
+            path = cloud_path(self.folder / CLOUDS, sample_id)
+            if path.exists() and not holds_cloud(path, sample_id):
+                self._set_aside(path, "it is damaged or no cloud of this sample")
+            if not path.exists():
+                missing.add(sample_id)
+        return missing
 
     def forget(self, parts: Sequence[Part], ids: Set[str]) -> None:
         """Drop the rows of some samples, which are going to be attacked again, and with them the record.
@@ -155,11 +163,11 @@ class CellStore:
         """Return the pre-flight checks that were kept, or None."""
         path = self.folder / CHECKS
         try:
-            return Preflight(**json.loads(path.read_text()))
+            return _PREFLIGHT.validate_python(json.loads(path.read_text()))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
-            self._set_aside(path, f"it is damaged ({error})")
+        except ValueError as error:  # not JSON, or other values
+            self._set_aside(path, f"it is damaged or of another version ({str(error).splitlines()[0]})")
             return None
 
     def keep_checks(self, checks: Preflight) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from lgm_bench.bench.results.clouds import SavedCloud, cloud_path
 from lgm_bench.bench.results.part_files import encode
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.rows import SCHEMA, Outcome
@@ -185,3 +186,30 @@ def test_a_record_that_is_none_is_set_aside(store: CellStore, caplog: pytest.Log
 def test_titles_become_names_of_folders(tmp_path: Path) -> None:
     folder = CellStore(tmp_path, "my.module:Class/x-fgsm", FINGERPRINT).folder
     assert folder == tmp_path / f"my.module_Class_x-fgsm-{FINGERPRINT}"
+
+
+@pytest.mark.parametrize("content", ['{"n_samples": "many"}', "[]", '{"n_samples": 8, "colour": "red"}', "{"])
+def test_checks_that_are_none_are_set_aside(store: CellStore, caplog: pytest.LogCaptureFixture, content: str) -> None:
+    store.folder.mkdir(parents=True)
+    path = store.folder / "checks.json"
+    path.write_text(content)
+    assert store.checks() is None
+    assert str(path) in caplog.text
+    assert not path.exists()
+
+
+def test_clouds_that_are_none_are_named_and_made_again(store: CellStore, caplog: pytest.LogCaptureFixture) -> None:
+    points = torch.rand(5, 3)
+    with store.locked():
+        for sample_id in IDS[:4]:
+            labels = torch.arange(5)
+            store.keep_cloud(SavedCloud(sample_id, points, points, points, labels, labels), ())
+    assert store.without_cloud(IDS) == set(IDS[4:])
+    truncated, foreign, text, _ = (cloud_path(store.folder / "clouds", sample_id) for sample_id in IDS[:4])
+    truncated.write_bytes(truncated.read_bytes()[:-40])
+    foreign.write_bytes(text.read_bytes())
+    text.write_text("no archive")
+    assert store.without_cloud(IDS) == {IDS[0], IDS[1], IDS[2], *IDS[4:]}
+    for path in (truncated, foreign, text):
+        assert f"{path} is not used: it is damaged or no cloud of this sample" in caplog.text
+        assert path.with_name(path.name + ".unusable").exists()
