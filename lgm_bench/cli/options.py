@@ -1,61 +1,19 @@
 """The options that several verbs share, and what becomes of them."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from datamodules import DATAMODULES
-from lgm_bench.attacks import ATTACKS
-from lgm_bench.errors import ConfigError, LgmBenchError
-from victims.names import victim_names
+from lgm_bench.cli.completion import complete_attack, complete_data, complete_suite, complete_table, complete_victim
+from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from lgm_bench.bench.cells.schema import RunOptions
 
 
 Width = TypeVar("Width", float, str)
-
-
-def complete_victim(incomplete: str) -> list[str]:
-    """Return the victims that a name may become; for the shell."""
-    return [name for name in victim_names() if name.startswith(incomplete)]
-
-
-def complete_suite(incomplete: str) -> list[str]:
-    """Return the suites that a name may become: those of the file that stands on the command line, or the shipped."""
-    from lgm_bench.bench.cells.config import read_yaml
-    from lgm_bench.resources import resource
-
-    # What is parsed so far has no arguments yet: a line that ends in an option without value is none.
-    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
-    files = [Path(word).expanduser() for word in line.split() if word.endswith((".yaml", ".yml"))]
-    try:
-        content = read_yaml(files[0] if files else resource("bench.yaml"))
-        names = list(content["suites"])
-    except (LgmBenchError, TypeError, KeyError):
-        return []  # a shell that completes is no place for errors
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def complete_data(incomplete: str) -> list[str]:
-    """Return the data sets that a name may become."""
-    return [name for name in DATAMODULES if name.startswith(incomplete)]
-
-
-def complete_attack(incomplete: str) -> list[str]:
-    """Return the attacks that a name may become."""
-    return [name for name in ATTACKS if name.startswith(incomplete)]
-
-
-def complete_table(incomplete: str) -> list[tuple[str, str]]:
-    """Return the numbers of the paper's tables that a text may become, with what each shows."""
-    from lgm_bench.bench.cells.paper import paper_tables
-
-    numbered = [(name.removeprefix("table_"), table.title) for name, table in paper_tables().items()]
-    return [(number, title) for number, title in numbered if number.startswith(incomplete)]
 
 
 ATTACK, POINTS, VICTIM, RUNNING = "Attack", "Attack on points", "Victim and data", "Running"

@@ -41,8 +41,8 @@ def test_data_is_ready_where_its_folder_is(tmp_path: Path) -> None:
 
 
 def test_suites_count_their_cells() -> None:
-    suite = next(item for item in KINDS["suites"](None) if item["name"] == "imagenet")
-    assert (suite["ready"], suite["cells"], suite["cells_ready"], suite["cells_full"]) == (False, 25, 0, 25)
+    suite = next(item for item in KINDS["suites"](None) if item["name"] == "paper")
+    assert (suite["ready"], suite["cells"], suite["cells_ready"], suite["cells_full"]) == (False, 219, 0, 219)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -37,9 +37,7 @@ def row(start: str) -> list[str]:
 
 
 def test_a_row_says_what_a_cell_costs() -> None:
-    assert row("dynconv8-cifar10 fgsm eps 1 FGM")[5:] == (
-        ["ready", "10,000", "1", "0.5", "5", "TFLOP", "1.7", "min"]
-    )
+    assert row("dynconv8-cifar10 fgsm eps 1 FGM")[5:] == (["ready", "10,000", "1", "0.5", "5", "TFLOP", "1.7", "min"])
     assert row("dynconv8-cifar10 targeted bim")[6:] == (
         ["ready", "10,000", "x", "9", "100", "0.5", "4.5", "PFLOP", "1.0", "days"]
     )
