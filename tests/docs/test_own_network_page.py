@@ -1,20 +1,23 @@
-"""The example of docs/own_network.md runs, is short, and shows what it says."""
+"""The example of docs/own_network.md is short, and shows what it says."""
 
 import re
 from pathlib import Path
 
+import pytest
 import torch
+from documented import ROOT, blocks
 
 from lgm_bench import FGM, LGM, architecture
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_network.md"
+PAGE = ROOT / "docs" / "own_network.md"
 
 
-def test_example(capsys) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(code.strip().splitlines()) <= 30
+def test_example(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network_file, example = [block for block in blocks(PAGE) if block.language == "python"]
+    assert network_file.file == "my_networks.py"
+    assert len(network_file.lines) + len(example.lines) <= 50
     names: dict[str, object] = {}
-    exec(compile(code, str(PAGE), "exec"), names)
+    exec(compile(example.text, str(PAGE), "exec"), names)
     fgm, lgm = re.findall(r"\) tensor\(([\d.e+-]+)\)", capsys.readouterr().out)
     assert fgm != lgm
 

@@ -5,19 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from documented import ROOT, blocks
 
-from datamodules import DATAMODULES
 from lgm_bench.bench.results.clouds import SavedCloud
 from lgm_bench.leaded import LGM, hard_forward
 from lgm_bench.leaded.relation import RELATIONS
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "point_clouds.md").read_text(encoding="utf-8")
+PAGE = ROOT / "docs" / "point_clouds.md"
 
 
-def test_example(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+def test_example(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network_file, example = [block for block in blocks(PAGE) if block.language == "python"]
+    assert network_file.file == "my_points.py"
     names: dict[str, object] = {}
-    exec(compile(code, "point_clouds.md", "exec"), names)
+    exec(compile(example.text, str(PAGE), "exec"), names)
     assert "tensor([1.0000" in capsys.readouterr().out
     scores, victim, cloud = names["result"].scores.flatten(), names["victim"], names["cloud"]
     assert scores[0] == 1, "the labels are its predictions"
@@ -31,10 +32,8 @@ def test_example(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_names() -> None:
-    relations = re.findall(r"^\| `(\w+)`.*Eq\.", PAGE, flags=re.MULTILINE)
+    text = PAGE.read_text(encoding="utf-8")
+    relations = re.findall(r"^\| `(\w+)`.*Eq\.", text, flags=re.MULTILINE)
     assert relations == list(RELATIONS)
-    tables = re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.MULTILINE)
+    tables = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
     assert [name for name in tables if name in SavedCloud._fields] == list(SavedCloud._fields)
-    described = set(re.findall(r"`((?:rooms-)?(?:scannet|s3dis)|semantickitti|modelnet40)`", PAGE))
-    assert described <= set(DATAMODULES)
-    assert len(described) == 6
