@@ -1,0 +1,41 @@
+"""The Python examples of all pages run, and the figure is what its script draws."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from documented import PAGES, ROOT, Block, blocks
+
+EXAMPLES = [(page, block) for page in PAGES for block in blocks(page) if block.language == "python" and not block.file]
+FIGURE = ROOT / "docs" / "figures" / "lagged_and_leaded.py"
+
+
+@pytest.mark.parametrize(("page", "block"), EXAMPLES, ids=lambda value: value.name if isinstance(value, Path) else "")
+def test_example(page: Path, block: Block, at_home: Path) -> None:
+    exec(compile(block.text, f"{page.name}:{block.first}", "exec"), {})
+
+
+def test_what_the_page_on_concepts_says_is_printed(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = [block for page, block in EXAMPLES if page.name == "concepts.md"]
+    exec(compile(example.text, "concepts.md", "exec"), {})
+    shown = [block for block in blocks(ROOT / "docs" / "concepts.md") if block.language == "indented"]
+    assert capsys.readouterr().out in [block.text for block in shown]
+
+
+def test_figure(tmp_path: Path) -> None:
+    script = runpy.run_path(str(FIGURE))
+    (fgm, loss_of_fgm), (lgm, loss_of_lgm) = script["stepped"](script["FGM"]()), script["stepped"](script["LGM"](5.0))
+    assert fgm < script["START"] < script["GATE"] < lgm, "FGM walks away from the gate, LGM through it"
+    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    told = re.findall(r"x goes to ([\d.]+); loss 0.76 becomes ([\d.]+)", text)
+    assert told == [(f"{fgm:.1f}", f"{loss_of_fgm:.2f}"), (f"{lgm:.1f}", f"{loss_of_lgm:.2f}")]
+    script["draw"](tmp_path / "figure.svg")
+    assert numbers(tmp_path / "figure.svg") == pytest.approx(numbers(FIGURE.with_suffix(".svg")), abs=0.01)
+
+
+def numbers(svg: Path) -> list[float]:
+    """The coordinates of the lines of a picture: those of letters depend on the fonts that are installed."""
+    drawn = re.findall(r'<path d="([^"]+)" clip-path', svg.read_text(encoding="utf-8"))
+    assert len(drawn) >= 6
+    return [float(number) for path in drawn for number in re.findall(r"-?[\d.]+", path)]

@@ -1,0 +1,46 @@
+"""Links and anchors resolve, all pages can be reached, and nothing of the command line goes unmentioned."""
+
+import re
+from pathlib import Path
+
+import pytest
+from documented import PAGES, ROOT, anchors, links
+from typer.main import get_command
+
+from lgm_bench.cli import app
+
+GROUP = get_command(app)
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links(page: Path) -> None:
+    broken = []
+    for place, target in links(page):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append((place, target))
+    assert broken == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {(ROOT / target.partition("#")[0]).resolve() for _, target in links(ROOT / "README.md")}
+    assert [page.name for page in PAGES[1:] if page not in linked] == []
+
+
+def test_a_broken_anchor_is_found_out(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Where it differs, and why: a `b`\n\n[x](#where-it-differs-and-why-a-b) [y](#no)\n")
+    with pytest.raises(AssertionError, match="#no"):
+        test_links(page)
+
+
+def test_every_verb_is_mentioned() -> None:
+    assert [verb for verb in GROUP.commands if f"lgm-bench {verb}" not in TEXT] == []  # type: ignore[attr-defined]
+
+
+def test_every_option_of_run_is_mentioned() -> None:
+    options = [name for parameter in GROUP.commands["run"].params for name in parameter.opts]  # type: ignore[attr-defined]
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", TEXT))
+    assert [name for name in options if name.startswith("--") and name not in mentioned] == []
