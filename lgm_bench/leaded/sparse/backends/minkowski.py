@@ -38,7 +38,6 @@ class MinkowskiBackend:
         if not hasattr(collections, "Sequence"):
             collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined]  # gone since Python 3.10
         import MinkowskiEngine
-
         from MinkowskiEngineBackend._C import ConvolutionMode
 
         self.engine: ModuleType = MinkowskiEngine
