@@ -33,11 +33,18 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, RunInterruptedError) as error:
-            complain(_interrupted(error))
+            if not _rank():
+                complain(_interrupted(error))
             raise typer.Exit(INTERRUPTED) from None
         except LgmBenchError as error:
-            complain(f"error: {error}")
+            complain(f"error in process {_rank()}: {error}" if _rank() else f"error: {error}")
             raise typer.Exit(BAD_USAGE) from None
+
+
+def _rank() -> int:
+    """Return which this is of several processes that torchrun or srun started; the others leave the talking to 0."""
+    text = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
+    return int(text) if text.isdigit() else 0
 
 
 def _interrupted(error: BaseException) -> str:
@@ -68,7 +75,7 @@ for _verb, _name in (
 def main() -> None:
     """Run the command line. Networks of a user's own are found in the current folder too, as with `python -m`."""
     sys.path.append(str(Path.cwd()))
-    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":
+    if _rank():
         sys.stdout = io.StringIO()  # of several processes that torchrun or srun started, one prints
     app(prog_name="lgm-bench")
 
