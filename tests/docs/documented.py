@@ -78,10 +78,13 @@ def commands(page: Path) -> Iterator[Command]:
     for block in blocks(page):
         if block.language in ("python", "yaml"):
             continue
+        begun = ""
         for number, line in enumerate(block.lines, start=block.first):
-            found = _arguments(line.strip())
+            whole = begun + line.strip()
+            begun = whole.removesuffix("\\") if whole.endswith("\\") else ""
+            found = None if begun else _arguments(whole)
             if found is not None:
-                yield Command(f"{page.name}:{number}", line.strip(), found)
+                yield Command(f"{page.name}:{number}", whole, found)
 
 
 def inline_commands(page: Path) -> Iterator[Command]:
