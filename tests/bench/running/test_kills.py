@@ -1,6 +1,5 @@
 """kill -9 at every moment of a cell, then the same again: at most a batch is computed twice, and nothing differs."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import torch
+from forked import ended_by
 from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
@@ -57,15 +56,7 @@ def run(cell: Cell, out: Path, root: Path | None, **options: Any) -> CellResult:
 
 def killed(work: Callable[[], object]) -> None:
     """Do work in a process of its own that must be killed on the way."""
-
-    def alone() -> None:
-        torch.set_num_threads(1)  # the threads of this process are not in its copy
-        work()
-
-    process = multiprocessing.get_context("fork").Process(target=alone)
-    process.start()
-    process.join(120)
-    assert process.exitcode == -signal.SIGKILL
+    assert ended_by(work)[0] == -signal.SIGKILL
 
 
 def die() -> None:

@@ -1,18 +1,17 @@
 """A disk that takes no more, a folder that may not be written to, a worker that is killed: errors, and nothing lost."""
 
-import multiprocessing
 import os
 import resource
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import torch
+from forked import ended_by
 from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
@@ -35,26 +34,6 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def said_by(work: Callable[[], object]) -> str:
-    """Do work in a copy of this process, and return the type and text of the error that it ends with."""
-    ours, theirs = multiprocessing.Pipe()
-
-    def alone() -> None:
-        torch.set_num_threads(1)  # the threads of this process are not in its copy
-        try:
-            work()
-            theirs.send("nothing")
-        except BaseException as error:
-            theirs.send(f"{type(error).__name__}: {error}")
-
-    process = multiprocessing.get_context("fork").Process(target=alone)
-    process.start()
-    theirs.close()
-    text = ours.recv() if ours.poll(120) else "no answer"
-    process.join()
-    return text
-
-
 def run(cell: Cell, out: Path, **options: Any) -> RunResults:
     return run_cells([cell], out, **{"accelerator": "cpu"} | options)
 
@@ -71,10 +50,10 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
     (rows,) = (tmp_path / "whole").glob("*/rows.parquet")
 
     def cramped() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (rows.stat().st_size - 1, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (rows.stat().st_size - 150, resource.RLIM_INFINITY))  # a scene's fit
         run(SCENES, tmp_path / "cramped")
 
-    text = said_by(cramped)
+    _, text = ended_by(cramped)
     assert text.startswith("CannotWriteError: cannot write ")
     assert "rows.parquet: File too large; finished batches are kept: free some space" in text
     assert not list((tmp_path / "cramped").rglob("*.tmp"))
@@ -89,7 +68,7 @@ def test_a_folder_that_may_not_be_written_to(open_folder: Path) -> None:
         os.seteuid(NOBODY)
         run(SCENES, open_folder / "out")
 
-    text = said_by(as_nobody)
+    _, text = ended_by(as_nobody)
     assert text.startswith(f"CannotWriteError: cannot write {open_folder}/out/")
     assert "Permission denied" in text
     assert "correct the permissions and run again, or choose another results folder (--out)" in text

@@ -1,10 +1,6 @@
 """Whole runs of cells of points: records, resuming, several processes, and clouds that are kept."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,36 +102,6 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path, cell: 
     assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
     for one, other in zip(*(clouds_of(tmp_path / name).values() for name in ("stopped", "whole")), strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
-    text = f"""
-import sys
-sys.path[:0] = {[str(TESTS), str(TESTS / "bench" / "running")]!r}
-import test_point_runs as runs
-
-class Waiting(runs.Stopping):
-    def batch_done(self, cell, n_done, running):
-        print(n_done, flush=True)
-        if n_done == 3:
-            sys.stdin.readline()  # for ever
-
-runs.run(runs.SCENES, runs.Path({str(tmp_path / "killed")!r}), observer=Waiting(0))
-"""
-    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    environment = os.environ | {"PYTHONPATH": str(TESTS.parent)}
-    running = subprocess.Popen([sys.executable, "-c", text], env=environment, **pipe)
-    try:
-        assert [running.stdout.readline() for _ in range(3)] == ["1\n", "2\n", "3\n"]
-        running.send_signal(signal.SIGKILL)
-        running.communicate(timeout=120)
-    finally:
-        running.kill()
-    events = Stopping(after=-1)
-    resumed = run(SCENES, tmp_path / "killed", observer=events)
-    assert events.started == [(N, 3)]
-    assert numbers(resumed) == numbers(run(SCENES, tmp_path / "whole"))
-    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "whole")
 
 
 def test_two_processes_give_the_same_rows_and_clouds(tmp_path: Path) -> None:

@@ -162,17 +162,18 @@ def test_a_process_of_torchrun_that_is_killed_ends_the_run_and_loses_nothing(ben
 
 
 def test_a_process_that_falls_silent_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "SILENCE_S", 3.0)
+    monkeypatch.setattr(ranks, "SILENCE_S", 1.0)
+    monkeypatch.setattr(ranks, "BEAT_S", 0.1)
     store, places = HashStore(), [Place(rank, 2, rank, "localhost", 1) for rank in (0, 1)]
     monkeypatch.setattr(ranks, "_stores", dict.fromkeys(places, store))
     first = ranks.Ranks(places[0])
     monkeypatch.setattr(ranks, "_calls", ranks._calls - 1)
     second = ranks.Ranks(places[1])
-    threading.Timer(4.0, second._ended.set).start()  # from then on it says nothing
+    threading.Timer(1.5, second._ended.set).start()  # from then on it says nothing
     begin = time.monotonic()
     with pytest.raises(ranks.LostProcessError, match="process 1 of 2 is gone; finished batches are kept: run again"):
         first._wait_for("never", [1])
-    assert 4.0 < time.monotonic() - begin < 15
+    assert 1.5 < time.monotonic() - begin < 15
 
 
 def worker_of(agent: int, rank: int) -> int:

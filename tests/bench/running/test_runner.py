@@ -1,6 +1,7 @@
 """Whole runs of cells: finished ones are read, killed ones go on where they were, the numbers are the same."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from forked import ended_by
 from judged import DATA, DYNCONV, SKIPNET, STATIC, judged_cell, write_judged
 
 from lgm_bench.bench.cells.cell import Cell
@@ -23,7 +25,6 @@ from lgm_bench.bench.running.runner import RunResults, run_cells
 from lgm_bench.errors import ConfigError, ResultError, RunInterruptedError, UnknownNameError
 
 N = 13
-HERE = Path(__file__).parent
 
 
 class Events(SilentObserver):
@@ -132,58 +133,25 @@ def test_whatever_changes_a_number_changes_the_folder(roots, tmp_path: Path) -> 
     assert one(run(roots, [cell], tmp_path, seed=1)).fingerprint == results[2].fingerprint
 
 
-KILLED = """
-import os, sys
-sys.path[:0] = {folders!r}
-from judged import judged_cell
-from lgm_bench.bench.running.observer import SilentObserver
-from lgm_bench.bench.running.runner import run_cells
-import test_runner
-
-class Telling(SilentObserver):
-    def batch_done(self, cell, n_done, running):
-        print(n_done, flush=True)
-        if n_done == 8 and {slow}:
-            sys.stdin.readline()  # for ever
-
-if __name__ == "__main__":
-    run_cells([test_runner.RESUMED], {out!r}, data_root={root!r}, batch_size=4, accelerator="cpu", observer=Telling())
-"""
 RESUMED = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=2)
 
 
-def program(roots, out: Path) -> subprocess.Popen[str]:
-    text = KILLED.format(
-        folders=[str(folder) for folder in (HERE, *HERE.parents[:2])], out=str(out), root=str(roots[SKIPNET]), slow=True
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", text],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
 def test_a_run_that_is_ended_goes_on_with_the_same_numbers(roots, tmp_path: Path, end: signal.Signals) -> None:
-    running = program(roots, tmp_path / "killed")
-    try:
-        assert [running.stdout.readline() for _ in range(2)] == ["4\n", "8\n"]
-        time.sleep(0.2)
-        running.send_signal(end)
-        _, errors = running.communicate(timeout=120)
-    finally:
-        running.kill()
-    if end != signal.SIGKILL:
-        assert "RunInterruptedError: interrupted; finished batches are kept" in errors
+    class Ending(SilentObserver):
+        def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+            if n_done == 8:
+                os.kill(os.getpid(), end)
+
+    _, text = ended_by(lambda: run(roots, [RESUMED], tmp_path / "ended", observer=Ending()))
+    assert text.startswith("RunInterruptedError: interrupted; finished batches are kept")
     events = Events()
-    resumed = one(run(roots, [RESUMED], tmp_path / "killed", observer=events))
+    resumed = one(run(roots, [RESUMED], tmp_path / "ended", observer=events))
     assert events.of("started") == [(RESUMED, 1, N, 8)]
     assert [done for done, _ in events.of("batch")] == [12, 13]
     whole = one(run(roots, [RESUMED], tmp_path / "whole"))
     assert numbers(resumed) == numbers(whole)
-    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "whole")
+    assert rows_of(tmp_path / "ended") == rows_of(tmp_path / "whole")
 
 
 def test_a_damaged_part_is_computed_again(roots, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
