@@ -38,7 +38,7 @@ def test_the_suite_compares_fgm_with_lgm_on_both_adaptive_victims() -> None:
     assert all(cell.slope for cell in cells() if cell.gradient == "lgm" and cell.data == "digits")
 
 
-@pytest.mark.parametrize("data", ["scannet-mini"])
+@pytest.mark.parametrize("data", ["scannet-mini", "s3dis-mini"])
 def test_the_suite_compares_random_moves_fgm_and_lgm_in_rooms(data: str) -> None:
     found = [resolved(cell) for cell in cells() if cell.data == data]
     kinds = [("random", "fgm"), ("pointbim", "fgm"), ("pointbim", "lgm")]
