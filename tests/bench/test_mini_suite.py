@@ -31,11 +31,25 @@ def cells() -> list[Cell]:
     return [planned.cell for planned in plan(load_bench(), ["mini"])]
 
 
-def test_the_suite_compares_fgm_with_lgm_on_both_adaptive_victims() -> None:
-    found = {(cell.victim, cell.attack, cell.gradient) for cell in cells() if cell.data == "digits"}
-    gradients = {"resnet8-mini": {"fgm"}, "skipnet14-mini": {"fgm", "lgm"}, "dynconv8-mini": {"fgm", "lgm"}}
-    assert found == {(v, a, g) for v, known in gradients.items() for g in known for a in ("fgsm", "bim")}
-    assert all(cell.slope for cell in cells() if cell.gradient == "lgm" and cell.data == "digits")
+@pytest.mark.parametrize(
+    ("data", "static", "adaptive"),
+    [
+        ("digits", "resnet8-mini", ("skipnet14-mini", "dynconv8-mini")),
+        ("imagenet-mini", "resnet10-imagenet-mini", ("skipnet10-imagenet-mini", "dynconv10-imagenet-mini")),
+    ],
+)
+def test_the_suite_compares_fgm_with_lgm_on_both_adaptive_victims(
+    data: str, static: str, adaptive: tuple[str, str]
+) -> None:
+    chosen = [cell for cell in cells() if cell.data == data]
+    gradients = {static: {"fgm"}} | {victim: {"fgm", "lgm"} for victim in adaptive}
+    assert {(cell.victim, cell.attack, cell.gradient) for cell in chosen} == {
+        (victim, attack, gradient)
+        for victim in gradients
+        for gradient in gradients[victim]
+        for attack in ("fgsm", "bim")
+    }
+    assert all(cell.slope for cell in chosen if cell.gradient == "lgm")
 
 
 @pytest.mark.parametrize("data", ["scannet-mini", "s3dis-mini"])
@@ -53,13 +67,12 @@ def test_nothing_is_missing_on_a_fresh_machine(tmp_path: Path) -> None:
     assert find_gaps(plan(load_bench(), ["mini"]), data_root=str(tmp_path / "nothing here")) == []
 
 
-def test_a_cell_is_the_attack_written_out(tmp_path: Path) -> None:
-    chosen = next(
-        cell for cell in cells() if (cell.victim, cell.attack, cell.gradient) == ("dynconv8-mini", "fgsm", "lgm")
-    )
+@pytest.mark.parametrize("victim_name", ["dynconv8-mini", "skipnet10-imagenet-mini"])
+def test_a_cell_is_the_attack_written_out(victim_name: str, tmp_path: Path) -> None:
+    chosen = next(cell for cell in cells() if (cell.victim, cell.attack, cell.gradient) == (victim_name, "fgsm", "lgm"))
     cell = replace(chosen, limit=LIMIT)
     (result,) = run_cells([cell], tmp_path / "out", accelerator="cpu")
-    datamodule = load_datamodule("digits", batch_size=LIMIT, limit=LIMIT)
+    datamodule = load_datamodule(cell.data, batch_size=LIMIT, limit=LIMIT)
     datamodule.setup("test")
     batch = next(iter(datamodule.test_dataloader()))
     victim = load_victim(cell.victim)

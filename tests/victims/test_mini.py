@@ -76,11 +76,11 @@ def test_adaptive_ones_execute_a_part_that_depends_on_the_image(name: str, batch
     assert len(varying) >= 2
 
 
-def test_every_gate_of_the_imagenet_skipnet_decides_by_the_image(batches: dict[str, ImageBatch]) -> None:
-    name = "skipnet10-imagenet-mini"
-    gates = architecture(load_victim(name), batches[name].images)
-    assert len(gates) == 3
-    assert all(0.2 < gate.double().mean() < 0.8 for gate in gates)
+@pytest.mark.parametrize(("name", "gates"), [("skipnet14-mini", 5), ("skipnet10-imagenet-mini", 3)])
+def test_every_gate_of_the_skipnets_decides_by_the_image(name: str, gates: int, batches: dict[str, ImageBatch]) -> None:
+    decisions = architecture(load_victim(name), batches[name].images)
+    assert len(decisions) == gates
+    assert all(0.1 < gate.double().mean() < 0.9 for gate in decisions)
 
 
 @pytest.mark.parametrize("name", STATIC)
