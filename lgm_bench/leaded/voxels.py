@@ -163,7 +163,7 @@ class Voxels:
         level = points * points.new_tensor([1, 1, 0])
         counts = torch.bincount(self.cloud.scene).to(points.dtype)
         centre = points.new_zeros(len(counts), 3).index_add(0, self.cloud.scene, level) / counts[:, None]
-        return voxels - centre[self.coordinates[:, 0]]
+        return voxels - rows_of(centre, self.coordinates[:, 0])
 
     @property
     def _shows_hard(self) -> bool:

@@ -200,3 +200,20 @@ def test_points_outside_the_grid_fill_the_cells_that_they_are_counted_to() -> No
     assert len(voxels) == 3  # and no step leads them anywhere else
     assert voxels.occupancy is not None
     assert bool((voxels.occupancy[voxels.own] > 0.99).all())
+
+
+def test_gradients_have_the_same_bits_every_time_with_several_threads() -> None:
+    points = torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    points_cloud = PointCloud(points, torch.ones(4000, 2), torch.arange(4000) // 2000)
+    voxelization = Voxelization(CartesianGrid(0.05))
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with LGM(5.0, voxels=VoxelSlopes(input=5.0, output=5.0, floor=5.0)).applied_to(voxelization):
+            voxels = voxelization(points_cloud)
+        features = torch.cat([voxels.gather(points_cloud.features), voxels.coordinate_features()], dim=1)
+        logits = voxels.scatter(features * voxels.occupancy[:, None])
+        found = {torch.autograd.grad(logits.sum(), points, retain_graph=True)[0].numpy().tobytes() for _ in range(10)}
+    finally:
+        torch.set_num_threads(before)
+    assert len(found) == 1
