@@ -7,6 +7,9 @@ import pytest
 from documented import PAGES, ROOT, anchors, links
 from typer.main import get_command
 
+from datamodules import DATAMODULES
+from lgm_bench.attacks import ATTACKS
+from lgm_bench.bench.cells.config import load_bench
 from lgm_bench.cli import app
 
 GROUP = get_command(app)
@@ -44,3 +47,10 @@ def test_every_option_of_run_is_mentioned() -> None:
     options = [name for parameter in GROUP.commands["run"].params for name in parameter.opts]  # type: ignore[attr-defined]
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", TEXT))
     assert [name for name in options if name.startswith("--") and name not in mentioned] == []
+
+
+def test_every_data_set_attack_and_suite_has_its_place() -> None:
+    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+    assert [name for name in DATAMODULES if f"`{name}`" not in pages["data_sets.md"]] == []
+    assert [name for name in load_bench().suites if f"| `{name}`" not in pages["suites.md"]] == []
+    assert [name for name in ATTACKS if name not in pages["suites.md"]] == []
