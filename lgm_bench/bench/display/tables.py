@@ -177,7 +177,7 @@ def _slope_notes(results: Sequence[CellResult]) -> list[str]:
     notes = []
     for victim, slopes in victims.items():
         rest = max(slopes, key=lambda slope: len(slopes[slope]))
-        rest = rest if len(slopes[rest]) > MOST_ROWS_NAMED else 0.0
+        rest = rest if len(slopes) == 1 or len(slopes[rest]) > MOST_ROWS_NAMED else 0.0
         parts = [
             f"{slope:g} for {' and '.join(dict.fromkeys(rows))}" for slope, rows in slopes.items() if slope != rest
         ]

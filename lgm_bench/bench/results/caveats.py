@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.suites import GRADIENT_FREE
 from lgm_bench.bench.results.record import CellResult, Checks
 
 ZERO_GRADIENT = 0.5
@@ -27,7 +28,7 @@ def caveats(result: CellResult) -> list[str]:
         found.append(f"logits depend on the batch (by {checks.batch_invariance:.1e} of the largest)")
     if not checks.within_bounds:
         found.append("adversarial samples left their bounds")
-    if checks.zero_gradient_share > ZERO_GRADIENT:
+    if checks.zero_gradient_share > ZERO_GRADIENT and result.cell.attack not in GRADIENT_FREE:
         found.append(f"{checks.zero_gradient_share:.0%} of the input gradient is exactly 0")
     if checks.saturated_occupancies is not None and checks.saturated_occupancies > SATURATED:
         found.append(f"{checks.saturated_occupancies:.0%} of the occupancies have no derivative at slope "

@@ -142,7 +142,7 @@ def test_table_11_has_a_column_an_attack_and_gradient() -> None:
     assert str(table.entry("eps=0.05", Column(victim, "knnpert-lgm", "Acc."))) == "50.00 (48.50)"
     assert str(table.entry(CLEAN, Column(victim, "random", "Acc."))) == "80.00 (92.38)"
     assert "<br>knnpert, LGM Acc. |" in to_markdown(table)
-    assert table.notes[-1] == f"Slope for {victim}: 40 for eps=0.05."
+    assert table.notes[-1] == f"Slope for {victim}: 40."
 
 
 def test_results_of_no_table_show_what_scenes_have() -> None:

@@ -95,7 +95,7 @@ def test_notes_say_what_was_measured() -> None:
     assert table.notes[1:] == [
         "Measured on the first 100 cifar10 test images.",
         "Protocol official; seed 0; LGM with hard forward.",
-        "Slope for dynconv8-cifar10: 0.5 for fgsm eps=1.",
+        "Slope for dynconv8-cifar10: 0.5.",
     ]
 
 
