@@ -5,10 +5,16 @@ import shlex
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from typer.main import get_command
+
+from lgm_bench.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+VERBS: dict[str, Any] = vars(get_command(app))["commands"]
+"""The command line's verbs, as it parses them."""
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _PROGRAM, _MODULE = "lgm-bench", "lgm_bench"
