@@ -94,6 +94,11 @@ class AutoAttack(Attack):
         self.members = tuple(members)
         self.felled_by: dict[str, str] = {}
 
+    @property
+    def has_iterates(self) -> bool:
+        """No: its members start over on what still stands."""
+        return False
+
     def run(self, problem: Problem, progress: Progress) -> Tensor:
         logits = problem.hard_logits(problem.clean)
         problem.check_classes(logits)

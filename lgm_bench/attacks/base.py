@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.checks import check_batch, check_budget, check_victim
+from lgm_bench.attacks.history import History
 from lgm_bench.attacks.losses import cross_entropy
 from lgm_bench.attacks.mask import check_share, valid_pixel_mask
 from lgm_bench.attacks.problem import Evaluation, Problem, frozen
@@ -79,6 +80,11 @@ class Attack:
             raise ConfigError("mask leaves no pixel that may change; mark at least one with True")
 
     @property
+    def has_iterates(self) -> bool:
+        """Whether there are iterates between the clean images and the last ones, of which a `History` can tell."""
+        return self.steps > 1
+
+    @property
     def step_size(self) -> float:
         """Size of a step in intensities."""
         return self.step * self.protocol.scale
@@ -90,6 +96,7 @@ class Attack:
         gradient: GradientMethod = DYNAMICS_UNAWARE,
         target: Tensor | None = None,
         progress: Progress | None = None,
+        history: History | None = None,
     ) -> Tensor:
         """Return adversarial images (B, 3, H, W), in the dtype and on the device of the batch's images.
 
@@ -99,13 +106,14 @@ class Attack:
             gradient: What gradient occupancy lets through, in force only while gradients are computed.
             target: Classes (B,) int64 to arrive at; None leaves the labels.
             progress: Called with (iteration, steps) after every iteration, from 1.
+            history: Takes what the hard network makes of the iterates, if the attack `has_iterates`.
 
         Raises:
             ConfigError: The victim is in training mode, or an input has a wrong shape or value.
         """
         check_victim(victim)
         check_batch(batch, target)
-        problem = self._problem(victim, batch, gradient, target)
+        problem = self._problem(victim, batch, gradient, target, history)
         with torch.no_grad(), frozen(victim):
             return self.run(problem, progress or _silent)
 
@@ -116,8 +124,12 @@ class Attack:
         rows = torch.arange(len(adversarial), device=adversarial.device)
         for iteration in range(self.steps):
             evaluation = problem.evaluate(state["x"], self.objective)
-            if self.active_set:
+            history = problem.history if iteration else None
+            if self.active_set or history:
                 fallen = self._fallen(problem, state, evaluation)
+            if history:
+                history.judged(problem.ids, fallen)
+            if self.active_set:
                 adversarial[rows[fallen]] = state["x"][fallen]
                 problem, rows, evaluation = problem.select(~fallen), rows[~fallen], evaluation.select(~fallen)
                 state = {name: value[~fallen] for name, value in state.items()}
@@ -158,7 +170,12 @@ class Attack:
         return problem.reached(logits)
 
     def _problem(
-        self, victim: nn.Module, batch: ImageBatch, gradient: GradientMethod, target: Tensor | None
+        self,
+        victim: nn.Module,
+        batch: ImageBatch,
+        gradient: GradientMethod,
+        target: Tensor | None,
+        history: History | None,
     ) -> Problem:
         images = batch.images.detach()
         mask = self._mask(images)
@@ -176,6 +193,7 @@ class Attack:
             target=None if target is None else target.to(images.device),
             ids=tuple(batch.ids),
             eps=eps,
+            history=history,
         )
 
     def _mask(self, images: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lgm_bench.attacks.history import History
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import FGM, LGM, GradientMethod, hard_forward
 
@@ -45,6 +46,7 @@ class Problem:
         target: Classes wanted, (B,) int64; None is an untargeted attack.
         ids: B stable sample ids.
         eps: Half-width of the box around the clean image, in intensities.
+        history: Takes the verdicts about the iterates, if anybody wants to know.
     """
 
     victim: nn.Module
@@ -57,6 +59,7 @@ class Problem:
     target: Tensor | None
     ids: tuple[str, ...]
     eps: float
+    history: History | None = None
 
     @property
     def targeted(self) -> bool:

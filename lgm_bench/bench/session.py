@@ -104,7 +104,7 @@ class Session:
                 precision=self.options.precision,
                 force_precision=self.options.force_precision,
                 observer=observer,
-                save_clouds=self.options.save_clouds,
+                save_adversarial=self.options.save_adversarial,
                 backend=self.options.backend,
             )
         if follows():

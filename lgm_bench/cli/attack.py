@@ -51,7 +51,8 @@ def attack(
     num_nodes: opt.NumNodes = None,
     precision: opt.Precision = None,
     force_precision: opt.ForcePrecision = None,
-    save_clouds: opt.SaveClouds = None,
+    save_adversarial: opt.SaveAdversarial = None,
+    history: opt.History = None,
     backend: opt.Backend = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -62,20 +63,20 @@ def attack(
 
     [dim]$[/] lgm-bench attack dynconv20-cifar10 --attack fgsm --eps 2 --gradient lgm --slope 0.5
 
-    [dim]$[/] lgm-bench attack resnet32-cifar10 --attack bim --valid-pixels 0.05 --limit 100
+    [dim]$[/] lgm-bench attack resnet32-cifar10 --attack bim --limit 100 --history --save-adversarial
 
     [dim]$[/] lgm-bench attack dynconv8-cifar10 --checkpoint my.pth --attack pgd --steps 20 --targeted
 
     [dim]$[/] lgm-bench attack cylinder3d-semantickitti --attack pointbim --eps 0.02 --gradient lgm --limit 10
 
-    [dim]$[/] lgm-bench attack minkunet14-scannet --data rooms-scannet --attack pointbim --gradient lgm --save-clouds
+    [dim]$[/] lgm-bench attack minkunet14-scannet --data rooms-scannet --attack pointbim --gradient lgm
     """
     flags = locals()
     from lgm_bench.bench.cells.suites import Planned, single_cell
 
     eps = opt.eps_or_default(eps, attack, images=8.0, points=0.01)
     cell = single_cell(
-        opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit},
+        opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit, "history": history},
     )
     from lgm_bench.bench.session import Session
 

@@ -87,11 +87,21 @@ Accelerator = Annotated[
     str | None,
     typer.Option(help="auto, cpu, gpu, or another of Lightning's.", show_default="auto", rich_help_panel=RUNNING),
 ]
-SaveClouds = Annotated[
+SaveAdversarial = Annotated[
     bool | None,
     typer.Option(
+        "--save-adversarial",
         "--save-clouds",
-        help="Keep attacked point clouds (.npz, .ply) in the cell's folder; samples without one are attacked again.",
+        help="Keep all attacked images (.npz) and point clouds (.npz, .ply); samples without one are attacked again.",
+        rich_help_panel=RUNNING,
+    ),
+]
+History = Annotated[
+    bool | None,
+    typer.Option(
+        "--history",
+        help="Judge every iterate of attacks on images, as those of attacks on points are; images without are attacked "
+        "again.",
         rich_help_panel=RUNNING,
     ),
 ]

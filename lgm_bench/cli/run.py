@@ -40,7 +40,8 @@ def run(
     num_nodes: opt.NumNodes = None,
     precision: opt.Precision = None,
     force_precision: opt.ForcePrecision = None,
-    save_clouds: opt.SaveClouds = None,
+    save_adversarial: opt.SaveAdversarial = None,
+    history: opt.History = None,
     backend: opt.Backend = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -67,7 +68,8 @@ def run(
     if file and config:
         raise ConfigError("give the file either as an argument or with --config")
     bench, planned = planned_cells(file or config, suite, full=full, victims=victim, tables=table, overrides=overrides)
-    changes: dict[str, Any] = {name: value for name, value in (("limit", limit), ("seed", seed)) if value is not None}
+    given = {"limit": limit, "seed": seed, "history": history}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     planned = [replace(one, cell=replace(one.cell, **changes)) for one in planned]
     options = opt.run_options(locals(), bench.run)
     from lgm_bench.bench.sharding import Shard

@@ -136,10 +136,6 @@ def test_validate_runs_points_at_a_few_centimetres(lgm_bench: Command, tmp_path:
         ),
         ((SCENE_NET, "--data", "digits", "--attack", "pointbim"), "holds images, and 'pointbim' is no attack on these"),
         ((*SCENES, "--attack", "random", "--gradient", "lgm"), "random follows no gradient; use --gradient fgm"),
-        (
-            ("dynconv8-mini", "--save-clouds"),
-            "save_clouds keeps attacked point clouds, and no attack here moves points",
-        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(lgm_bench: Command, arguments: tuple[str, ...], message: str) -> None:

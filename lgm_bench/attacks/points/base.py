@@ -49,6 +49,7 @@ class PointAttack:
     name: ClassVar[str] = ""
     inputs: ClassVar[str] = "points"
     takes_step: ClassVar[bool] = True
+    starts_clean: ClassVar[bool] = True
     losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "lovasz")
     default_step: ClassVar[float] = 0.01
     default_steps: ClassVar[int] = 50

@@ -19,6 +19,7 @@ class RandomPerturbation(PointAttack):
 
     name = "random"
     takes_step: ClassVar[bool] = False
+    starts_clean: ClassVar[bool] = False
     default_steps: ClassVar[int] = 1
 
     @property

@@ -17,6 +17,7 @@ class PointResult(NamedTuple):
         kept: (B,) int64, the iterate that was kept for each scene; 0 is the first one judged.
         scores: (iterates, B) float64, of every iterate on the hard network: the mIoU of a scene, or by how much the
             true class of a shape leads.
+        fallen: (iterates, B) bool, whether a shape was misclassified; False for scenes.
         voxels: (gradients, B) int64, voxels that took part in each gradient's forward pass.
         gflops: (gradients, B) float64, operations of that pass in 1e9 (Tao et al. 2024, Table VI).
     """
@@ -24,6 +25,7 @@ class PointResult(NamedTuple):
     points: Tensor
     kept: Tensor
     scores: Tensor
+    fallen: Tensor
     voxels: Tensor
     gflops: Tensor
 
@@ -40,7 +42,7 @@ class Progression:
         self.points = problem.clean.points.clone()
         self.kept = torch.zeros(len(problem.ids), dtype=torch.int64)
         self.best: Verdict | None = None
-        self.scores: list[Tensor] = []
+        self.verdicts: list[Verdict] = []
         self.costs: list[tuple[Tensor, Tensor]] = []
 
     def judged(self, points: Tensor, verdict: Verdict) -> None:
@@ -51,8 +53,8 @@ class Progression:
             better = verdict.beats(self.best)
             self.best = Verdict(*(torch.where(better, a, b) for a, b in zip(verdict, self.best, strict=True)))
         self.points = torch.where(better[self.scene][:, None], points, self.points)
-        self.kept[better.cpu()] = len(self.scores)
-        self.scores.append(verdict.score.cpu())
+        self.kept[better.cpu()] = len(self.verdicts)
+        self.verdicts.append(Verdict(verdict.score.cpu(), verdict.fallen.cpu()))
 
     @property
     def fallen(self) -> Tensor:
@@ -67,4 +69,5 @@ class Progression:
         """Return what was kept."""
         none = torch.zeros(0, len(self.kept))
         costs = map(torch.stack, zip(*self.costs, strict=True)) if self.costs else (none.long(), none.double())
-        return PointResult(self.points, self.kept, torch.stack(self.scores), *costs)
+        scores, fallen = map(torch.stack, zip(*self.verdicts, strict=True))
+        return PointResult(self.points, self.kept, scores, fallen, *costs)

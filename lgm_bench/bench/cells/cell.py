@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Cell:
         output_slope: Slope of the way back.
         floor_slope: Slope of the soft floor in coordinate features.
         loss: "cross_entropy" or "lovasz", what an attack on points raises.
+        history: Whether the hard network judges every iterate of an attack on images, see `rows.HISTORY`; that changes
+            no number, so it is not part of the fingerprint, and cells that differ in nothing else are equal.
         paper: Where the paper prints this number, such as ("table_1", "eps=1", "dynconv32", "fgm"); not part of
             the fingerprint.
     """
@@ -62,6 +64,7 @@ class Cell:
     output_slope: float | None = None
     floor_slope: float | None = None
     loss: str | None = None
+    history: bool = field(default=False, compare=False)
     paper: tuple[str, ...] | None = None
 
     @property
@@ -75,8 +78,8 @@ class Cell:
     def fingerprint(self, **context: object) -> str:
         """Return 16 hex digits of the sha256 of the cell and of `context` (checkpoint hash, data hash, version).
 
-        Batch size, devices and `paper` do not enter: they do not change the result.
+        Batch size, devices, `history` and `paper` do not enter: they do not change the result.
         """
-        values = {key: value for key, value in asdict(self).items() if key not in ("paper", "checkpoint")}
+        values = {key: value for key, value in asdict(self).items() if key not in ("paper", "history", "checkpoint")}
         text = json.dumps({"cell": values, **context}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -100,6 +100,7 @@ class Settings(Strict):
     seed: Annotated[int, Field(ge=0)] = 0
     limit: Count | None = None
     subset: Literal["test", "train", "holdout"] = "test"
+    history: bool = False
 
 
 Victims = Annotated[list[Annotated[VictimSpec, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
@@ -134,6 +135,7 @@ class Grid(Strict):
     seed: Annotated[int, Field(ge=0)] | None = None
     limit: Count | None = None
     subset: Literal["test", "train", "holdout"] | None = None
+    history: bool | None = None
 
 
 class Suite(Strict):
@@ -155,7 +157,7 @@ class RunOptions(Strict):
     num_nodes: Count = 1
     precision: str | int = "32"
     force_precision: bool = False
-    save_clouds: bool = False
+    save_adversarial: bool = False
     backend: str = "native"
 
 

@@ -5,8 +5,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from datamodules.batch import PointBatch
 from datamodules.optional import require_library
-from lgm_bench.errors import ResultError
+from lgm_bench.bench.results.arrays import read_arrays, sample_path, write_arrays
 from lgm_bench.files import write_whole
 from lgm_bench.leaded import PointCloud
 
@@ -31,6 +29,7 @@ class SavedCloud(NamedTuple):
         features: (N, F) as the victim takes them.
         labels: (N,) int64 of the points, 255 where there is none; (1,) of a shape.
         prediction: (N,) or (1,) int64, of the hard network after the attack.
+        clean_prediction: The same before it.
     """
 
     id: str
@@ -39,6 +38,7 @@ class SavedCloud(NamedTuple):
     features: Tensor
     labels: Tensor
     prediction: Tensor
+    clean_prediction: Tensor
 
     @property
     def batch(self) -> PointBatch:
@@ -47,13 +47,7 @@ class SavedCloud(NamedTuple):
         return PointBatch(PointCloud(self.points, self.features, scene), self.labels, [self.id])
 
 
-def cloud_path(folder: Path, sample_id: str) -> Path:
-    """Return where a sample's .npz lies; the .ply is beside it.
-
-    >>> cloud_path(Path("clouds"), "ply_data_test0/00012").name
-    'ply_data_test0%2F00012.npz'
-    """
-    return folder / f"{quote(sample_id, safe='')}.npz"
+CLOUD_ARRAYS = ("points", "clean", "features", "labels", "prediction", "clean_prediction")
 
 
 def require_writer() -> None:
@@ -73,21 +67,8 @@ def save_cloud(folder: Path, cloud: SavedCloud, class_names: Sequence[str] = ())
         OSError: It cannot be written.
         ConfigError: plyfile is not installed.
     """
-    path = cloud_path(folder, cloud.id)
-    write_whole(path.with_suffix(".ply"), _ply(cloud, class_names))
-    stream = io.BytesIO()
-    arrays = {name: value.detach().cpu().numpy() for name, value in cloud._asdict().items() if name != "id"}
-    np.savez_compressed(stream, id=np.array(cloud.id), **arrays)
-    write_whole(path, stream.getvalue())
-
-
-def holds_cloud(path: Path, sample_id: str) -> bool:
-    """Return whether a file is a whole .npz of a sample, without reading its points."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return set(SavedCloud._fields) <= set(file.files) and str(file["id"]) == sample_id
-    except (OSError, EOFError, ValueError, AttributeError, KeyError, BadZipFile):
-        return False
+    write_whole(sample_path(folder, cloud.id).with_suffix(".ply"), _ply(cloud, class_names))
+    write_arrays(folder, cloud.id, {name: getattr(cloud, name) for name in CLOUD_ARRAYS})
 
 
 def load_cloud(path: Path) -> SavedCloud:
@@ -96,14 +77,8 @@ def load_cloud(path: Path) -> SavedCloud:
     Raises:
         ResultError: The file is missing, damaged or holds something else.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: torch.from_numpy(file[name]) for name in SavedCloud._fields if name != "id"}
-            return SavedCloud(id=str(file["id"]), **arrays)
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        raise ResultError(
-            f"{path} is no saved cloud ({error}); delete it and run the same command with --save-clouds again"
-        ) from error
+    sample_id, arrays = read_arrays(path, CLOUD_ARRAYS, "saved cloud")
+    return SavedCloud(sample_id, **arrays)
 
 
 def colour(class_index: int) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lgm_bench.bench.results.provenance import Peak
-from lgm_bench.bench.results.rows import SCHEMA
+from lgm_bench.bench.results.rows import HISTORY, SCHEMA
 from lgm_bench.bench.results.scene_rows import SCENE_SCHEMA
 
 _KEY = b"lgm-bench"
@@ -50,13 +50,13 @@ def encode(rows: pa.Table, fingerprint: str, seconds: float, devices: Sequence[s
     return buffer.getvalue()
 
 
-def read_part(path: Path, fingerprint: str, ids: Set[str]) -> Part:
+def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
     """Return a file's rows.
 
     Args:
         path: The file.
         fingerprint: The cell that it has to belong to.
-        ids: The cell's sample ids.
+        ids: The cell's sample ids; None where they are not at hand.
 
     Raises:
         UnusableError: It cannot be read, belongs to another cell, or its rows are not complete.
@@ -68,11 +68,13 @@ def read_part(path: Path, fingerprint: str, ids: Set[str]) -> Part:
         raise UnusableError(f"it is damaged or no file of rows ({error})") from error
     if about.get("fingerprint") != fingerprint:
         raise UnusableError(f"it belongs to another cell ({about.get('fingerprint', 'it does not say which')})")
+    if HISTORY.name not in table.column_names:  # nobody looked
+        table = table.append_column(HISTORY, pa.nulls(table.num_rows, HISTORY.type))
     schema = next((schema for schema in (SCHEMA, SCENE_SCHEMA) if table.schema.equals(schema)), None)
     if schema is None:
         raise UnusableError("it has other columns than the rows of this version")
     counts = Counter(table.column("id").to_pylist())
-    foreign = sorted(sample_id for sample_id in counts if sample_id not in ids)
+    foreign = sorted(sample_id for sample_id in counts if ids is not None and sample_id not in ids)
     if foreign:
         raise UnusableError(f"{len(foreign)} of its samples are not in the data set, such as {foreign[0]!r}")
     if len(set(counts.values())) > 1:

@@ -22,6 +22,11 @@ POINT_COLUMNS = [
 """Of point clouds, else null: which of the attack's iterates was kept (0 is the clean cloud), and the mean voxels and
 GFLOPs of its iterations."""
 
+HISTORY = pa.field("history", pa.list_(pa.float32()))
+"""The hard network after 0 (clean), 1, 2, ... iterations, whatever iterate was kept in the end; null where nobody
+looked. Images and shapes: 1 where it withstands (an untargeted attack: is right; a targeted one: does not predict the
+target), else 0; one entry where the attack did not run. Scenes: the scene's mIoU."""
+
 #: One row an attack: an image or shape, or in targeted cells an image and a target.
 #:
 #: label, target, clean_prediction, adversarial_prediction: class indices, the predictions by the hard network; target
@@ -50,6 +55,7 @@ SCHEMA = pa.schema(
         pa.field("changed_share", pa.float64()),
         *(pa.field(name, pa.list_(pa.int32())) for name in COUNT_COLUMNS),
         *POINT_COLUMNS,
+        HISTORY,
     ]
 )
 
@@ -63,6 +69,7 @@ class Outcome:
         target: Class that was the target, or None.
         counts: None for a victim without adaptive units.
         effort: Of point clouds: `POINT_COLUMNS`, each of B values.
+        history: See `HISTORY`; None where nobody looked.
     """
 
     ids: Sequence[str]
@@ -80,6 +87,7 @@ class Outcome:
     adversarial_loss: Tensor
     counts: ChangeCounts | None
     effort: Mapping[str, Sequence[float | None]] | None = None
+    history: Sequence[Sequence[float]] | None = None
 
     def table(self) -> pa.Table:
         """Return the rows, in the order of the batch."""
@@ -88,6 +96,7 @@ class Outcome:
         columns |= {name: as_array(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
         columns |= count_columns(self.counts, n)
         columns |= {field.name: self.effort[field.name] if self.effort else [None] * n for field in POINT_COLUMNS}
+        columns["history"] = [None] * n if self.history is None else self.history
         return pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
 
 

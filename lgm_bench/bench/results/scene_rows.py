@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from lgm_bench.bench.results.rows import COUNT_COLUMNS, POINT_COLUMNS, as_array, count_columns
+from lgm_bench.bench.results.rows import COUNT_COLUMNS, HISTORY, POINT_COLUMNS, as_array, count_columns
 from lgm_bench.metrics import ChangeCounts
 
 #: One row a scene.
@@ -33,6 +33,7 @@ SCENE_SCHEMA = pa.schema(
         pa.field("changed_share", pa.float64()),
         *(pa.field(name, pa.list_(pa.int32())) for name in COUNT_COLUMNS),
         *POINT_COLUMNS,
+        HISTORY,
     ]
 )
 
@@ -55,6 +56,7 @@ class SceneOutcome:
         adversarial_loss: (B,).
         counts: Voxels as the decisions of one unit.
         effort: `rows.POINT_COLUMNS`, each of B values.
+        history: See `rows.HISTORY`.
     """
 
     ids: Sequence[str]
@@ -70,11 +72,13 @@ class SceneOutcome:
     adversarial_loss: Tensor
     counts: ChangeCounts
     effort: Mapping[str, Sequence[float | None]]
+    history: Sequence[Sequence[float]]
 
     def table(self) -> pa.Table:
         """Return the rows, in the order of the batch."""
         n = len(self.ids)
         columns: dict[str, object] = {"id": list(self.ids), "ignored_classes": [list(self.ignored_classes)] * n}
+        columns["history"] = self.history
         for name in ("clean_confusion", "confusion"):
             columns[name] = list(getattr(self, name).flatten(1).cpu().numpy())
         for name in ("n_points", "clean_miou", "miou", "distance", "within_bounds", "clean_loss", "adversarial_loss"):

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
-from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, holds_cloud, save_cloud
+from lgm_bench.bench.results.arrays import holds_arrays, sample_path
+from lgm_bench.bench.results.clouds import CLOUD_ARRAYS, SavedCloud, save_cloud
+from lgm_bench.bench.results.examples import EXAMPLES, Example, save_example
+from lgm_bench.bench.results.images import IMAGE_ARRAYS, SavedImage, save_image
 from lgm_bench.bench.results.part_files import NO_PEAK, Part, UnusableError, encode, read_part
 from lgm_bench.bench.results.provenance import Peak
 from lgm_bench.bench.results.record import CellResult, Preflight
@@ -25,7 +28,7 @@ from lgm_bench.files import UNFINISHED, write_whole
 log = logging.getLogger(__name__)
 
 RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json", "lock", "parts"
-CLOUDS = "clouds"
+CLOUDS, IMAGES = "clouds", "images"
 UNUSABLE = ".unusable"
 _PREFLIGHT = TypeAdapter(Preflight)
 
@@ -38,8 +41,9 @@ class CellStore:
     """The folder of one cell.
 
     While a cell runs: `parts/*.parquet`, the rows of its finished batches, and `checks.json`. When it is complete:
-    `rows.parquet`, all rows in order, and `result.json`. Where attacked point clouds are kept, they are in `clouds/`.
-    Every file appears whole or not at all.
+    `rows.parquet`, all rows in order, and `result.json`. The first samples before and after the attack are in
+    `examples/`; where all that is attacked is kept, it is in `clouds/` or `images/`. Every file appears whole or not at
+    all.
 
     Args:
         out: Results folder.
@@ -120,27 +124,54 @@ class CellStore:
         """
         self._add(rows, seconds, [device], peak)
 
-    def keep_cloud(self, cloud: SavedCloud, class_names: Sequence[str]) -> None:
-        """Keep an attacked point cloud; call it before the rows of its batch are added.
+    def keep_example(self, sample: Example) -> None:
+        """Keep an example; call it before the rows of its batch are added.
 
         Raises:
             CannotWriteError: It cannot be written.
-            ConfigError: plyfile is not installed.
         """
-        with _writing(self.folder / CLOUDS):
-            (self.folder / CLOUDS).mkdir(exist_ok=True)
-            save_cloud(self.folder / CLOUDS, cloud, class_names)
+        with self._subfolder(EXAMPLES) as folder:
+            save_example(folder, sample)
 
-    def without_cloud(self, ids: Sequence[str]) -> set[str]:
-        """Return the samples of which no attacked point cloud is kept; files that are none are set aside."""
+    def keep_adversarial(self, sample: SavedImage | SavedCloud, class_names: Sequence[str] = ()) -> None:
+        """Keep an attacked image or point cloud; call it before the rows of its batch are added.
+
+        Raises:
+            CannotWriteError: It cannot be written.
+            ConfigError: It is a cloud and plyfile is not installed.
+        """
+        if isinstance(sample, SavedCloud):
+            with self._subfolder(CLOUDS) as folder:
+                save_cloud(folder, sample, class_names)
+        else:
+            with self._subfolder(IMAGES) as folder:
+                save_image(folder, sample)
+
+    def without_adversarial(self, ids: Sequence[str], *, images: bool) -> set[str]:
+        """Return the samples of which nothing attacked is kept; files that are no such thing are set aside.
+
+        Args:
+            ids: The samples.
+            images: Whether they are images; else point clouds.
+        """
+        folder, names, kind = (IMAGES, IMAGE_ARRAYS, "image") if images else (CLOUDS, CLOUD_ARRAYS, "cloud")
         missing = set()
         for sample_id in ids:
-            path = cloud_path(self.folder / CLOUDS, sample_id)
-            if path.exists() and not holds_cloud(path, sample_id):
-                self._set_aside(path, "it is damaged or no cloud of this sample")
+            path = sample_path(self.folder / folder, sample_id)
+            if path.exists() and not holds_arrays(path, names, sample_id):
+                self._set_aside(path, f"it is damaged or no {kind} of this sample")
             if not path.exists():
                 missing.add(sample_id)
         return missing
+
+    def without_history(self, ids: Sequence[str]) -> set[str]:
+        """Return the samples that have rows, but some without what became of them iteration by iteration."""
+        known, found = frozenset(ids), set()
+        for path in [self.folder / ROWS, *(self.folder / PARTS).glob("*.parquet")]:
+            with suppress(UnusableError):
+                rows = read_part(path, self.fingerprint, known).rows
+                found.update(rows.filter(pc.is_null(rows.column("history"))).column("id").to_pylist())
+        return found
 
     def forget(self, parts: Sequence[Part], ids: Set[str]) -> None:
         """Drop the rows of some samples, which are going to be attacked again, and with them the record.
@@ -197,6 +228,13 @@ class CellStore:
     def _add(self, rows: pa.Table, seconds: float, devices: Sequence[str], peak: Peak) -> None:
         name = hashlib.sha256("\n".join(rows.column("id").to_pylist()).encode()).hexdigest()[:16]
         self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, seconds, devices, peak))
+
+    @contextmanager
+    def _subfolder(self, name: str) -> Iterator[Path]:
+        folder = self.folder / name
+        with _writing(folder):
+            folder.mkdir(exist_ok=True)
+            yield folder
 
     def _write(self, path: Path, content: bytes) -> None:
         with _writing(path):

@@ -18,6 +18,7 @@ from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.attacks.base import Attack
 from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.results.examples import N_EXAMPLES
 from lgm_bench.bench.results.store import CellStore
 from lgm_bench.bench.running.building import build_attack, build_gradient
 from lgm_bench.bench.running.interruption import SignalsStay
@@ -51,7 +52,7 @@ class Job:
         data_root: Folder of the data set.
         batch_size: Samples per batch and process; None for the data set's default.
         weights: What `weights_sha256` has to give for the victim.
-        save_clouds: Whether attacked point clouds are kept.
+        save_adversarial: Whether all attacked inputs are kept.
         backend: What computes sparse convolutions.
         precision: Lightning's name of the floating point numbers.
     """
@@ -67,7 +68,7 @@ class Job:
     data_root: Path | str | None
     batch_size: int | None
     weights: str
-    save_clouds: bool = False
+    save_adversarial: bool = False
     backend: str = NATIVE
     precision: str = SINGLE
 
@@ -136,15 +137,35 @@ def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink
         ConfigError: The attack is not for such samples.
     """
     attack, gradient = build_attack(job.cell), build_gradient(job.cell)
-    n = len(data.sample_ids())
+    ids = data.sample_ids()
+    n, examples, save = len(ids), frozenset(ids[:N_EXAMPLES]), job.save_adversarial
     if isinstance(attack, PointAttack) and isinstance(victim, PointVictim) and data.task != "images":
         points = cast(PointBatch | None, job.probe)
-        ignored, save = data.ignored_classes, job.save_clouds
-        return PointStage(victim, attack, gradient, ignored, sink=sink, probe=points, save_clouds=save, n_samples=n)
+        return PointStage(
+            victim,
+            attack,
+            gradient,
+            data.ignored_classes,
+            sink=sink,
+            probe=points,
+            examples=examples,
+            save_adversarial=save,
+            n_samples=n,
+        )
     if isinstance(attack, Attack) and data.task == "images":
         images = cast(ImageBatch | None, job.probe)
-        targeted = job.cell.targeted
-        return AttackStage(victim, attack, gradient, targeted=targeted, sink=sink, probe=images, n_samples=n)
+        return AttackStage(
+            victim,
+            attack,
+            gradient,
+            targeted=job.cell.targeted,
+            sink=sink,
+            probe=images,
+            examples=examples,
+            save_adversarial=save,
+            history=job.cell.history,
+            n_samples=n,
+        )
     raise ConfigError(
         f"attack {job.cell.attack!r}, victim {job.cell.victim!r} and data set {job.cell.data!r} do not go together: "
         "one is for images, another for points"

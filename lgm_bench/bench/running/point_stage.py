@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +14,7 @@ from datamodules.batch import IGNORED, PointBatch, inputs_of, part
 from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.attacks.points.result import PointResult
 from lgm_bench.bench.results.clouds import SavedCloud
+from lgm_bench.bench.results.example_clouds import example_cloud
 from lgm_bench.bench.results.rows import Outcome
 from lgm_bench.bench.results.scene_rows import SceneOutcome
 from lgm_bench.bench.running.preflight import preflight
@@ -43,7 +44,8 @@ class PointStage(pl.LightningModule):
         ignored_classes: Classes that take no part in the mIoU.
         sink: Takes the rows of each batch.
         probe: Point clouds to make the pre-flight checks on; None leaves the checks out.
-        save_clouds: Whether the sink gets the attacked clouds.
+        examples: Ids of the samples that the sink gets as examples.
+        save_adversarial: Whether it gets every attacked cloud.
         n_samples: How many there are in all, see `preflight`.
     """
 
@@ -56,14 +58,15 @@ class PointStage(pl.LightningModule):
         *,
         sink: Sink | None = None,
         probe: PointBatch | None = None,
-        save_clouds: bool = False,
+        examples: Set[str] = frozenset(),
+        save_adversarial: bool = False,
         n_samples: int = 0,
     ) -> None:
         super().__init__()
         self.n_samples = n_samples
         self.victim = victim.eval().requires_grad_(False)
         self.attack, self.gradient, self.sink, self.probe = attack, gradient, sink, probe
-        self.save_clouds = save_clouds
+        self.examples, self.save_adversarial = examples, save_adversarial
         self.ignored_classes = tuple(ignored_classes)
         self.clean_accuracy, self.accuracy = MeanMetric(), MeanMetric()
         classes = victim.num_classes
@@ -93,9 +96,9 @@ class PointStage(pl.LightningModule):
             )
         attacked = batch._replace(cloud=batch.cloud.moved(result.points))
         before, after = self._judged(batch), self._judged(attacked)
-        if self.save_clouds and self.sink is not None:
-            for cloud in _to_save(batch, attacked, after):
-                self.sink.attacked(cloud)
+        if self.sink is not None and (self.save_adversarial or not self.examples.isdisjoint(batch.ids)):
+            for cloud in _to_save(batch, attacked, before, after):
+                self._keep(self.sink, cloud)
         of_scenes = self.victim.task == "segmentation"
         return (self._scenes if of_scenes else self._shapes)(batch, result, before, after)
 
@@ -118,13 +121,14 @@ class PointStage(pl.LightningModule):
         self.miou.update(matrices[1])
         sizes = torch.bincount(batch.cloud.scene)
         distance, inside = self._moves(batch.cloud, result.points)
+        clean_miou = mean_iou(matrices[0], self.ignored_classes)
         return SceneOutcome(
             ids=batch.ids,
             n_points=sizes,
             clean_confusion=matrices[0],
             confusion=matrices[1],
             ignored_classes=self.ignored_classes,
-            clean_miou=mean_iou(matrices[0], self.ignored_classes),
+            clean_miou=clean_miou,
             miou=mean_iou(matrices[1], self.ignored_classes),
             distance=distance,
             within_bounds=inside,
@@ -132,6 +136,7 @@ class PointStage(pl.LightningModule):
             adversarial_loss=self._scene_loss(batch, after),
             counts=self._voxels(batch.cloud, result.points),
             effort=_effort(result),
+            history=self._history(clean_miou, result.scores),
         )
 
     def _shapes(self, batch: PointBatch, result: PointResult, before: Tensor, after: Tensor) -> Outcome:
@@ -157,7 +162,19 @@ class PointStage(pl.LightningModule):
             adversarial_loss=F.cross_entropy(after, labels, reduction="none"),
             counts=self._voxels(batch.cloud, result.points),
             effort=_effort(result),
+            history=self._history(attacked, ~result.fallen),
         )
+
+    def _history(self, clean: Tensor, iterates: Tensor) -> list[list[float]]:
+        """Return `rows.HISTORY` of B samples: clean (B,) and then the iterates (I, B), which may begin with it."""
+        first = [] if self.attack.starts_clean else [clean.cpu()[None]]
+        return torch.cat([*first, iterates]).T.float().tolist()
+
+    def _keep(self, sink: Sink, cloud: SavedCloud) -> None:
+        if cloud.id in self.examples:
+            sink.example(example_cloud(cloud, self.victim.voxelization.grid))
+        if self.save_adversarial:
+            sink.attacked(cloud)
 
     def _progress(self, batch: PointBatch) -> Callable[[int, int], None]:
         def progress(i: int, steps: int) -> None:
@@ -194,14 +211,14 @@ class PointStage(pl.LightningModule):
         )
 
 
-def _to_save(clean: PointBatch, attacked: PointBatch, logits: Tensor) -> Iterator[SavedCloud]:
+def _to_save(clean: PointBatch, attacked: PointBatch, before: Tensor, after: Tensor) -> Iterator[SavedCloud]:
     """Yield the scenes or shapes of a batch, with the predictions that logits (N, C) or (B, C) are."""
     sizes = torch.bincount(clean.cloud.scene).tolist()
-    of_points = len(logits) == len(clean.cloud.points) and len(clean.labels) == len(logits)
+    of_points = len(after) == len(clean.cloud.points) and len(clean.labels) == len(after)
     of_labels = sizes if of_points else [1] * len(sizes)
     values = [
         *(torch.split(points, sizes) for points in (attacked.cloud.points, clean.cloud.points, clean.cloud.features)),
-        *(torch.split(classes, of_labels) for classes in (clean.labels, logits.argmax(1))),
+        *(torch.split(classes, of_labels) for classes in (clean.labels, after.argmax(1), before.argmax(1))),
     ]
     yield from (SavedCloud(*one) for one in zip(clean.ids, *values, strict=True))
 

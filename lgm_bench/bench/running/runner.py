@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lgm_bench.attacks.base import Attack
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.clouds import require_writer
 from lgm_bench.bench.results.part_files import Part
@@ -55,7 +56,7 @@ def run_cells(
     force_precision: bool = False,
     seed: int | None = None,
     observer: Observer | None = None,
-    save_clouds: bool = False,
+    save_adversarial: bool = False,
     backend: str = NATIVE,
 ) -> RunResults:
     """Return the results of `cells`, computing what `out` does not hold yet.
@@ -74,8 +75,8 @@ def run_cells(
         force_precision: Take a lower one for sign attacks all the same.
         seed: Replaces the seed of every cell.
         observer: Is told of progress.
-        save_clouds: Whether attacked point clouds are kept; samples without one are attacked again. Of images
-            nothing is kept.
+        save_adversarial: Whether all attacked images and point clouds are kept; samples without one are attacked
+            again. Of the first two samples of a cell they are kept anyway.
         backend: What computes sparse convolutions. Rounding differs, so the cells of another one than ours have
             folders of their own.
 
@@ -83,8 +84,7 @@ def run_cells(
         The results, in every process.
 
     Raises:
-        ConfigError: A cell names something unknown or has a value that makes no sense, or clouds are to be kept and
-            no cell is of points; nothing was run.
+        ConfigError: A cell names something unknown or has a value that makes no sense; nothing was run.
         LostProcessError: A process that torchrun or srun started is gone.
         ResultError: The results folder cannot be written; finished batches are kept and the same call resumes.
         RunInterruptedError: Ctrl-C; finished batches are kept and the same call resumes.
@@ -96,12 +96,11 @@ def run_cells(
     asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
     plain = [resolved(cell) for cell in asked]
     precision = checked_precision(precision, plain, force=force_precision)
-    if save_clouds:
+    if save_adversarial and any(map(moves_points, plain)):
         require_writer()
-        if not any(map(moves_points, plain)):
-            raise ConfigError("save_clouds keeps attacked point clouds, and no attack here moves points; leave it out")
     run = _Run(Path(out), Materials(data_root, batch_size), observer or SilentObserver(), len(asked))
-    run.accelerator, run.save_clouds, run.backend, run.precision = accelerator, save_clouds, backend, precision
+    run.accelerator, run.backend, run.precision = accelerator, backend, precision
+    run.save_adversarial = save_adversarial
     run.join(place, devices)
     results = RunResults()
     with use_backend(backend), interruptible(run.end):
@@ -123,7 +122,7 @@ def run_cells(
 class _Run:
     """What the cells of one call have in common; the attributes are the options of `run_cells`."""
 
-    accelerator, devices, save_clouds, backend, precision = "auto", 1, False, NATIVE, SINGLE
+    accelerator, devices, save_adversarial, backend, precision = "auto", 1, False, NATIVE, SINGLE
 
     def __init__(self, out: Path, materials: Materials, observer: Observer, n_cells: int) -> None:
         self.out, self.materials, self.observer, self.n_cells = out, materials, observer, n_cells
@@ -152,11 +151,11 @@ class _Run:
         filled = replace(filled, mean=target.mean, std=target.std)
         fingerprint = fingerprint_of(filled, target.sha256, data.sha256, backend=self.backend, precision=self.precision)
         store = CellStore(self.out, filled.title, fingerprint)
-        result = self._finished(store, data)
+        result = self._finished(filled, store, data)
         stored = result is not None
         if result is None:
             with store.locked():
-                result = self._finished(store, data) or self._complete(asked, filled, store, data, target)
+                result = self._finished(filled, store, data) or self._complete(asked, filled, store, data, target)
         else:
             self._announce(asked, len(data.ids), len(data.ids))
         result = result.model_copy(update={"cell": replace(filled, paper=asked.paper)})
@@ -173,16 +172,23 @@ class _Run:
         self.observer.cell_started(asked, self.n_cells, total, done)
         self.announced = True
 
-    def _finished(self, store: CellStore, data: DataSet) -> CellResult | None:
-        return None if self._without_cloud(store, data) else store.result()
+    def _finished(self, filled: Cell, store: CellStore, data: DataSet) -> CellResult | None:
+        result = store.result()
+        return None if result and self._lacking(filled, store, data) else result
 
-    def _without_cloud(self, store: CellStore, data: DataSet) -> set[str]:
-        """Return the samples that lack an attacked cloud which is to be kept."""
-        return store.without_cloud(data.ids) if self.save_clouds and data.datamodule.task != "images" else set()
+    def _lacking(self, filled: Cell, store: CellStore, data: DataSet) -> set[str]:
+        """Return the samples that lack what is to be kept of them: what they became, their history."""
+        images = data.datamodule.task == "images"
+        lacking: set[str] = set()
+        if self.save_adversarial:
+            lacking |= store.without_adversarial(data.ids, images=images)
+        if filled.history and isinstance(attack := build_attack(filled), Attack) and attack.has_iterates:
+            lacking |= store.without_history(data.ids)
+        return lacking
 
     def _complete(self, asked: Cell, filled: Cell, store: CellStore, data: DataSet, target: Target) -> CellResult:
         """Compute what is missing of a cell, and put its record together."""
-        store.forget(store.parts(data.ids), self._without_cloud(store, data))
+        store.forget(store.parts(data.ids), self._lacking(filled, store, data))
         parts = store.parts(data.ids)
         done = frozenset(sample_id for part in parts for sample_id in part.rows.column("id").to_pylist())
         self._announce(asked, len(data.ids), len(done))
@@ -199,7 +205,7 @@ class _Run:
             data_root=self.materials.data_root,
             batch_size=self.materials.batch_size,
             weights=target.sha256,
-            save_clouds=self.save_clouds,
+            save_adversarial=self.save_adversarial,
             backend=self.backend,
             precision=self.precision,
         )

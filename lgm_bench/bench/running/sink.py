@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 import torch
 
 from lgm_bench.bench.results.clouds import SavedCloud
+from lgm_bench.bench.results.examples import Example
+from lgm_bench.bench.results.images import SavedImage
 from lgm_bench.bench.results.provenance import describe_device, forget_peak, peak
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.scene_tally import AnyTally, tally_of
@@ -52,9 +54,13 @@ class StoreSink:
         """Keep the checks."""
         self.store.keep_checks(checks)
 
-    def attacked(self, cloud: SavedCloud) -> None:
-        """Keep a point cloud."""
-        self.store.keep_cloud(cloud, self.class_names)
+    def example(self, sample: Example) -> None:
+        """Keep an example."""
+        self.store.keep_example(sample)
+
+    def attacked(self, sample: SavedImage | SavedCloud) -> None:
+        """Keep an attacked sample."""
+        self.store.keep_adversarial(sample, self.class_names)
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""

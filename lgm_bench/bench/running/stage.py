@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import pyarrow as pa
 import pytorch_lightning as pl
@@ -13,7 +13,9 @@ from torchmetrics import MeanMetric
 
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.base import Attack
+from lgm_bench.attacks.history import History
 from lgm_bench.bench.results.rows import Outcome
+from lgm_bench.bench.running.keeping import KeptImages
 from lgm_bench.bench.running.preflight import preflight
 from lgm_bench.bench.running.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.leaded import GradientMethod, hard_forward
@@ -42,6 +44,9 @@ class AttackStage(pl.LightningModule):
         targeted: Whether every class in turn is the target.
         sink: Takes the rows of each batch.
         probe: Images to make the pre-flight checks on; None leaves the checks out.
+        examples: Ids of the samples that the sink gets as examples.
+        save_adversarial: Whether it gets every attacked image.
+        history: Whether the hard network judges every iterate, see `rows.HISTORY`; of attacks that have some.
         n_samples: How many there are in all, see `preflight`.
     """
 
@@ -54,6 +59,9 @@ class AttackStage(pl.LightningModule):
         targeted: bool = False,
         sink: Sink | None = None,
         probe: ImageBatch | None = None,
+        examples: Set[str] = frozenset(),
+        save_adversarial: bool = False,
+        history: bool = False,
         n_samples: int = 0,
     ) -> None:
         super().__init__()
@@ -61,6 +69,8 @@ class AttackStage(pl.LightningModule):
         self.probe = probe
         self.victim = victim.eval().requires_grad_(False)
         self.attack, self.gradient, self.targeted, self.sink = attack, gradient, targeted, sink
+        self.examples, self.save_adversarial = examples, save_adversarial
+        self.history = history and attack.has_iterates
         self.clean_accuracy, self.accuracy, self.success_rate = MeanMetric(), MeanMetric(), MeanMetric()
         self.change_of_all, self.change_of_attacked = ArchitectureChange("all"), ArchitectureChange("attacked")
 
@@ -85,8 +95,13 @@ class AttackStage(pl.LightningModule):
         """Yield what the attack does to a batch, once for every target."""
         logits, before = hard_forward(self.victim, batch.images)
         classes = logits.shape[1]
+        kept = KeptImages(batch, self.examples, everything=self.save_adversarial)
         for target in range(classes) if self.targeted else (None,):
-            yield self._outcome(batch, logits, before, target, classes)
+            outcome, adversarial = self._outcome(batch, logits, before, target, classes)
+            kept.attempted(adversarial, outcome)
+            yield outcome
+        if self.sink is not None:
+            kept.hand_over(self.sink)
 
     def on_test_epoch_end(self) -> None:
         """Merge the metrics of all processes and log them."""
@@ -101,13 +116,14 @@ class AttackStage(pl.LightningModule):
 
     def _outcome(
         self, batch: ImageBatch, logits: Tensor, before: list[Tensor], target: int | None, classes: int
-    ) -> Outcome:
+    ) -> tuple[Outcome, Tensor]:
         clean = logits.argmax(1)
         attacked = clean == batch.labels if target is None else clean != target
         scope = "attacked" if self.attack.active_set else definition_scope(before)
         perturbed = attacked if scope == "attacked" else torch.ones_like(attacked)
         adversarial = batch.images.clone()
-        adversarial[perturbed] = self._perturb(batch, perturbed, target, classes)
+        history = History() if self.history else None
+        adversarial[perturbed] = self._perturb(batch, perturbed, target, classes, history)
         new_logits, after = logits.clone(), [unit.clone() for unit in before]
         if perturbed.any():
             new_logits[perturbed], changed = hard_forward(self.victim, adversarial[perturbed])
@@ -121,7 +137,7 @@ class AttackStage(pl.LightningModule):
             self.change_of_attacked.update(before, after, attacked)
             if scope == "all":
                 self.change_of_all.update(before, after, attacked)
-        return Outcome(
+        outcome = Outcome(
             ids=batch.ids,
             label=batch.labels,
             target=target,
@@ -136,9 +152,30 @@ class AttackStage(pl.LightningModule):
             clean_loss=F.cross_entropy(logits, batch.labels, reduction="none"),
             adversarial_loss=F.cross_entropy(new_logits, batch.labels, reduction="none"),
             counts=change_counts(before, after) if before else None,
+            history=self._withstood(batch, clean, prediction, perturbed, target, history) if history else None,
         )
+        return outcome, adversarial
 
-    def _perturb(self, batch: ImageBatch, chosen: Tensor, target: int | None, classes: int) -> Tensor:
+    def _withstood(
+        self,
+        batch: ImageBatch,
+        clean: Tensor,
+        prediction: Tensor,
+        perturbed: Tensor,
+        target: int | None,
+        history: History,
+    ) -> list[list[float]]:
+        """Return `rows.HISTORY`; the predictions are those of the clean and of the last images."""
+        reached = [(p != batch.labels if target is None else p == target).tolist() for p in (clean, prediction)]
+        found = []
+        for name, first, last, attempted in zip(batch.ids, *reached, perturbed.tolist(), strict=True):
+            values = history.whole(name, first, last, self.attack.steps) if attempted else [first]
+            found.append([float(not value) for value in values])
+        return found
+
+    def _perturb(
+        self, batch: ImageBatch, chosen: Tensor, target: int | None, classes: int, history: History | None
+    ) -> Tensor:
         part = ImageBatch(
             batch.images[chosen],
             batch.labels[chosen],
@@ -155,7 +192,7 @@ class AttackStage(pl.LightningModule):
                 )
 
         with torch.enable_grad():
-            return self.attack.perturb(self.victim, part, self.gradient, wanted, progress)
+            return self.attack.perturb(self.victim, part, self.gradient, wanted, progress, history)
 
     def _within_bounds(self, clean: Tensor, adversarial: Tensor) -> Tensor:
         protocol = self.attack.protocol

@@ -9,6 +9,8 @@ from lightning_fabric.utilities.apply_func import move_data_to_device
 from pytorch_lightning import LightningModule
 
 from lgm_bench.bench.results.clouds import SavedCloud
+from lgm_bench.bench.results.examples import Example
+from lgm_bench.bench.results.images import SavedImage
 from lgm_bench.bench.results.record import Preflight
 
 
@@ -18,8 +20,11 @@ class Sink(Protocol):
     def checked(self, checks: Preflight) -> None:
         """The pre-flight checks, in the first process."""
 
-    def attacked(self, cloud: SavedCloud) -> None:
-        """A point cloud after the attack, before the rows of its batch; only where clouds are to be kept."""
+    def example(self, sample: Example) -> None:
+        """One of the samples that are kept as examples, before the rows of its batch."""
+
+    def attacked(self, sample: SavedImage | SavedCloud) -> None:
+        """A sample after the attack, before the rows of its batch; only where all of them are to be kept."""
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """The rows (see `rows.SCHEMA`) of one finished batch, and how long it took."""

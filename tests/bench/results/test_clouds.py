@@ -8,7 +8,8 @@ import torch
 
 from datamodules.batch import IGNORED, PointBatch
 from lgm_bench.attacks import PointBIM
-from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, colour, load_cloud, save_cloud
+from lgm_bench.bench.results.arrays import sample_path
+from lgm_bench.bench.results.clouds import SavedCloud, colour, load_cloud, save_cloud
 from lgm_bench.errors import ResultError
 from lgm_bench.leaded import LGM, PointCloud
 from lgm_bench.metrics import confusion_matrix
@@ -32,7 +33,8 @@ def attacked(
         labels[::7] = IGNORED
     moved = PointBIM(0.01, 0.01, 3).perturb(victim, PointBatch(cloud, labels, ["Area_5/office 1"]), LGM(8.0))
     logits = victim(cloud.moved(moved)).detach()
-    saved = SavedCloud("Area_5/office 1", moved, points, cloud.features, labels, logits.argmax(1))
+    before, after = victim(cloud).argmax(1), logits.argmax(1)
+    saved = SavedCloud("Area_5/office 1", moved, points, cloud.features, labels, after, before)
     return saved, logits
 
 
@@ -42,9 +44,9 @@ def attacked(
 def test_a_reloaded_cloud_has_the_identical_verdict(tmp_path: Path, name: str, features: int, extent: float) -> None:
     saved, logits = attacked(name, features, extent)
     save_cloud(tmp_path, saved)
-    loaded = load_cloud(cloud_path(tmp_path, saved.id))
+    loaded = load_cloud(sample_path(tmp_path, saved.id))
     assert loaded.id == saved.id
-    for field in ("points", "clean", "features", "labels", "prediction"):
+    for field in ("points", "clean", "features", "labels", "prediction", "clean_prediction"):
         before, after = getattr(saved, field), getattr(loaded, field)
         assert before.dtype == after.dtype
         assert torch.equal(before, after), field
@@ -59,7 +61,7 @@ def test_a_reloaded_cloud_has_the_identical_verdict(tmp_path: Path, name: str, f
 def test_the_ply_shows_points_coloured_by_prediction(tmp_path: Path) -> None:
     saved, _ = attacked()
     save_cloud(tmp_path, saved, [f"name {number}" for number in range(20)])
-    path = cloud_path(tmp_path, saved.id).with_suffix(".ply")
+    path = sample_path(tmp_path, saved.id).with_suffix(".ply")
     read = trimesh.load(path)
     np.testing.assert_array_equal(np.asarray(read.vertices, dtype=np.float32), saved.points.numpy())
     expected = [colour(number) for number in saved.prediction.tolist()]
@@ -77,7 +79,7 @@ def test_colours_tell_classes_apart() -> None:
 
 def test_a_file_name_for_every_id(tmp_path: Path) -> None:
     ids = ["08/000000", "08_000000", "08%2F000000", "../escape", "scene 1"]
-    paths = {cloud_path(tmp_path, sample_id) for sample_id in ids}
+    paths = {sample_path(tmp_path, sample_id) for sample_id in ids}
     assert len(paths) == len(ids)
     assert all(path.parent == tmp_path for path in paths)
 
@@ -86,7 +88,7 @@ def test_a_file_name_for_every_id(tmp_path: Path) -> None:
 def test_files_that_are_no_saved_clouds(tmp_path: Path, content: bytes | str) -> None:
     saved, _ = attacked()
     save_cloud(tmp_path, saved)
-    path = cloud_path(tmp_path, saved.id)
+    path = sample_path(tmp_path, saved.id)
     if content == "other":
         np.savez(path, a=np.zeros(3))
     else:

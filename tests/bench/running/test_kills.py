@@ -13,7 +13,7 @@ from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.results import clouds, store
+from lgm_bench.bench.results import arrays, clouds, store
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.running.observer import SilentObserver
 from lgm_bench.bench.running.runner import run_cells
@@ -22,10 +22,10 @@ N, BATCH, STEPS = 13, 4, 3
 IMAGES = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=STEPS)
 SCENES = Cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2, slope=10.0)
 
-#: What is written, in order: the checks, 4 batches, all rows, the record.
-WRITES = {0: 0, 1: 0, 2: 4, 4: 12, 5: 13, 6: 13}
-#: Of scenes, one a batch: the checks, then a .ply, an .npz and the rows of each.
-CLOUD_WRITES = {1: 0, 2: 0, 3: 0, 5: 1, 3 * len(Rooms.sizes) + 2: len(Rooms.sizes)}
+#: What is written, in order: the checks, two examples, 4 batches, all rows, the record.
+WRITES = {0: 0, 2: 0, 3: 0, 4: 4, 6: 12, 7: 13, 8: 13}
+#: Of scenes, one a batch: the checks, then an example of the first two, a .ply, an .npz and the rows of each.
+CLOUD_WRITES = {1: 0, 2: 0, 3: 0, 4: 0, 7: 1, 3 * len(Rooms.sizes) + 4: len(Rooms.sizes)}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,9 @@ def test_while_a_file_is_written(
     root: Path, whole: tuple[Path, CellResult], tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write_whole", dying_at(number, store.write_whole))
+        dying = dying_at(number, store.write_whole)
+        patch.setattr(store, "write_whole", dying)
+        patch.setattr(arrays, "write_whole", dying)
         killed(lambda: run(IMAGES, tmp_path, root, batch_size=BATCH))
     events = Started()
     result = run(IMAGES, tmp_path, root, batch_size=BATCH, observer=events)
@@ -133,14 +135,14 @@ def test_during_the_checks(root: Path, whole: tuple[Path, CellResult], tmp_path:
 
 
 def test_kept_clouds_are_those_of_a_run_that_was_not_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = run(SCENES, tmp_path / "whole", None, save_clouds=True)
+    whole = run(SCENES, tmp_path / "whole", None, save_adversarial=True)
     for number, done in CLOUD_WRITES.items():
         with monkeypatch.context() as patch:
             dying = dying_at(number, store.write_whole)
-            patch.setattr(store, "write_whole", dying)
-            patch.setattr(clouds, "write_whole", dying)
-            killed(lambda: run(SCENES, tmp_path / str(number), None, save_clouds=True))  # noqa: B023
+            for module in (arrays, clouds, store):
+                patch.setattr(module, "write_whole", dying)
+            killed(lambda: run(SCENES, tmp_path / str(number), None, save_adversarial=True))  # noqa: B023
         events = Started()
-        result = run(SCENES, tmp_path / str(number), None, save_clouds=True, observer=events)
+        result = run(SCENES, tmp_path / str(number), None, save_adversarial=True, observer=events)
         assert events.before == done
         assert_same(tmp_path / str(number), tmp_path / "whole", result, whole)

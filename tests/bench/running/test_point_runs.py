@@ -17,7 +17,7 @@ from lgm_bench.bench.results.clouds import load_cloud
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.running.observer import SilentObserver
 from lgm_bench.bench.running.runner import run_cells
-from lgm_bench.errors import ConfigError, RunInterruptedError
+from lgm_bench.errors import RunInterruptedError
 
 TESTS = Path(__file__).resolve().parents[2]
 SCENES = Cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=3, slope=10.0)
@@ -68,7 +68,7 @@ class Stopping(SilentObserver):
 
 
 def test_the_record_is_what_sklearn_makes_of_the_kept_clouds(tmp_path: Path) -> None:
-    record = run(SCENES, tmp_path, save_clouds=True).segmentation
+    record = run(SCENES, tmp_path, save_adversarial=True).segmentation
     clouds = list(clouds_of(tmp_path).values())
     assert len(clouds) == N
     labels, predictions = (
@@ -92,12 +92,12 @@ def test_the_record_is_what_sklearn_makes_of_the_kept_clouds(tmp_path: Path) -> 
 @pytest.mark.parametrize("cell", [SCENES, FORMS], ids=["scenes", "shapes"])
 def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path, cell: Cell) -> None:
     with pytest.raises(RunInterruptedError):
-        run(cell, tmp_path / "stopped", batch_size=2, observer=Stopping(after=2), save_clouds=True)
+        run(cell, tmp_path / "stopped", batch_size=2, observer=Stopping(after=2), save_adversarial=True)
     assert len(clouds_of(tmp_path / "stopped")) == 2
     events = Stopping(after=-1)
-    resumed = run(cell, tmp_path / "stopped", batch_size=2, observer=events, save_clouds=True)
+    resumed = run(cell, tmp_path / "stopped", batch_size=2, observer=events, save_adversarial=True)
     assert events.started == [(N, 2)]
-    whole = run(cell, tmp_path / "whole", batch_size=2, save_clouds=True)
+    whole = run(cell, tmp_path / "whole", batch_size=2, save_adversarial=True)
     assert numbers(resumed) == numbers(whole)
     assert rows_of(tmp_path / "stopped") == rows_of(tmp_path / "whole")
     for one, other in zip(*(clouds_of(tmp_path / name).values() for name in ("stopped", "whole")), strict=True):
@@ -105,7 +105,7 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path, cell: 
 
 
 def test_two_processes_give_the_same_rows_and_clouds(tmp_path: Path) -> None:
-    one, two = (run(SCENES, tmp_path / str(n), devices=n, save_clouds=True) for n in (1, 2))
+    one, two = (run(SCENES, tmp_path / str(n), devices=n, save_adversarial=True) for n in (1, 2))
     assert {**numbers(one), "checks": None} == {**numbers(two), "checks": None}
     assert rows_of(tmp_path / "1") == rows_of(tmp_path / "2")
     clouds = [clouds_of(tmp_path / name) for name in "12"]
@@ -118,17 +118,17 @@ def test_samples_without_a_cloud_are_attacked_again_and_only_those(tmp_path: Pat
     events = Stopping(after=-1)
     plain = run(SCENES, tmp_path, observer=events)
     assert not list(tmp_path.glob("*/clouds"))
-    kept = run(SCENES, tmp_path, observer=events, save_clouds=True)
+    kept = run(SCENES, tmp_path, observer=events, save_adversarial=True)
     assert numbers(kept) == numbers(plain)
     (folder,) = tmp_path.glob("*/clouds")
     assert len(list(folder.glob("*.ply"))) == len(list(folder.glob("*.npz"))) == N
     before = files(tmp_path)
-    run(SCENES, tmp_path, observer=events, save_clouds=True)
+    run(SCENES, tmp_path, observer=events, save_adversarial=True)
     run(SCENES, tmp_path, observer=events)
     assert files(tmp_path) == before
     lost = sorted(folder.glob("*.npz"))[1]
     lost.unlink()
-    again = run(SCENES, tmp_path, observer=events, save_clouds=True)
+    again = run(SCENES, tmp_path, observer=events, save_adversarial=True)
     assert numbers(again) == numbers(plain)
     assert lost.exists()
     assert events.started == [(N, 0), (N, 0), (N, N), (N, N), (N, N - 1)]
@@ -141,16 +141,9 @@ def test_rows_left_by_a_run_that_kept_no_clouds_are_computed_again(tmp_path: Pat
     with pytest.raises(RunInterruptedError):
         run(SCENES, tmp_path, batch_size=2, observer=Stopping(after=4))
     events = Stopping(after=-1)
-    kept = run(SCENES, tmp_path, observer=events, save_clouds=True)
+    kept = run(SCENES, tmp_path, observer=events, save_adversarial=True)
     assert events.started == [(N, 0)]
     assert (kept.n_samples, len(clouds_of(tmp_path)), len(rows_of(tmp_path))) == (N, N, N)
-
-
-def test_clouds_are_of_points(tmp_path: Path) -> None:
-    images = Cell("tiny_networks:Linear", "tiny_cifar10:TinyCIFAR10", "fgsm", "fgm", 1.0)
-    with pytest.raises(ConfigError, match="save_clouds keeps attacked point clouds, and no attack here moves points"):
-        run(images, tmp_path, save_clouds=True)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_architecture_is_the_voxels(tmp_path: Path) -> None:

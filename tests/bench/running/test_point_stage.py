@@ -16,7 +16,8 @@ from datamodules.point_datamodule import PointDataModule
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks.points.bim import PointBIM
 from lgm_bench.attacks.points.random_perturbation import RandomPerturbation
-from lgm_bench.bench.results.clouds import SavedCloud, cloud_path, load_cloud, save_cloud
+from lgm_bench.bench.results.arrays import sample_path
+from lgm_bench.bench.results.clouds import SavedCloud, load_cloud, save_cloud
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.running.point_stage import PointStage
 from lgm_bench.leaded import VoxelSlopes
@@ -60,7 +61,7 @@ def staged(case: str, gradient=None, attack=None, folder=None, batch_size=2, **o
     module = data(batch_size=batch_size)
     attack = attack or PointBIM(EPS, step=0.01, steps=STEPS)
     arguments = (load_victim(name), attack, gradient or LGM(10.0), module.ignored_classes)
-    stage = PointStage(*arguments, sink=sink, save_clouds=folder is not None, **options)
+    stage = PointStage(*arguments, sink=sink, save_adversarial=folder is not None, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
     return sink, dict(trainer.test(stage, datamodule=module, verbose=False)[0])
 
@@ -179,7 +180,7 @@ def test_a_saved_cloud_scores_as_it_did_when_it_was_saved(tmp_path: Path) -> Non
     rows = staged("scenes", folder=tmp_path)[0].rows
     victim = load_victim(SCENE_NET)
     for row, (clean, labels, _) in zip(rows, singles(Rooms()), strict=True):
-        saved = load_cloud(cloud_path(tmp_path, row["id"]))
+        saved = load_cloud(sample_path(tmp_path, row["id"]))
         assert saved.id == row["id"]
         assert torch.equal(saved.clean, clean.points)
         assert torch.equal(saved.features, clean.features)
@@ -199,7 +200,7 @@ def test_saved_shapes_keep_their_verdict(tmp_path: Path) -> None:
     rows = staged("shapes", folder=tmp_path)[0].rows
     victim = load_victim(SHAPE_NET)
     for row in rows:
-        saved = load_cloud(cloud_path(tmp_path, row["id"]))
+        saved = load_cloud(sample_path(tmp_path, row["id"]))
         with torch.no_grad():
             prediction = int(victim(saved.batch.cloud).argmax())
         assert prediction == row["adversarial_prediction"] == int(saved.prediction)
