@@ -34,10 +34,10 @@ def to_rich(table: Table) -> RenderableType:
 def to_markdown(table: Table) -> str:
     """Return a table as GitHub Markdown, with its title above and its notes below."""
     heads = [f"{column.group}<br>{_heading(column)}" for column in table.columns]
-    lines = [_markdown_row([table.corner, *heads]), _markdown_row(["---", *["---:"] * len(heads)])]
+    lines = [markdown_row([table.corner, *heads]), markdown_row(["---", *["---:"] * len(heads)])]
     for row in table.rows:
         entries = [table.entry(row, column) for column in table.columns]
-        lines.append(_markdown_row([_label(row), *(_markdown_entry(entry) for entry in entries)]))
+        lines.append(markdown_row([_label(row), *(_markdown_entry(entry) for entry in entries)]))
     notes = "\n".join(f"- {note}" for note in table.notes)
     return f"**{table.title}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
 
@@ -49,18 +49,18 @@ def to_latex(table: Table) -> str:
     bodies = []
     for row in table.rows:
         entries = [table.entry(row, column) for column in table.columns]
-        bodies.append(" & ".join([_tex(_label(row)), *(_latex_entry(entry) for entry in entries)]) + r" \\")
+        bodies.append(" & ".join([tex(_label(row)), *(_latex_entry(entry) for entry in entries)]) + r" \\")
     lines = [
         r"\begin{table*}",
         r"\centering",
-        rf"\caption{{{_tex(table.title)}. {_tex(' '.join(table.notes))}}}",
+        rf"\caption{{{tex(table.title)}. {tex(' '.join(table.notes))}}}",
         r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
-        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{_tex(group)}}}" for group, n in spans)]) + r" \\",
+        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{tex(group)}}}" for group, n in spans)]) + r" \\",
         _rules([n for _, n in spans]),
         " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{_variant(key[1])}}}" for key, n in variants)]) + r" \\",
-        " & ".join([_tex(table.corner), *(_tex(column.header) for column in table.columns)]) + r" \\",
+        " & ".join([tex(table.corner), *(tex(column.header) for column in table.columns)]) + r" \\",
         r"\midrule",
         *bodies,
         r"\bottomrule",
@@ -114,7 +114,8 @@ def _label(row: str) -> str:
     return row.removeprefix("eps=").removeprefix("slope=")
 
 
-def _markdown_row(cells: list[str]) -> str:
+def markdown_row(cells: list[str]) -> str:
+    """Return a row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
@@ -124,11 +125,12 @@ def _markdown_entry(entry: Entry | None) -> str:
 
 
 def _latex_entry(entry: Entry | None) -> str:
-    text = "" if entry is None else _tex(str(entry)).replace("–", "--")
+    text = "" if entry is None else tex(str(entry)).replace("–", "--")
     return rf"\textbf{{{text}}}" if entry and entry.best else text
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """Return text with what means something to LaTeX escaped."""
     for character in "&%#_":
         text = text.replace(character, "\\" + character)
     return text

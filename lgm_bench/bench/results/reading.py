@@ -1,0 +1,88 @@
+"""Reading a results folder, whatever suite it is of: the finished cells in it, with their rows."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from lgm_bench.bench.results.part_files import UnusableError, read_part
+from lgm_bench.bench.results.record import CellResult
+from lgm_bench.bench.results.store import RESULT, ROWS, CellStore
+from lgm_bench.bench.running.building import ids_sha256
+from lgm_bench.errors import ResultError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished cell and the folder that it lies in."""
+
+    folder: Path
+    result: CellResult
+
+    def rows(self) -> pa.Table:
+        """Return the rows, see `rows.SCHEMA` and `scene_rows.SCENE_SCHEMA`.
+
+        Raises:
+            ResultError: They are missing, damaged, or not those that the record is of.
+        """
+        path = self.folder / ROWS
+        try:
+            table = read_part(path, self.result.fingerprint, None).rows
+        except UnusableError as error:
+            raise ResultError(f"{path} cannot be used: {error}; delete {self.folder} and run again") from error
+        ids = list(dict.fromkeys(table.column("id").to_pylist()))
+        if ids_sha256(ids) != self.result.data_sha256:
+            raise ResultError(f"{path} is of other samples than {RESULT} beside it; delete the folder and run again")
+        return table
+
+
+def located(results: Iterable[CellResult], out: Path) -> list[Finished]:
+    """Return results with the folders that they have in a results folder."""
+    return [Finished(CellStore(out, one.cell.title, one.fingerprint).folder, one) for one in results]
+
+
+def read_results(path: Path) -> list[Finished]:
+    """Return the finished cells of a results folder, the newest of each kind first.
+
+    Records that are damaged or of another version are named in the log and left out.
+
+    Args:
+        path: A results folder, the folder of one cell, or its `result.json`.
+
+    Raises:
+        ResultError: There is nothing of the kind.
+    """
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
+        raise ResultError(f"there is no results folder {path}{did_you_mean(path.name, siblings)}")
+    if path.is_file():
+        records = [path]
+    else:
+        records = [path / RESULT] if (path / RESULT).exists() else list(path.glob(f"*/{RESULT}"))
+    records.sort(key=lambda record: record.stat().st_mtime, reverse=True)
+    found = [Finished(record.parent, result) for record in records if (result := _read(record)) is not None]
+    if not found:
+        reason = f"{len(records)} that cannot be read" if records else "none"
+        raise ResultError(
+            f"{path} has no finished cells ({reason}); give the folder that `lgm-bench run --out` has written to"
+        )
+    return sorted(found, key=_order)
+
+
+def _read(path: Path) -> CellResult | None:
+    try:
+        return CellResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror or error
+        log.warning("%s is not used: it is damaged or of another version (%s)", path, reason)
+        return None
+
+
+def _order(one: Finished) -> tuple[object, ...]:
+    cell = one.result.cell
+    return (cell.data, cell.victim, cell.attack, -cell.valid_pixels, cell.targeted, cell.eps, cell.gradient)
