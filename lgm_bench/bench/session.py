@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -12,6 +12,11 @@ from rich.console import Console
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.schema import RunOptions
 from lgm_bench.bench.cells.suites import Planned
+from lgm_bench.bench.display.difference_table import (
+    differences_as_json,
+    differences_to_latex,
+    differences_to_markdown,
+)
 from lgm_bench.bench.display.gaps import gap_lines
 from lgm_bench.bench.display.live import view
 from lgm_bench.bench.display.table import Table
@@ -26,10 +31,28 @@ from lgm_bench.bench.running.finished import finished_results
 from lgm_bench.bench.running.launch import follows
 from lgm_bench.bench.running.precision import checked_precision
 from lgm_bench.bench.running.runner import RunResults, run_cells
+from lgm_bench.bench.statistics import PairedDifference, paired_differences
 from lgm_bench.errors import ConfigError, ResultError
 from lgm_bench.files import write_whole
 
 LOCK, LOCK_SECONDS = ".tables.lock", 120.0
+DIFFERENCES = "lgm-against-fgm"
+
+
+class Merged(NamedTuple):
+    """All that is finished in a results folder of the cells that a run is for.
+
+    Attributes:
+        results: The results, with what failed in this run.
+        tables: Their tables, as written.
+        differences: LGM against FGM, as written.
+        unfinished: The cells still to come.
+    """
+
+    results: RunResults
+    tables: list[Table]
+    differences: list[PairedDifference]
+    unfinished: list[Cell]
 
 
 @dataclass
@@ -111,8 +134,8 @@ class Session:
             raise SystemExit(0)  # the process that leads prints and writes for all
         return results
 
-    def merge(self, results: RunResults, planned: Sequence[Planned]) -> tuple[RunResults, list[Table], list[Cell]]:
-        """Return the results of all finished cells, their tables after writing them, and the cells still to come.
+    def merge(self, results: RunResults, planned: Sequence[Planned]) -> Merged:
+        """Return the results of all finished cells, and their tables after writing them.
 
         What a run leaves out (another shard's cells, or those that lack something here) counts too, if it is finished
         in the results folder. Only one run at a time looks and writes, so that the last one's tables have everything.
@@ -134,7 +157,9 @@ class Session:
             )
             everything.extend(found.values())
             tables = self.write(everything, [one.cell for one in planned]) if everything else []
-        return everything, tables, [one.cell for one in planned if one.cell not in found and not one.optional]
+            differences = self.compare(everything, [one.cell for one in planned])
+        unfinished = [one.cell for one in planned if one.cell not in found and not one.optional]
+        return Merged(everything, tables, differences, unfinished)
 
     @contextmanager
     def _only_writer(self) -> Iterator[None]:
@@ -177,6 +202,23 @@ class Session:
         self.save(f"results{_limits(cells)}.csv", to_csv(results))
         return tables
 
+    def compare(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[PairedDifference]:
+        """Return how LGM differs from FGM after writing it as Markdown and LaTeX, if there is anything to compare.
+
+        Args:
+            results: Finished cells of the results folder.
+            cells: As for `write`.
+
+        Raises:
+            ResultError: The results folder cannot be written.
+        """
+        differences = paired_differences(results, Path(self.options.out))
+        if differences:
+            name = f"{DIFFERENCES}{_limits(cells)}"
+            self.save(f"{name}.md", differences_to_markdown(differences))
+            self.save(f"{name}.tex", differences_to_latex(differences))
+        return differences
+
     def save(self, name: str, text: str) -> Path:
         """Write a text file into the results folder, whole or not at all; return its path.
 
@@ -204,10 +246,13 @@ def _cannot_write(path: Path, error: OSError) -> ResultError:
     )
 
 
-def as_json(results: RunResults, unfinished: Sequence[Cell] = ()) -> dict[str, Any]:
-    """Return results, failures and the cells that are still to come as plain values."""
+def as_json(
+    results: RunResults, unfinished: Sequence[Cell] = (), differences: Sequence[PairedDifference] = ()
+) -> dict[str, Any]:
+    """Return results, how they differ, failures and the cells that are still to come as plain values."""
     return {
         "results": [result.model_dump(mode="json") for result in results],
+        "differences": differences_as_json(differences),
         "failures": [{"cell": describe(cell), "error": str(error)} for cell, error in results.failures],
         "unfinished": [describe(cell) for cell in unfinished],
     }

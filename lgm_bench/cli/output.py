@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lgm_bench.bench.running.runner import RunResults
     from lgm_bench.bench.session import Session
 
-BAD_USAGE, CELL_FAILED, INTERRUPTED = 2, 3, 130
+REGRESSION, BAD_USAGE, CELL_FAILED, INTERRUPTED = 1, 2, 3, 130
 WIDTH_OF_A_FILE = 160
 
 
@@ -47,17 +47,20 @@ def finish(
             tables are written into the results folder. None: the results stand alone, and nothing is written.
     """
     from lgm_bench.bench import session as sessions
+    from lgm_bench.bench.display.difference_table import differences_to_rich
     from lgm_bench.bench.display.table_formats import to_rich
     from lgm_bench.bench.display.tables import build_tables
 
-    results, tables, unfinished = (
-        (results, build_tables(results), []) if planned is None else session.merge(results, planned)
+    results, tables, differences, unfinished = (
+        sessions.Merged(results, build_tables(results), [], []) if planned is None else session.merge(results, planned)
     )
     if as_json:
-        show_json(sessions.as_json(results, unfinished))
+        show_json(sessions.as_json(results, unfinished, differences))
     else:
         for table in tables:
             show(to_rich(table))
+        if differences:
+            show(differences_to_rich(differences))
         if unfinished:
             print(f"{len(unfinished)} of {len(unfinished) + len(results)} cells are not finished yet")
         print(f"Results are in {session.options.out}")
