@@ -40,12 +40,18 @@ class KeptImages:
 
     def attempted(self, adversarial: Tensor, outcome: Outcome) -> None:
         """Take the whole batch's images (B, 3, H, W) after an attack."""
-        if not self.rows:
+        if self._has_all:
             return
         self.targeted, self.clean_prediction = outcome.target is not None, outcome.clean_prediction[self.rows].cpu()
         target = torch.full((len(self.rows),), NO_TARGET if outcome.target is None else outcome.target)
         others = (outcome.adversarial_prediction, outcome.attacked)
         self.attempts.append(_Attempt(_images(adversarial[self.rows]), target, *(v[self.rows].cpu() for v in others)))
+
+    @property
+    def _has_all(self) -> bool:
+        """Whether nothing more is wanted: of the examples, no target after the first one that counts."""
+        counted = [one.attacked for one in self.attempts]
+        return not self.rows or (not self.everything and bool(counted) and bool(torch.stack(counted).any(0).all()))
 
     def hand_over(self, sink: Sink) -> None:
         """Give the sink what there is; of a targeted attack, the first target that counts is the example."""

@@ -100,7 +100,7 @@ def test_a_finished_cell_is_read(roots, tmp_path: Path, victim: str) -> None:
     assert (first.cell.paper, second.cell.paper) == (cell.paper, None)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files
     assert sorted(path.name for path in next(tmp_path.iterdir()).iterdir()) == [
-        "checks.json", "lock", "result.json", "rows.parquet"
+        "checks.json", "examples", "lock", "result.json", "rows.parquet"
     ]  # fmt: skip
 
 
