@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from lgm_bench import __version__
 from lgm_bench.cli.attack import attack
+from lgm_bench.cli.compare import compare
 from lgm_bench.cli.data import data
 from lgm_bench.cli.import_ import import_
 from lgm_bench.cli.ls import ls
@@ -62,6 +63,7 @@ app = typer.Typer(
 for _verb, _name in (
     (run, "run"),
     (attack, "attack"),
+    (compare, "compare"),
     (train, "train"),
     (search, "search"),
     (ls, "ls"),

@@ -1,0 +1,1 @@
+"""Expected numbers of a suite, and comparing results with them."""

@@ -1,0 +1,112 @@
+"""`lgm-bench compare`: results against the numbers that are expected of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lgm_bench.cli import options as opt
+from lgm_bench.cli.completion import complete_suite
+from lgm_bench.cli.output import REGRESSION, show, show_json
+from lgm_bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lgm_bench.bench.leaderboard.comparing import CellCompared
+
+
+def compare(
+    results: Annotated[Path, typer.Argument(help="A results folder, or one cell's folder or result.json.")],
+    against: Annotated[
+        Path | None, typer.Option(help="A leaderboard file.", show_default="the shipped one with the results' cells")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the results of a whole suite into the file instead.")
+    ] = False,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help="With --update: the suite that the file is of.",
+            show_default="the one in the file",
+            autocompletion=complete_suite,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="With --update: the benchmark file that has the suite.", show_default="the shipped one"),
+    ] = None,
+    data_root: opt.DataRoot = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Compare results with the numbers that are expected of them.
+
+    Exit code 0: every number is within its tolerance; 1: one is not, in either direction, or a cell is missing or of
+    another checkpoint or other samples; 2: there is nothing to compare, or the file makes no sense.
+
+    Examples:
+
+    [dim]$[/] lgm-bench compare results/mini --against leaderboard/mini.json
+
+    [dim]$[/] lgm-bench compare results/mini --json
+
+    [dim]$[/] lgm-bench compare results/mine --against mine.json --update --suite mine --config my.yaml
+    """
+    if update:
+        _update(results, against, suite, config, data_root, as_json)
+        return
+    if suite or config:
+        raise ConfigError(f"{'--suite' if suite else '--config'} is for --update; name a leaderboard with --against")
+    from lgm_bench.bench.leaderboard import comparing
+    from lgm_bench.bench.leaderboard.board import read_leaderboard
+    from lgm_bench.bench.leaderboard.measured import is_one_cell, read_measured
+
+    found = read_measured(results)
+    path = against or comparing.shipped_for(found)
+    board = read_leaderboard(path)
+    comparing.check_common(board, found)
+    compared = comparing.compare(board, found, whole=not is_one_cell(results))
+    _print(compared, path, as_json)
+    if any(one.bad for one in compared):
+        raise typer.Exit(REGRESSION)
+
+
+def _update(
+    results: Path, path: Path | None, suite: str | None, config: Path | None, data_root: str | None, as_json: bool
+) -> None:
+    from lgm_bench.bench.cells.config import load_bench
+    from lgm_bench.bench.cells.suites import plan
+    from lgm_bench.bench.leaderboard.board import read_leaderboard, write_leaderboard
+    from lgm_bench.bench.leaderboard.measured import is_one_cell
+    from lgm_bench.bench.leaderboard.updating import changes, updated
+
+    if path is None:
+        raise ConfigError("--update needs the file to write: --against leaderboard/mini.json")
+    old = read_leaderboard(path) if path.exists() else None
+    name = suite or (old.suite if old else None)
+    if name is None:
+        raise ConfigError(f"{path} is new; name the suite that it is of with --suite")
+    if old and old.suite != name:
+        raise ConfigError(f"{path} is of suite {old.suite} and not of {name}; choose another file")
+    if is_one_cell(results):
+        raise ConfigError(f"{results} is one cell; --update takes the results folder of a whole suite")
+    board, found = updated(old, name, plan(load_bench(config), [name]), results, data_root)
+    what_changed = changes(old, found)
+    if board != old:
+        write_leaderboard(path, board)
+    if as_json:
+        show_json({"against": str(path), "changes": what_changed})
+        return
+    for line in what_changed:
+        print(line)
+    print(f"{path} stays as it is" if board == old else f"wrote {len(board.cells)} cells to {path}")
+
+
+def _print(compared: "Sequence[CellCompared]", path: Path, as_json: bool) -> None:
+    from lgm_bench.bench.leaderboard.comparison_table import as_lines, as_table, summary
+
+    if as_json:
+        show_json({"against": str(path), "summary": summary(compared), "cells": [one.as_json() for one in compared]})
+        return
+    show(as_table(compared, str(path)))
+    for line in as_lines(compared):
+        print(line)
