@@ -20,7 +20,7 @@ def test_what_is_fast_is_said_to_be(lgm_bench: Command, tmp_path: Path) -> None:
 
 def test_mistakes_are_named(lgm_bench: Command) -> None:
     for name, message in (
-        ("modelnet4", "error: unknown data set 'modelnet4'; did you mean modelnet40?"),
+        ("modelnet4", "error: unknown data set 'modelnet4'; did you mean modelnet40"),
         ("modelnet40", "error: no ModelNet40 in data/modelnet40"),
         ("cifar10", "error: cifar10 is read fast as it is; only point clouds are prepared"),
     ):

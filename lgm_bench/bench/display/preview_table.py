@@ -38,7 +38,7 @@ def operations(gflops: float) -> str:
     """Return a number of operations in a unit that suits it.
 
     >>> operations(0.5), operations(1_500_000)
-    ('0.500 GFLOP', '1.50 PFLOP')
+    ('0.500 GFLOP', '1.5 PFLOP')
     """
     if not gflops:
         return "0"
