@@ -16,11 +16,13 @@ from lgm_bench import __version__
 from lgm_bench.cli.attack import attack
 from lgm_bench.cli.compare import compare
 from lgm_bench.cli.data import data
+from lgm_bench.cli.doctor import doctor
 from lgm_bench.cli.import_ import import_
 from lgm_bench.cli.ls import ls
 from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, complain
 from lgm_bench.cli.run import run
 from lgm_bench.cli.search import search
+from lgm_bench.cli.show import show
 from lgm_bench.cli.train import train
 from lgm_bench.cli.validate import validate
 from lgm_bench.errors import LgmBenchError, RunInterruptedError
@@ -63,11 +65,13 @@ app = typer.Typer(
 for _verb, _name in (
     (run, "run"),
     (attack, "attack"),
+    (show, "show"),
     (compare, "compare"),
     (train, "train"),
     (search, "search"),
     (ls, "ls"),
     (validate, "validate"),
+    (doctor, "doctor"),
     (import_, "import"),
     (data, "data"),
 ):

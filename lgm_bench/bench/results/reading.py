@@ -1,7 +1,7 @@
 """Reading a results folder, whatever suite it is of: the finished cells in it, with their rows."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from lgm_bench.bench.running.building import ids_sha256
 from lgm_bench.errors import ResultError, did_you_mean
 
 log = logging.getLogger(__name__)
+
+SHORTEST, MOST_LISTED = 4, 10
+"""Digits of a fingerprint that are enough to tell, and names that an error lists at most."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,31 @@ def read_results(path: Path) -> list[Finished]:
             f"{path} has no finished cells ({reason}); give the folder that `lgm-bench run --out` has written to"
         )
     return sorted(found, key=_order)
+
+
+def find_cell(found: Sequence[Finished], text: str) -> Finished:
+    """Return the cell that a text means: its folder's name, the beginning of its fingerprint, or words of its folder.
+
+    Words are parts of the folder's name, separated by spaces, such as "dynconv8 eps4 lgm".
+
+    Raises:
+        ResultError: There is none, or several; they are listed.
+    """
+    name = Path(text.rstrip("/")).name
+    exact = [one for one in found if one.folder.name == name or one.result.fingerprint == name]
+    starting = [one for one in found if len(name) >= SHORTEST and one.result.fingerprint.startswith(name)]
+    named = [one for one in found if all(word.lower() in one.folder.name.lower() for word in text.split())]
+    whole = [one for one in named if set(text.lower().split()) <= set(one.folder.name.lower().split("-"))]
+    chosen = next((some for some in (exact, starting) if some), whole or named)
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        listed = [f"{one.folder.name}" for one in chosen]
+        more = f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+        raise ResultError(
+            f"{text!r} means {len(listed)} cells: {', '.join(listed[:MOST_LISTED])}{more}; say more of it"
+        )
+    raise ResultError(f"there is no cell {text!r} here{did_you_mean(text, (one.folder.name for one in found))}")
 
 
 def _read(path: Path) -> CellResult | None:

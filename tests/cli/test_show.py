@@ -1,0 +1,77 @@
+"""What `show` prints of cells that were really run."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from answers import TINY, Answer, Command
+
+
+@pytest.fixture
+def show(lgm_bench: Command, tiny_root: Path) -> Command:
+    """Runs `lgm-bench show` on a folder with two cells of twelve images."""
+    for gradient in ("fgm", "lgm"):
+        one = ("dynconv8-cifar10", "--checkpoint", "random", "--gradient", gradient, "--eps", "8")
+        answer = lgm_bench("attack", *one, "--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu", "-q")
+        assert answer.code == 0, answer.err
+
+    def run(*arguments: object) -> Answer:
+        return lgm_bench("show", "results", *arguments)
+
+    return run
+
+
+def test_a_folder_in_a_line_each_and_a_cell_in_full(show: Command) -> None:
+    listed = show()
+    assert listed.code == 0
+    assert listed.out.count("dynconv8-cifar10 fgsm eps 8") == 2
+    records = show("--json").json
+    assert [record["cell"]["gradient"] for record in records] == ["fgm", "lgm"]
+    for record in records:
+        assert record["fingerprint"][:8] in listed.out
+    one = records[1]
+    full = show("lgm").out
+    assert full == show(one["fingerprint"][:6]).out
+    for text in (
+        f"accuracy  {one['accuracy']:>20.2%}".split(),
+        [one["checkpoint_sha256"], one["data_sha256"], one["fingerprint"]],
+        ["slope", f"{one['cell']['slope']:g}", "cpu", "float32", "deterministic"],
+    ):
+        assert [word for word in text if word not in full] == []
+    units = [line.split() for line in full.split("Adaptive units")[1].splitlines() if line.strip()[:1].isdigit()]
+    change = one["architecture"]["all_images"]["per_unit"]
+    assert [(unit[0], unit[4]) for unit in units] == [(str(i), f"{share:.2%}") for i, share in enumerate(change)]
+
+
+def test_rows_as_table_csv_and_json(show: Command) -> None:
+    record = show("fgm", "--json").json
+    rows = list(csv.DictReader(io.StringIO(show("fgm", "--csv").out)))
+    assert [row["id"] for row in rows] == [f"test-{number:05d}" for number in range(12)]
+    assert sum(row["correct"] == "True" for row in rows) / 12 == pytest.approx(record["accuracy"])
+    shown = show("fgm", "--rows").out
+    assert [row["id"] for row in rows if row["id"] not in shown] == []
+    kinds = {kind: show("fgm", "--samples", kind, "--json").json["rows"] for kind in ("fallen", "survived")}
+    assert sum(map(len, kinds.values())) == record["n_attacked"]
+    assert len(kinds["fallen"]) == sum(row["success"] == "True" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("dynconv8",), "'dynconv8' means 2 cells: dynconv8-cifar10-fgsm-eps8-fgm-"),
+        (("nothing",), "there is no cell 'nothing' here; known: dynconv8"),
+        (("--rows",), "are of one cell"),
+        (("fgm", "--samples", "survivd"), "did you mean survived?"),
+    ],
+)
+def test_mistakes(show: Command, arguments: tuple[str, ...], message: str) -> None:
+    answer = show(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+
+
+def test_no_results(lgm_bench: Command) -> None:
+    answer = lgm_bench("show", "reslts")
+    assert answer.code == 2
+    assert "there is no results folder reslts" in answer.err
