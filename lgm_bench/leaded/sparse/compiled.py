@@ -27,23 +27,30 @@ FLOATING = {torch.float32: "float", torch.float64: "double"}
 """Types of numbers that the compiled functions come in, and what their names end in."""
 
 _plain: ContextVar[bool] = ContextVar("plain", default=False)
+_failure = ""
 
 
 @cache
 def library() -> ctypes.CDLL | None:
     """Return the compiled library, building it if no build for these sources and this processor is in the cache.
 
-    None, with a note in the log, where it cannot be built.
+    None, with a note in the log, where it cannot be built; `why_not` tells the reason then.
     """
+    global _failure
     path = cache_folder("kernels") / f"sparse-{_build_id()}.so"
     try:
         if not path.exists():
             _build(path)
         return ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError) as error:
-        detail = getattr(error, "stderr", "") or error
-        log.info("sparse convolution runs without its compiled kernel, more slowly: %s", detail)
+        _failure = str(getattr(error, "stderr", "") or error)
+        log.info("sparse convolution runs without its compiled kernel, more slowly: %s", _failure)
         return None
+
+
+def why_not() -> str:
+    """Return why there is no compiled library; nothing if there is one."""
+    return _failure if library() is None else ""
 
 
 def usable(*tensors: Tensor) -> bool:
