@@ -8,18 +8,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.config import check
-from lgm_bench.errors import ResultError, did_you_mean
+from lgm_bench.errors import ConfigError, ResultError, UnknownNameError, did_you_mean
 from lgm_bench.files import write_whole
 from lgm_bench.resources import resource
 
 FOLDER = "leaderboard"
 NOT_IDENTITY = ("paper", "history")
-SAMPLE_LETTERS = {
-    (True, True): "+",
-    (True, False): "x",
-    (False, False): "-",
-    (False, True): "*",
-}
+SAMPLE_LETTERS = {(True, True): "+", (True, False): "x", (False, False): "-", (False, True): "*"}
 """A sample's letter by whether it is right before and after the attack."""
 
 
@@ -49,7 +44,7 @@ def _known_names(value: Any) -> Any:
     names = Cell.__dataclass_fields__.keys() - set(NOT_IDENTITY)
     for name in value if isinstance(value, dict) else ():
         if name not in names:
-            raise ValueError(f"a cell without {name!r}{did_you_mean(str(name), names)}")
+            raise UnknownNameError("value of a cell", str(name), names)
     return value
 
 
@@ -110,7 +105,10 @@ def read_leaderboard(path: Path) -> Leaderboard:
         raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise ResultError(f"{path} is not JSON: {error}; it is damaged: take it from git again") from error
-    return check(Leaderboard, content, str(path))
+    try:
+        return check(Leaderboard, content, str(path))
+    except UnknownNameError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def write_leaderboard(path: Path, board: Leaderboard) -> None:
