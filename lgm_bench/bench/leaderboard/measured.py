@@ -8,17 +8,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.suites import takes_points
 from lgm_bench.bench.leaderboard.board import SAMPLE_LETTERS, Entry, Number, Numbers
 from lgm_bench.bench.results.reading import Finished, read_results
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.results.store import RESULT, ROWS
 from lgm_bench.errors import ResultError
 
-POINTS, SAMPLES = 0.02, 3
-"""Tolerance of a share of samples: two points, or what three samples make."""
-SHARE_OF_CHANGE = 0.1
-"""Tolerance of the architecture change: two points, or a tenth of it."""
-CLEAN_SCENES, ATTACKED_SCENES = 0.02, 0.05
+SHARE, SAMPLES = 0.005, 3
+"""Tolerance of a share of samples: half a point, or what three samples make."""
+CHANGE, SHARE_OF_CHANGE = 0.002, 0.05
+"""Tolerance of the architecture change of images: a fifth of a point, or a twentieth of it."""
+CHANGE_OF_CLOUDS = 0.1
+"""The same of point clouds, of which rounding may choose another iterate to keep."""
+CLEAN_SCENES, ATTACKED_SCENES = 0.005, 0.03
 """Tolerances of the mIoU of scenes, before and after the attack."""
 DIGITS = 6
 
@@ -90,7 +93,8 @@ def measured(one: Finished) -> Measured:
 def numbers_of(result: CellResult) -> Numbers:
     """Return a record's numbers with the tolerances that docs/leaderboard.md gives the reasons of."""
     change = result.architecture_change
-    found = {} if change is None else {"architecture_change": _number(change, max(POINTS, SHARE_OF_CHANGE * change))}
+    tolerance = CHANGE_OF_CLOUDS if takes_points(result.cell.attack) else max(CHANGE, SHARE_OF_CHANGE * (change or 0))
+    found = {} if change is None else {"architecture_change": _number(change, tolerance)}
     if result.segmentation:
         found["clean_miou"] = _number(result.segmentation.clean_miou, CLEAN_SCENES)
         found["miou"] = _number(result.segmentation.miou, ATTACKED_SCENES)
@@ -103,7 +107,7 @@ def numbers_of(result: CellResult) -> Numbers:
 
 
 def _of_samples(count: int) -> float:
-    return max(POINTS, SAMPLES / count)
+    return max(SHARE, SAMPLES / count)
 
 
 def _number(value: float, tolerance: float) -> Number:
