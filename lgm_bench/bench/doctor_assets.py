@@ -30,7 +30,8 @@ def data_sets(data_root: str | None) -> Iterator[Finding]:
         probe = Cell("resnet20-cifar10", name, "fgsm", "fgm", 1.0, checkpoint="random")
         found = look([Planned(probe)], data_root)
         if not found.gaps:
-            yield Finding("data sets", name, OK, f"{item['folder']}, {found.sizes[name, probe.subset]:,} samples")
+            size = found.sizes[name, probe.subset]
+            yield Finding("data sets", name, OK, f"{item['folder']}, {size:,} sample{'s' * (size != 1)}")
         else:
             status = BROKEN if item["ready"] else MISSING
             yield Finding("data sets", name, status, found.gaps[0].brief)

@@ -8,6 +8,7 @@ from lgm_bench.bench.cells.config import load_bench
 from lgm_bench.cli.run import DEFAULT_SUITE, planned_cells
 
 TABLE = "results-tiny_cifar10-TinyCIFAR10"
+DIFFERENCES = "results/lgm-against-fgm"
 
 
 def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Command, tiny_bench: Path) -> None:
@@ -26,6 +27,9 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     ]
     assert f"{float(rows[2]['accuracy']):.2f}" in Path(f"results/{TABLE}.md").read_text()
     assert r"\toprule" in Path(f"results/{TABLE}.tex").read_text()
+    assert "LGM against FGM, on the same samples" in first.out
+    assert "tiny_networks:Linear fgsm eps 1 slope 1 | accuracy | 12 |" in Path(f"{DIFFERENCES}.md").read_text()
+    assert r"\toprule" in Path(f"{DIFFERENCES}.tex").read_text()
 
     again = lgm_bench("run", tiny_bench)
     assert again.out == first.out
@@ -35,6 +39,7 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     assert as_json.err == ""
     found = as_json.json
     assert found["failures"] == []
+    assert [one["n_samples"] for one in found["differences"]] == [12, 12]
     assert [100 * result["accuracy"] for result in found["results"]] == [float(row["accuracy"]) for row in rows]
 
 
