@@ -74,7 +74,12 @@ CUTS = (
     Cut("few iterations", _has("attack", "my_points:Net"), ("--steps", "2", "--limit", "1")),
 )
 
-ANSWERS: tuple[tuple[Callable[[Command], bool], int, str], ...] = ()
+ANSWERS: tuple[tuple[Callable[[Command], bool], int, str], ...] = (
+    (_has("compare", "results/mine"), 2, "no results folder results/mine"),
+    (_has("compare", "--update"), 2, "name the suite that it is of"),
+    (_has("compare", "--against"), 2, "no leaderboard leaderboard/mini.json"),
+    (_verb("compare"), 2, "no shipped leaderboard (mini) has a cell of these results"),  # which are limited
+)
 """Commands that cannot do their work here: what they must answer instead, and with which exit code."""
 
 
