@@ -219,6 +219,16 @@ class Session:
             self.save(f"{name}.tex", differences_to_latex(differences))
         return differences
 
+    def report(
+        self, results: RunResults, differences: Sequence[PairedDifference], unfinished: Sequence[Cell]
+    ) -> Path | None:
+        """Write the report of results into their folder; return its path, or None if it is not wanted or failed."""
+        if not self.options.report:
+            return None
+        from lgm_bench.bench.report.writing import report_of_run
+
+        return report_of_run(results, Path(self.options.out), differences, results.failures, unfinished)
+
     def save(self, name: str, text: str) -> Path:
         """Write a text file into the results folder, whole or not at all; return its path.
 

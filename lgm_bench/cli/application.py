@@ -20,6 +20,7 @@ from lgm_bench.cli.doctor import doctor
 from lgm_bench.cli.import_ import import_
 from lgm_bench.cli.ls import ls
 from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, complain
+from lgm_bench.cli.report import report
 from lgm_bench.cli.run import run
 from lgm_bench.cli.search import search
 from lgm_bench.cli.show import show
@@ -66,6 +67,7 @@ for _verb, _name in (
     (run, "run"),
     (attack, "attack"),
     (show, "show"),
+    (report, "report"),
     (compare, "compare"),
     (train, "train"),
     (search, "search"),

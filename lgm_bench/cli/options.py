@@ -113,6 +113,10 @@ Backend = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+Report = Annotated[
+    bool | None,
+    typer.Option("--report/--no-report", help="Write report.html.", show_default="yes", rich_help_panel=RUNNING),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=RUNNING)]
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can run; leave out what lacks something.")]

@@ -64,6 +64,10 @@ def finish(
         if unfinished:
             print(f"{len(unfinished)} of {len(unfinished) + len(results)} cells are not finished yet")
         print(f"Results are in {session.options.out}")
+    if planned is not None and results:
+        path = session.report(results, differences, unfinished)
+        if path and not as_json:
+            print(f"Report: {path}")
     leave_if_failed(results)
 
 

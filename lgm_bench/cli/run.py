@@ -43,6 +43,7 @@ def run(
     save_adversarial: opt.SaveAdversarial = None,
     history: opt.History = None,
     backend: opt.Backend = None,
+    report: opt.Report = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:

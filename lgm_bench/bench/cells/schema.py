@@ -159,6 +159,7 @@ class RunOptions(Strict):
     force_precision: bool = False
     save_adversarial: bool = False
     backend: str = "native"
+    report: bool = True
 
 
 class BenchFile(Strict):

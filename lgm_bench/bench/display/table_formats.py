@@ -33,11 +33,11 @@ def to_rich(table: Table) -> RenderableType:
 
 def to_markdown(table: Table) -> str:
     """Return a table as GitHub Markdown, with its title above and its notes below."""
-    heads = [f"{column.group}<br>{_heading(column)}" for column in table.columns]
+    heads = [f"{column.group}<br>{heading(column)}" for column in table.columns]
     lines = [markdown_row([table.corner, *heads]), markdown_row(["---", *["---:"] * len(heads)])]
     for row in table.rows:
         entries = [table.entry(row, column) for column in table.columns]
-        lines.append(markdown_row([_label(row), *(_markdown_entry(entry) for entry in entries)]))
+        lines.append(markdown_row([row_label(row), *(_markdown_entry(entry) for entry in entries)]))
     notes = "\n".join(f"- {note}" for note in table.notes)
     return f"**{table.title}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
 
@@ -49,7 +49,7 @@ def to_latex(table: Table) -> str:
     bodies = []
     for row in table.rows:
         entries = [table.entry(row, column) for column in table.columns]
-        bodies.append(" & ".join([tex(_label(row)), *(_latex_entry(entry) for entry in entries)]) + r" \\")
+        bodies.append(" & ".join([tex(row_label(row)), *(_latex_entry(entry) for entry in entries)]) + r" \\")
     lines = [
         r"\begin{table*}",
         r"\centering",
@@ -92,17 +92,18 @@ def _block(table: Table, group: str, columns: list[Column]) -> RenderableType:
     block = RichTable(title=group, box=box.SIMPLE_HEAD, title_style="cyan", pad_edge=False)
     block.add_column(table.corner, overflow="fold", vertical="bottom")
     for column in columns:
-        heading = f"{_variant(column.variant.removesuffix(TARGETED))}\n{column.header}"
-        block.add_column(heading.strip(), justify="right", overflow="fold", vertical="bottom")
+        words = f"{_variant(column.variant.removesuffix(TARGETED))}\n{column.header}"
+        block.add_column(words.strip(), justify="right", overflow="fold", vertical="bottom")
     for row in table.rows:
         entries = [table.entry(row, column) for column in columns]
         if any(entries):
             cells = [Text(str(entry or ""), style="bold green" if entry and entry.best else "") for entry in entries]
-            block.add_row(_label(row), *cells, end_section=row == CLEAN)
+            block.add_row(row_label(row), *cells, end_section=row == CLEAN)
     return Padding(block, (0, 1))
 
 
-def _heading(column: Column) -> str:
+def heading(column: Column) -> str:
+    """Return the words above a column: its gradient and what is measured."""
     return f"{_variant(column.variant)} {column.header}".strip()
 
 
@@ -110,7 +111,8 @@ def _variant(variant: str) -> str:
     return ", ".join(word.upper() if word in ("fgm", "lgm") else word for word in variant.split("-", 1))
 
 
-def _label(row: str) -> str:
+def row_label(row: str) -> str:
+    """Return the words before a row."""
     return row.removeprefix("eps=").removeprefix("slope=")
 
 

@@ -1,0 +1,128 @@
+"""Results side by side: the same victim, samples and attack under FGM, under LGM, and under random moves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.suites import GRADIENT_FREE, takes_points
+from lgm_bench.bench.results.reading import Finished
+from lgm_bench.bench.results.record import CellResult
+
+SWEEPS = ("table_5", "table_7")
+"""Tables that try relations and slopes; their LGM is not the one to compare where there is another."""
+
+
+@dataclass
+class Comparison:
+    """One attack with one eps on one victim.
+
+    Attributes:
+        cell: What the results have in common.
+        fgm: Result under FGM, if there is one.
+        lgm: Result under LGM.
+        random: Random moves of the same size.
+    """
+
+    cell: Cell
+    fgm: Finished | None = None
+    lgm: Finished | None = None
+    random: Finished | None = None
+
+    @property
+    def gradients(self) -> dict[str, Finished]:
+        """The results by gradient, those that are there."""
+        found = {"fgm": self.fgm, "lgm": self.lgm}
+        return {name: one for name, one in found.items() if one is not None}
+
+    @property
+    def any(self) -> CellResult:
+        """One of the results."""
+        return next(iter(self.gradients.values())).result
+
+    @property
+    def attack(self) -> str:
+        """The attack in words, without its eps."""
+        parts = [self.cell.attack]
+        if self.cell.valid_pixels != 1:
+            parts.append(f"{self.cell.valid_pixels:.3g} of the pixels")
+        return " ".join([*parts, *["targeted"] * self.cell.targeted])
+
+    @property
+    def eps(self) -> str:
+        """The eps with its unit."""
+        return f"{self.cell.eps:g} m" if self.unit == "m" else f"{self.cell.eps:g}/255"
+
+    @property
+    def unit(self) -> str:
+        """The unit of eps."""
+        return "m" if takes_points(self.cell.attack) else "1/255"
+
+
+def compare(found: Sequence[Finished]) -> list[Comparison]:
+    """Return what there is to compare, in the order of the results."""
+    comparisons: dict[Cell, Comparison] = {}
+    randoms: dict[tuple[object, ...], Finished] = {}
+    for one in sorted(found, key=_sweeps):
+        cell = one.result.cell
+        if cell.attack in GRADIENT_FREE:
+            randoms.setdefault(_place(cell), one)
+            continue
+        shared = comparisons.setdefault(_alike(cell), Comparison(_alike(cell)))
+        if getattr(shared, cell.gradient) is None:
+            setattr(shared, cell.gradient, one)
+    for comparison in comparisons.values():
+        comparison.random = randoms.get(_place(comparison.cell))
+    return list(comparisons.values())
+
+
+def series(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """Return comparisons that differ in their eps alone together, the eps rising."""
+    together: dict[Cell, list[Comparison]] = {}
+    for one in comparisons:
+        together.setdefault(replace(one.cell, eps=0.0, limit=one.cell.limit), []).append(one)
+    return [sorted(ones, key=lambda one: one.cell.eps) for ones in together.values()]
+
+
+def telling(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return one comparison a victim and data set, for pictures: of both gradients, the most steps, the largest eps."""
+    best: dict[tuple[str, str], Comparison] = {}
+    for one in comparisons:
+        key = (one.cell.victim, one.cell.data)
+        if key not in best or _tells(one) > _tells(best[key]):
+            best[key] = one
+    return list(best.values())
+
+
+def left(result: CellResult) -> float:
+    """Return what an attack leaves: the mIoU of scenes, else the accuracy."""
+    return result.segmentation.miou if result.segmentation else result.accuracy
+
+
+def clean(result: CellResult) -> float:
+    """Return the same before the attack."""
+    return result.segmentation.clean_miou if result.segmentation else result.clean_accuracy
+
+
+def metric(result: CellResult) -> str:
+    """Return what `left` is called."""
+    return "mIoU" if result.segmentation else "accuracy"
+
+
+def _tells(one: Comparison) -> tuple[int, bool, int, float, float]:
+    steps = max(found.result.cell.steps or 1 for found in one.gradients.values())
+    return len(one.gradients), not one.cell.targeted, steps, one.cell.valid_pixels, one.cell.eps
+
+
+def _sweeps(one: Finished) -> bool:
+    paper = one.result.cell.paper
+    return paper is not None and paper[0] in SWEEPS
+
+
+def _alike(cell: Cell) -> Cell:
+    same = replace(cell, gradient="", slope=None, forward="soft", relation=None, paper=None, step=None, steps=None)
+    same = replace(same, mean=None, std=None, checkpoint=None)
+    return replace(same, input_slope=None, output_slope=None, floor_slope=None, loss=None)
+
+
+def _place(cell: Cell) -> tuple[object, ...]:
+    return cell.victim, cell.data, cell.subset, cell.limit, cell.eps

@@ -1,0 +1,124 @@
+"""Drawing plots and pictures so that one HTML file holds them: SVG that takes the page's colours, PNG and JPEG."""
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FGM_COLOUR, LGM_COLOUR, RANDOM_COLOUR, NEUTRAL = "#d97706", "#2f7fd0", "#a45bb5", "#999999"
+"""Readable on white and on nearly black."""
+LINES = ((FGM_COLOUR, "FGM"), (LGM_COLOUR, "LGM"))
+COLOURS = {"fgm": FGM_COLOUR, "lgm": LGM_COLOUR, "random": RANDOM_COLOUR}
+NAMES = {"fgm": "FGM", "lgm": "LGM", "random": "random"}
+JPEG_FROM = 96 * 96
+"""Pixels from which on a picture is a JPEG, which for noise is a tenth of a PNG."""
+Margins = tuple[float, float, float, float]
+MARGINS: Margins = (0.55, 0.1, 0.45, 0.42)
+_INK = "#010203"  # a black that nothing else has: it becomes the page's text colour
+
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lgm-bench",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": NEUTRAL,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "legend.frameon": False,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
+}
+
+
+@contextmanager
+def plot(width: float = 3.1, height: float = 2.4, margins: Margins = MARGINS) -> Iterator[Any]:
+    """Yield a matplotlib figure and its axes, in the report's style and without any display.
+
+    Args:
+        width: Inches.
+        height: Inches.
+        margins: From the edges to the axes, left, right, bottom and top, inches. To fit them takes twice the time.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        left, right, bottom, top = margins
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        box = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+        yield figure, figure.add_axes(box)
+
+
+def svg(figure: "Figure", key: str, alt: str) -> Markup:
+    """Return a plot as SVG for the middle of a page.
+
+    Args:
+        figure: Drawn within `plot`.
+        key: Unlike that of any other plot of the page; names inside derive from it.
+        alt: What the plot shows, for those who cannot see it.
+    """
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", text)
+    text = re.sub(r'\bid="([^"]*)"', rf'id="{key}-\1"', text)
+    text = re.sub(r"url\(#", rf"url(#{key}-", text)
+    text = re.sub(r'xlink:href="#', rf'href="#{key}-', text)
+    text = text.replace(_INK, "currentColor")
+    head = re.match(r'<svg[^>]*viewBox="([^"]*)"[^>]*>', text)
+    box = head.group(1) if head else "0 0 100 100"
+    opening = Markup('<svg viewBox="{}" role="img" aria-label="{}">').format(box, alt)
+    return opening + Markup(text[text.index(">") + 1 :])
+
+
+def picture(pixels: np.ndarray, alt: str, *, scale: int = 1) -> Markup:
+    """Return an image (H, W, 3) or, with transparency, (H, W, 4) uint8.
+
+    Args:
+        pixels: The image.
+        alt: What it shows, for those who cannot see it.
+        scale: How many pixels of the page each pixel is wide; from 2 on they keep their edges.
+    """
+    height, width = pixels.shape[:2]
+    stream = io.BytesIO()
+    image = Image.fromarray(pixels)
+    photo = pixels.shape[2] == 3 and height * width >= JPEG_FROM
+    if photo:
+        image.save(stream, "JPEG", quality=88)
+    else:
+        image.quantize(128, method=Image.Quantize.FASTOCTREE).save(stream, "PNG", optimize=True)
+    source = f"data:image/{'jpeg' if photo else 'png'};base64,{base64.b64encode(stream.getvalue()).decode()}"
+    kind = "pixels" if scale > 1 else ""
+    return Markup('<img class="{}" src="{}" width="{}" height="{}" alt="{}">').format(
+        kind, source, width * scale, height * scale, alt
+    )
+
+
+def finish_axes(axes: "Axes", title: str, across: str, up: str) -> None:
+    """Give axes their words."""
+    axes.set_title(title)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
