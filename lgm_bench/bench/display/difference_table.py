@@ -26,7 +26,7 @@ HEAD = (
     "LGM only",
     "p",
 )
-N_TEXTS = 2
+N_TEXTS, ABOVE = 2, ("measure", "FGM", "LGM")
 MEASURES = {"accuracy": "accuracy", "success": "success", "miou": "mIoU"}
 
 
@@ -60,12 +60,17 @@ def difference_notes(differences: Sequence[PairedDifference]) -> list[str]:
 
 
 def differences_to_rich(differences: Sequence[PairedDifference]) -> RenderableType:
-    """Return the table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(HEAD):
-        table.add_column(name, justify="left" if index < N_TEXTS else "right", overflow="fold", vertical="bottom")
+    """Return the table for a terminal, without the numbers that stand in the tables of results above it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    kept = [index for index, name in enumerate(HEAD) if name not in ABOVE]
+    for index in kept:
+        # The first column gives way on a narrow terminal.
+        head = HEAD[index].replace(" only", "\nonly")
+        table.add_column(
+            head, justify="right" if index else "left", no_wrap=index > 0, overflow="fold", vertical="bottom"
+        )
     for row in difference_rows(differences):
-        table.add_row(*row)
+        table.add_row(*(row[index] for index in kept))
     notes = [Text(note, style="dim") for note in difference_notes(differences)]
     return Group(Text(f"\n{TITLE}", style="bold"), table, *notes)
 
