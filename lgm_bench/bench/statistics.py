@@ -24,6 +24,9 @@ FEWEST = 5
 AT_ONCE = 500
 """Resamples that are drawn at once, which bounds the memory for thousands of scenes."""
 
+TUNED = ("step", "steps", "relation", "loss")
+"""What the released attacks on scenes choose for each gradient by itself."""
+
 Numbers = np.ndarray
 Statistic = Callable[[Numbers], Numbers]
 
@@ -65,17 +68,21 @@ class PairedDifference:
 def paired_differences(results: Sequence[CellResult], out: Path) -> list[PairedDifference]:
     """Return LGM against FGM for every LGM result that has its FGM counterpart, in the order of the results.
 
-    Pairs whose rows are missing or damaged are named in the log and left out.
+    Of several counterparts the one is taken that agrees in most of `TUNED`. Pairs whose rows are missing or damaged are
+    named in the log and left out.
 
     Args:
         results: Finished cells.
         out: The results folder that they lie in.
     """
     found = located(results, Path(out))
-    baselines = {_alike(one.result): one for one in found if one.result.cell.gradient == "fgm"}
+    baselines: dict[object, list[Finished]] = {}
+    for one in found:
+        if one.result.cell.gradient == "fgm":
+            baselines.setdefault(_alike(one.result), []).append(one)
     differences = []
     for leaded in found:
-        lagged = baselines.get(_alike(leaded.result))
+        lagged = _nearest(leaded, baselines.get(_alike(leaded.result), ()))
         if leaded.result.cell.gradient == "lgm" and leaded.result.cell.attack not in GRADIENT_FREE and lagged:
             try:
                 differences.append(paired_difference(lagged, leaded))
@@ -174,10 +181,18 @@ def iou_parts(table: pa.Table) -> Numbers:
 
 
 def _alike(result: CellResult) -> tuple[Cell, str, str, str]:
-    """Return what two results have in common that differ in the gradient alone."""
-    cell = replace(result.cell, gradient="", slope=None, forward="soft", relation=None, paper=None)
+    """Return what two results have in common that differ in the gradient, and maybe in `TUNED`."""
+    cell = replace(result.cell, gradient="", slope=None, forward="soft", paper=None)
     cell = replace(cell, input_slope=None, output_slope=None, floor_slope=None)
+    cell = replace(cell, step=None, steps=None, relation=None, loss=None)
     return cell, result.checkpoint_sha256, result.data_sha256, f"{result.precision} {result.backend}"
+
+
+def _nearest(leaded: Finished, baselines: Sequence[Finished]) -> Finished | None:
+    def agreeing(one: Finished) -> int:
+        return sum(getattr(one.result.cell, name) == getattr(leaded.result.cell, name) for name in TUNED)
+
+    return max(baselines, key=agreeing, default=None)
 
 
 def _classified(fgm: CellResult, lgm: CellResult, before: pa.Table, after: pa.Table) -> PairedDifference:

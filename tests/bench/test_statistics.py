@@ -148,6 +148,17 @@ def test_only_the_gradient_may_differ(tmp_path: Path) -> None:
     assert {one.fgm.fingerprint for one in found} == {"aa"}
 
 
+def test_of_several_baselines_the_one_with_the_same_steps_counts_else_any(tmp_path: Path) -> None:
+    rows = image_rows([True, False] * 5)
+    baselines = [finished(tmp_path, f"b{steps}", rows, {**FGM, "steps": steps, "step": 1.0}) for steps in (10, 20)]
+    leaded = [finished(tmp_path, f"s{steps}", rows, {**LGM, "steps": steps, "step": 1.0}) for steps in (20, 10)]
+    found = paired_differences([*baselines, *leaded], tmp_path)
+    assert [one.fgm.fingerprint for one in found] == ["b20", "b10"]
+    released = finished(tmp_path, "s50", rows, {**LGM, "steps": 50, "step": 0.5})
+    (one,) = paired_differences([baselines[0], released], tmp_path)
+    assert (one.fgm.fingerprint, one.lgm.fingerprint) == ("b10", "s50")
+
+
 def test_damaged_rows_are_named_and_leave_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = image_rows([True, False] * 5)
     results = [finished(tmp_path, "aa", rows, FGM)]
