@@ -6,10 +6,13 @@ STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: run test lint clean
+.PHONY: run test check lint clean
 
 run: $(STAMP)  ## Run the embedded benchmark: FGM against LGM on miniature victims
 	$(BIN)/lgm-bench run --suite mini --out results/mini
+
+check: run  ## Run it and compare with what is expected
+	$(BIN)/lgm-bench compare results/mini --against leaderboard/mini.json
 
 test: $(STAMP)  ## Run all tests; those that need real data say so and skip
 	$(BIN)/python -m pytest
