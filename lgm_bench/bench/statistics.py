@@ -33,7 +33,7 @@ Statistic = Callable[[Numbers], Numbers]
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """A pair of cells that differ in the gradient alone, compared on the samples that they share.
+    """A pair of cells that differ in the gradient, and at most in `TUNED`, compared on the samples that they share.
 
     Attributes:
         fgm: Result under FGM.

@@ -157,6 +157,9 @@ def test_of_several_baselines_the_one_with_the_same_steps_counts_else_any(tmp_pa
     released = finished(tmp_path, "s50", rows, {**LGM, "steps": 50, "step": 0.5})
     (one,) = paired_differences([baselines[0], released], tmp_path)
     assert (one.fgm.fingerprint, one.lgm.fingerprint) == ("b10", "s50")
+    told = "(FGM, LGM): dynconv8-cifar10 step 1.0, 0.5; dynconv8-cifar10 steps 10, 50."
+    assert told in differences_to_markdown([one])
+    assert "more than the gradient" not in differences_to_markdown(found)
 
 
 def test_damaged_rows_are_named_and_leave_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -47,6 +47,9 @@ def difference_notes(differences: Sequence[PairedDifference]) -> list[str]:
         notes.append(
             "FGM only, LGM only: attacks that succeed under one of the two alone; p: McNemar's exact test of them."
         )
+    unlike = dict.fromkeys(text for one in differences for text in _unlike(one))
+    if unlike:
+        notes.append(f"Here the two differ in more than the gradient (FGM, LGM): {'; '.join(unlike)}.")
     few = dict.fromkeys(
         f"{one.lgm.cell.data} ({one.n_samples})" for one in differences if one.note == "too few samples"
     )
@@ -128,6 +131,12 @@ def _row(one: PairedDifference) -> tuple[str, ...]:
     p_value = "–" if one.p_value is None else p_text(one.p_value)
     values = (f"{100 * one.fgm_value:.2f}", f"{100 * one.lgm_value:.2f}", f"{100 * one.difference:+.2f}")
     return (_name(one), MEASURES[one.metric], f"{one.n_samples:,}", *values, interval, *counts, p_value)
+
+
+def _unlike(one: PairedDifference) -> list[str]:
+    """Return what else than the gradient differs between the two cells."""
+    pairs = ((name, getattr(one.fgm.cell, name), getattr(one.lgm.cell, name)) for name in ("step", "steps", "loss"))
+    return [f"{one.lgm.cell.victim} {name} {fgm}, {lgm}" for name, fgm, lgm in pairs if fgm != lgm]
 
 
 def _name(one: PairedDifference) -> str:
