@@ -14,11 +14,11 @@ from lgm_bench.bench.results.tally import unit_sums
 UNITS = "adaptive unit"
 CAPTION = (
     "Of all decisions of each adaptive unit, the share that the attack switched on (upwards) and off (downwards, "
-    "paler), in the order of the forward pass."
+    "fainter), in the order of the forward pass."
 )
 VOXEL_CAPTION = (
     "The architecture of a network on voxels is which voxels it computes: of all voxels before and after the attack, "
-    "the share that appeared (upwards) and that disappeared (downwards, paler), for each eps."
+    "the share that appeared (upwards) and that disappeared (downwards, fainter), for each eps."
 )
 
 

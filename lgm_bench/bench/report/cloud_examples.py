@@ -13,9 +13,12 @@ from lgm_bench.bench.results.examples import read_examples
 from lgm_bench.leaded import IGNORED
 
 SCENE_CAPTION = (
-    "Above: the labels, and what the hard network takes each point for before the attack and after it; colours are "
-    "classes. Below: points whose own voxel was empty before the attack (red) or whose old voxel is empty after it "
-    "(blue), over the others in grey. Seen obliquely from above; ceilings are left out."
+    "The labels, and what the hard network takes each point for, before the attack and after it; colours are classes. "
+    "Seen obliquely from above; ceilings are left out."
+)
+CHANGE_CAPTION = (
+    "The attacked scene: points whose voxel was empty before the attack (red) or whose old voxel is empty after it "
+    "(blue), over the others in grey."
 )
 SHAPE_CAPTION = (
     "The attacked shapes: points whose voxel was empty before the attack (red) or whose old voxel is empty after it "
@@ -52,11 +55,11 @@ def cloud_examples(comparisons: Sequence[Comparison], names: Sequence[str]) -> l
             figures.append(Figure(title, SHAPE_CAPTION, rows, CHANGES))
         else:
             scene, of_gradients = next(iter(clouds.items()))
-            figures.append(_scene(f"{title}, {scene}", of_gradients, names))
+            figures += _scene(f"{title}, {scene}", of_gradients, names)
     return figures
 
 
-def _scene(title: str, of_gradients: dict[str, ExampleCloud], names: Sequence[str]) -> Figure:
+def _scene(title: str, of_gradients: dict[str, ExampleCloud], names: Sequence[str]) -> list[Figure]:
     first = next(iter(of_gradients.values()))
     labels, points, before = (value.numpy() for value in (first.labels, first.clean, first.clean_prediction))
     shown = _without_ceiling(labels, before, names)
@@ -76,7 +79,10 @@ def _scene(title: str, of_gradients: dict[str, ExampleCloud], names: Sequence[st
         above.append(seen(after, moved, f"{NAMES[gradient]}: {_right(after, labels)}"))
         below.append(_changes(camera, cloud, shown, f"{NAMES[gradient]}", title))
     legend = [(_hex(rgb), _name(names, k) if k != IGNORED else "no label") for k, rgb in colours.items()]
-    return Figure(title, SCENE_CAPTION, [above, below], [*legend, *CHANGES])
+    return [
+        Figure(title, SCENE_CAPTION, [above], legend),
+        Figure("Voxels that changed", CHANGE_CAPTION, [below], CHANGES),
+    ]
 
 
 def _shapes(of_gradients: dict[str, ExampleCloud], names: Sequence[str]) -> list[Panel]:
@@ -124,7 +130,7 @@ def _colours(classes: Sequence[np.ndarray]) -> dict[int, Colour]:
     """Return a colour for every class that occurs: as unlike each other as so many colours can be."""
     import matplotlib
 
-    order = [*range(0, 20, 2), *range(1, 20, 2)]  # strong colours before pale ones
+    order = [k for k in (*range(0, 20, 2), *range(1, 20, 2)) if k not in (14, 15)]  # strong before pale ones, no greys
     known = [tuple(round(255 * part) for part in matplotlib.colormaps["tab20"](k)[:3]) for k in order]
     present = np.unique(np.concatenate(classes)).tolist()
     return {k: UNLABELLED if k == IGNORED else known[number % len(known)] for number, k in enumerate(present)}

@@ -55,7 +55,7 @@ def _row(one: Comparison, of_gradients: dict[str, SavedImage], names: Sequence[s
         words = f"{word}: {after}{target}{_wrong(truth, after)}"
         panels.append(_panel(_shown(image.adversarial), words, f"{first.id} after {one.attack} with {word}: {after}"))
         added = 0.5 + (image.adversarial - image.clean) / (2 * largest)
-        label = f"added × {0.5 / largest:.3g}"
+        label = f"{word} added × {0.5 / largest:.3g}"
         label = label if image.adversarial.ne(image.clean).any() else f"{word}: not attacked"
         panels.append(_panel(_shown(added), label, f"What {word} added to {first.id}, amplified"))
     return panels
