@@ -79,4 +79,6 @@ def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
         raise UnusableError(f"{len(foreign)} of its samples are not in the data set, such as {foreign[0]!r}")
     if len(set(counts.values())) > 1:
         raise UnusableError("its samples do not all have the same number of rows")
-    return Part(path, table.cast(schema), float(about["seconds"]), tuple(about["devices"]), Peak(*about["peak"]))
+    return Part(
+        path, table.cast(schema), float(about["seconds"]), tuple(about["devices"]), Peak(*about.get("peak", NO_PEAK))
+    )

@@ -2,6 +2,7 @@ import json
 import logging
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from finished_cells import finished, image_rows
 
@@ -54,6 +55,16 @@ def test_rows_of_something_else_are_not_used(out: Path) -> None:
     rows.unlink()
     with pytest.raises(ResultError, match="cannot be used"):
         first.rows()
+
+
+def test_rows_of_versions_that_did_not_measure_memory_are_used(out: Path) -> None:
+    first = read_results(out)[0]
+    path = first.folder / "rows.parquet"
+    table, key = pq.read_table(path), b"lgm-bench"
+    about = json.loads(table.schema.metadata[key])
+    del about["peak"]
+    pq.write_table(table.replace_schema_metadata({key: json.dumps(about)}), path)
+    assert first.rows().column("correct").to_pylist() == [False, True]
 
 
 @pytest.mark.parametrize(
