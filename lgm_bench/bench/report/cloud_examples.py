@@ -14,7 +14,7 @@ from lgm_bench.leaded import IGNORED
 
 SCENE_CAPTION = (
     "The labels, and what the hard network takes each point for, before the attack and after it; colours are classes. "
-    "Seen obliquely from above; ceilings are left out."
+    "Seen obliquely from above, without ceilings; of streets what is near the sensor."
 )
 CHANGE_CAPTION = (
     "The attacked scene: points whose voxel was empty before the attack (red) or whose old voxel is empty after it "

@@ -26,8 +26,8 @@ class View:
 
 
 ROOM, STREET, SHAPE = View(), View(height=60.0, reach=25.0, turn=0.0), View(height=20.0, width=340)
-COVER, LARGEST_DOT = 0.3, 5
-"""Share of a picture that the points together are large enough to cover, and the largest edge of one, pixels."""
+COVER, SMALLEST_DOT, LARGEST_DOT = 0.3, 2, 5
+"""Share of a picture that its points are large enough to cover together, and the edges that one may have, pixels."""
 
 
 class Camera:
@@ -54,7 +54,7 @@ class Camera:
         self.scale = (view.width - 2 * MARGIN) / extent.max()
         width, height = (round(self.scale * length) + 2 * MARGIN for length in extent.tolist())
         self.size = height, width
-        self.dot = int(np.clip(round((COVER * width * height / max(n, 1)) ** 0.5), 1, LARGEST_DOT))
+        self.dot = int(np.clip(round((COVER * width * height / max(n, 1)) ** 0.5), SMALLEST_DOT, LARGEST_DOT))
 
     def photograph(self, points: np.ndarray, colours: np.ndarray, first: np.ndarray | None = None) -> np.ndarray:
         """Return a picture (H, W, 4) uint8 with a transparent background.
