@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lgm_bench.bench.cells.suites import takes_points
 from lgm_bench.bench.display.row_tables import notable_samples
 from lgm_bench.bench.display.wording import clock, describe, numbers
 from lgm_bench.bench.results.caveats import caveats
@@ -54,7 +55,9 @@ def full_result(finished: Finished, rows: pa.Table) -> RenderableType:
     if result.segmentation:
         parts += [_heading("Classes"), _classes(result)]
     if result.architecture:
-        parts += [_heading("Adaptive units, in the order of the forward pass"), _units(rows)]
+        voxels = takes_points(result.cell.attack)
+        heading = "Voxels" if voxels else "Adaptive units, in the order of the forward pass"
+        parts += [_heading(heading), _units(rows)]
     notable = list(notable_samples(result, rows))
     parts += [_heading("Samples"), _pairs(notable)] if notable else []
     return Group(*parts)
@@ -89,7 +92,8 @@ def _numbers(result: CellResult) -> Iterator[tuple[str, str]]:
     if architecture:
         after = architecture.executed_adversarial
         then = "" if after is None else f" -> {after:.2%}"
-        yield "executed", f"{architecture.executed_clean:.2%}{then} of the units' decisions"
+        of = "all voxels that there ever were" if takes_points(result.cell.attack) else "the units' decisions"
+        yield "executed", f"{architecture.executed_clean:.2%}{then} of {of}"
         for name, change in (("attacked", architecture.attacked), ("all", architecture.all_images)):
             if change:
                 printed = " (the tables' number)" if name == architecture.defined_over else ""

@@ -127,9 +127,9 @@ def check_common(board: Leaderboard, found: Sequence[Measured]) -> None:
         return
     ours = found[0].entry.cell
     near = _nearest(ours, [entry.cell for entry in board.cells], "there")
-    what = "cell" if len(found) == 1 else f"of the {len(found)} cells"
+    what = "the cell that was measured is not" if len(found) == 1 else f"none of the {len(found)} measured cells is"
     raise ResultError(
-        f"no {what} that was measured is in the leaderboard of {board.suite}, such as {describe(ours)}"
+        f"{what} in the leaderboard of {board.suite}{', such as' if len(found) > 1 else ':'} {describe(ours)}"
         f"{'; ' * bool(near)}{near}; run the suite, or name another leaderboard"
     )
 
