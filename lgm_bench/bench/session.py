@@ -62,6 +62,7 @@ class Session:
     options: RunOptions
     quiet: bool = False
     console: Console = field(default_factory=lambda: Console(stderr=True))
+    _latest: "_Version | None" = field(default=None, init=False, repr=False)
 
     def gaps(self, planned: Sequence[Planned]) -> list[Gap]:
         """Return what is missing for the cells, and say it (if quiet: only what keeps cells from running)."""
@@ -199,7 +200,7 @@ class Session:
             suffix = _limits([cell for cell in cells if table_of(cell) == table.name])
             self.save(f"{table.name}{suffix}.md", to_markdown(table))
             self.save(f"{table.name}{suffix}.tex", to_latex(table))
-        self.save(f"results{_limits(cells)}.csv", to_csv(results))
+        self._latest = _Version.of(self.save(f"results{_limits(cells)}.csv", to_csv(results)))
         return tables
 
     def compare(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[PairedDifference]:
@@ -222,12 +223,20 @@ class Session:
     def report(
         self, results: RunResults, differences: Sequence[PairedDifference], unfinished: Sequence[Cell]
     ) -> Path | None:
-        """Write the report of results into their folder; return its path, or None if it is not wanted or failed."""
+        """Write the report of results into their folder; return its path, or None if it is not wanted or failed.
+
+        It takes seconds, in which another run may write tables of more cells, and has to write their report too.
+        """
         if not self.options.report:
             return None
         from lgm_bench.bench.report.writing import report_of_run
 
-        return report_of_run(results, Path(self.options.out), differences, results.failures, unfinished)
+        def write(path: Path, content: bytes) -> None:
+            with self._only_writer():
+                if self._latest is None or self._latest == _Version.of(self._latest.path):
+                    write_whole(path, content)
+
+        return report_of_run(results, Path(self.options.out), differences, results.failures, unfinished, write)
 
     def save(self, name: str, text: str) -> Path:
         """Write a text file into the results folder, whole or not at all; return its path.
@@ -242,6 +251,20 @@ class Session:
         except OSError as error:
             raise _cannot_write(path, error) from error
         return path
+
+
+class _Version(NamedTuple):
+    """A file as it is now, which is another one as soon as somebody has written it again."""
+
+    path: Path
+    inode: int
+    time: int
+
+    @classmethod
+    def of(cls, path: Path) -> "_Version":
+        """Look at a file."""
+        state = path.stat()
+        return cls(path, state.st_ino, state.st_mtime_ns)
 
 
 def _limits(cells: Sequence[Cell]) -> str:

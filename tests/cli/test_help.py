@@ -11,7 +11,7 @@ from lgm_bench import __version__
 from lgm_bench.cli import app
 
 GROUP = get_command(app)
-VERBS = ("run", "attack", "show", "compare", "train", "search", "ls", "validate", "doctor", "import", "data")
+VERBS = ("run", "attack", "show", "report", "compare", "train", "search", "ls", "validate", "doctor", "import", "data")
 LIGHT = """
 import sys, time
 from typer.testing import CliRunner

@@ -51,7 +51,11 @@ def test_shards_at_once_end_in_the_table_of_an_unsplit_run(suite: Path, lgm_benc
         assert Path("split", name).read_text() == Path("whole", name).read_text()
     assert numbers(Path("split/results-limit8.csv")) == numbers(Path("whole/results-limit8.csv"))
     assert len(numbers(Path("whole/results-limit8.csv"))) == CELLS
-    assert whole.out.replace("in whole", "in split") in [out for out, _ in answers], "the last one shows everything"
+    everything = whole.out.replace("in whole", "in split").replace("whole/", "split/")
+    assert everything in [out for out, _ in answers], "the last one shows everything"
+    reports = [Path(out, "report.html").read_text() for out in ("split", "whole")]
+    assert [report.count("8-mini fgsm eps") for report in reports] == [reports[1].count("8-mini fgsm eps")] * 2
+    assert reports[1].count("8-mini fgsm eps") >= 2 * CELLS
     assert not list(Path("split").glob("**/*.unusable"))
 
 

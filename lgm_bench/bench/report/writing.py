@@ -1,7 +1,7 @@
 """Writing reports: of a run that has just ended, and of a results folder."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lgm_bench.bench.cells.cell import Cell
@@ -29,6 +29,7 @@ def report_of_run(
     differences: Sequence[PairedDifference],
     failures: Sequence[tuple[Cell, Exception]] = (),
     unfinished: Sequence[Cell] = (),
+    write: Callable[[Path, bytes], None] = write_whole,
 ) -> Path | None:
     """Write the report of a run's results into its folder and return its path.
 
@@ -40,12 +41,13 @@ def report_of_run(
         differences: LGM against FGM.
         failures: Cells that failed, each with its error.
         unfinished: Cells that are still to come.
+        write: Writes a file.
     """
     notes = [f"Failed: {describe(cell)}: {error or type(error).__name__}" for cell, error in failures]
     notes += [f"{len(unfinished)} cells of the suite are not finished yet."] if unfinished else []
     try:
         html = page(located(results, out), differences, title=f"lgm-bench: {out.resolve().name}", notes=notes)
-        write_whole(out / REPORT, html.encode())
+        write(out / REPORT, html.encode())
     except Exception as error:  # see above
         log.warning("no report could be made (%s: %s); try lgm-bench report %s", type(error).__name__, error, out)
         return None

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.report.cloud_view import Camera, View
 from lgm_bench.bench.report.comparisons import compare, series, telling
+from lgm_bench.bench.report.curves import _draw
 from lgm_bench.bench.report.drawing import picture, plot, svg
 from lgm_bench.bench.report.model import Grid
 from lgm_bench.bench.report.overview import headline
@@ -100,6 +102,35 @@ def test_gradients_of_one_attack_are_compared_and_sweeps_come_last() -> None:
     assert (small.fgm.result.cell, small.lgm.result.cell, small.random.result.cell) == (fgm, lgm, random)
     assert (other.fgm.result.cell, other.lgm, other.random) == (large, None, None)
     assert telling(comparisons) == [small]
+
+
+def test_of_sweeps_the_default_relation_stands_for_lgm() -> None:
+    one = cell(attack="pointbim", eps=0.01, gradient="lgm", slope=5.0, relation="sigmoid")
+    rbf = replace(one, relation="rbf", paper=("table_5", "eps=0.01", "v", "rbf"))
+    usual = replace(one, paper=("table_5", "eps=0.01", "v", "sigmoid"))
+    slope = replace(one, slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
+    assert compare(finished(rbf, slope, usual))[0].lgm.result.cell == usual
+    assert compare(finished(rbf, slope))[0].lgm.result.cell == slope
+    assert compare(finished(rbf, slope, usual, one))[0].lgm.result.cell == one
+
+
+def test_pictures_are_of_the_most_samples_and_say_how_many_if_not_of_all() -> None:
+    few = Finished(Path("few"), result(cell(limit=2, eps=8.0), n_samples=2))
+    many = Finished(Path("many"), result(cell(limit=50, eps=4.0), n_samples=50))
+    (chosen,) = telling(compare([few, many]))
+    assert chosen.fgm == many
+    assert chosen.title == "dynconv8-cifar10\nfgsm, first 50"
+    assert telling(compare(finished(cell())))[0].title == "dynconv8-cifar10\nfgsm"
+
+
+@pytest.mark.parametrize(("several", "scale"), [((0.005, 0.01, 0.05), "log"), ((3.0, 4.0, 6.0), "linear")])
+def test_close_eps_do_not_run_into_each_other(several: tuple[float, ...], scale: str) -> None:
+    ((ones),) = series(compare(finished(*(cell(eps=eps) for eps in several))))
+    with plot() as (_, ax):
+        _draw(ax, ones)
+        assert ax.get_xscale() == scale
+        assert [label.get_text() for label in ax.get_xticklabels()] == [f"{eps:g}" for eps in several]
+        assert not ax.get_xticks(minor=True).size
 
 
 def test_the_headline_counts() -> None:

@@ -14,6 +14,7 @@ from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, SHAPE_NET, SHAPES
 
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.cells.schema import RunOptions
 from lgm_bench.bench.report import writing
 from lgm_bench.bench.report.architecture import shares_of
 from lgm_bench.bench.report.execution import executions
@@ -23,6 +24,7 @@ from lgm_bench.bench.report.writing import report_of_run, write_report
 from lgm_bench.bench.results.reading import Finished, read_results
 from lgm_bench.bench.results.tally import unit_sums
 from lgm_bench.bench.running.runner import RunResults, run_cells
+from lgm_bench.bench.session import Session
 from lgm_bench.errors import ResultError
 
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -236,3 +238,15 @@ def test_one_picture_that_fails_costs_only_itself(
     html = page(read_results(run[0]))
     assert "Some of it could not be drawn (ZeroDivisionError: nothing there)." in html
     assert "Iteration by iteration" in html
+
+
+def test_of_runs_that_end_at_once_the_one_with_the_latest_tables_writes_the_report(tmp_path: Path) -> None:
+    few, all_of_them = (RunResults() for _ in range(2))
+    few.append(result(cell(eps=1.0)))
+    all_of_them.extend([*few, result(cell(eps=2.0), accuracy=0.0625)])
+    early, late = (Session(RunOptions(out=str(tmp_path))) for _ in range(2))
+    early.write(few)
+    late.write(all_of_them)
+    paths = [session.report(results, [], []) for session, results in ((late, all_of_them), (early, few))]
+    assert paths == [tmp_path / "report.html"] * 2
+    assert "6.25" in paths[0].read_text()
