@@ -35,11 +35,11 @@ def architecture(key: str, comparisons: Sequence[Comparison], together: Sequence
         shares = {name: share for name, found in one.gradients.items() if (share := shares_of(found)) is not None}
         units = max((share.shape[1] for share in shares.values()), default=0)
         if units > 1:
-            title, labels = f"{one.cell.victim}\n{one.attack}, eps {one.eps}", [str(unit + 1) for unit in range(units)]
+            title, labels = f"{one.title}, eps {one.eps}", [str(unit + 1) for unit in range(units)]
             panels.append(_panel(f"{key}-architecture{number}", title, UNITS, labels, shares))
         elif units:
             ones = next(ones for ones in together if one in ones)
-            title, labels = f"{one.cell.victim}\n{one.attack}", [f"{same.cell.eps:g}" for same in ones]
+            title, labels = one.title, [f"{same.cell.eps:g}" for same in ones]
             panels.append(_panel(f"{key}-architecture{number}", title, f"eps ({one.unit})", labels, _by_eps(ones)))
     random = any(one.random and one.unit == "m" for one in comparisons)
     legend = [*[(RANDOM_COLOUR, "random moves")] * random, *LINES]

@@ -22,7 +22,8 @@ CHANGE_CAPTION = (
 )
 SHAPE_CAPTION = (
     "The attacked shapes: points whose voxel was empty before the attack (red) or whose old voxel is empty after it "
-    "(blue), over the others in grey. Below each stands what the hard network takes it for."
+    "(blue), over the others in grey. Below each stands what the hard network takes it for. An attack keeps its best "
+    "iterate, which is the clean shape where no other came closer to a mistake."
 )
 APPEARED, VANISHED, STILL, UNLABELLED = (214, 48, 49), (41, 128, 216), (150, 150, 150), (128, 128, 128)
 CHANGES = (("#d63031", "voxel appeared"), ("#2980d8", "voxel disappeared"), ("#969696", "same voxel"))

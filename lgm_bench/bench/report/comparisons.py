@@ -48,6 +48,12 @@ class Comparison:
         return " ".join([*parts, *["targeted"] * self.cell.targeted])
 
     @property
+    def title(self) -> str:
+        """The victim and the attack in two lines, for the top of a plot."""
+        limited = [] if self.cell.limit is None else [f"first {self.any.n_samples:,}"]
+        return "\n".join([self.cell.victim, ", ".join([self.attack, *limited])])
+
+    @property
     def eps(self) -> str:
         """The eps with its unit."""
         return f"{self.cell.eps:g} m" if self.unit == "m" else f"{self.cell.eps:g}/255"
@@ -62,7 +68,7 @@ def compare(found: Sequence[Finished]) -> list[Comparison]:
     """Return what there is to compare, in the order of the results."""
     comparisons: dict[Cell, Comparison] = {}
     randoms: dict[tuple[object, ...], Finished] = {}
-    for one in sorted(found, key=_sweeps):
+    for one in sorted(found, key=_sweep):
         cell = one.result.cell
         if cell.attack in GRADIENT_FREE:
             randoms.setdefault(_place(cell), one)
@@ -84,7 +90,10 @@ def series(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
 
 
 def telling(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return one comparison a victim and data set, for pictures: of both gradients, the most steps, the largest eps."""
+    """Return one comparison a victim and data set, for pictures.
+
+    Of both gradients if there is one, then of the most samples, of the most steps, with the largest eps.
+    """
     best: dict[tuple[str, str], Comparison] = {}
     for one in comparisons:
         key = (one.cell.victim, one.cell.data)
@@ -108,14 +117,17 @@ def metric(result: CellResult) -> str:
     return "mIoU" if result.segmentation else "accuracy"
 
 
-def _tells(one: Comparison) -> tuple[int, bool, int, float, float]:
+def _tells(one: Comparison) -> tuple[int, bool, int, int, float, float]:
     steps = max(found.result.cell.steps or 1 for found in one.gradients.values())
-    return len(one.gradients), not one.cell.targeted, steps, one.cell.valid_pixels, one.cell.eps
+    n = one.any.n_samples
+    return len(one.gradients), not one.cell.targeted, n, steps, one.cell.valid_pixels, one.cell.eps
 
 
-def _sweeps(one: Finished) -> bool:
-    paper = one.result.cell.paper
-    return paper is not None and paper[0] in SWEEPS
+def _sweep(one: Finished) -> tuple[bool, bool, int]:
+    """Return how badly a result stands for its gradient: sweeps after others, other relations after the sigmoid."""
+    cell = one.result.cell
+    rank = SWEEPS.index(cell.paper[0]) + 1 if cell.paper and cell.paper[0] in SWEEPS else 0
+    return rank > 0, cell.relation not in (None, "sigmoid"), rank
 
 
 def _alike(cell: Cell) -> Cell:

@@ -9,6 +9,9 @@ from lgm_bench.bench.report.drawing import COLOURS, LINES, NAMES, NEUTRAL, RANDO
 from lgm_bench.bench.report.model import Figure, Panel
 from lgm_bench.bench.results.record import CellResult
 
+LOGARITHMIC_FROM = 5
+"""How many times the smallest eps the largest has to be for a logarithmic axis."""
+
 CAPTION = (
     "Each point is one run: how much the hard network still gets right after an attack of that size. A lower line is a "
     "stronger attack. The dashed line is the clean network; hollow points are what the paper prints, where it does."
@@ -46,9 +49,13 @@ def _draw(ax: Any, ones: Sequence[Comparison]) -> None:
             printed = [(eps, number) for eps, result in found if (number := _printed(result)) is not None]
             if printed:
                 ax.plot(*zip(*printed, strict=True), "o", color=COLOURS[name], markerfacecolor="none")
-    ax.set_xticks([one.cell.eps for one in ones], [f"{one.cell.eps:g}" for one in ones])
+    places = [one.cell.eps for one in ones]
+    if places[-1] >= LOGARITHMIC_FROM * places[0] > 0:
+        ax.set_xscale("log")
+        ax.minorticks_off()
+    ax.set_xticks(places, [f"{eps:g}" for eps in places])
     ax.set_ylim(-3, 103)
-    finish_axes(ax, f"{first.cell.victim}\n{ones[0].attack}", f"eps ({ones[0].unit})", f"{metric(first)} (%)")
+    finish_axes(ax, ones[0].title, f"eps ({ones[0].unit})", f"{metric(first)} (%)")
 
 
 def _printed(result: CellResult) -> float | None:

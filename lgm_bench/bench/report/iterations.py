@@ -44,7 +44,7 @@ def _panel(key: str, one: Comparison, lines: dict[str, np.ndarray]) -> Panel:
             ax.plot(range(len(line)), 100 * line, color=COLOURS[name])
         ax.set_ylim(bottom=0, top=None if scenes else 103)
         up = "mIoU (%)" if scenes else "fallen (%)"
-        finish_axes(ax, f"{one.cell.victim}\n{one.attack}, eps {one.eps}", "iteration", up)
+        finish_axes(ax, f"{one.title}, eps {one.eps}", "iteration", up)
         return Panel(svg(figure, key, _words(one, lines)))
 
 

@@ -9,9 +9,10 @@ from lgm_bench.leaded.relation import RELATIONS
 SLOPES = {"sigmoid": (5.0, 10.0, 40.0), "bilinear": (1.0,), "rbf": (2.0, 5.0, 20.0)}
 REACH = 1.2
 CAPTION = (
-    "How much a point belongs to a voxel, against its distance from the voxel's centre along one axis (0 along the "
-    "others it leaves out); dotted: the voxel's faces, where the hard relation jumps from 1 to 0. The smooth ones give "
-    "a gradient there. The larger the slope, the closer they come to the hard one; the bilinear relation has none."
+    "How much a point belongs to a voxel, against its distance from the voxel's centre along one axis; that along the "
+    "other two is left out. Dotted: the voxel's faces, where the hard relation jumps from 1 to 0; the smooth ones give "
+    "a gradient there. The larger the slope, the closer the sigmoid comes to the hard one, and the narrower the bell of "
+    "rbf; the bilinear relation has no slope."
 )
 SHAPES = {
     "sigmoid": "A plateau over the voxel that falls through one half at its faces, the steeper the larger the slope.",
