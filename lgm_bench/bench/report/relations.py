@@ -11,7 +11,7 @@ REACH = 1.2
 CAPTION = (
     "How much a point belongs to a voxel, against its distance from the voxel's centre along one axis; that along the "
     "other two is left out. Dotted: the voxel's faces, where the hard relation jumps from 1 to 0; the smooth ones give "
-    "a gradient there. The larger the slope, the closer the sigmoid comes to the hard one, and the narrower the bell of "
+    "a gradient there. The larger the slope, the closer the sigmoid comes to the hard one, the narrower the bell of "
     "rbf; the bilinear relation has no slope."
 )
 SHAPES = {
