@@ -13,7 +13,12 @@ from typer.testing import CliRunner
 from lgm_bench.cli import app
 
 ALL = list({command.text: command for page in PAGES for command in commands(page)}.values())
-OPTIONS = {name for verb in VERBS.values() for parameter in verb.params for name in parameter.opts}
+OPTIONS = {
+    name
+    for verb in VERBS.values()
+    for parameter in verb.params
+    for name in (*parameter.opts, *parameter.secondary_opts)
+}
 OF_OTHERS = {"--nproc-per-node", "--ntasks-per-node"}
 """Options of torchrun and SLURM in sentences."""
 
