@@ -10,6 +10,7 @@ from lgm_bench.bench.report.drawing import COLOURS, LINES, NAMES, finish_axes, p
 from lgm_bench.bench.report.model import Figure, Panel
 from lgm_bench.bench.results.reading import Finished
 
+TITLE = "Iteration by iteration"
 CAPTION = (
     "The share of the attacked images that the hard network gets wrong (targeted: takes for the target) after so many "
     "iterations. The steeper, the fewer iterations a gradient needs. Images may recover on the way."
@@ -34,7 +35,7 @@ def iterations(key: str, comparisons: Sequence[Comparison]) -> list[Figure]:
             shown.append((one, lines))
     panels = [_panel(f"{key}-iterations{number}", *one) for number, one in enumerate(shown)]
     caption = POINTS_CAPTION if any(one.unit == "m" for one in comparisons) else CAPTION
-    return [Figure("Iteration by iteration", caption, [panels], LINES)] if panels else []
+    return [Figure(TITLE, caption, [panels], LINES)] if panels else []
 
 
 def _panel(key: str, one: Comparison, lines: dict[str, np.ndarray]) -> Panel:

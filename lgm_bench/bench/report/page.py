@@ -25,6 +25,7 @@ from lgm_bench.bench.report.comparisons import Comparison, compare, series, tell
 from lgm_bench.bench.report.model import Grid, Section, attempted
 from lgm_bench.bench.report.overview import overview
 from lgm_bench.bench.report.provenance import checks, provenance
+from lgm_bench.bench.results.examples import read_examples
 from lgm_bench.bench.results.reading import Finished
 from lgm_bench.bench.statistics import PairedDifference
 from lgm_bench.errors import ResultError
@@ -97,15 +98,18 @@ def _of_data(name: str, comparisons: Sequence[Comparison], telling: Sequence[Com
     attempted(section, partial(curves.curves, key, together))
     ours, chosen = (_readable(many, section) for many in (ours, chosen))
     together = series(ours)
-    for build in (
-        partial(iterations.iterations, key, ours),
-        partial(architecture.architecture, key, chosen, together),
-        partial(image_examples.image_examples, chosen, names),
-        partial(cloud_examples.cloud_examples, chosen, names),
-        partial(execution.execution_maps, key, chosen, names),
-        partial(execution.execution_planes, key, chosen, names),
-    ):
-        attempted(section, build)
+    attempted(section, partial(iterations.iterations, key, ours))
+    iterative = any((found.result.cell.steps or 1) > 1 for one in ours for found in one.gradients.values())
+    if iterative and iterations.TITLE not in [figure.title for figure in section.figures]:
+        section.notes.append("Not known iteration by iteration: of images that takes --history, and older versions did not look.")
+    attempted(section, partial(architecture.architecture, key, chosen, together))
+    points = any(one.unit == "m" for one in chosen)
+    show = cloud_examples.cloud_examples if points else image_examples.image_examples
+    if chosen and not any(read_examples(found.folder) for one in chosen for found in one.gradients.values()):
+        section.notes.append("No sample can be shown: these results have no examples beside them.")
+    attempted(section, partial(show, chosen, names))
+    attempted(section, partial(execution.execution_maps, key, chosen, names))
+    attempted(section, partial(execution.execution_planes, key, chosen, names))
     return section
 
 
