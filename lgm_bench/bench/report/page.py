@@ -101,7 +101,9 @@ def _of_data(name: str, comparisons: Sequence[Comparison], telling: Sequence[Com
     attempted(section, partial(iterations.iterations, key, ours))
     iterative = any((found.result.cell.steps or 1) > 1 for one in ours for found in one.gradients.values())
     if iterative and iterations.TITLE not in [figure.title for figure in section.figures]:
-        section.notes.append("Not known iteration by iteration: of images that takes --history, and older versions did not look.")
+        section.notes.append(
+            "Not known iteration by iteration: of images that takes --history, and older versions did not look."
+        )
     attempted(section, partial(architecture.architecture, key, chosen, together))
     points = any(one.unit == "m" for one in chosen)
     show = cloud_examples.cloud_examples if points else image_examples.image_examples
