@@ -128,7 +128,7 @@ def test_aims_are_the_likeliest_wrong_classes() -> None:
     logits = victim(batch.images).detach()
     for count, expected in ((2, 2), (9, 4)):
         attack = AutoAttack(1, target_classes=count)
-        aims = attack._aims(attack._problem(victim, batch, FGM(), None), logits)
+        aims = attack._aims(attack._problem(victim, batch, FGM(), None, None), logits)
         assert aims.shape == (6, expected)
         for row, ranked in enumerate(logits.argsort(dim=1, descending=True).tolist()):
             assert aims[row].tolist() == [c for c in ranked if c != int(batch.labels[row])][:expected]

@@ -41,6 +41,7 @@ def outcome(numbers: list[int], ignored: tuple[int, ...] = (0,)) -> SceneOutcome
         adversarial_loss=zeros,
         counts=ChangeCounts(100 * column, 3 * column, 5 * column, 105 * column),
         effort={"iterate": [1] * n, "voxels": [1e3 / (k + 1) for k in numbers], "gflops": [0.1 * k for k in numbers]},
+        history=[[0.0]] * n,
     )
 
 
