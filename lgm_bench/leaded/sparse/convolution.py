@@ -1,6 +1,7 @@
 """Sparse convolutions: submanifold, strided, transposed; with occupancy as the leaded method has it."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.leaded.sparse.backends import Convolution, active_backend
 from lgm_bench.leaded.sparse.coarsening import coarser
 from lgm_bench.leaded.sparse.cost import count_products, count_voxels
-from lgm_bench.leaded.sparse.kernel_map import KernelMap, build_map, kernel_offsets
+from lgm_bench.leaded.sparse.kernel_map import KernelMap, kernel_offsets, map_between
 from lgm_bench.leaded.sparse.level import CoordinateLevel, Triple
 from lgm_bench.leaded.sparse.tensor import SparseTensor
 
@@ -60,11 +61,7 @@ class SparseConv3d(nn.Module):
             ConfigError: The input has another number of channels.
         """
         level = x.level if self.stride == (1, 1, 1) else coarser(x.level, self.stride)
-        return self._onto(level, x, self._map(x.level, level))
-
-    def _map(self, source: CoordinateLevel, target: CoordinateLevel) -> KernelMap:
-        name = ("map", tuple(self.offsets), target.stride)
-        return source.once(name, lambda: build_map(source, target, self.offsets))
+        return self._onto(level, x, map_between(x.level, level, self.offsets))
 
     def _onto(
         self, level: CoordinateLevel, x: SparseTensor, kernel_map: KernelMap, *, transposed: bool = False
@@ -107,11 +104,11 @@ class SparseConvTranspose3d(SparseConv3d):
         expected = tuple(s * t for s, t in zip(fine.stride, self.stride, strict=True))
         if expected != x.level.stride:
             raise ConfigError(f"stride {self.stride} leads from {x.level.stride} to no level of stride {fine.stride}")
-        return self._onto(fine, x, self._map(fine, x.level).transposed, transposed=True)
+        return self._onto(fine, x, map_between(fine, x.level, self.offsets).transposed, transposed=True)
 
 
 def _triple(value: int | Triple, what: str) -> Triple:
-    result = (value, value, value) if isinstance(value, int) else tuple(value)
+    result = tuple(value) if isinstance(value, Sequence) else (value, value, value)
     if len(result) != 3 or any(not isinstance(size, int) or size < 1 for size in result):
         raise ConfigError(f"{what} must be a positive whole number or three of them, got {value!r}")
     return result

@@ -17,7 +17,7 @@ def fused_product(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Te
         weight: (K, C_in, C_out).
         kernel_map: K offsets.
     """
-    if features.dtype not in FLOATING or not usable(features):
+    if not _fit(features, weight):
         return None
     features, weight = features.contiguous(), weight.contiguous()
     starts = kernel_map.blocks
@@ -35,7 +35,7 @@ def fused_weight_gradient(features: Tensor, gradient: Tensor, kernel_map: Kernel
         gradient: (M, C_out), that of the output.
         kernel_map: K offsets.
     """
-    if features.dtype not in FLOATING or not usable(features):
+    if not _fit(features, gradient):
         return None
     features, gradient = features.contiguous(), gradient.contiguous()
     sizes = (len(kernel_map.counts), features.shape[1], gradient.shape[1])
@@ -44,3 +44,8 @@ def fused_weight_gradient(features: Tensor, gradient: Tensor, kernel_map: Kernel
     tensors = (features, gradient, out, kernel_map.source, kernel_map.target, begins)
     call(f"weight_gradient_{FLOATING[features.dtype]}", *tensors, *sizes, torch.get_num_threads())
     return out
+
+
+def _fit(features: Tensor, other: Tensor) -> bool:
+    """Return whether there is compiled code for both; of two types there is none, and PyTorch names them."""
+    return features.dtype in FLOATING and features.dtype == other.dtype and usable(features, other)

@@ -77,6 +77,12 @@ def kernel_offsets(kernel_size: Triple) -> list[Triple]:
     return [(i, j, k) for k in z for j in y for i in x]
 
 
+def map_between(source: CoordinateLevel, target: CoordinateLevel, offsets: list[Triple]) -> KernelMap:
+    """Return what `build_map` returns, built once for these two levels and offsets."""
+    other = None if target is source else target  # a level that holds itself would outlive its tensors
+    return source.once(("map", tuple(offsets), other), lambda: build_map(source, target, offsets))
+
+
 def build_map(source: CoordinateLevel, target: CoordinateLevel, offsets: list[Triple]) -> KernelMap:
     """Return the pairs of voxels with source = target + offset * source.stride.
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lgm_bench.leaded.sparse.coarsening import coarser
-from lgm_bench.leaded.sparse.kernel_map import build_map, kernel_offsets
+from lgm_bench.leaded.sparse.kernel_map import kernel_offsets, map_between
 from lgm_bench.leaded.sparse.keys import KeySpace, Triple
 from lgm_bench.leaded.sparse.level import CoordinateLevel
 from lgm_bench.leaded.sparse.maximum import group_maximum
@@ -21,9 +21,7 @@ def max_pool(x: SparseTensor, kernel_size: Triple, stride: Triple) -> SparseTens
         stride: Coarse over fine stride.
     """
     level = coarser(x.level, stride)
-    offsets = kernel_offsets(kernel_size)
-    name = ("map", tuple(offsets), level.stride)
-    kernel_map = x.level.once(name, lambda: build_map(x.level, level, offsets))
+    kernel_map = map_between(x.level, level, kernel_offsets(kernel_size))
     values = rows_of(_present(x), kernel_map.source)
     out = group_maximum(values, kernel_map.target, len(level))
     return SparseTensor(None, out, level=level).occupied()

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from clouds import at, cloud, dense, dense_kernel
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded.sparse import SparseConv3d, SparseConvTranspose3d, SparseTensor
+from lgm_bench.leaded.sparse import SparseConv3d, SparseConvTranspose3d, SparseTensor, WindowConv3d
+from lgm_bench.leaded.sparse.kernel_map import kernel_offsets, map_between
 
 LOW, SIDE = -6, 12  # an even border, so that windows of stride 2 begin at multiples of 2
 
@@ -65,9 +66,25 @@ def test_convolution_multiplies_by_the_occupancy():
 
 
 def test_kernel_maps_are_built_once_a_level_and_kernel():
-    x = SparseTensor(cloud(), torch.randn(40, 2))
-    first, second = SparseConv3d(2, 2, 3), SparseConv3d(2, 2, 3)
-    assert first._map(x.level, x.level) is second._map(x.level, second(x).level)
+    x, conv = SparseTensor(cloud(), torch.randn(40, 2)), SparseConv3d(2, 2, 3)
+    first, second = (map_between(x.level, level, kernel_offsets((3, 3, 3))) for level in (x.level, conv(x).level))
+    assert first is second
+
+
+def test_two_coarse_levels_of_one_stride_have_maps_of_their_own():
+    """Voxels whose windows hold a fine one are more than those that hold one themselves."""
+    coordinates = cloud()
+    coordinates[:, 1:] += 2  # from 0, as a grid has them
+    windows, up = WindowConv3d(2, 3, 3, 2, (5, 5, 5)), SparseConvTranspose3d(3, 4, 3, 2)
+
+    def upsampled(x):
+        return up(windows(x)).features
+
+    features = torch.randn(40, 2)
+    expected = upsampled(SparseTensor(coordinates, features))
+    x = SparseTensor(coordinates, features)
+    assert len(SparseConv3d(2, 3, 3, 2)(x).coordinates) < len(windows(x).coordinates)
+    assert torch.equal(upsampled(x), expected)
 
 
 def test_values_of_minkowski_engine(samples):
@@ -91,6 +108,8 @@ def test_wrong_channels_and_missing_levels_are_named():
         SparseConvTranspose3d(2, 4, 2, 2)(x)
     with pytest.raises(ConfigError, match="kernel_size"):
         SparseConv3d(3, 4, 0)
+    with pytest.raises(ConfigError, match="stride must be a positive whole number"):
+        SparseConv3d(3, 4, 3, 1.5)
 
 
 def loaded(conv, kernel):

@@ -5,6 +5,7 @@ import torch
 from clouds import cloud
 
 from lgm_bench.leaded.sparse import SparseConv3d, SparseTensor, compiled, fused
+from lgm_bench.leaded.sparse.kernel_map import map_between
 from lgm_bench.leaded.sparse.level import CoordinateLevel
 from lgm_bench.leaded.sparse.product import reference_product, reference_weight_gradient
 
@@ -21,7 +22,7 @@ def _compiled():
 def test_every_width_and_thread_count(dtype, inputs, outputs, threads):
     level = CoordinateLevel(cloud(n=1800, side=12))  # several blocks of targets
     conv = SparseConv3d(inputs, outputs, 3).to(dtype)
-    kernel_map = conv._map(level, level)
+    kernel_map = map_between(level, level, conv.offsets)
     features = torch.randn(len(level), inputs, dtype=dtype)
     gradient = torch.randn(len(level), outputs, dtype=dtype)
     before = torch.get_num_threads()
@@ -34,6 +35,13 @@ def test_every_width_and_thread_count(dtype, inputs, outputs, threads):
     torch.testing.assert_close(out, reference_product(features, conv.weight.detach(), kernel_map))
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-10, "atol": 1e-10}
     torch.testing.assert_close(to_weight, reference_weight_gradient(features, gradient, kernel_map), **tolerance)
+
+
+@pytest.mark.parametrize("kinds", [(torch.float64, torch.float32), (torch.float32, torch.float64)])
+def test_numbers_of_two_types_are_refused_as_by_plain_pytorch(kinds):
+    conv = SparseConv3d(3, 4, 3).to(kinds[1])
+    with pytest.raises(RuntimeError, match="same dtype"):
+        conv(SparseTensor(cloud(), torch.ones(40, 3, dtype=kinds[0])))
 
 
 def test_thread_counts_give_the_same_bits():
