@@ -23,7 +23,7 @@ class KeySpace:
 
     def __init__(self, lowest: Tensor, highest: Tensor) -> None:
         self.lowest = lowest
-        extents = (highest - lowest + 1).tolist()
+        extents = [high - low + 1 for low, high in zip(lowest.tolist(), highest.tolist(), strict=True)]  # of any size
         self.factors = (extents[1] * extents[2] * extents[3], extents[2] * extents[3], extents[3], 1)
         if self.factors[0] * extents[0] > _LARGEST_KEY:
             raise DataError(
@@ -66,7 +66,13 @@ def unique_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unique_voxels(voxels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct rows (M, 4) of voxels (P, 4) in ascending order, and the row (P,) that each became."""
+    """Return the distinct rows (M, 4) of voxels (P, 4) in ascending order, and the row (P,) that each became.
+
+    Raises:
+        DataError: There are none, or their extent is too large for 64-bit keys.
+    """
+    if len(voxels) == 0:
+        raise DataError("there are no points, and so no voxels; is the scene empty?")
     keys = KeySpace(voxels.amin(dim=0), voxels.amax(dim=0)).keys(voxels)
     unique, row = unique_keys(keys)
     coordinates = voxels.new_empty(len(unique), voxels.shape[1])

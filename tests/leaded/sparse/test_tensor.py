@@ -19,6 +19,7 @@ from lgm_bench.leaded.sparse.layers import global_average_pool
         (cloud()[:0], torch.ones(0, 2), "at least one voxel"),
         (cloud()[[0, 1, 0]], torch.ones(3, 2), "listed twice"),
         (torch.tensor([[0, 0, 0, 0], [0, 2**21, 2**21, 2**21]]), torch.ones(2, 1), "remove outliers"),
+        (torch.tensor([[0, -(2**62), 0, 0], [0, 2**62, 0, 0]]), torch.ones(2, 1), "remove outliers"),
     ],
 )
 def test_errors_name_the_value(coordinates, features, message):
