@@ -92,10 +92,10 @@ class CylindricalGrid:
     def cylindrical(self, points: Tensor) -> Tensor:
         """Return (rho, phi, z), (N, 3), differentiable; at the axis itself the gradient of rho and phi is 0."""
         x, y, z = points.unbind(dim=1)
-        on_axis = (x == 0) & (y == 0)
+        on_axis = x.square() + y.square() == 0  # also where squares are too small for a number
         safe_x = torch.where(on_axis, torch.ones_like(x), x)
         rho = torch.where(on_axis, torch.zeros_like(x), (safe_x.square() + y.square()).sqrt())
-        phi = torch.where(on_axis, torch.zeros_like(x), torch.atan2(y, safe_x))
+        phi = torch.where(on_axis, torch.atan2(y, x).detach(), torch.atan2(y, safe_x))
         return torch.stack([rho, phi, z], dim=1)
 
     def units(self, points: Tensor) -> Tensor:
