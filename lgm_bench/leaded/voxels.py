@@ -111,14 +111,16 @@ class Voxels:
         return self.average_of_pairs(rows_of(values, self.point))
 
     def average_of_pairs(self, values: Tensor) -> Tensor:
-        """Return the weighted mean (M, F) over each voxel's pairs of values (P, F) of pairs."""
-        hard = self._sum(values[: len(self.own)], self.own) / self._count[:, None] if self._shows_hard else None
-        if self.slopes.input is None:
-            return self._sum(values, self.row) / self._count_of_pairs[:, None] if hard is None else hard
-        log_relation = self.slopes.log_relation(self._distance, self.slopes.input)
-        weight = _normalized(log_relation, self.row, len(self))
-        soft = self._sum(values * weight[:, None], self.row)
-        return soft if hard is None else _through(hard, soft)
+        """Return the weighted mean (M, F) over each voxel's pairs of values (P, F) of pairs.
+
+        With a hard forward pass that over the points in a voxel; one that nothing is in has what it would hold.
+        """
+        soft = self._mean(values)
+        if not self._shows_hard:
+            return soft
+        inside = self._sum(values[: len(self.own)], self.own) / self._count[:, None]
+        hard = torch.where(self.occupied[:, None], inside, soft)
+        return hard if self.slopes.input is None else _through(hard, soft)
 
     def occupied_input(self, features: Tensor) -> Tensor:
         """Return features (M, F) times the occupancy of the input's slope, where there is one (Eq. 38)."""
@@ -192,6 +194,13 @@ class Voxels:
     @cached_property
     def _count_of_pairs(self) -> Tensor:
         return torch.bincount(self.row, minlength=len(self)).to(self.cloud.points.dtype)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        if self.slopes.input is None:
+            return self._sum(values, self.row) / self._count_of_pairs[:, None]
+        log_relation = self.slopes.log_relation(self._distance, self.slopes.input)
+        weight = _normalized(log_relation, self.row, len(self))
+        return self._sum(values * weight[:, None], self.row)
 
     def _sum(self, values: Tensor, row: Tensor) -> Tensor:
         return values.new_zeros(len(self), values.shape[1]).index_add(0, row, values)

@@ -6,6 +6,7 @@ import torch
 from point_cases import VICTIMS, cloud, scene, victim
 from torch import Tensor
 
+from lgm_bench.errors import DataError
 from lgm_bench.leaded import FGM, LGM, GradientMethod, PointCloud, Reach, VoxelSlopes
 from lgm_bench.leaded.grid import CartesianGrid, CylindricalGrid
 from lgm_bench.leaded.relation import RELATIONS
@@ -88,6 +89,38 @@ def test_a_hard_forward_pass_shows_the_hard_network(name: str) -> None:
     assert (leaded - hard).abs().max() <= 1e-12 * hard.abs().max()
     (gradient_to_points,) = torch.autograd.grad(leaded.square().sum(), moving)
     assert (gradient_to_points.abs().sum(dim=1) > 0).double().mean() > 0.9
+
+
+@pytest.mark.parametrize("ends", [8.0, None])
+def test_with_a_hard_forward_pass_reached_voxels_lead_by_what_they_would_hold(ends: float | None) -> None:
+    """A feature (Eq. 37-38) of a voxel that nothing is in is 0; its derivative is what is there times do(p)."""
+    points = cloud("minkunet14-scannet", (60,))
+    units, reach = Voxelization(CartesianGrid(0.02)), Reach(points.points, 0.01, 0.05)
+    found = []
+    for forward in ("soft", "hard"):
+        moving = points.points.clone().requires_grad_()
+        with LGM(8.0, forward, VoxelSlopes(input=ends)).applied_to(units, reach):
+            voxels = units(points.moved(moving))
+        empty = ~voxels.occupied
+        value = voxels.gather(points.features)
+        if forward == "hard":
+            assert (value[empty] == 0).all()
+        else:
+            assert voxels.input_occupancy is not None
+            value = voxels.input_occupancy[:, None] * voxels.average(points.features).detach()
+        found.append(torch.autograd.grad(value[empty].sum(), moving)[0])
+    assert (found[0] != 0).any()
+    assert torch.allclose(found[1], found[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("gradient", [FGM(), FGM(VoxelSlopes(input=8.0, output=8.0)), LGM(8.0), LGM(8.0, "hard")])
+def test_a_cloud_without_points_is_named(gradient: GradientMethod) -> None:
+    nothing = PointCloud(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
+    units = Voxelization(CartesianGrid(0.02))
+    with pytest.raises(DataError, match="no points"), gradient.applied_to(units):
+        units(nothing)
+    with pytest.raises(DataError, match="no points"):
+        units.occupied(nothing)
 
 
 @pytest.mark.parametrize("gradient", [FGM(), FGM(VoxelSlopes(input=8.0, output=8.0)), LGM(8.0), LGM(8.0, "hard")])
