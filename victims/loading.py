@@ -45,9 +45,9 @@ def load_victim(
         name: Registered name (`victims.victim_names()`), or `package.module:Class` of a network of your own. Such a
             class is called without arguments; unless it returns an `ImageVictim` it gets images in [0, 1] as they
             are, or normalized by `mean` and `std`.
-        checkpoint: None for the default of the registry (for a network of your own: as it was constructed); a path
-            (.safetensors, or a published .pth, .pth.tar, .th, which is imported on the fly); or "random" for
-            untrained weights that depend on `seed` alone.
+        checkpoint: None for the default of the registry (a network of your own that none was imported for: as it was
+            constructed); a path (.safetensors, or a published .pth, .pth.tar, .th, which is imported on the fly); or
+            "random" for untrained weights that depend on `seed` alone.
         mean: Mean of each channel of the training images in [0, 1], instead of the checkpoint's.
         std: Standard deviation of each channel, instead of the checkpoint's.
         seed: Seed of the untrained weights. Global random state is left as it was.
@@ -59,8 +59,9 @@ def load_victim(
     """
     victim = _untrained(name, seed)
     normalization = None
-    if checkpoint is None and name in VICTIMS:
-        store, entry = default_checkpoint(name)
+    default = _default(name) if checkpoint is None else None
+    if default is not None:
+        store, entry = default
         path = store.folder / str(entry.file)
         normalization = _load_safetensors(victim.network, store.content(entry), name, path)
         normalization = entry.normalization or normalization
@@ -77,10 +78,9 @@ def checkpoint_id(name: str, checkpoint: str | Path | None = None, seed: int = 0
     Raises:
         CheckpointError: There is no such checkpoint.
     """
-    if checkpoint is None and name in VICTIMS:
-        return str(default_checkpoint(name)[1].sha256)
     if checkpoint is None:
-        return f"constructed-{seed}"
+        default = _default(name)
+        return f"constructed-{seed}" if default is None else str(default[1].sha256)
     if str(checkpoint) == RANDOM:
         return f"random-{seed}"
     return sha256_of(Path(checkpoint).expanduser())
@@ -173,6 +173,13 @@ def save_checkpoint(
     return store.add(entry, content)
 
 
+def _default(name: str) -> tuple[CheckpointStore, CheckpointEntry] | None:
+    """Return the checkpoint to load by default, and its store; None for a network of one's own that has none."""
+    if name in VICTIMS or user_store().ready(name):
+        return default_checkpoint(name)
+    return None
+
+
 def _untrained(name: str, seed: int) -> Victim:
     build = resolve("victim", name, VICTIMS)
     with torch.random.fork_rng(devices=[]):
@@ -194,7 +201,7 @@ def _load_file(victim: Victim, name: str, path: Path, keep_precision: bool = Fal
         content = verified_bytes(path, entry.sha256 if entry else None)
         normalization = _load_safetensors(network, content, name, path)
         return entry.normalization or normalization if entry else normalization
-    state = victim.official_state(read_official(path))
+    state = victim.official_state(read_official(path, network.state_dict()))
     if keep_precision and any(value.dtype == torch.float64 for value in state.values()):
         network.double()
     load_into(network, state, name=name, path=path)

@@ -2,11 +2,13 @@
 
 import difflib
 import pickle
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,11 +19,19 @@ SHOWN = 8
 
 _COUNTER = "num_batches_tracked"
 
+WRAPPERS = ("module.", "network.")
+"""What stands before every key in the files of a `DataParallel` and in a training run's own last.ckpt."""
 
-def read_official(path: Path) -> dict[str, Tensor]:
-    """Return the state dict in a .pth, .pth.tar or .th file, on the CPU, without the leading "module.".
 
-    Accepts {"state_dict": ...} and plain state dicts. Nothing but tensors and plain containers is unpickled.
+def read_official(path: Path, own: Iterable[str] = ()) -> dict[str, Tensor]:
+    """Return the state dict in a .pth, .pth.tar, .th or .ckpt file, on the CPU, without a leading "module.".
+
+    Accepts {"state_dict": ...} and plain state dicts. Nothing is unpickled but tensors, plain containers and, beside
+    the state dict, NumPy's numbers, such as the best score that MinkUNet's published files hold.
+
+    Args:
+        path: The file.
+        own: Keys of the network; a file that has some of them as they are keeps all of its own.
 
     Raises:
         CheckpointError: The file is missing, truncated, holds code, or holds no state dict.
@@ -33,8 +43,10 @@ def read_official(path: Path) -> dict[str, Tensor]:
     strangers = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
     if strangers:
         raise CheckpointError(f"{path} holds entries that are no tensors: {_listed(strangers)}; {_EXPECTED}")
-    wrapped = all(key.startswith("module.") for key in state)
-    return {key.removeprefix("module.") if wrapped else key: value for key, value in state.items()}
+    for prefix in WRAPPERS:
+        if all(key.startswith(prefix) for key in state) and set(own).isdisjoint(state):
+            return {key.removeprefix(prefix): value for key, value in state.items()}
+    return dict(state)
 
 
 _EXPECTED = 'expected {"state_dict": {key: tensor}} or {key: tensor}, as the published files have it'
@@ -44,16 +56,25 @@ CUT_SHORT = (EOFError, RuntimeError, ValueError, LookupError, AttributeError, Ty
 """What the unpickler raises at the end of a truncated file, which depends on where the file ends."""
 
 
+_SCALAR = np.float64(0).__reduce__()[0]
+_NUMBERS = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("?", "i4", "i8", "f4", "f8")),
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # NumPy 1 and 2
+]
+
+
 def _unpickled(path: Path) -> Any:
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise CheckpointError(f"checkpoint {path} {kind}; expected a .safetensors, .pth, .pth.tar or .th file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is damaged or holds more than tensors (reason: {_first_line(error)}). Code inside a checkpoint "
-            "is never run. If you trust the file, load it yourself, save its state dict alone with "
+            f"{path} is damaged or holds more than tensors ({_refused(error)}). Code inside a checkpoint is never run. "
+            "If you trust the file, load it yourself, save its state dict alone with "
             'torch.save({"state_dict": ...}, ...) and import that'
         ) from error
     except OSError as error:
@@ -130,6 +151,12 @@ def _listed(keys: Iterable[str]) -> str:
     keys = list(keys)
     rest = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     return ", ".join(keys[:SHOWN]) + rest
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """Return what the unpickler stopped at; its own words, pages long, recommend to load the file unsafely."""
+    name = re.search(r"GLOBAL ([\w.]+)", str(error), re.IGNORECASE)
+    return f"it calls for {name[1]}" if name else "it cannot be unpickled"
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.errors import CheckpointError, ConfigError
-from victims import checkpoint_id, load_victim, save_checkpoint
+from victims import checkpoint_id, import_checkpoint, load_victim, save_checkpoint
 from victims.image_victim import ImageVictim
 
 
@@ -97,7 +97,19 @@ def test_own_network_from_a_file(tmp_path) -> None:
     loaded = load_victim(OWN, tmp_path / "own.pth")
     assert torch.equal(loaded.network.fc.weight, own.network.fc.weight)
     assert loaded.checkpoint_id == checkpoint_id(OWN, tmp_path / "own.pth")
-    path = save_checkpoint(OWN, own, source="test")
+    path = save_checkpoint(OWN, own, source="test", out=tmp_path / "elsewhere")
     assert torch.equal(load_victim(OWN, path).network.fc.weight, own.network.fc.weight)
     with pytest.raises(CheckpointError, match="does not fit"):
         load_victim("resnet20-cifar10", tmp_path / "own.pth")
+
+
+def test_own_network_is_used_as_imported(tmp_path) -> None:
+    """Constructed as it is until then; `import` says that the imported weights are used from then on."""
+    own = load_victim(OWN, "random", seed=4)
+    torch.save(own.network.state_dict(), tmp_path / "own.pth")
+    assert not torch.equal(load_victim(OWN).network.fc.weight, own.network.fc.weight)
+    path = import_checkpoint(OWN, tmp_path / "own.pth")
+    loaded = load_victim(OWN)
+    assert torch.equal(loaded.network.fc.weight, own.network.fc.weight)
+    assert loaded.checkpoint_id == checkpoint_id(OWN) == checkpoint_id(OWN, path)
+    assert not torch.equal(load_victim(OWN, "random").network.fc.weight, own.network.fc.weight)

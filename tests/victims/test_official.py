@@ -4,8 +4,10 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from lgm_bench.errors import CheckpointError
 from victims import load_victim
@@ -39,6 +41,48 @@ def test_official_layouts(suffix, prefix, nested, zip_format, state, tmp_path: P
     saved = {"epoch": 3, "state_dict": content} if nested else content
     torch.save(saved, path, _use_new_zipfile_serialization=zip_format)
     assert same_weights(path, state)
+
+
+@pytest.mark.parametrize("core", ["core", "_core"])
+def test_a_score_of_numpy_beside_the_weights(core: str, state, tmp_path: Path) -> None:
+    """MinkUNet's published files hold their best mIoU so, pickled by NumPy 1."""
+    path = tmp_path / "file.pth"
+    content = {"state_dict": state, "best_val": np.float64(72.2), "best_val_iter": np.int64(3)}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    old = f"cnumpy.{core}.multiarray\n".encode()
+    path.write_bytes(re.sub(rb"cnumpy\._?core\.multiarray\n", old, path.read_bytes()))
+    assert old in path.read_bytes()
+    assert same_weights(path, state)
+
+
+def test_an_array_of_numpy_is_more_than_a_number(state, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"it calls for numpy\._?core\.multiarray\._reconstruct"):
+        read_official(save({"state_dict": state, "ious": np.zeros(2)}, tmp_path / "file.pth"))
+
+
+def test_last_checkpoint_of_a_training_run(state, tmp_path: Path) -> None:
+    """Lightning's, of a victim: all keys begin with the attribute that holds the network."""
+    content = {"epoch": 1, "state_dict": {f"network.{key}": value for key, value in state.items()}, "callbacks": {}}
+    assert same_weights(save(content, tmp_path / "last.ckpt"), state)
+
+
+class Wrapped(nn.Module):
+    """A network whose own keys begin as those of a `DataParallel` do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.module(x)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_network_that_calls_a_part_of_it_module(prefix: str, tmp_path: Path) -> None:
+    name = f"{__name__}:Wrapped"
+    weights = load_victim(name, "random", seed=5).network.state_dict()
+    path = save({prefix + key: value for key, value in weights.items()}, tmp_path / "own.pth")
+    assert torch.equal(load_victim(name, path).network.module[1].weight, weights["module.1.weight"])
 
 
 def test_old_files_without_batch_counters(state, tmp_path: Path) -> None:
@@ -94,7 +138,9 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
             return (Path.touch, (marker,))
 
     path = save({"state_dict": Payload()}, tmp_path / "evil.pth")
-    with pytest.raises(CheckpointError, match=r"evil.pth is damaged or holds more than tensors"):
+    with pytest.raises(
+        CheckpointError, match=r"evil.pth is damaged or holds more than tensors \(it calls for getattr\)"
+    ):
         read_official(path)
     assert not marker.exists()
 
