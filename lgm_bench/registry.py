@@ -21,11 +21,13 @@ def resolve(kind: str, name: str, registry: Mapping[str, str]) -> Any:
     """
     target = registry.get(name, name)
     module_name, colon, attribute = target.partition(":")
-    if not colon:
+    if not (module_name and colon):
         raise UnknownNameError(kind, name, registry)
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ImportError as error:
         raise ConfigError(f"{kind} {name!r}: cannot import {module_name!r} ({error})") from error
+    try:
+        return getattr(module, attribute)
     except AttributeError as error:
         raise ConfigError(f"{kind} {name!r}: module {module_name!r} has no {attribute!r}") from error

@@ -1,6 +1,7 @@
 """From a victim's name to the network with its weights, and from published files to registered checkpoints."""
 
 import hashlib
+import inspect
 import json
 import struct
 from collections.abc import Sequence
@@ -182,6 +183,12 @@ def _default(name: str) -> tuple[CheckpointStore, CheckpointEntry] | None:
 
 def _untrained(name: str, seed: int) -> Victim:
     build = resolve("victim", name, VICTIMS)
+    try:
+        inspect.signature(build).bind()
+    except TypeError as error:
+        raise ConfigError(f"victim {name!r} is called without arguments, but: {error}") from error
+    except ValueError:
+        pass  # some built-in types do not tell
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         built = build()

@@ -1,6 +1,7 @@
 """Names resolve to networks of the promised depth that take images to logits and decisions."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,6 +88,27 @@ def test_unknown_name_gets_the_nearest_ones() -> None:
 def test_own_class_that_does_not_exist() -> None:
     with pytest.raises(ConfigError, match="NoSuchNetwork"):
         load_victim("torch.nn:NoSuchNetwork")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("torch.nn:Linear", "missing a required argument: 'in_features'"), ("torch:pi", "not a callable object")],
+)
+def test_own_class_that_cannot_be_called(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"victim '{name}' is called without arguments, but: .*{message}"):
+        load_victim(name)
+
+
+def test_a_name_without_a_module() -> None:
+    with pytest.raises(UnknownNameError, match="':Net'"):
+        load_victim(":Net")
+
+
+def test_a_module_that_fails_is_not_said_to_lack_the_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "failing_networks.py").write_text("import torch\n\ntorch.no_such_layer\n\nclass Net: ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(AttributeError, match="no_such_layer"):
+        load_victim("failing_networks:Net")
 
 
 def test_own_name_that_is_no_network() -> None:
