@@ -1,5 +1,6 @@
 """The registry of checkpoints: which file belongs to which victim, with its hash, source and licence."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -85,7 +86,7 @@ def read_registry(path: Path) -> list[CheckpointEntry]:
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"cannot read the checkpoint registry {path}: {error}") from error
     try:
-        return _Registry.model_validate(yaml.safe_load(text) or {}).checkpoints
+        return list(_parsed(text))
     except yaml.YAMLError as error:
         raise CheckpointError(f"checkpoint registry {path} is not valid YAML: {error}") from error
     except ValidationError as error:
@@ -94,6 +95,12 @@ def read_registry(path: Path) -> list[CheckpointEntry]:
         raise CheckpointError(
             f"checkpoint registry {path}: {where}: {first['msg']}, got {first['input']!r}; correct or remove this entry"
         ) from error
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> tuple[CheckpointEntry, ...]:
+    """Every victim is looked up by itself, so the same text comes again and again."""
+    return tuple(_Registry.model_validate(yaml.safe_load(text) or {}).checkpoints)
 
 
 def registry_text(entries: list[CheckpointEntry]) -> str:
