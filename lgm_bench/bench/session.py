@@ -154,9 +154,14 @@ class Session:
         setting = {"backend": options.backend, "precision": checked_precision(options.precision, ())}
         with self._only_writer():
             found = finished_results(
-                [one.cell for one in planned], Path(options.out), known=results, data_root=options.data_root, **setting
+                [one.cell for one in planned],
+                Path(options.out),
+                known=results.by_cell,
+                data_root=options.data_root,
+                **setting,
             )
-            everything.extend(found.values())
+            # cells that turn out to be the same, once their defaults are filled in, are shown once
+            everything.extend({(one.fingerprint, one.cell.paper): one for one in found.values()}.values())
             tables = self.write(everything, [one.cell for one in planned]) if everything else []
             differences = self.compare(everything, [one.cell for one in planned])
         unfinished = [one.cell for one in planned if one.cell not in found and not one.optional]

@@ -1,11 +1,13 @@
 """Parquet files of rows: a batch's, or a whole cell's, with the cell that they belong to written inside."""
 
+import functools
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,28 @@ class UnusableError(Exception):
     """A file of rows that is damaged or belongs to something else; the text says what is wrong."""
 
 
+class About(NamedTuple):
+    """What it took to make rows.
+
+    Attributes:
+        seconds: Time.
+        devices: What computed them.
+        peak: Memory.
+        commits: Of the source trees that ran; None for one without git.
+    """
+
+    seconds: float
+    devices: tuple[str, ...]
+    peak: Peak = NO_PEAK
+    commits: tuple[str | None, ...] = ()
+
+    @property
+    def commit(self) -> str | None:
+        """The commits in a text; None if one of them is not known."""
+        known = [commit for commit in self.commits if commit]
+        return "; ".join(known) if known and len(known) == len(self.commits) else None
+
+
 @dataclass(frozen=True)
 class Part:
     """A file of rows.
@@ -29,23 +53,29 @@ class Part:
     Attributes:
         path: The file.
         rows: Its rows, see `rows.SCHEMA` and `scene_rows.SCENE_SCHEMA`.
-        seconds: Time that they took.
-        devices: What computed them.
-        peak: Memory that it took.
+        about: What it took to make them.
     """
 
     path: Path
     rows: pa.Table
-    seconds: float
-    devices: tuple[str, ...]
-    peak: Peak = NO_PEAK
+    about: About
 
 
-def encode(rows: pa.Table, fingerprint: str, seconds: float, devices: Sequence[str], peak: Peak = NO_PEAK) -> bytes:
+def together(parts: Sequence[Part]) -> About:
+    """Return what it took to make several parts: their time, the most memory, and whatever computed one of them."""
+    abouts = [part.about for part in parts]
+    return About(
+        seconds=sum(about.seconds for about in abouts),
+        devices=tuple(sorted({device for about in abouts for device in about.devices})),
+        peak=functools.reduce(Peak.larger, (about.peak for about in abouts), NO_PEAK),
+        commits=tuple(sorted({commit for about in abouts for commit in about.commits}, key=str)),
+    )
+
+
+def encode(rows: pa.Table, fingerprint: str, about: About) -> bytes:
     """Return rows as the bytes of a Parquet file that carries checksums and says which cell it belongs to."""
-    about = {"fingerprint": fingerprint, "seconds": seconds, "devices": list(devices), "peak": list(peak)}
     buffer = io.BytesIO()
-    table = rows.replace_schema_metadata({_KEY: json.dumps(about).encode()})
+    table = rows.replace_schema_metadata({_KEY: json.dumps({"fingerprint": fingerprint, **about._asdict()}).encode()})
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
@@ -63,11 +93,11 @@ def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
     """
     try:
         table = pq.ParquetFile(io.BytesIO(path.read_bytes()), page_checksum_verification=True).read()
-        about = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+        content = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UnusableError(f"it is damaged or no file of rows ({error})") from error
-    if about.get("fingerprint") != fingerprint:
-        raise UnusableError(f"it belongs to another cell ({about.get('fingerprint', 'it does not say which')})")
+    if content.get("fingerprint") != fingerprint:
+        raise UnusableError(f"it belongs to another cell ({content.get('fingerprint', 'it does not say which')})")
     if HISTORY.name not in table.column_names:  # nobody looked
         table = table.append_column(HISTORY, pa.nulls(table.num_rows, HISTORY.type))
     schema = next((schema for schema in (SCHEMA, SCENE_SCHEMA) if table.schema.equals(schema)), None)
@@ -79,6 +109,12 @@ def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
         raise UnusableError(f"{len(foreign)} of its samples are not in the data set, such as {foreign[0]!r}")
     if len(set(counts.values())) > 1:
         raise UnusableError("its samples do not all have the same number of rows")
-    return Part(
-        path, table.cast(schema), float(about["seconds"]), tuple(about["devices"]), Peak(*about.get("peak", NO_PEAK))
-    )
+    return Part(path, table.cast(schema), _about(content))
+
+
+def _about(content: Mapping[str, Any]) -> About:
+    try:
+        peak, commits = Peak(*content.get("peak", NO_PEAK)), tuple(content.get("commits", ()))
+        return About(float(content["seconds"]), tuple(content["devices"]), peak, commits)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnusableError(f"it is damaged: it does not say what it took ({error!r})") from error

@@ -177,7 +177,7 @@ class CellResult(_Record):
         checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
         data_sha256: Of the sample ids, in order.
         versions: Of lgm-bench, python and the libraries that compute.
-        git_commit: Of the source tree that ran, if it is one.
+        git_commit: Of the source tree that ran, if it is one; several, with "; " between them, if it changed meanwhile.
         device: What computed.
         precision: Of what the victim computed: that of its parameters, and "-mixed" where operations had a lower one.
         run: How the run was set up that finished it; None for one that was put together without.

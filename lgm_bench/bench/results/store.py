@@ -1,6 +1,5 @@
 """The results folder: one folder a cell, its rows kept part by part while it runs, its record once it is complete."""
 
-import functools
 import hashlib
 import json
 import logging
@@ -19,8 +18,8 @@ from lgm_bench.bench.results.arrays import holds_arrays, sample_path
 from lgm_bench.bench.results.clouds import CLOUD_ARRAYS, SavedCloud, save_cloud
 from lgm_bench.bench.results.examples import EXAMPLES, Example, save_example
 from lgm_bench.bench.results.images import IMAGE_ARRAYS, SavedImage, save_image
-from lgm_bench.bench.results.part_files import NO_PEAK, Part, UnusableError, encode, read_part
-from lgm_bench.bench.results.provenance import Peak
+from lgm_bench.bench.results.part_files import NO_PEAK, About, Part, UnusableError, encode, read_part, together
+from lgm_bench.bench.results.provenance import Peak, git_commit
 from lgm_bench.bench.results.record import CellResult, Preflight
 from lgm_bench.errors import ResultError
 from lgm_bench.files import UNFINISHED, write_whole
@@ -56,11 +55,14 @@ class CellStore:
         self.folder = out / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', title)}-{fingerprint}"
 
     def result(self) -> CellResult | None:
-        """Return the record of the finished cell, or None; a file that is no record of this cell is set aside."""
+        """Return the record of the finished cell, or None; a file that is no record of this cell is set aside.
+
+        Without its rows, or with damaged ones, a record does not count: nobody could check its numbers.
+        """
         path = self.folder / RESULT
         try:
             result = CellResult.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise ResultError(f"cannot read {path}: {error.strerror or error}; correct its permissions") from error
@@ -70,7 +72,19 @@ class CellStore:
         if result.fingerprint != self.fingerprint:
             self._set_aside(path, f"it belongs to another cell, {result.fingerprint}")
             return None
-        return result
+        return result if self._has_rows() else None
+
+    def _has_rows(self) -> bool:
+        path = self.folder / ROWS
+        if not path.exists():
+            log.warning("%s is not used: there is no %s beside it", self.folder / RESULT, ROWS)
+            return False
+        try:
+            read_part(path, self.fingerprint, None)
+        except UnusableError as error:
+            self._set_aside(path, str(error))
+            return False
+        return True
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -122,7 +136,7 @@ class CellStore:
         Raises:
             CannotWriteError: They cannot be written.
         """
-        self._add(rows, seconds, [device], peak)
+        self._add(rows, About(seconds, (device,), peak, (git_commit(),)))
 
     def keep_example(self, sample: Example) -> None:
         """Keep an example; call it before the rows of its batch are added.
@@ -187,7 +201,8 @@ class CellStore:
             for part in concerned:
                 kept = part.rows.filter(pc.invert(pc.is_in(part.rows.column("id"), pa.array(sorted(ids)))))
                 if kept.num_rows:
-                    self._add(kept, part.seconds * kept.num_rows / part.rows.num_rows, part.devices, part.peak)
+                    seconds = part.about.seconds * kept.num_rows / part.rows.num_rows
+                    self._add(kept, part.about._replace(seconds=seconds))
                 part.path.unlink()
 
     def checks(self) -> Preflight | None:
@@ -215,9 +230,7 @@ class CellStore:
         Raises:
             CannotWriteError: They cannot be written; the parts are kept.
         """
-        seconds = sum(part.seconds for part in parts)
-        devices = sorted({device for part in parts for device in part.devices})
-        self._write(self.folder / ROWS, encode(rows, self.fingerprint, seconds, devices, peak_of(parts)))
+        self._write(self.folder / ROWS, encode(rows, self.fingerprint, together(parts)))
         self._write(self.folder / RESULT, _json(result.model_dump(mode="json")))
         with _writing(self.folder / PARTS):
             for path in (self.folder / PARTS).glob("*.parquet"):
@@ -225,9 +238,9 @@ class CellStore:
             if not any((self.folder / PARTS).iterdir()):
                 (self.folder / PARTS).rmdir()
 
-    def _add(self, rows: pa.Table, seconds: float, devices: Sequence[str], peak: Peak) -> None:
+    def _add(self, rows: pa.Table, about: About) -> None:
         name = hashlib.sha256("\n".join(rows.column("id").to_pylist()).encode()).hexdigest()[:16]
-        self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, seconds, devices, peak))
+        self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, about))
 
     @contextmanager
     def _subfolder(self, name: str) -> Iterator[Path]:
@@ -244,11 +257,6 @@ class CellStore:
         log.warning("%s is not used: %s; it is now called %s", path, reason, path.name + UNUSABLE)
         with _writing(path):
             path.replace(path.with_name(path.name + UNUSABLE))
-
-
-def peak_of(parts: Sequence[Part]) -> Peak:
-    """Return the most memory that a process took for one of them."""
-    return functools.reduce(Peak.larger, (part.peak for part in parts), NO_PEAK)
 
 
 @contextmanager

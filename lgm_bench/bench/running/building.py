@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from datamodules import DATAMODULES
 from datamodules.samples_datamodule import SamplesDataModule
@@ -20,11 +20,13 @@ from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded import FGM, LGM, GradientMethod
 from lgm_bench.registry import resolve
 from victims import load_victim
+from victims.image_victim import ImageVictim
 from victims.names import VICTIMS
 from victims.point_victim import PointVictim
 from victims.victim import Victim
 
 GRADIENTS = ("fgm", "lgm")
+Triple = tuple[float, float, float]
 
 
 def resolved(cell: Cell) -> Cell:
@@ -118,6 +120,19 @@ def _resolved_images(cell: Cell) -> Cell:
 def build_victim(cell: Cell) -> Victim:
     """Return the cell's victim in evaluation mode, on the CPU; see `load_victim` for what it raises."""
     return load_victim(cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
+
+
+def normalization(cell: Cell, victim: Victim) -> tuple[Triple | None, Triple | None]:
+    """Return the mean and std that a victim of images normalizes by, see `Cell.mean`; None for one of points."""
+    if not isinstance(victim, ImageVictim):
+        return cell.mean, cell.std
+    return cell.mean or _channels(victim.mean), cell.std or _channels(victim.std)
+
+
+def _channels(values: Tensor) -> Triple:
+    """Return a normalization as short decimal numbers that give the same float32."""
+    red, green, blue = (float(f"{value:.7g}") for value in values.flatten().tolist())
+    return red, green, blue
 
 
 def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None) -> SamplesDataModule:

@@ -1,7 +1,7 @@
 """Finding the results of cells that other runs have computed in the same folder."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,14 @@ from lgm_bench import __version__
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.results.store import RESULT
-from lgm_bench.bench.running.building import build_data, build_victim, ids_sha256, resolved, weights_sha256
+from lgm_bench.bench.running.building import (
+    build_data,
+    build_victim,
+    ids_sha256,
+    normalization,
+    resolved,
+    weights_sha256,
+)
 from lgm_bench.bench.running.precision import SINGLE
 from lgm_bench.errors import LgmBenchError
 from lgm_bench.leaded.sparse.backends import NATIVE
@@ -32,18 +39,15 @@ def fingerprint_of(filled: Cell, weights: str, data: str, **setting: str) -> str
         setting: What else changes numbers, in the last digits: another backend than ours, another
             precision than single.
     """
-    other = {name: value for name, value in setting.items() if value != DEFAULTS.get(name)}
+    other = {name: value for name, value in setting.items() if value != USUAL.get(name)}
     return filled.fingerprint(weights=weights, data=data, version=__version__, **other)
-
-
-DEFAULTS = {"backend": NATIVE, "precision": SINGLE}
 
 
 def finished_results(
     cells: Sequence[Cell],
     out: Path,
     *,
-    known: Sequence[CellResult] = (),
+    known: Mapping[Cell, CellResult] | None = None,
     data_root: Path | str | None = None,
     **setting: str,
 ) -> dict[Cell, CellResult]:
@@ -55,31 +59,30 @@ def finished_results(
     Args:
         cells: What is looked for.
         out: Results folder.
-        known: Results that need not be looked for.
+        known: Results that need not be looked for, by cell.
         data_root: As for `run_cells`.
         setting: As for `fingerprint_of`.
     """
-    own = {_key(result.cell): result for result in known}
-    wanted = {_key(resolved(cell)): cell for cell in cells}
-    plain = {replace(key, paper=None) for key in wanted.keys() - own.keys()}
+    known = known or {}
+    wanted = {cell: _key(resolved(cell)) for cell in cells if cell not in known}
+    keys = set(wanted.values())
     stored: dict[Cell, list[CellResult]] = {}
-    for result in _records(out, setting) if plain else ():
-        key = _key(result.cell, paper=False)
-        if key in plain:
-            stored.setdefault(key, []).append(result)
-    hashes = _Hashes(known, data_root)
+    for result in _records(out, setting) if keys else ():
+        if _key(result.cell) in keys:
+            stored.setdefault(_key(result.cell), []).append(result)
+    at_hand = _AtHand(known.values(), data_root)
     found = {}
-    for key, cell in wanted.items():
-        others = (result for result in stored.get(replace(key, paper=None), ()) if hashes.fit(cell, result))
-        match = own.get(key) or next(others, None)
+    for cell in cells:
+        others = (result for result in stored.get(wanted.get(cell, cell), ()) if at_hand.fits(cell, result))
+        match = known.get(cell) or next(others, None)
         if match is not None:
             found[cell] = match.model_copy(update={"cell": replace(match.cell, paper=cell.paper)})
     return found
 
 
-def _key(cell: Cell, *, paper: bool = True) -> Cell:
+def _key(cell: Cell) -> Cell:
     """Return what a cell that was asked for and its record have in common; the victim fills in mean and std."""
-    return replace(cell, mean=None, std=None, paper=cell.paper if paper else None)
+    return replace(cell, mean=None, std=None, paper=None)
 
 
 def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
@@ -98,30 +101,30 @@ def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
             yield result
 
 
-class _Hashes:
-    """Of weights and samples that are at hand; loaded once each, and only if a record has to be compared."""
+class _AtHand:
+    """Weights and samples that are at hand; loaded once each, and only if a record has to be compared."""
 
-    def __init__(self, known: Sequence[CellResult], data_root: Path | str | None) -> None:
+    def __init__(self, known: Iterable[CellResult], data_root: Path | str | None) -> None:
         self.data_root = data_root
-        self._found: dict[tuple[object, ...], str | None] = {}
-        for result in known:
-            self._found[_weights_key(result.cell)] = result.checkpoint_sha256
-            self._found[_data_key(result.cell)] = result.data_sha256
+        self._found: dict[tuple[object, ...], object] = {_data_key(one.cell): one.data_sha256 for one in known}
 
-    def fit(self, cell: Cell, result: CellResult) -> bool:
+    def fits(self, cell: Cell, result: CellResult) -> bool:
         """Return whether a record is of the weights, the normalization and the samples that a cell names."""
-        if (cell.mean or result.cell.mean, cell.std or result.cell.std) != (result.cell.mean, result.cell.std):
+        mean, std = result.cell.mean, result.cell.std
+        if (cell.mean or mean, cell.std or std) != (mean, std):
             return False
-        weights = self._hash(_weights_key(cell), lambda: weights_sha256(build_victim(cell)))
-        data = self._hash(_data_key(cell), lambda: self._ids(cell))
-        return weights in (None, result.checkpoint_sha256) and data in (None, result.data_sha256)
+        victim = self._look(
+            ("victim", cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed), lambda: _seen(cell)
+        )
+        samples = self._look(_data_key(cell), lambda: self._ids(cell))
+        return victim in (None, (result.checkpoint_sha256, mean, std)) and samples in (None, result.data_sha256)
 
     def _ids(self, cell: Cell) -> str:
         datamodule = build_data(cell, self.data_root, None)
         datamodule.setup("test")
         return ids_sha256(list(datamodule.sample_ids()))
 
-    def _hash(self, key: tuple[object, ...], compute: Callable[[], str]) -> str | None:
+    def _look(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
         if key not in self._found:
             try:
                 self._found[key] = compute()
@@ -132,8 +135,10 @@ class _Hashes:
         return self._found[key]
 
 
-def _weights_key(cell: Cell) -> tuple[object, ...]:
-    return ("weights", cell.victim, cell.checkpoint, cell.seed)
+def _seen(cell: Cell) -> tuple[object, ...]:
+    """Return what a record says of a cell's victim."""
+    victim = build_victim(cell)
+    return (weights_sha256(victim), *normalization(cell, victim))
 
 
 def _data_key(cell: Cell) -> tuple[object, ...]:

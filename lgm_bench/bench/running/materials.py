@@ -6,14 +6,11 @@ from pathlib import Path
 from datamodules.batch import ImageBatch, PointBatch
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.running.building import build_data, build_victim, ids_sha256, weights_sha256
+from lgm_bench.bench.running.building import Triple, build_data, build_victim, ids_sha256, normalization, weights_sha256
 from lgm_bench.bench.running.compute import may_fold
 from lgm_bench.bench.running.preflight import N_SAMPLES
 from lgm_bench.errors import DataError
-from victims.image_victim import ImageVictim
 from victims.victim import Victim
-
-Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -82,10 +79,7 @@ class Materials:
         key = (cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
         if self._target is None or self._target[0] != key:
             victim = build_victim(cell)
-            mean, std = cell.mean, cell.std
-            if isinstance(victim, ImageVictim):
-                mean, std = (mean or _channels(victim, "mean")), (std or _channels(victim, "std"))
-            self._target = key, Target(victim, weights_sha256(victim), mean, std)
+            self._target = key, Target(victim, weights_sha256(victim), *normalization(cell, victim))
         return self._target[1]
 
     def foldable(self, target: Target, data: DataSet) -> bool:
@@ -103,9 +97,3 @@ class Materials:
         few.setup("test")
         batch: ImageBatch | PointBatch = next(iter(few.test_dataloader()))
         return batch
-
-
-def _channels(victim: ImageVictim, name: str) -> Triple:
-    """Return a victim's normalization as short decimal numbers that give the same float32."""
-    red, green, blue = (float(f"{value:.7g}") for value in getattr(victim, name).flatten().tolist())
-    return red, green, blue

@@ -7,12 +7,12 @@ from pathlib import Path
 from lgm_bench.attacks.base import Attack
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.clouds import require_writer
-from lgm_bench.bench.results.part_files import Part
-from lgm_bench.bench.results.provenance import git_commit, versions
+from lgm_bench.bench.results.part_files import Part, together
+from lgm_bench.bench.results.provenance import versions
 from lgm_bench.bench.results.record import CellResult, Checks, RunRecord
 from lgm_bench.bench.results.rows import loss_of, merged
 from lgm_bench.bench.results.scene_tally import SceneTally, added, tally_of, total
-from lgm_bench.bench.results.store import CannotWriteError, CellStore, peak_of
+from lgm_bench.bench.results.store import CannotWriteError, CellStore
 from lgm_bench.bench.running.building import build_attack, build_gradient, check_pair, moves_points, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
@@ -35,11 +35,13 @@ class RunResults(list[CellResult]):
     """Results in the order of the cells, without the failed ones.
 
     Attributes:
+        by_cell: The same by cell, as it was asked for.
         failures: The cells that failed, each with its error.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.by_cell: dict[Cell, CellResult] = {}
         self.failures: list[tuple[Cell, Exception]] = []
 
 
@@ -90,7 +92,7 @@ def run_cells(
         RunInterruptedError: Ctrl-C; finished batches are kept and the same call resumes.
     """
     if batch_size is not None and batch_size < 1:
-        raise ConfigError(f"batch_size must be at peak 1, got {batch_size}")
+        raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
     place = launched()
     accelerator = checked_devices(accelerator, devices, num_nodes, place)
     asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
@@ -109,12 +111,15 @@ def run_cells(
             return followed
         for cell, filled in zip(asked, plain, strict=True):
             try:
-                results.append(run.cell(cell, filled))
+                result = run.cell(cell, filled)
             except (CannotWriteError, LostProcessError):
                 raise
             except Exception as error:
                 results.failures.append((cell, error))
                 run.failed(cell, error)
+            else:
+                results.append(result)
+                results.by_cell[cell] = result
         run.end(results)
     return results
 
@@ -239,7 +244,7 @@ class _Run:
         tally = tally_of(rows)
         figures = tally.figures(data.datamodule.class_names) if isinstance(tally, SceneTally) else tally.figures()
         checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled), build_attack(filled))
-        peak = peak_of(parts)
+        about = together(parts)
         wanted = data.ids[: checks.masking_samples]
         result = CellResult(
             cell=filled,
@@ -254,13 +259,13 @@ class _Run:
             checkpoint_sha256=target.sha256,
             data_sha256=data.sha256,
             versions=versions(),
-            git_commit=git_commit(),
-            device="; ".join(sorted({device for part in parts for device in part.devices})),
+            git_commit=about.commit,
+            device="; ".join(about.devices),
             precision=RECORDED[self.precision],
             run=RunRecord(batch_size=data.datamodule.batch_size, processes=processes, accelerator=self.accelerator),
-            wall_time_s=sum(part.seconds for part in parts),
-            peak_memory=peak.memory,
-            peak_gpu_memory=peak.gpu_memory,
+            wall_time_s=about.seconds,
+            peak_memory=about.peak.memory,
+            peak_gpu_memory=about.peak.gpu_memory,
         )
         store.finish(result, rows, parts)
         return result

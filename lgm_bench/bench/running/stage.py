@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.base import Attack
+from lgm_bench.attacks.checks import check_logits
 from lgm_bench.attacks.history import History
 from lgm_bench.bench.results.rows import Outcome
 from lgm_bench.bench.running.keeping import KeptImages
@@ -94,6 +95,7 @@ class AttackStage(pl.LightningModule):
     def outcomes(self, batch: ImageBatch) -> Iterator[Outcome]:
         """Yield what the attack does to a batch, once for every target."""
         logits, before = hard_forward(self.victim, batch.images)
+        check_logits(logits, batch.ids)
         classes = logits.shape[1]
         kept = KeptImages(batch, self.examples, everything=self.save_adversarial)
         for target in range(classes) if self.targeted else (None,):
@@ -127,6 +129,7 @@ class AttackStage(pl.LightningModule):
         new_logits, after = logits.clone(), [unit.clone() for unit in before]
         if perturbed.any():
             new_logits[perturbed], changed = hard_forward(self.victim, adversarial[perturbed])
+            check_logits(new_logits, batch.ids)
             for unit, new in zip(after, changed, strict=True):
                 unit[perturbed] = new
         prediction = new_logits.argmax(1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lgm_bench.bench.results.effort import Effort
-from lgm_bench.bench.results.part_files import UnusableError, encode, read_part
+from lgm_bench.bench.results.part_files import About, UnusableError, encode, read_part
 from lgm_bench.bench.results.rows import merged
 from lgm_bench.bench.results.scene_rows import SCENE_SCHEMA, SceneOutcome, confusion_sum
 from lgm_bench.bench.results.scene_tally import SceneTally, tally_of, total
@@ -131,7 +131,7 @@ def test_rows_keep_every_number() -> None:
 
 def test_rows_survive_their_file_and_others_are_refused(tmp_path) -> None:
     path = tmp_path / "rows.parquet"
-    path.write_bytes(encode(table(2, 6), "ab", 1.5, ["cpu"]))
+    path.write_bytes(encode(table(2, 6), "ab", About(1.5, ("cpu",))))
     part = read_part(path, "ab", set(IDS))
     assert part.rows.equals(table(2, 6).replace_schema_metadata(part.rows.schema.metadata))
     assert isinstance(tally_of(part.rows), SceneTally)

@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import torch
+from hand_made import cell, result
 
+from lgm_bench.bench.results import store as stores
 from lgm_bench.bench.results.arrays import sample_path
 from lgm_bench.bench.results.clouds import SavedCloud
-from lgm_bench.bench.results.part_files import encode
+from lgm_bench.bench.results.part_files import About, encode, together
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.rows import SCHEMA, Outcome
 from lgm_bench.bench.results.store import PARTS, CannotWriteError, CellStore
@@ -65,8 +68,8 @@ def test_rows_come_back_with_what_they_took(store: CellStore) -> None:
     for part in parts:
         assert part.rows.schema.equals(SCHEMA, check_metadata=True)
         assert part.rows == (first if part.rows.num_rows == 2 else second)
-    assert sum(part.seconds for part in parts) == 3.5
-    assert {device for part in parts for device in part.devices} == {"cpu", "gpu"}
+    about = together(parts)
+    assert (about.seconds, about.devices) == (3.5, ("cpu", "gpu"))
 
 
 def test_checks_come_back(store: CellStore) -> None:
@@ -91,20 +94,21 @@ def flipped_bit(content: bytes) -> bytes:
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
+NOBODY = About(1.0, ())
 DAMAGED = {
     "empty": (lambda _: b"", "damaged"),
     "truncated": (lambda good: good[: len(good) // 2], "damaged"),
     "a bit flipped": (flipped_bit, "damaged"),
     "no Parquet": (lambda _: b"id,label\n1,2\n" * 100, "damaged"),
-    "of another cell": (lambda _: encode(rows(0, 1), "f" * 16, 1.0, ["cpu"]), "another cell (" + "f" * 16),
-    "of another data set": (lambda _: encode(rows(0, 77), FINGERPRINT, 1.0, []), "not in the data set"),
+    "of another cell": (lambda _: encode(rows(0, 1), "f" * 16, About(1.0, ("cpu",))), "another cell (" + "f" * 16),
+    "of another data set": (lambda _: encode(rows(0, 77), FINGERPRINT, NOBODY), "not in the data set"),
     "incomplete": (
         lambda _: encode(
-            pa.concat_tables([rows(0, 1, target=0), rows(0, target=1)]), FINGERPRINT, 1.0, []
+            pa.concat_tables([rows(0, 1, target=0), rows(0, target=1)]), FINGERPRINT, NOBODY
         ),
         "same number of rows",
     ),
-    "other columns": (lambda _: encode(rows(0, 1).drop_columns(["label"]), FINGERPRINT, 1.0, []), "other columns"),
+    "other columns": (lambda _: encode(rows(0, 1).drop_columns(["label"]), FINGERPRINT, NOBODY), "other columns"),
 }  # fmt: skip
 
 
@@ -182,6 +186,35 @@ def test_a_record_that_is_none_is_set_aside(store: CellStore, caplog: pytest.Log
     assert store.result() is None
     assert str(path) in caplog.text
     assert not path.exists()
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def test_a_record_counts_with_its_rows_only(store: CellStore, caplog: pytest.LogCaptureFixture, spoil: Any) -> None:
+    record = result(cell(), fingerprint=FINGERPRINT)
+    with store.locked():
+        store.finish(record, rows(0, 1), [])
+    assert store.result() == record
+    spoil(store.folder / "rows.parquet")
+    assert store.result() is None
+    assert "rows.parquet" in caplog.text
+    assert store.parts(IDS) == []
+
+
+@pytest.mark.parametrize(
+    ("commits", "text"),
+    [((), None), (("a",), "a"), (("b", "a", "b"), "a; b"), (("a", None), None), (("a", "a-dirty"), "a; a-dirty")],
+)
+def test_all_source_trees_that_had_a_part_in_it_are_told(
+    store: CellStore, monkeypatch: pytest.MonkeyPatch, commits: tuple[str | None, ...], text: str | None
+) -> None:
+    with store.locked():
+        for place, commit in enumerate(commits):
+            monkeypatch.setattr(stores, "git_commit", lambda commit=commit: commit)
+            store.add(rows(place), 1.0, "cpu")
+        assert together(store.parts(IDS)).commit == text
+        store.forget(store.parts(IDS), {IDS[0]})
+        store.finish(result(cell(), fingerprint=FINGERPRINT), rows(*range(6)), store.parts(IDS))
+        assert together(store.parts(IDS)).commits == tuple(sorted(set(commits[1:]), key=str))
 
 
 def test_titles_become_names_of_folders(tmp_path: Path) -> None:
