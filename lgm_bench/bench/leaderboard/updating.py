@@ -52,7 +52,7 @@ def updated(
     unknown = [cell for cell, record in records.items() if not _is_of_a_commit(record)]
     if unknown:
         raise ResultError(
-            f"{_count(unknown)} measured by a source tree with changes, without a git commit, or by several:\n"
+            f"{_count(unknown)} measured by a source tree with changes or without a git commit, or by several:\n"
             f"{_named(unknown)}\ncommit, and run the suite from a clean checkout into a folder of its own"
         )
     finished = {one.result.fingerprint: one for one in located(records.values(), results)}
