@@ -1,6 +1,7 @@
 """Checks of what users hand to an attack."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,20 @@ def check_batch(batch: ImageBatch, target: Tensor | None) -> None:
     _check_classes("labels", labels, len(images))
     if target is not None:
         _check_classes("target", target, len(images))
+
+
+def check_logits(logits: Tensor, ids: Sequence[str]) -> None:
+    """Check that a verdict can be taken from logits (B, classes): of those that are no numbers none is the largest.
+
+    Raises:
+        ConfigError: One is NaN.
+    """
+    bad = logits.isnan().flatten(1).any(dim=1).tolist()
+    if any(bad):
+        first = next(name for name, is_bad in zip(ids, bad, strict=True) if is_bad)
+        raise ConfigError(
+            f"the victim's logits of {sum(bad)} samples are not numbers (first: {first!r}); check its weights"
+        )
 
 
 def _check_classes(name: str, classes: Tensor, count: int) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lgm_bench.attacks.checks import check_logits
 from lgm_bench.attacks.history import History
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import FGM, LGM, GradientMethod, hard_forward
@@ -108,8 +109,14 @@ class Problem:
             return objective(self.victim(x), self)
 
     def hard_logits(self, x: Tensor) -> Tensor:
-        """Return the hard network's logits (B, classes) for x (B, 3, H, W)."""
-        return hard_forward(self.victim, x)[0]
+        """Return the hard network's logits (B, classes) for x (B, 3, H, W).
+
+        Raises:
+            ConfigError: One is NaN.
+        """
+        logits = hard_forward(self.victim, x)[0]
+        check_logits(logits, self.ids)
+        return logits
 
     def reached(self, logits: Tensor) -> Tensor:
         """Return which samples (B,) bool are where the attack wants them: at the target, or off the label."""

@@ -8,7 +8,7 @@ from attack_cases import LOOPS, Gated, Static, batch_for, images
 
 from datamodules.batch import ImageBatch
 from lgm_bench import LGM
-from lgm_bench.attacks import ATTACKS, BIM, FGSM, AutoPGD
+from lgm_bench.attacks import ATTACKS, BIM, FGSM, AutoAttack, AutoPGD
 from lgm_bench.errors import ConfigError, LgmBenchError, UnknownNameError
 from lgm_bench.registry import resolve
 
@@ -123,6 +123,17 @@ def test_only_the_samples_without_a_finite_gradient_are_named() -> None:
     with pytest.raises(ConfigError, match=r"gradient of 1 samples is not finite \(first: 'sample-001'\)"):
         BIM(8, steps=1).perturb(victim, batch)
     hook.remove()
+
+
+def test_a_verdict_of_logits_that_are_no_numbers() -> None:
+    """Else such a sample would count as fallen, since the largest of its logits is not the label's."""
+    victim = Static()
+    batch = batch_for(victim, images(3))
+    offsets = torch.tensor([0, NAN, 0])
+    victim.register_forward_hook(lambda _, __, logits: logits + (0 if torch.is_grad_enabled() else offsets[:, None]))
+    for attack in (BIM(8, steps=2, active_set=True), AutoAttack(8, members=["square"], queries=2)):
+        with pytest.raises(ConfigError, match=r"logits of 1 samples are not numbers \(first: 'sample-001'\)"):
+            attack.perturb(victim, batch, LGM(5.0))
 
 
 def test_a_victim_whose_logits_have_another_shape() -> None:

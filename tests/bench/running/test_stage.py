@@ -17,6 +17,7 @@ from lgm_bench.attacks.base import Attack
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.tally import Tally
 from lgm_bench.bench.running.stage import AttackStage
+from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GradientMethod
 from victims import load_victim
 from victims.image_victim import ImageVictim
@@ -103,6 +104,22 @@ def loop(victim: ImageVictim, data: TinyCIFAR10, gradient: GradientMethod, targe
             row["changed_share"] = sum(changed) / sum(unit.numel() for unit in before) if before else None
             rows.append(row)
     return rows
+
+
+@pytest.mark.parametrize("attacked", [False, True])
+def test_logits_that_are_no_numbers_are_no_verdict(judged, attacked: bool) -> None:
+    """Neither of clean images, which would count as misclassified, nor of attacked ones, as fallen."""
+    name, data = judged
+    victim = load_victim(name, "random")
+    clean = torch.stack([image[0] for image, _, _ in images_of(data)])
+
+    def spoilt(_: object, inputs: tuple[Tensor], logits: Tensor) -> Tensor:
+        known = torch.stack([(clean == image).flatten(1).all(1).any() for image in inputs[0]])
+        return logits if torch.is_grad_enabled() else logits.masked_fill((known != attacked)[:, None], torch.nan)
+
+    victim.register_forward_hook(spoilt)
+    with pytest.raises(ConfigError, match=r"logits of \d samples are not numbers"):
+        staged(victim, data, FGSM(EPS), FGM())
 
 
 @pytest.mark.parametrize("gradient", [FGM(), LGM(1.0)], ids=repr)
