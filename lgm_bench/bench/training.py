@@ -1,22 +1,25 @@
 """`lgm-bench train`: fit a victim to its data, resumably, and store it with a record of how it was made."""
 
+import errno
 import hashlib
 import json
 import logging
 import pickle
 import signal
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import safetensors.torch
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from rich.console import Console
-from safetensors.torch import save_file
 
 from lgm_bench.bench.epoch_log import EpochLog, read_epochs
+from lgm_bench.bench.training_callbacks import NoiseByEpoch, Stopwatch
 from lgm_bench.bench.training_view import TrainingView
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
 from lgm_bench.files import write_whole
@@ -27,6 +30,7 @@ from victims.victim import Victim
 log = logging.getLogger(__name__)
 
 LAST, METRICS, WEIGHTS, RECORD = "last.ckpt", "metrics.csv", "weights.safetensors", "training.json"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def train(
@@ -54,28 +58,30 @@ def train(
         name: Name of the victim, for the record.
         seed: Seed of the objective's noise; weights and data have been seeded by the caller.
         accelerator: Lightning's accelerator.
-        devices: Number of devices.
+        devices: Number of devices; each takes batches of the recipe's size, so that they are part of the run.
         progress: Show on standard error how far it is.
 
     Raises:
-        ConfigError: `out` holds a run with another recipe, victim, data or seed; or a batch is more than all data.
+        ConfigError: `out` holds a run with another recipe, victim, data, seed or number of devices; or a batch is
+            more than all data.
         CheckpointError: The checkpoint of the run that is there is damaged.
-        ResultError: `out` cannot be made.
+        ResultError: `out` cannot be made or written, or its settings are damaged.
         RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
     """
+    settings = {"victim": name, "data": _data(data), "seed": seed, "devices": devices, "recipe": recipe.model_dump()}
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _claim(out, settings)
     except OSError as error:
         raise ResultError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
-    settings = {"victim": name, "data": _data(data), "seed": seed, "recipe": recipe.model_dump()}
-    _claim(out, settings)
-    if (out / RECORD).exists() and (out / WEIGHTS).exists():
+    if finished(out):
         return out / WEIGHTS
     pl.seed_everything(seed, verbose=False)
     victim.train().requires_grad_(True)
     victim.configure_training(recipe)
     keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
-    callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), keeper]
+    watch = Stopwatch()
+    callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), watch, keeper]
     if progress:
         callbacks.append(TrainingView(Console(stderr=True)))
     trainer = pl.Trainer(
@@ -90,11 +96,29 @@ def train(
         use_distributed_sampler=False,
     )
     resumed = _checkpoint(out / LAST)
-    started = time.monotonic()
-    _fit(trainer, victim, data, resumed)
-    if trainer.is_global_zero:
-        _write(out, victim, settings, wall_time_s=time.monotonic() - started, resumed=resumed is not None)
+    with _room(out):
+        _fit(trainer, victim, data, resumed)
+        if trainer.is_global_zero:
+            _write(out, victim, settings, wall_time_s=watch.seconds, resumed=resumed is not None)
     return out / WEIGHTS
+
+
+def finished(out: Path) -> bool:
+    """Return whether a run in this folder came to its end."""
+    return (out / RECORD).exists() and (out / WEIGHTS).exists()
+
+
+@contextmanager
+def _room(out: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise ResultError(
+            f"cannot write to {out}: {error.strerror}; make room, and the same command goes on from the last epoch kept"
+        ) from error
 
 
 def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resumed: Path | None) -> None:
@@ -111,17 +135,6 @@ def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resu
         ) from None
 
 
-class NoiseByEpoch(Callback):
-    """Seeds the noise of an epoch by its number, so that a resumed run draws what an uninterrupted one draws."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Seed torch's generator."""
-        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch * 1009 + trainer.global_rank)
-
-
 def _data(data: pl.LightningDataModule) -> dict[str, str | int]:
     """Return the name of the data set and how many of its samples are trained and validated on."""
     trained, validated = data.train_dataloader(), data.val_dataloader()
@@ -135,9 +148,12 @@ def _data(data: pl.LightningDataModule) -> dict[str, str | int]:
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     path = out / "settings.json"
     if path.exists():
-        before = json.loads(path.read_text())
+        try:
+            before = dict(json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            raise ResultError(f"{path} is damaged ({error}); choose another --out, or delete this folder") from error
         # A run that was begun before a recipe could say something goes by that thing's default.
-        before = {"data": settings["data"]} | before
+        before = {"data": settings["data"], "devices": 1, "recipe": {}} | before
         before["recipe"] = {name: field.default for name, field in Recipe.model_fields.items()} | before["recipe"]
         if before != settings:
             changed = sorted(key for key in settings if settings[key] != before.get(key))
@@ -160,9 +176,10 @@ def _checkpoint(path: Path) -> Path | None:
 
 def _write(out: Path, victim: Victim, settings: dict[str, Any], *, wall_time_s: float, resumed: bool) -> None:
     state = {key: value.detach().cpu().contiguous().clone() for key, value in victim.network.state_dict().items()}
-    save_file(state, out / WEIGHTS)
+    content = safetensors.torch.save(state)
+    write_whole(out / WEIGHTS, content)
     record = settings | {
-        "sha256": hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
         "epochs": read_epochs(out / METRICS),
         "wall_time_s": round(wall_time_s),
         "resumed": resumed,

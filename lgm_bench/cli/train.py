@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,7 @@ def train(
     from victims import load_victim
 
     network = load_victim(victim, "random", seed=seed)
+    before = training.finished(folder)
     weights = training.train(
         network,
         module,
@@ -65,7 +67,9 @@ def train(
         progress=not quiet,
     )
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        _report(victim, weights, as_json)
+        where = ["--data", data] if data else []
+        where += ["--data-root", data_root] if data_root else []
+        _report(victim, weights, where, as_json, before=before)
 
 
 def _datamodule(name: str, data_root: str | None, batch_size: int, seed: int) -> "LightningDataModule":
@@ -78,7 +82,7 @@ def _datamodule(name: str, data_root: str | None, batch_size: int, seed: int) ->
     return module
 
 
-def _report(victim: str, weights: Path, as_json: bool) -> None:
+def _report(victim: str, weights: Path, where: list[str], as_json: bool, *, before: bool) -> None:
     from lgm_bench.bench.training import METRICS, RECORD
 
     record = json.loads((weights.parent / RECORD).read_text())
@@ -90,9 +94,10 @@ def _report(victim: str, weights: Path, as_json: bool) -> None:
     figures += [f"mIoU {last['miou']:.2%}"] if "miou" in last else []
     figures += [f"{last['executed_units']:.1%} of the units executed"] if "executed_units" in last else []
     data, epochs = record["data"], len(record["epochs"])
-    print(f"{victim}: {epochs} epochs of {data['training']} samples of {data['name']}")
+    print(f"{victim}: {epochs} epochs of {data['training']} samples of {data['name']}{', done before' * before}")
     print(f"  on {data['validation']} held-out training samples: {', '.join(figures) or 'unknown'}")
     print(f"  weights  {weights}\n  record   {weights.parent / RECORD}\n  log      {weights.parent / METRICS}")
     print("Attack them where they are, or make them the victim's own:")
-    print(f"  lgm-bench attack {victim} --checkpoint {weights}")
-    print(f"  lgm-bench import {victim} {weights} --source 'trained here'")
+    attack = ["attack", victim, *where, "--checkpoint", str(weights)]
+    for command in (attack, ["import", victim, str(weights), "--source", "trained here"]):
+        print(f"  {shlex.join(['lgm-bench', *command])}")

@@ -1,8 +1,10 @@
 """Training: whatever stops a run, the resumed one ends with the weights of an uninterrupted one, bit for bit."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,8 @@ from datamodules.cifar10 import CIFAR10DataModule
 from datamodules.tensor_loader import TrainingLoader
 from lgm_bench.bench.epoch_log import read_epochs
 from lgm_bench.bench.training import LAST, METRICS, RECORD, WEIGHTS, train
-from lgm_bench.errors import CheckpointError, ConfigError, RunInterruptedError
+from lgm_bench.bench.training_callbacks import Stopwatch
+from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
 from victims import load_victim
 from victims.training.recipe import Recipe
 
@@ -138,7 +141,7 @@ def test_weights_and_record(uninterrupted: Path) -> None:
     assert victim.checkpoint_id == hashlib.sha256(uninterrupted.read_bytes()).hexdigest()
     assert not torch.equal(victim.network.fc.weight, load_victim(DYNCONV, "random", seed=3).network.fc.weight)
     record = json.loads((uninterrupted.parent / RECORD).read_text())
-    assert (record["victim"], record["seed"], record["resumed"]) == (DYNCONV, 3, False)
+    assert (record["victim"], record["seed"], record["devices"], record["resumed"]) == (DYNCONV, 3, 1, False)
     assert record["recipe"] == RECIPES[DYNCONV].model_dump()
     assert record["sha256"] == victim.checkpoint_id
     assert len(record["epochs"]) == EPOCHS
@@ -162,6 +165,7 @@ def test_a_finished_run_is_not_repeated(uninterrupted: Path, root: Path) -> None
     [
         (DYNCONV, {"recipe": RECIPES[DYNCONV].model_copy(update={"learning_rate": 0.1})}, "another recipe"),
         (DYNCONV, {"seed": 4}, "another seed"),
+        (DYNCONV, {"devices": 2}, "another devices"),
         ("skipnet20-cifar10", {}, "another recipe, victim"),
     ],
 )
@@ -178,3 +182,40 @@ def test_damaged_checkpoint_of_a_run(root: Path, tmp_path: Path) -> None:
         (tmp_path / LAST).write_bytes(content)
         with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged .*delete it to train from the start"):
             run(DYNCONV, root, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]"])
+def test_damaged_settings_of_a_run(text: str, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(ResultError, match=r"settings\.json is damaged .*choose another --out"):
+        run(DYNCONV, root, tmp_path)
+
+
+def test_resumed_after_a_full_disk(uninterrupted: Path, root: Path, tmp_path: Path) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ResultError, match=r"cannot write to .*No space left"):
+        run(DYNCONV, root, tmp_path, lambda: patch.setattr(os, "fsync", full))
+    assert not (tmp_path / WEIGHTS).exists()
+    assert same(run(DYNCONV, root, tmp_path), uninterrupted)
+
+
+def test_killed_before_the_record_was_written(uninterrupted: Path, root: Path, tmp_path: Path) -> None:
+    for name in (LAST, METRICS, "settings.json"):
+        shutil.copy(uninterrupted.parent / name, tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(b"half of")
+    assert same(run(DYNCONV, root, tmp_path), uninterrupted)
+    assert json.loads((tmp_path / RECORD).read_text())["epochs"] == read_epochs(uninterrupted.parent / METRICS)
+
+
+def test_the_time_of_a_resumed_run_is_that_of_all_its_epochs() -> None:
+    first, second = Stopwatch(), Stopwatch()
+    first.started -= 1000
+    second.load_state_dict(first.state_dict())
+    assert second.seconds == pytest.approx(1000, abs=5)
+
+
+def test_others_may_read_the_weights(uninterrupted: Path) -> None:
+    """As they may the log: both have the permissions that the user's umask leaves."""
+    assert uninterrupted.stat().st_mode == (uninterrupted.parent / METRICS).stat().st_mode
