@@ -1,13 +1,11 @@
 """Jobs of an array through the real command line: real processes, one results folder, one table."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from answers import Command
+from forked import Program
 
 SUITE = """
 run: {accelerator: cpu, batch_size: 8}
@@ -35,24 +33,18 @@ def numbers(path: Path) -> list[dict[str, str]]:
     return [{key: value for key, value in row.items() if key != "wall_time_s"} for row in rows]
 
 
-def start(suite: Path, out: str, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "lgm_bench", "run", str(suite), "--out", out, "--quiet", *arguments]
-    options = {"cwd": suite.parent, "env": os.environ | {"OMP_NUM_THREADS": "1"}, "text": True}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-
-
 def test_shards_at_once_end_in_the_table_of_an_unsplit_run(suite: Path, lgm_bench: Command) -> None:
     whole = lgm_bench("run", suite, "--out", "whole", "--quiet")
     assert whole.code == 0, whole.err
-    jobs = [start(suite, "split", "--shard", f"{index}/2") for index in (1, 2)]
-    answers = [job.communicate(timeout=120) for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0], answers
+    command = ("run", suite, "--out", "split", "--quiet")
+    jobs = [Program(*command, "--shard", f"{index}/2", folder=suite.parent) for index in (1, 2)]
+    assert [job.wait() for job in jobs] == [0, 0], [job.err for job in jobs]
     for name in ("results-digits-limit8.md", "results-digits-limit8.tex"):
         assert Path("split", name).read_text() == Path("whole", name).read_text()
     assert numbers(Path("split/results-limit8.csv")) == numbers(Path("whole/results-limit8.csv"))
     assert len(numbers(Path("whole/results-limit8.csv"))) == CELLS
     everything = whole.out.replace("in whole", "in split").replace("whole/", "split/")
-    assert everything in [out for out, _ in answers], "the last one shows everything"
+    assert everything in [job.out for job in jobs], "the last one shows everything"
     reports = [Path(out, "report.html").read_text() for out in ("split", "whole")]
     assert [report.count("8-mini fgsm eps") for report in reports] == [reports[1].count("8-mini fgsm eps")] * 2
     assert reports[1].count("8-mini fgsm eps") >= 2 * CELLS

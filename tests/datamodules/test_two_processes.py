@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from forked import together
 from miniatures import write_cifar10, write_imagenet
 from pytorch_lightning import LightningModule, Trainer
 from street_and_shape_files import write_semantickitti
-from torch import distributed, multiprocessing
+from torch import distributed
 
 from datamodules.batch import ImageBatch, PointBatch
 from datamodules.cifar10 import CIFAR10DataModule
@@ -57,7 +58,6 @@ def share(rank: int, folder: Path, port: int) -> None:
     """Write what this process is given in every case to rank-<rank>.json."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": "2"}
-    torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=2)
     cifar, imagenet = folder / "cifar10", folder / "imagenet"
     module = Recorder()
@@ -89,7 +89,7 @@ def shares(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[str]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(share, (folder, port), nprocs=2)
+    together(share, folder, port)
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2)]
 
 

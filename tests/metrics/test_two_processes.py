@@ -1,11 +1,11 @@
-"""Metrics over two processes, shares of odd and zero size; one pair of processes for all: they start slowly."""
+"""Metrics over two processes, shares of odd and zero size."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from forked import together
 from torch import distributed
 
 from lgm_bench.metrics import ArchitectureChange, MeanIoU, confusion_matrix
@@ -44,7 +44,6 @@ def miou(numbers: range) -> MeanIoU:
 
 
 def _rank(rank: int, rendezvous: str, out: str) -> None:
-    torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
     try:
         for name, shares in SHARES.items():
@@ -55,7 +54,7 @@ def _rank(rank: int, rendezvous: str, out: str) -> None:
 
 
 def test_two_processes_merge_odd_shares(tmp_path: Path) -> None:
-    mp.spawn(_rank, args=(str(tmp_path / "rendezvous"), str(tmp_path / "out")), nprocs=2)
+    together(_rank, str(tmp_path / "rendezvous"), str(tmp_path / "out"))
     change, mean = architecture_change(range(7)).compute(), miou(range(7)).compute()
     assert 0 < change["ratio"] < 1
     assert 0 < mean < 1

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from forked import Program
 from judged import DATA, SKIPNET, write_judged
 from torch.distributed import HashStore
 
@@ -65,10 +66,10 @@ def in_one_process(bench: Path, out: Path, **options: Any) -> RunResults:
     return run_cells(cells, out, data_root=content.run.data_root, accelerator="cpu", **{"batch_size": 3} | options)
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment() -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     path = os.pathsep.join(str(folder) for folder in (TESTS, TESTS / "bench", TESTS.parent))
-    return clean | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | more
+    return clean | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def free_port() -> str:
@@ -77,17 +78,17 @@ def free_port() -> str:
         return str(some.getsockname()[1])
 
 
-def start(*arguments: object, **more: str) -> subprocess.Popen[str]:
+def start(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def tasks(*arguments: object) -> list[subprocess.Popen[str]]:
+def tasks(*arguments: object, folder: Path) -> list[Program]:
     """Start two processes as srun does."""
     common = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
     common |= {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "bench", "SLURM_NODELIST": "localhost"}
     common["MASTER_PORT"] = free_port()
-    return [start(*arguments, **common, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in (0, 1)]
+    return [Program(*arguments, folder=folder, **common, SLURM_PROCID=str(k), SLURM_LOCALID=str(k)) for k in (0, 1)]
 
 
 def rows_of(out: Path) -> dict[str, list[dict[str, Any]]]:
@@ -120,13 +121,12 @@ def test_torchrun_makes_one_evaluation_of_its_processes(bench: Path, alone: Path
 def test_srun_makes_one_evaluation_and_a_failing_cell_takes_no_other_with_it(
     bench: Path, alone: Path, tmp_path: Path
 ) -> None:
-    first, second = tasks("-m", "lgm_bench", "run", bench, "--out", tmp_path, "--devices", "2")
-    out, err = first.communicate(timeout=240)
-    assert second.communicate(timeout=60) == ("", "")
-    assert (first.returncode, second.returncode) == (3, 0), err
-    assert "1 cell failed" in err
-    assert "no weights for torch.float32" in err
-    assert out.count("Results are in") == 1
+    first, second = tasks("run", bench, "--out", tmp_path, "--devices", "2", folder=tmp_path)
+    assert (first.wait(), second.wait()) == (3, 0), first.err
+    assert (second.out, second.err) == ("", "")
+    assert "1 cell failed" in first.err
+    assert "no weights for torch.float32" in first.err
+    assert first.out.count("Results are in") == 1
     assert rows_of(tmp_path) == rows_of(alone)
     assert accuracies(tmp_path) == accuracies(alone)
 
