@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,7 +105,8 @@ def import_checkpoint(
         path: The published file (.pth, .pth.tar, .th), or a .safetensors file with the same keys.
         out: Folder of the store to write to; None for the user's own (see `victims.checkpoints`).
         normalization: (mean, std) that the weights were trained with; None for the victim's default.
-        source: Who published it; None for what the shipped registry says of a file of this name.
+        source: Who published it; None for what the shipped registry says of a file of this name (and of this sha256,
+            where the name holds its first digits).
         licence: Licence of the weights; None as for `source`.
 
     Raises:
@@ -151,7 +153,7 @@ def save_checkpoint(
     Raises:
         CheckpointError: The store cannot be written.
     """
-    metadata = {"victim": name}
+    metadata = {}  # of one entry at most: their order in the file, and with it the sha256, would be arbitrary
     normalization = None
     if isinstance(victim, ImageVictim):
         normalization = Normalization(mean=_channels(victim.mean), std=_channels(victim.std))
@@ -253,5 +255,9 @@ def _channels(buffer: Tensor) -> tuple[float, ...]:
 
 
 def _published(name: str, path: Path) -> CheckpointEntry | None:
+    """Return the shipped entry of a published file of this name, unless the name holds another file's sha256."""
+    stated = re.search(r"-([0-9a-f]{8})\.", path.name)  # resnet32-d509ac18.th
+    if stated and not sha256_of(path).startswith(stated[1]):
+        return None
     entries = shipped_store().entries()
     return next((e for e in entries if e.victim == name and Path(e.official_file or "").name == path.name), None)

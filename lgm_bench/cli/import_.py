@@ -27,12 +27,16 @@ def import_(
     [dim]$[/] lgm-bench import dynconv8-cifar10 my.pth --mean .49,.48,.45 --std .25,.24,.26 --source "our lab"
     """
     from victims import import_checkpoint
+    from victims.checkpoints import CheckpointStore
 
     means, stds = opt.triple(mean, "--mean"), opt.triple(std, "--std")
     if (means is None) != (stds is None):
         raise ConfigError("--mean and --std belong together; give both or neither")
     normalization = None if means is None or stds is None else (means, stds)
     stored = import_checkpoint(victim, path, out, normalization=normalization, source=source, licence=licence)
+    entry = CheckpointStore(stored.parent).ready(victim)
     print(f"{victim}: stored as {stored}")
+    if entry is not None:
+        print(f"  source   {entry.source}\n  licence  {entry.licence or 'not known'}")
     if out is None:
         print(f"It is used from now on, for example: lgm-bench attack {victim} --limit 100")

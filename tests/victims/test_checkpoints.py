@@ -50,6 +50,13 @@ def test_importing_again_replaces_the_entry(tmp_path: Path) -> None:
     assert same(load_victim(NAME).network, load_victim(NAME, "random", seed=2).network)
 
 
+def test_importing_the_same_file_again_changes_nothing(tmp_path: Path, store: Path) -> None:
+    published = official_file(tmp_path / "a.pth", seed=1)
+    stored = {import_checkpoint(NAME, published) for _ in range(6)}
+    assert len(stored) == 1
+    assert list(store.glob("*.safetensors")) == list(stored)
+
+
 def test_normalization_is_kept(tmp_path: Path) -> None:
     published = official_file(tmp_path / "a.pth", seed=1)
     path = import_checkpoint(NAME, published, normalization=((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
@@ -109,6 +116,20 @@ def test_safetensors_of_another_victim(tmp_path: Path) -> None:
     path = import_checkpoint(NAME, official_file(tmp_path / "a.pth", seed=1))
     with pytest.raises(CheckpointError, match="does not fit skipnet26-cifar10"):
         load_victim("skipnet26-cifar10", path)
+
+
+def test_the_publisher_is_known_by_the_files_name(tmp_path: Path) -> None:
+    import_checkpoint(
+        "skipnet38-cifar10", official_file(tmp_path / "resnet-38-rnn-cifar10.pth.tar", 1, "skipnet38-cifar10")
+    )
+    assert "ucbdrive/skipnet" in user_store().ready("skipnet38-cifar10").source
+
+
+def test_another_file_of_a_published_name_is_not_the_published_one(tmp_path: Path) -> None:
+    """Names of ResNets end in the first digits of the file's sha256."""
+    import_checkpoint("resnet32-cifar10", official_file(tmp_path / "resnet32-d509ac18.th", 1, "resnet32-cifar10"))
+    entry = user_store().ready("resnet32-cifar10")
+    assert (entry.source, entry.licence) == ("imported from resnet32-d509ac18.th", None)
 
 
 def test_missing_checkpoint_says_what_to_get() -> None:

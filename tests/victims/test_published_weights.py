@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torchvision.datasets import CIFAR10
 
 from victims import import_checkpoint, load_victim
+from victims.checkpoints import user_store
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def test_the_store_keeps_the_predictions(samples: Path, images) -> None:
     path = samples / "weights" / "resnet32-d509ac18.th"
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     import_checkpoint("resnet32-cifar10", path)
+    assert "akamaster" in user_store().ready("resnet32-cifar10").source
     predicted = load_victim("resnet32-cifar10")(images[0]).argmax(1)
     assert torch.equal(predicted, oracle(state, images[0]).argmax(1))
     assert (predicted == images[1]).float().mean() > 0.9
