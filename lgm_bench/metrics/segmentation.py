@@ -44,6 +44,7 @@ def class_ious(confusion: Tensor, ignored_classes: Sequence[int] = ()) -> Tensor
 
     A class that occurs neither among the labels nor among the predictions has no value: NaN, and so have ignored
     classes. A point that is taken for an ignored class is a mistake like any other: it counts in its label's union.
+    So does, in the union of what it is taken for, one that is labelled as one: such labels are to be `IGNORED`.
 
     Args:
         confusion: (..., C, C) int64, rows labels, columns predictions.

@@ -79,6 +79,13 @@ def test_a_point_on_a_border_can_step_back() -> None:
     assert pairs == {(0, 1, 0, 0), (0, 0, 0, 0)}
 
 
+def test_a_move_that_ends_on_a_border_is_in_the_voxel_behind_it() -> None:
+    points = torch.full((1, 3), 0.25, dtype=torch.float64)
+    for step, eps in ((0.25, 0.5), (0.5, 0.25)):
+        voxels = neighbour_pairs(CartesianGrid(0.5), points, Reach(points, step, eps))[1]
+        assert (voxels.min(), voxels.max()) == (0, 1)
+
+
 def test_cylindrical_neighbours_hold_every_cell_that_a_move_reaches() -> None:
     grid = CylindricalGrid((48, 36, 32))
     generator = torch.Generator().manual_seed(1)

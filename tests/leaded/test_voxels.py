@@ -160,12 +160,13 @@ def test_occupied_voxels_as_numpy_lists_them() -> None:
     np.testing.assert_array_equal(Voxelization(CartesianGrid(0.02)).occupied(points).numpy(), expected)
 
 
+@pytest.mark.parametrize("normalized", [True, False])
 @pytest.mark.parametrize("relation", RELATIONS)
-def test_sums_over_pairs_one_by_one(relation: str) -> None:
+def test_sums_over_pairs_one_by_one(relation: str, normalized: bool) -> None:
     """Occupancy (Eq. 31), input features (Eq. 37-38) and output logits (Eq. 40) of a small cloud, with loops."""
     points = cloud("minkunet14-scannet", (14, 9))
     units, reach = Voxelization(CartesianGrid(0.02)), Reach(points.points, 0.01, 0.01)
-    gradient = LGM(7.0, voxels=VoxelSlopes(input=5.0, output=9.0, relation=relation, normalized=True))
+    gradient = LGM(7.0, voxels=VoxelSlopes(input=5.0, output=9.0, relation=relation, normalized=normalized))
     with gradient.applied_to(units, reach):
         voxels = units(points)
     r = {}
@@ -187,7 +188,8 @@ def test_sums_over_pairs_one_by_one(relation: str) -> None:
     for x in range(len(points.points)):
         pairs = [i for i, (p, _) in enumerate(members) if p == x]
         weights = np.array([r[9.0][i] for i in pairs])
-        expected = (weights * [values[members[i][1], 0].item() for i in pairs]).sum() / weights.sum()
+        expected = (weights * [values[members[i][1], 0].item() for i in pairs]).sum()
+        expected /= weights.sum() if normalized else 1.0
         assert scattered[x, 0].item() == pytest.approx(expected, rel=1e-10)
 
 
