@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -89,6 +90,13 @@ class Program:
         os.environ |= environment
         os.chdir(folder)
         main()
+
+
+def free_port() -> str:
+    """Return a port of this machine that nobody listens to."""
+    with socket.socket() as some:
+        some.bind(("127.0.0.1", 0))
+        return str(some.getsockname()[1])
 
 
 def _content(file: TextIO) -> str:

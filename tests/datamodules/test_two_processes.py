@@ -2,13 +2,12 @@
 
 import json
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from forked import together
+from forked import free_port, together
 from miniatures import write_cifar10, write_imagenet
 from pytorch_lightning import LightningModule, Trainer
 from street_and_shape_files import write_semantickitti
@@ -54,9 +53,9 @@ def ids_given(datamodule: SamplesDataModule, done: set[str] | None = None) -> li
     return module.ids
 
 
-def share(rank: int, folder: Path, port: int) -> None:
+def share(rank: int, folder: Path, port: str) -> None:
     """Write what this process is given in every case to rank-<rank>.json."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": "2"}
     distributed.init_process_group("gloo", rank=rank, world_size=2)
     cifar, imagenet = folder / "cifar10", folder / "imagenet"
@@ -86,10 +85,7 @@ def shares(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[str]
     write_imagenet(folder / "imagenet", [f"n0{synset}/{name}.png" for synset in (1440764, 2123045) for name in "abc"])
     (folder / "imagenet" / "val" / "n02123045" / "b.png").unlink()
     write_semantickitti(folder / "kitti", {"08": 5})
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    together(share, folder, port)
+    together(share, folder, free_port())
     return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2)]
 
 

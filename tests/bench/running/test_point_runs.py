@@ -1,6 +1,7 @@
 """Whole runs of cells of points: records, resuming, several processes, and clouds that are kept."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from forked import free_port, together
 from sklearn.metrics import confusion_matrix, jaccard_score
 from tiny_points import CLASSES, ROOMS, SCENE_NET, SHAPE_NET, SHAPES, Rooms
 
@@ -104,8 +106,17 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(tmp_path: Path, cell: 
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def one_of_two(rank: int, out: Path, port: str) -> None:
+    """Do what a process that torchrun started does."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    run(SCENES, out, save_adversarial=True)
+
+
 def test_two_processes_give_the_same_rows_and_clouds(tmp_path: Path) -> None:
-    one, two = (run(SCENES, tmp_path / str(n), devices=n, save_adversarial=True) for n in (1, 2))
+    together(one_of_two, tmp_path / "2", free_port())
+    one, two = (run(SCENES, tmp_path / str(n), save_adversarial=True) for n in (1, 2))
+    assert [result.run.processes for result in (one, two)] == [1, 2]
     assert {**numbers(one), "checks": None} == {**numbers(two), "checks": None}
     assert rows_of(tmp_path / "1") == rows_of(tmp_path / "2")
     examples = [sorted((tmp_path / name).glob("*/examples/*")) for name in "12"]

@@ -14,7 +14,7 @@ from lgm_bench.bench.running.runner import run_cells
 from lgm_bench.leaded import GradientMethod
 from victims import load_victim
 
-N, EPS = 200, 2.0
+N, EPS = 100, 2.0
 
 
 def measured(samples: Path, out: Path, victim: str, file: str, **options) -> CellResult:

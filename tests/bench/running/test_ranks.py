@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from forked import Program
+from forked import Program, free_port
 from judged import DATA, SKIPNET, write_judged
 from torch.distributed import HashStore
 
@@ -70,12 +69,6 @@ def environment() -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     path = os.pathsep.join(str(folder) for folder in (TESTS, TESTS / "bench", TESTS.parent))
     return clean | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-
-
-def free_port() -> str:
-    with socket.socket() as some:
-        some.bind(("127.0.0.1", 0))
-        return str(some.getsockname()[1])
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
