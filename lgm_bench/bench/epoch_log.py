@@ -38,7 +38,8 @@ class EpochLog(Callback):
 def read_epochs(path: Path) -> list[dict[str, float]]:
     """Return the rows of such a file."""
     with path.open(newline="") as file:
-        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return [row | {"epoch": int(row["epoch"])} for row in rows]
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -33,7 +33,8 @@ def train(
 ) -> None:
     """Train a victim; a stopped run goes on from its last finished epoch.
 
-    The recipe holds all that determines the result, such as epochs and the share of the units to execute.
+    The recipe holds what determines the result, such as epochs and the share of the units to execute; batches of its
+    size go to each device.
 
     The folder of the run gets the log (CSV), the last checkpoint, and at the end the weights with their record.
 

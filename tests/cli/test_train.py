@@ -64,6 +64,7 @@ def test_the_end_says_what_to_do_with_the_weights_and_it_works(
     by_path = lgm_bench(*attacked, "--accelerator", "cpu", "--json")
     answer = lgm_bench(*imported)
     assert answer.code == 0, answer.err
+    assert "  source   trained here\n  licence  not known\n" in answer.out
     attack = ("attack", "dynconv8-cifar10", "--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu", "--json")
     by_name = lgm_bench(*attack)
     assert by_name.code == by_path.code == 0, by_name.err + by_path.err
