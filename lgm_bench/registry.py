@@ -21,7 +21,7 @@ def resolve(kind: str, name: str, registry: Mapping[str, str]) -> Any:
     """
     target = registry.get(name, name)
     module_name, colon, attribute = target.partition(":")
-    if not (module_name and colon):
+    if not colon or module_name[:1] in ("", "."):
         raise UnknownNameError(kind, name, registry)
     try:
         module = importlib.import_module(module_name)

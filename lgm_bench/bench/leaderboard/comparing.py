@@ -15,13 +15,11 @@ from lgm_bench.bench.leaderboard.board import (
     read_leaderboard,
     shipped_leaderboards,
 )
-from lgm_bench.bench.leaderboard.measured import Measured
+from lgm_bench.bench.leaderboard.measured import ROUNDING, Measured
 from lgm_bench.errors import ResultError
 
 OK, CHANGED, MISSING, EXTRA = "ok", "changed", "missing", "extra"
 OTHER_CHECKPOINT, OTHER_SAMPLES = "other checkpoint", "other samples"
-ROUNDING = 1e-6
-"""Numbers in a file are rounded to six digits."""
 SAME_SCENE = 0.002
 """Difference of a scene's mIoU, of three digits, that counts as none."""
 ATTACKED = {"accuracy": -1, "miou": -1, "success_rate": 1}

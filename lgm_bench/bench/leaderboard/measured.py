@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.suites import takes_points
 from lgm_bench.bench.leaderboard.board import SAMPLE_LETTERS, Entry, Number, Numbers
 from lgm_bench.bench.results.reading import Finished, read_results
 from lgm_bench.bench.results.record import CellResult
+from lgm_bench.bench.results.scene_tally import figures_of
 from lgm_bench.bench.results.store import RESULT, ROWS
 from lgm_bench.errors import ResultError
 
@@ -24,6 +26,8 @@ CHANGE_OF_CLOUDS = 0.1
 CLEAN_SCENES, ATTACKED_SCENES = 0.005, 0.03
 """Tolerances of the mIoU of scenes, before and after the attack."""
 DIGITS = 6
+ROUNDING = 10**-DIGITS
+"""Numbers in a file are rounded."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +79,36 @@ def measured(one: Finished) -> Measured:
     result = one.result
     table = one.rows() if (one.folder / ROWS).exists() else None
     samples, scenes = (None, None) if table is None else (_letters(table), _scenes(table))
-    if samples is not None and not math.isclose(_share_right(samples), result.accuracy, abs_tol=1e-9):
-        raise ResultError(f"{RESULT} and {ROWS} in {one.folder} do not agree; delete it and run its cell again")
+    numbers = _checked_numbers(one, table)
     entry = Entry(
         cell=identity(result.cell),
         n_samples=result.n_samples,
         checkpoint_sha256=result.checkpoint_sha256,
         data_sha256=result.data_sha256,
         git_commit=result.git_commit,
-        numbers=numbers_of(result),
+        numbers=numbers,
         samples=samples,
         scenes=scenes,
     )
     return Measured(entry, () if table is None else tuple(_names(table)), one.folder)
+
+
+def _checked_numbers(one: Finished, table: pa.Table | None) -> Numbers:
+    try:
+        numbers = numbers_of(one.result)
+    except ValidationError as error:
+        value = error.errors()[0]["input"]
+        raise ResultError(
+            f"{RESULT} in {one.folder} has {value} where a share belongs; delete the folder and run its cell again"
+        ) from error
+    if table is not None and not _agree(numbers, numbers_of(one.result.model_copy(update=figures_of(table)))):
+        raise ResultError(f"{RESULT} and {ROWS} in {one.folder} do not agree; delete it and run its cell again")
+    return numbers
+
+
+def _agree(first: Numbers, second: Numbers) -> bool:
+    pairs = ((getattr(first, name), getattr(second, name)) for name in Numbers.model_fields)
+    return all(a is b or (a and b and math.isclose(a.expected, b.expected, abs_tol=ROUNDING)) for a, b in pairs)
 
 
 def numbers_of(result: CellResult) -> Numbers:
@@ -135,10 +156,6 @@ def _three_digits(value: float | None) -> float | None:
 
 def _columns(table: pa.Table, *names: str) -> Sequence[list[float]]:
     return [table.column(name).to_pylist() for name in names]
-
-
-def _share_right(samples: str) -> float:
-    return sum(letter in "+*" for letter in samples) / len(samples)
 
 
 def _names(table: pa.Table) -> list[str]:

@@ -14,10 +14,9 @@ from lgm_bench.bench.leaderboard.comparing import (
     MISSING,
     OTHER_CHECKPOINT,
     OTHER_SAMPLES,
-    ROUNDING,
     compare,
 )
-from lgm_bench.bench.leaderboard.measured import Measured, identity, measured, read_measured
+from lgm_bench.bench.leaderboard.measured import ROUNDING, Measured, identity, measured, read_measured
 from lgm_bench.bench.results.reading import located
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.running.building import resolved

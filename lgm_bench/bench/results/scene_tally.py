@@ -116,6 +116,12 @@ def tally_of(table: pa.Table) -> AnyTally:
     return SceneTally.of(table) if "confusion" in table.column_names else Tally.of(table)
 
 
+def figures_of(table: pa.Table, classes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a record says of all rows of a cell, by the names of its fields; `classes` are scenes' names."""
+    tally = tally_of(table)
+    return tally.figures(classes) if isinstance(tally, SceneTally) else tally.figures()
+
+
 def total(tables: Sequence[pa.Table]) -> AnyTally | None:
     """Count the rows of several tables of one cell; None without any."""
     result = None

@@ -11,7 +11,7 @@ from lgm_bench.bench.results.part_files import Part, together
 from lgm_bench.bench.results.provenance import versions
 from lgm_bench.bench.results.record import CellResult, Checks, RunRecord
 from lgm_bench.bench.results.rows import loss_of, merged
-from lgm_bench.bench.results.scene_tally import SceneTally, added, tally_of, total
+from lgm_bench.bench.results.scene_tally import added, figures_of, tally_of, total
 from lgm_bench.bench.results.store import CannotWriteError, CellStore
 from lgm_bench.bench.running.building import build_attack, build_gradient, check_pair, moves_points, resolved
 from lgm_bench.bench.running.compute import Job, compute
@@ -242,7 +242,6 @@ class _Run:
         parts = store.parts(data.ids)
         rows = merged([part.rows for part in parts], data.ids)
         tally = tally_of(rows)
-        figures = tally.figures(data.datamodule.class_names) if isinstance(tally, SceneTally) else tally.figures()
         checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled), build_attack(filled))
         about = together(parts)
         wanted = data.ids[: checks.masking_samples]
@@ -250,7 +249,7 @@ class _Run:
             cell=filled,
             fingerprint=store.fingerprint,
             n_samples=len(data.ids),
-            **figures,
+            **figures_of(rows, data.datamodule.class_names),
             checks=Checks(
                 **checks._asdict(), loss_of_the_steps=loss_of(rows, wanted), within_bounds=tally.out_of_bounds == 0
             ),
