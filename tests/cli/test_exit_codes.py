@@ -27,6 +27,7 @@ def write(folder: Path, *grids: str) -> None:
         (GOOD, ("--shard", "3/2"), "expected I/N with I from 1 to N"),
         (GOOD, ("--table", "4"), "suite mine has no cell of table 4"),
         (GOOD, ("--accelerator", "abacus"), "unknown accelerator 'abacus'"),
+        (GOOD, ("--accelerator", "cuda", "--devices", "99"), "GPUs here, not 99"),
         ("{victims: resnet8-mini}", (), "attacks: missing"),
         ("{victims: resnet110-cifar10, attacks: fgsm, eps: 3}", (), "nothing was run because everything lacks"),
     ],
