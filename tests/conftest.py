@@ -1,11 +1,14 @@
 """Fixtures that several test files share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 import lgm_bench  # noqa: F401  before any test imports torch: it sets how idle threads wait
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started deaf to Ctrl-C
 
 
 @pytest.fixture(scope="session")
