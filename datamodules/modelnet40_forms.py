@@ -4,9 +4,9 @@ import hashlib
 import io
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ TRAINING_SHAPES = {
 """The classes with the number of their official training shapes: shapes are numbered from 1, those to test on last."""
 
 CLASSES = tuple(TRAINING_SHAPES)
+
+_T = TypeVar("_T")
 
 
 class Shape(NamedTuple):
@@ -77,7 +79,7 @@ class TextForm(Form):
         listed = self.root / f"modelnet40_{split}.txt"
         if listed.is_file():
             return [_shape(self.root / _class_of(name, listed) / f"{name}.txt") for name in _lines(listed)]
-        found = [_shape(path) for path in sorted(self.root.glob("*/*.txt"))]
+        found = [_shape(path) for path in sorted(self.root.glob("*/[!.]*.txt"))]
         return [shape for shape in found if _is_training_shape(shape) == (split == "train")]
 
     def points(self, shape: Shape, count: int) -> np.ndarray:
@@ -106,14 +108,22 @@ class HDF5Form(Form):
         return [shape for path in files for shape in self._shapes_of(path)]
 
     def _shapes_of(self, path: Path) -> Iterator[Shape]:
-        labels = _from_hdf5(path, "label").reshape(-1)
-        for place, label in enumerate(labels.tolist()):
+        labels, size, kind = _from_hdf5(
+            path, lambda file: (np.asarray(file["label"][()]), file["data"].shape, file["data"].dtype.kind)
+        )
+        fits = len(size) == 3 and size[2] == 3 and labels.size == size[0]
+        if not fits or kind not in "fiu" or labels.dtype.kind not in "iu":
+            raise DataError(
+                f"{path} holds 'data' of {size} and 'label' of {labels.shape} {labels.dtype}, not numbers "
+                f"(n, points, 3) and n whole ones. {AGAIN}"
+            )
+        for place, label in enumerate(labels.reshape(-1).tolist()):
             if not 0 <= label < len(CLASSES):
                 raise DataError(f"{path}: shape {place} has the class {label}; there are 0 to 39. {AGAIN}")
             yield Shape(f"{path.stem}/{place:05d}", label, path, place)
 
     def points(self, shape: Shape, count: int) -> np.ndarray:
-        return _first(_from_hdf5(shape.file, "data", shape.place), count, shape.file)
+        return _first(_from_hdf5(shape.file, lambda file: file["data"][shape.place]), count, shape.file)
 
 
 class MeshForm(Form):
@@ -122,7 +132,7 @@ class MeshForm(Form):
     folder = "ModelNet40"
 
     def shapes(self, split: str) -> list[Shape]:
-        return [_shape(path) for path in sorted(self.root.glob(f"*/{split}/*.off"))]
+        return [_shape(path) for path in sorted(self.root.glob(f"*/{split}/[!.]*.off"))]
 
     def points(self, shape: Shape, count: int) -> np.ndarray:
         trimesh = require_library("trimesh", "reading .off meshes")
@@ -186,13 +196,13 @@ def _first(values: np.ndarray, count: int, file: Path) -> np.ndarray:
     return values[:count].astype(np.float64)
 
 
-def _from_hdf5(path: Path, key: str, place: int | None = None) -> np.ndarray:
+def _from_hdf5(path: Path, take: Callable[[Any], _T]) -> _T:
     h5py = require_library("h5py", "reading .h5 files")
     try:
         with h5py.File(path, "r") as file:
-            return np.asarray(file[key][() if place is None else place])
-    except (OSError, KeyError, ValueError, IndexError) as error:
-        raise DataError(f"{path} is damaged, or holds no {key!r}: {error}. {AGAIN}") from error
+            return take(file)
+    except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged, or holds no 'data' with a 'label': {error}. {AGAIN}") from error
 
 
 def _require_complete_off(content: bytes, file: Path) -> None:
@@ -206,3 +216,6 @@ def _require_complete_off(content: bytes, file: Path) -> None:
     found = len(lines) - header
     if found < vertices + faces:
         raise DataError(f"{file} is truncated: it has {found} lines for {vertices} vertices and {faces} faces. {AGAIN}")
+    last = lines[header + vertices + faces - 1].split()
+    if faces and len(last) <= int(last[0]):
+        raise DataError(f"{file} is truncated: its last face has {len(last) - 1} vertices of {int(last[0])}. {AGAIN}")

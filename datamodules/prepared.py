@@ -1,7 +1,7 @@
 """Faster forms of scenes, kept beside the data: `lgm-bench data prepare` makes them, reading never needs them."""
 
 import io
-import zipfile
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from datamodules.scene import Scene
-from lgm_bench.errors import DataError
+from lgm_bench.errors import ConfigError, DataError
 from lgm_bench.files import write_whole
 
 if TYPE_CHECKING:
     from datamodules.point_datamodule import PointDataModule
+
+_log = logging.getLogger(__name__)
 
 FOLDER = ".lgm-bench-cache"
 FORMAT = 1
@@ -40,13 +42,15 @@ class Prepared:
         path = self.path(scene_id)
         if not sources or not path.is_file():
             return None
+        stamp = self._stamp(sources)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                if str(arrays["stamp"]) != self._stamp(sources):
+                if str(arrays["stamp"]) != stamp:
                     return None
                 return Scene(arrays["points"], arrays["features"], arrays["labels"].astype(np.int64))
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-            return None  # the official files are there to be read, and name what is wrong with them
+        except Exception:  # a damaged archive raises whatever its random bytes lead to
+            _log.info("%s is damaged; the files that it was made of are read", path, exc_info=True)
+            return None
 
     def save(self, scene_id: str, sources: Sequence[Path], read: Callable[[str], Scene]) -> None:
         """Read a scene and write its form, whole or not at all.
@@ -114,11 +118,11 @@ def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None
 
 def _ids_on_disk(data: "PointDataModule") -> list[str]:
     found: dict[str, None] = {}
-    absent: list[DataError] = []
+    absent: list[DataError | ConfigError] = []
     for subset in data.subsets:
         try:
             found |= dict.fromkeys(data.ids_of(subset))
-        except DataError as error:  # a user who only attacks has no training scenes
+        except (DataError, ConfigError) as error:  # who only attacks has no training scenes, or none to hold out
             absent.append(error)
     if not found:
         raise absent[0]

@@ -67,7 +67,7 @@ class S3DISDataModule(PointDataModule):
             DataError: None of the subset's areas is there.
             ConfigError: No training room is left beside the held-out ones.
         """
-        ids = [scene_id for scene_id in self._found()[1] if scene_id.startswith(_TEST_AREA) == (subset == "test")]
+        ids = [scene_id for scene_id in self._found()[1] if scene_id.startswith(f"{_TEST_AREA}_") == (subset == "test")]
         if not ids:
             areas = "Area_5" if subset == "test" else "areas other than Area_5"
             raise DataError(f"no rooms of {areas} ({subset}) in {self.data_root}. {_OBTAIN} {how_to_choose(self.name)}")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ def read_npy(path: Path) -> Scene:
     """
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:  # the header is Python
         raise DataError(f"{path} is truncated, damaged or no .npy file: {error}. {AGAIN}") from error
     if values.ndim != 2 or values.shape[1] != 7 or values.dtype.kind not in "fiu":
         raise DataError(
@@ -105,7 +106,7 @@ def read_ply(path: Path) -> Scene:
 FORMS = (
     Form(lambda folder: [path for path in folder.glob("Area_*/*/Annotations") if path.is_dir()], read_annotations),
     Form(lambda folder: [path for path in folder.glob("Area_*.npy") if _NPY.fullmatch(path.name)], read_npy),
-    Form(lambda folder: list(folder.glob("Area_*/*.ply")), read_ply),
+    Form(lambda folder: list(folder.glob("Area_*/[!.]*.ply")), read_ply),
 )
 
 

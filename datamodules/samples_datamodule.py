@@ -1,6 +1,7 @@
 """What all datamodules have in common: their options, the limit, and the ids left to do."""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from pytorch_lightning import LightningDataModule
 
 from datamodules.location import data_folder
 from datamodules.sampler import RankStridedSampler, rank_and_world
-from lgm_bench.errors import ConfigError, did_you_mean
+from lgm_bench.errors import ConfigError, DataError, did_you_mean
 
 
 class SamplesDataModule(LightningDataModule):
@@ -51,8 +52,19 @@ class SamplesDataModule(LightningDataModule):
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
     def sample_ids(self) -> list[str]:
-        """Return the ids of the subset's samples in order, with the limit applied; those in `done` are among them."""
-        return self.subset_ids()[: self.limit]
+        """Return the ids of the subset's samples in order, with the limit applied; those in `done` are among them.
+
+        Raises:
+            DataError: Two samples have one id; results could not be told apart.
+        """
+        ids = self.subset_ids()[: self.limit]
+        if len(set(ids)) < len(ids):
+            twice = next(sample_id for sample_id, times in Counter(ids).items() if times > 1)
+            raise DataError(
+                f"{self.name} in {self.data_root} has the sample {twice!r} more than once in its subset "
+                f"{self.subset!r}. Remove all but one, from the list of the subset if there is one."
+            )
+        return ids
 
     @abstractmethod
     def subset_ids(self) -> list[str]:

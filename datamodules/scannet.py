@@ -107,7 +107,7 @@ class ScanNetDataModule(PointDataModule):
             ConfigError: No training scan is left beside the held-out ones.
         """
         path = self._list_path(_LISTS["test" if subset == "test" else "train"])
-        lines = path.read_text(encoding="utf-8", errors="replace").split()
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").split()
         ids = [Path(line).stem for line in lines]  # the published runs list paths: "train/scene0000_00.ply"
         if not ids:
             raise DataError(f"{path} lists no scan. {_OBTAIN}")

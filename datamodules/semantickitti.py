@@ -144,7 +144,7 @@ class SemanticKITTIDataModule(PointDataModule):
             DataError: None of the subset's sequences is there.
         """
         wanted = SEQUENCES["test" if subset == "test" else "train"]
-        scans = {name: sorted((self.sequences / name / "velodyne").glob("*.bin")) for name in wanted}
+        scans = {name: sorted((self.sequences / name / "velodyne").glob("[!.]*.bin")) for name in wanted}
         if not any(scans.values()):
             named = f"sequence{'s' * (len(wanted) > 1)} {', '.join(wanted)}"
             raise DataError(

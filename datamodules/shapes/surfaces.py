@@ -99,11 +99,11 @@ def turned(
     return [ring for ring in rings if ring.area > 0]
 
 
-def rod(start: Sequence[float], end: Sequence[float], width: float, top: float | None = None) -> list[Surface]:
-    """Return a round rod between two places, perhaps of another width at its end."""
+def rod(start: Sequence[float], end: Sequence[float], width: float) -> list[Surface]:
+    """Return a round rod between two places."""
     way = np.subtract(end, start)
-    long, last = float(np.linalg.norm(way)), width if top is None else top
-    return turned([(0, 0), (width / 2, 0), (last / 2, long), (0, long)], start, way)
+    long = float(np.linalg.norm(way))
+    return turned([(0, 0), (width / 2, 0), (width / 2, long), (0, long)], start, way)
 
 
 def smooth(corners: Sequence[tuple[float, float]], pieces: int = 6) -> list[tuple[float, float]]:

@@ -131,6 +131,7 @@ def test_one_id_in_both_splits_is_refused(tmp_path: Path) -> None:
         ("", "does not begin like a mesh"),
         ("PLY\n1 2 3\n", "does not begin like a mesh"),
         ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n", "is truncated: it has 3 lines for 3 vertices and 1 faces"),
+        ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 0", "is truncated: its last face has 1 vertices of 3"),
         ("OFF\n3 1 0\n0 0 0\n1 0 x\n0 1 0\n3 0 1 2\n", "is no mesh in the OFF format"),
         ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "is no mesh in the OFF format"),
         ("OFF\n3 1 0\n0 0 0\n1 0 nan\n0 1 0\n3 0 1 2\n", "coordinates of point 1 are .*nan"),
@@ -174,6 +175,45 @@ def test_a_truncated_or_foreign_hdf5_file_is_named(tmp_path: Path) -> None:
         file["label"] = np.zeros((1, 1), np.uint8)
     with pytest.raises(DataError, match=r"ply_data_test0\.h5 is damaged, or holds no 'data'"):
         list(datamodule_of(root).test_dataloader())
+
+
+@pytest.mark.parametrize(
+    ("data", "label"),
+    [
+        (np.ones((3, 9, 3)), np.ones((2, 1), np.uint8)),
+        (np.ones((2, 9, 3)), np.ones((3, 1), np.uint8)),
+        (np.ones((2, 9, 6)), np.ones((2, 1), np.uint8)),
+        (np.ones((2, 9)), np.ones((2, 1), np.uint8)),
+        (np.ones((2, 9, 3)), np.array([[1.5], [2.5]])),
+        (np.ones((2, 9, 3)), np.array([b"bed", b"car"])),
+        (np.full((2, 9, 3), b"x"), np.ones((2, 1), np.uint8)),
+    ],
+)
+def test_other_arrays_in_hdf5_are_named(tmp_path: Path, data: np.ndarray, label: np.ndarray) -> None:
+    root = write_hdf5_shapes(tmp_path, {"ply_data_test0": [1]})
+    with h5py.File(root / HDF5 / "ply_data_test0.h5", "w") as file:
+        file["data"], file["label"] = data, label
+    with pytest.raises(DataError, match=r"ply_data_test0\.h5 holds 'data' of .* and 'label' of .*, not numbers"):
+        list(datamodule_of(root, points=4).test_dataloader())
+
+
+def test_groups_in_hdf5_are_named(tmp_path: Path) -> None:
+    root = write_hdf5_shapes(tmp_path, {"ply_data_test0": [1]})
+    with h5py.File(root / HDF5 / "ply_data_test0.h5", "w") as file:
+        file.create_group("label")
+        file.create_group("data")
+    with pytest.raises(DataError, match=r"ply_data_test0\.h5 is damaged, or holds no 'data'"):
+        datamodule_of(root)
+
+
+def test_hidden_files_are_no_shapes(tmp_path: Path) -> None:
+    for path in (
+        write_text_shapes(tmp_path / "text", ["bed_0516"]) / TEXT / "bed" / "bed_0516.txt",
+        write_box(tmp_path / "meshes", "bed_0516", "test", (1, 2, 3)),
+    ):
+        path.with_name(f"._{path.name}").write_bytes(b"what a Mac leaves on other disks")
+    for root in (tmp_path / "text", tmp_path / "meshes"):
+        assert datamodule_of(root).sample_ids() == ["bed_0516"]
 
 
 def test_missing_data_says_what_was_looked_for_and_how_to_get_it(tmp_path: Path) -> None:

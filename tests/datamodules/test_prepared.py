@@ -1,14 +1,17 @@
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from indoor_files import write_lists, write_scan
 from street_and_shape_files import write_hdf5_shapes, write_semantickitti, write_text_shapes
 
 from datamodules.batch import PointBatch
 from datamodules.modelnet40 import ModelNet40DataModule
 from datamodules.prepared import FOLDER, Outcome, prepare
+from datamodules.scannet import ScanNetDataModule
 from datamodules.semantickitti import SemanticKITTIDataModule
 from lgm_bench.errors import DataError
 
@@ -87,6 +90,26 @@ def test_a_damaged_form_is_not_read(root: Path, kept: int) -> None:
         path.write_bytes(path.read_bytes()[:kept])
     assert torch.equal(batch_of(root).cloud.points, official.cloud.points)
     assert prepare(shapes(root)) == Outcome(4, 0, 0)
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 0xFF), (8, 0x41), (10, 7)])  # version, flags, method
+def test_an_archive_of_another_kind_is_not_read(root: Path, place: int, value: int) -> None:
+    official = batch_of(root)
+    prepare(shapes(root))
+    for path in (root / FOLDER).iterdir():
+        content = bytearray(path.read_bytes())
+        for entry in re.finditer(rb"PK\x01\x02", bytes(content)):
+            content[entry.start() + place] = value
+        path.write_bytes(content)
+    assert torch.equal(batch_of(root).cloud.points, official.cloud.points)
+    assert prepare(shapes(root)) == Outcome(4, 0, 0)
+
+
+def test_too_few_scenes_to_hold_some_out_are_prepared(tmp_path: Path) -> None:
+    for place, scene_id in enumerate(("scene0000_00", "scene0011_00")):
+        write_scan(tmp_path, scene_id, seed=place)
+    write_lists(tmp_path, ["scene0000_00"], ["scene0011_00"])
+    assert prepare(ScanNetDataModule(tmp_path)) == Outcome(2, 0, 0)  # which holds out 50
 
 
 def test_what_cannot_be_used_is_not_prepared(root: Path) -> None:

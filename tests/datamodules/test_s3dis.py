@@ -161,6 +161,16 @@ def test_a_truncated_array(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"hallway_6.npy is truncated"):
         first(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"7)", b"7("))  # the header is Python, and does not end now
+    with pytest.raises(DataError, match=r"hallway_6.npy is truncated, damaged"):
+        first(tmp_path)
+
+
+def test_area_5_is_tested_on_and_no_other_that_begins_so(tmp_path: Path) -> None:
+    for name in ("Area_5_office_1", "Area_51_office_1"):
+        np.save(tmp_path / f"{name}.npy", np.ones((3, 7)))
+    assert opened(tmp_path).sample_ids() == ["Area_5_office_1"]
+    assert opened(tmp_path, subset="train").sample_ids() == ["Area_51_office_1"]
 
 
 def test_bad_ply(tmp_path: Path) -> None:

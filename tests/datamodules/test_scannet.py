@@ -83,6 +83,15 @@ def test_lists_may_lie_beside_the_scans(tmp_path: Path, place: str) -> None:
     assert opened(root).sample_ids() == ["scene0011_00"]
 
 
+def test_a_list_may_begin_with_a_byte_order_mark_but_name_no_scan_twice(root: Path) -> None:
+    (root / "scannetv2_val.txt").write_bytes(b"\xef\xbb\xbfscene0011_00\r\nscene0011_01\r\n")
+    assert opened(root).sample_ids() == ["scene0011_00", "scene0011_01"]
+    write_lists(root, TRAIN, ["scene0011_00", "scene0011_01", "scene0011_00"])
+    assert opened(root, limit=2).sample_ids() == ["scene0011_00", "scene0011_01"]
+    with pytest.raises(DataError, match=r"scannet in .* has the sample 'scene0011_00' more than once in .* 'test'"):
+        opened(root).test_dataloader()
+
+
 @pytest.mark.parametrize("folder", ["", "train"])
 def test_scans_of_the_published_runs(tmp_path: Path, folder: str) -> None:
     vertices = random_vertices(ALL_NYU, "u1")

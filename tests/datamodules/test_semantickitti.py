@@ -67,6 +67,11 @@ def test_subsets(root: Path) -> None:
     assert [i for batch in datamodule.val_dataloader() for i in batch.ids] == held
 
 
+def test_hidden_files_are_no_scans(root: Path) -> None:
+    (root / "dataset" / "sequences" / "08" / "velodyne" / "._000000.bin").write_bytes(b"what a Mac leaves elsewhere")
+    assert len(miniature(root).sample_ids()) == 3
+
+
 @pytest.mark.parametrize("below", ["", "dataset", ".."])
 def test_data_root_may_be_the_folder_of_the_dataset_or_itself(root: Path, below: str) -> None:
     assert len(list(miniature(root / below).test_dataloader())) == 3
