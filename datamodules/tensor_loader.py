@@ -11,6 +11,8 @@ from datamodules.batch import ImageBatch
 from datamodules.batch_loader import BatchLoader, ShuffledLoader
 from datamodules.sampler import ShuffledSampler, seeded_generator
 
+PADDING = 4
+
 
 class TensorLoader(BatchLoader[ImageBatch]):
     """Yields `ImageBatch`es from a tensor, in this process; images are float32 in [0, 1], channels_last in memory.
@@ -78,13 +80,13 @@ def to_batch(pixels: Tensor, labels: Tensor, ids: list[str]) -> ImageBatch:
     return ImageBatch(pixels.permute(0, 3, 1, 2).float().div_(255), labels, ids)
 
 
-def flip_and_crop(pixels: Tensor, generator: torch.Generator, padding: int = 4, flip: bool = True) -> Tensor:
+def flip_and_crop(pixels: Tensor, generator: torch.Generator, flip: bool = True) -> Tensor:
     """Return randomly flipped and shifted copies of images.
 
     Args:
         pixels: (B, H, W, C) of any dtype.
-        generator: Source of one flip and two offsets per image.
-        padding: Black pixels added on each side before an H x W window is cut out.
+        generator: Source of one flip and two offsets per image; `PADDING` black pixels are added on each side before an
+            H x W window is cut out.
         flip: False: shift only.
 
     Returns:
@@ -92,8 +94,8 @@ def flip_and_crop(pixels: Tensor, generator: torch.Generator, padding: int = 4, 
     """
     batch, height, width, _ = pixels.shape
     flipped = (torch.rand(batch, 1, generator=generator) < 0.5) & flip
-    top, left = torch.randint(0, 2 * padding + 1, (2, batch, 1), generator=generator)
+    top, left = torch.randint(0, 2 * PADDING + 1, (2, batch, 1), generator=generator)
     rows = torch.arange(height) + top
     columns = torch.where(flipped, torch.arange(width - 1, -1, -1), torch.arange(width)) + left
-    padded = pad(pixels, (0, 0, padding, padding, padding, padding))
+    padded = pad(pixels, (0, 0, PADDING, PADDING, PADDING, PADDING))
     return padded[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -137,7 +137,6 @@ def save_checkpoint(
     out: str | Path | None = None,
     licence: str | None = None,
     official_file: str | None = None,
-    training: str | None = None,
 ) -> Path:
     """Store a victim's weights as safetensors and register them; return the file's path.
 
@@ -148,7 +147,6 @@ def save_checkpoint(
         out: Folder of the store; None for the user's own.
         licence: Licence of the weights.
         official_file: Name of the published file that they were read from.
-        training: Name of the training record, beside the registry.
 
     Raises:
         CheckpointError: The store cannot be written.
@@ -170,7 +168,6 @@ def save_checkpoint(
         source=source,
         licence=licence,
         normalization=normalization,
-        training=training,
     )
     store = CheckpointStore(Path(out).expanduser()) if out is not None else user_store()
     return store.add(entry, content)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TRANSPARENT = (0, 0, 0, 0)
 MARGIN = 6
 
 

@@ -15,13 +15,11 @@ class SparseBatchNorm(nn.Module):
 
     Args:
         channels: Channels of the features.
-        eps: Added to the variance.
-        momentum: Of the running statistics.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bn = nn.BatchNorm1d(channels, eps=eps, momentum=momentum)
+        self.bn = nn.BatchNorm1d(channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Return normalized features on the same voxels."""

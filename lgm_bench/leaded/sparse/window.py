@@ -24,19 +24,12 @@ class WindowConv3d(SparseConv3d):
         kernel_size: A number, or one for each of x, y, z.
         stride: A number, or one for each of x, y, z.
         grid: Size of the finest grid; coarse voxels lie inside [0, grid).
-        bias: Whether to add a bias.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Triple,
-        stride: int | Triple,
-        grid: Triple,
-        bias: bool = False,
+        self, in_channels: int, out_channels: int, kernel_size: int | Triple, stride: int | Triple, grid: Triple
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, bias)
+        super().__init__(in_channels, out_channels, kernel_size, stride)
         self.grid = grid
 
     def forward(self, x: SparseTensor) -> SparseTensor:
