@@ -81,19 +81,3 @@ def table_name(text: str) -> str:
             return f"table_{place}"
     known = [f"{place} ({roman})" for place, roman in enumerate(ROMAN, start=1)]
     raise ConfigError(f"unknown table {text!r}; the paper has {', '.join(known)}")
-
-
-def printed_places() -> set[tuple[str, ...]]:
-    """Return (table, row, victim, variant) of every cell that the paper prints numbers of.
-
-    What it prints of clean samples belongs to no cell of its own: every cell measures it. A table of classes is one
-    cell a victim and variant.
-    """
-    return {
-        (name, row, victim, variant)
-        for name, table in paper_tables().items()
-        for victim, variants in table.columns.items()
-        for variant in variants
-        for row in (("",) if table.layout == "class" else table.rows)
-        if variant != "clean"
-    }

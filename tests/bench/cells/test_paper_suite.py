@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from printed import printed_places
 
 from lgm_bench.attacks.points.defaults import RELEASED
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.config import load_bench
-from lgm_bench.bench.cells.paper import paper_tables, printed_places, table_name
+from lgm_bench.bench.cells.paper import paper_tables, table_name
 from lgm_bench.bench.cells.suites import plan
 from lgm_bench.bench.running.building import resolved
 from lgm_bench.errors import ConfigError

@@ -4,9 +4,10 @@ import re
 from typing import Any
 
 import pytest
+from printed import printed_places
 
 from lgm_bench.bench.cells.config import load_bench
-from lgm_bench.bench.cells.paper import paper_tables, printed_places
+from lgm_bench.bench.cells.paper import paper_tables
 from lgm_bench.bench.cells.schema import BenchFile
 from lgm_bench.bench.cells.suites import plan, single_cell, takes_points
 from lgm_bench.errors import ConfigError
