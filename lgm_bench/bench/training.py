@@ -62,12 +62,15 @@ def train(
         progress: Show on standard error how far it is.
 
     Raises:
-        ConfigError: `out` holds a run with another recipe, victim, data, seed or number of devices; or a batch is
-            more than all data.
+        ConfigError: The victim, the data and the recipe do not belong together; `out` holds a run with another recipe,
+            victim, data, seed or number of devices; or a batch is more than all data.
         CheckpointError: The checkpoint of the run that is there is damaged.
         ResultError: `out` cannot be made or written, or its settings are damaged.
         RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
     """
+    _require_fit(victim, data, name)
+    victim.train().requires_grad_(True)
+    victim.configure_training(recipe)
     settings = {"victim": name, "data": _data(data), "seed": seed, "devices": devices, "recipe": recipe.model_dump()}
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -77,8 +80,6 @@ def train(
     if finished(out):
         return out / WEIGHTS
     pl.seed_everything(seed, verbose=False)
-    victim.train().requires_grad_(True)
-    victim.configure_training(recipe)
     keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
     watch = Stopwatch()
     callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), watch, keeper]
@@ -133,6 +134,16 @@ def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resu
         raise RunInterruptedError(
             f"interrupted; {trainer.current_epoch} of {trainer.max_epochs} epochs are done and kept"
         ) from None
+
+
+def _require_fit(victim: Victim, data: pl.LightningDataModule, name: str) -> None:
+    has, takes = getattr(data, "task", None), getattr(victim, "task", "images")
+    if has is not None and has != takes:
+        what = {"images": "images", "segmentation": "scenes", "classification": "shapes"}
+        raise ConfigError(
+            f"{name} takes {what.get(takes, takes)}, and data set {getattr(data, 'name', type(data).__name__)} holds "
+            f"{what.get(has, has)}; choose another --data"
+        )
 
 
 def _data(data: pl.LightningDataModule) -> dict[str, str | int]:

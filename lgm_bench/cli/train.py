@@ -10,6 +10,8 @@ import typer
 
 from lgm_bench.cli import options as opt
 from lgm_bench.cli.output import show_json
+from lgm_bench.errors import ConfigError
+from lgm_bench.registry import resolve
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule
@@ -75,8 +77,13 @@ def train(
 
 def _datamodule(name: str, data_root: str | None, batch_size: int, seed: int) -> "LightningDataModule":
     """Return the data, read: what is missing or damaged is said before anything else is done."""
-    from datamodules import load_datamodule
+    from pytorch_lightning import LightningDataModule
 
+    from datamodules import DATAMODULES, load_datamodule
+
+    kind = resolve("data set", name, DATAMODULES)
+    if getattr(kind, "train_dataloader", None) is LightningDataModule.train_dataloader:
+        raise ConfigError(f"nothing can be trained on data set {name!r} here: it has no train_dataloader")
     module = load_datamodule(name, data_root=data_root, batch_size=batch_size, seed=seed)
     module.prepare_data()
     module.setup("fit")

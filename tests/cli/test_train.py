@@ -102,3 +102,23 @@ def test_a_wrong_recipe(lgm_bench: Command, command: tuple[str, ...], recipe: st
     answer = lgm_bench(*command, "--data", TINY)
     assert answer.code == 2
     assert message in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("resnet8-mini", "objective: dynconv"), "objective dynconv is for DynConvs, and this network has no masks"),
+        (("resnet8-mini", "objective: skipnet"), "objective skipnet is for gates, and this network has none"),
+        (("resnet8-mini", "objective: segmentation"), "objective segmentation is for networks that label points"),
+        (("minkunet-s3dis-mini", "objective: cross_entropy"), "objective cross_entropy is for images and shapes"),
+        (("resnet8-mini", "objective: cross_entropy", "--data", "s3dis-mini"), "takes images, and data set s3dis-mini"),
+        (("resnet18-imagenet", "objective: cross_entropy"), "nothing can be trained on data set 'imagenet' here"),
+    ],
+)
+def test_what_does_not_belong_together(lgm_bench: Command, words: tuple[str, ...], message: str) -> None:
+    victim, objective, *data = words
+    Path("recipe.yaml").write_text(f"{objective}\nepochs: 1\nlearning_rate: 0.1\nbatch_size: 2\n")
+    answer = lgm_bench("train", victim, "--recipe", "recipe.yaml", "--out", "out", "--accelerator", "cpu", *data)
+    assert answer.code == 2
+    assert message in answer.err
+    assert not Path("out").exists(), "the folder is free for the right one"

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GradientMethod, recorded_calls
 from victims.dynconv import Masker
 from victims.training.objective import Objective
@@ -25,6 +26,10 @@ class GumbelNoise(GradientMethod):
 
 class DynConvObjective(Objective):
     """Cross-entropy under Gumbel noise plus the weighted sparsity criterion."""
+
+    def prepare(self, victim: nn.Module) -> None:
+        if not any(isinstance(module, Masker) for module in victim.modules()):
+            raise ConfigError("objective dynconv is for DynConvs, and this network has no masks; choose cross_entropy")
 
     def loss(self, victim: nn.Module, inputs: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
         blocks = [module for module in victim.modules() if hasattr(module, "masker")]

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import PointCloud
 from victims.training.recipe import Recipe
 
@@ -40,4 +41,13 @@ class Objective:
         return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="none")
 
     def prepare(self, victim: nn.Module) -> None:
-        """Initialize what needs more than PyTorch's defaults, before the first step."""
+        """Initialize what needs more than PyTorch's defaults, before the first step.
+
+        Raises:
+            ConfigError: The objective is for other networks.
+        """
+        if getattr(victim, "task", None) == "segmentation":
+            raise ConfigError(
+                "objective cross_entropy is for images and shapes; for scenes choose segmentation, which with "
+                "lovasz_weight 0 is cross-entropy alone"
+            )

@@ -47,7 +47,7 @@ def load_recipe(victim: str, path: Path | None = None) -> Recipe:
     path = path or _shipped(victim)
     if not path.is_file():
         known = [recipe.stem for recipe in RECIPES.glob("*.yaml")]
-        raise ConfigError(f"no training recipe {str(path)!r}{did_you_mean(victim, known)}; pass one with --recipe")
+        raise ConfigError(f"no training recipe {str(path)!r}; pass one with --recipe{did_you_mean(victim, known)}")
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text()))
     except yaml.YAMLError as error:

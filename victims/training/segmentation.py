@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import IGNORED, PointCloud
 from lgm_bench.losses import lovasz_softmax
 from victims.training.objective import Objective
@@ -12,6 +13,10 @@ class SegmentationObjective(Objective):
 
     Both are as Cylinder3D is trained; weight 0 is cross-entropy alone, as MinkUNet is.
     """
+
+    def prepare(self, victim: nn.Module) -> None:
+        if getattr(victim, "task", None) != "segmentation":
+            raise ConfigError("objective segmentation is for networks that label points; choose cross_entropy")
 
     def loss(
         self,

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from lgm_bench.leaded import LGM, GradientMethod, recorded_calls
+from lgm_bench.errors import ConfigError
+from lgm_bench.leaded import LGM, GradientMethod, Occupancy, recorded_calls
 from victims.skipnet import SkipNet
 from victims.training.objective import Objective
 from victims.training.sparsity import sparsity_criterion
@@ -29,6 +30,8 @@ class SkipNetObjective(Objective):
     """
 
     def prepare(self, victim: nn.Module) -> None:
+        if not any(isinstance(module, Occupancy) for module in victim.modules()):
+            raise ConfigError("objective skipnet is for gates, and this network has none; choose cross_entropy")
         for module in victim.modules():
             if isinstance(module, SkipNet):
                 nn.init.constant_(module.control.proj.bias, GATE_BIAS)
