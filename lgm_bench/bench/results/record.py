@@ -1,6 +1,6 @@
 """The record of a finished cell: every number with what it was measured on, as typed JSON."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -88,27 +88,11 @@ class CostRecord(_Record):
     gflops: float
 
 
-class Preflight(NamedTuple):
-    """The checks that are made before a cell is computed; `Checks` holds these, with what they mean, and more."""
-
-    n_samples: int
-    zero_gradient_share: float
-    deterministic: bool
-    batch_invariance: float
-    saturated_occupancies: float | None = None
-    units: int = 0
-    constant_units: int = 0
-    masking_samples: int = 0
-    loss_of_twice_the_steps: float | None = None
-    large_eps: float | None = None
-    accuracy_at_large_eps: float | None = None
-
-
-class Checks(_Record):
-    """Pre-flight checks on the first images of the cell, and bounds of every image.
+class Preflight(_Record):
+    """The checks that are made before a cell is computed, on its first images.
 
     Attributes:
-        n_samples: Images that the checks looked at (bounds: all of them).
+        n_samples: Images that the checks looked at.
         zero_gradient_share: Share of the components of the input gradient that are exactly 0.
         deterministic: Whether logits and gradient came out the same, bit for bit, a second time.
         batch_invariance: Largest difference of a logit between an image in a batch and the same image alone,
@@ -119,12 +103,10 @@ class Checks(_Record):
         constant_units: Those of them that decide the same everywhere in all of these images.
         masking_samples: Images that signs of gradient masking were looked for on; 0: it was not done, since the attack
             has one step or no gradient, samples are few or scenes, or images are left alone once they have fallen.
-        loss_of_the_steps: Mean cross-entropy of the hard network after the attack, over those of them that it gets
-            right without one.
-        loss_of_twice_the_steps: The same after twice as many steps.
+        loss_of_twice_the_steps: Mean cross-entropy of the hard network, over those of them that it gets right, after an
+            attack of twice as many steps.
         large_eps: An eps with which nothing should be left, in the unit of the cell's.
         accuracy_at_large_eps: Share of those images that is right after an attack with it.
-        within_bounds: Whether every adversarial image lies in its ball and in the protocol's intensity range.
     """
 
     n_samples: int
@@ -135,10 +117,20 @@ class Checks(_Record):
     units: int = 0
     constant_units: int = 0
     masking_samples: int = 0
-    loss_of_the_steps: float | None = None
     loss_of_twice_the_steps: float | None = None
     large_eps: float | None = None
     accuracy_at_large_eps: float | None = None
+
+
+class Checks(Preflight):
+    """Those checks, and what only the rows can tell.
+
+    Attributes:
+        loss_of_the_steps: As `loss_of_twice_the_steps`, but after the attack itself.
+        within_bounds: Whether every adversarial image lies in its ball and in the protocol's intensity range.
+    """
+
+    loss_of_the_steps: float | None = None
     within_bounds: bool
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from lgm_bench.bench.results.arrays import holds_arrays, sample_path
 from lgm_bench.bench.results.clouds import CLOUD_ARRAYS, SavedCloud, save_cloud
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json", "lock", "parts"
 CLOUDS, IMAGES = "clouds", "images"
 UNUSABLE = ".unusable"
-_PREFLIGHT = TypeAdapter(Preflight)
 
 
 class CannotWriteError(ResultError):
@@ -209,7 +208,7 @@ class CellStore:
         """Return the pre-flight checks that were kept, or None."""
         path = self.folder / CHECKS
         try:
-            return _PREFLIGHT.validate_python(json.loads(path.read_text()))
+            return Preflight.model_validate_json(path.read_text())
         except FileNotFoundError:
             return None
         except ValueError as error:  # not JSON, or other values
@@ -222,7 +221,7 @@ class CellStore:
         Raises:
             CannotWriteError: They cannot be written.
         """
-        self._write(self.folder / CHECKS, _json(checks._asdict()))
+        self._write(self.folder / CHECKS, _json(checks.model_dump()))
 
     def finish(self, result: CellResult, rows: pa.Table, parts: Sequence[Part]) -> None:
         """Keep all rows and the record, and drop the parts that they were put together from.

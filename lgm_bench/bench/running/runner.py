@@ -251,7 +251,7 @@ class _Run:
             n_samples=len(data.ids),
             **figures_of(rows, data.datamodule.class_names),
             checks=Checks(
-                **checks._asdict(), loss_of_the_steps=loss_of(rows, wanted), within_bounds=tally.out_of_bounds == 0
+                **dict(checks), loss_of_the_steps=loss_of(rows, wanted), within_bounds=tally.out_of_bounds == 0
             ),
             folded=fold,
             backend=self.backend if tally.effort.rows else None,

@@ -73,7 +73,7 @@ def test_rows_come_back_with_what_they_took(store: CellStore) -> None:
 
 
 def test_checks_come_back(store: CellStore) -> None:
-    checks = Preflight(8, 0.25, True, 1e-7)
+    checks = Preflight(n_samples=8, zero_gradient_share=0.25, deterministic=True, batch_invariance=1e-7)
     with store.locked():
         assert store.checks() is None
         store.keep_checks(checks)
