@@ -33,6 +33,9 @@ def test_distances() -> None:
     assert chamfer_distance(points, clean).item() == pytest.approx(expected)
     for k, alpha in ((1, 0.0), (5, 1.05), (5, 2.0)):
         assert outlier_distance(points, k, alpha).item() == pytest.approx(numpy_outliers(points.numpy(), k, alpha))
+    for seed in range(20):  # of few points, in which the way of estimating the deviation shows
+        few = cloud(5, seed)
+        assert outlier_distance(few, 2, 1.05).item() == pytest.approx(numpy_outliers(few.numpy(), 2, 1.05))
 
 
 def test_their_gradients() -> None:
@@ -120,6 +123,21 @@ def test_clouds_that_have_not_fallen_pay_a_tenth_in_the_next_run() -> None:
         for weight in (10.0, 1.0, 0.1)
     ]
     assert torch.equal(together, torch.cat(alone))
+
+
+def test_shapes_that_have_fallen_pay_the_same_again() -> None:
+    data = batch(SHAPES, (90, 70, 60, 80))
+    together = PointPert(0.2, 0.05, 12, runs=2).attack(victim(SHAPES), data, LGM(8.0))
+    alone = [
+        PointPert(0.2, 0.05, 6, runs=1, weight=weight).attack(victim(SHAPES), data, LGM(8.0)).scores
+        for weight in (10.0, 1.0)
+    ]
+    fallen = together.fallen[:6].any(dim=0)
+    assert fallen.any()
+    assert not fallen.all()
+    expected = torch.where(fallen, alone[0], alone[1])
+    assert torch.allclose(together.scores, torch.cat([alone[0], expected]), rtol=0, atol=1e-9)
+    assert not torch.allclose(alone[0][:, fallen], alone[1][:, fallen])
 
 
 def test_a_run_must_be_one() -> None:
