@@ -1,42 +1,31 @@
 """One command's run: look for what is missing, run the rest, write the tables."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.schema import RunOptions
 from lgm_bench.bench.cells.suites import Planned
-from lgm_bench.bench.display.difference_table import (
-    differences_as_json,
-    differences_to_latex,
-    differences_to_markdown,
-)
+from lgm_bench.bench.display.difference_table import differences_as_json
 from lgm_bench.bench.display.gaps import gap_lines
 from lgm_bench.bench.display.live import view
 from lgm_bench.bench.display.table import Table
-from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown
-from lgm_bench.bench.display.tables import build_tables, table_of
 from lgm_bench.bench.display.wording import describe
 from lgm_bench.bench.estimates.estimate import SAMPLES
 from lgm_bench.bench.estimates.preview import Preview, preview
 from lgm_bench.bench.readiness import Gap, find_gaps, look
-from lgm_bench.bench.results.record import CellResult
+from lgm_bench.bench.results_folder import ResultsFolder
 from lgm_bench.bench.running.finished import finished_results
 from lgm_bench.bench.running.launch import follows
 from lgm_bench.bench.running.precision import checked_precision
 from lgm_bench.bench.running.runner import RunResults, run_cells
-from lgm_bench.bench.statistics import PairedDifference, paired_differences
-from lgm_bench.errors import ConfigError, ResultError
-from lgm_bench.files import write_whole
-
-LOCK, LOCK_SECONDS = ".tables.lock", 120.0
-DIFFERENCES = "lgm-against-fgm"
+from lgm_bench.bench.statistics import PairedDifference
+from lgm_bench.errors import ConfigError
 
 
 class Merged(NamedTuple):
@@ -62,7 +51,11 @@ class Session:
     options: RunOptions
     quiet: bool = False
     console: Console = field(default_factory=lambda: Console(stderr=True))
-    _latest: "_Version | None" = field(default=None, init=False, repr=False)
+
+    @cached_property
+    def folder(self) -> ResultsFolder:
+        """The results folder."""
+        return ResultsFolder(Path(self.options.out))
 
     def gaps(self, planned: Sequence[Planned]) -> list[Gap]:
         """Return what is missing for the cells, and say it (if quiet: only what keeps cells from running)."""
@@ -119,7 +112,7 @@ class Session:
         with view(self.console, quiet=self.quiet or follows()) as observer:
             results = run_cells(
                 cells,
-                Path(self.options.out),
+                self.folder.path,
                 data_root=self.options.data_root,
                 batch_size=self.options.batch_size,
                 accelerator=self.options.accelerator,
@@ -150,138 +143,24 @@ class Session:
         """
         everything = RunResults()
         everything.failures = results.failures
-        options = self.options
+        options, cells = self.options, [one.cell for one in planned]
         setting = {"backend": options.backend, "precision": checked_precision(options.precision, ())}
-        with self._only_writer():
+        with self.folder.only_writer():
             found = finished_results(
-                [one.cell for one in planned],
-                Path(options.out),
-                known=results.by_cell,
-                data_root=options.data_root,
-                **setting,
+                cells, self.folder.path, known=results.by_cell, data_root=options.data_root, **setting
             )
             # cells that turn out to be the same, once their defaults are filled in, are shown once
             everything.extend({(one.fingerprint, one.cell.paper): one for one in found.values()}.values())
-            tables = self.write(everything, [one.cell for one in planned]) if everything else []
-            differences = self.compare(everything, [one.cell for one in planned])
+            tables = self.folder.write_tables(everything, cells) if everything else []
+            differences = self.folder.write_differences(everything, cells)
         unfinished = [one.cell for one in planned if one.cell not in found and not one.optional]
         return Merged(everything, tables, differences, unfinished)
-
-    @contextmanager
-    def _only_writer(self) -> Iterator[None]:
-        folder = Path(self.options.out)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / LOCK, timeout=LOCK_SECONDS)
-            lock.acquire()
-        except Timeout as error:
-            raise ResultError(
-                f"another run has been writing tables to {folder} for more than {LOCK_SECONDS:.0f} s; wait for it and "
-                "run the same command again: nothing is computed twice"
-            ) from error
-        except OSError as error:
-            raise _cannot_write(folder, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def write(self, results: Sequence[CellResult], cells: Sequence[Cell] | None = None) -> list[Table]:
-        """Return the results' tables after writing them: Markdown and LaTeX, and one CSV file of all cells.
-
-        The file names of limited runs say so, so that a quick look never replaces a full table.
-
-        Args:
-            results: What the tables show.
-            cells: All cells that belong into them, finished or not: a file is called the same all the while that it
-                fills. None: those of the results.
-
-        Raises:
-            ResultError: The results folder cannot be written.
-        """
-        cells = [result.cell for result in results] if cells is None else cells
-        tables = build_tables(results)
-        for table in tables:
-            suffix = _limits([cell for cell in cells if table_of(cell) == table.name])
-            self.save(f"{table.name}{suffix}.md", to_markdown(table))
-            self.save(f"{table.name}{suffix}.tex", to_latex(table))
-        self._latest = _Version.of(self.save(f"results{_limits(cells)}.csv", to_csv(results)))
-        return tables
-
-    def compare(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[PairedDifference]:
-        """Return how LGM differs from FGM after writing it as Markdown and LaTeX, if there is anything to compare.
-
-        Args:
-            results: Finished cells of the results folder.
-            cells: As for `write`.
-
-        Raises:
-            ResultError: The results folder cannot be written.
-        """
-        differences = paired_differences(results, Path(self.options.out))
-        if differences:
-            name = f"{DIFFERENCES}{_limits(cells)}"
-            self.save(f"{name}.md", differences_to_markdown(differences))
-            self.save(f"{name}.tex", differences_to_latex(differences))
-        return differences
 
     def report(
         self, results: RunResults, differences: Sequence[PairedDifference], unfinished: Sequence[Cell]
     ) -> Path | None:
-        """Write the report of results into their folder; return its path, or None if it is not wanted or failed.
-
-        It takes seconds, in which another run may write tables of more cells, and has to write their report too.
-        """
-        if not self.options.report:
-            return None
-        from lgm_bench.bench.report.writing import report_of_run
-
-        def write(path: Path, content: bytes) -> None:
-            with self._only_writer():
-                if self._latest is None or self._latest == _Version.of(self._latest.path):
-                    write_whole(path, content)
-
-        return report_of_run(results, Path(self.options.out), differences, results.failures, unfinished, write)
-
-    def save(self, name: str, text: str) -> Path:
-        """Write a text file into the results folder, whole or not at all; return its path.
-
-        Raises:
-            ResultError: It cannot be written.
-        """
-        path = Path(self.options.out) / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text.encode())
-        except OSError as error:
-            raise _cannot_write(path, error) from error
-        return path
-
-
-class _Version(NamedTuple):
-    """A file as it is now, which is another one as soon as somebody has written it again."""
-
-    path: Path
-    inode: int
-    time: int
-
-    @classmethod
-    def of(cls, path: Path) -> "_Version":
-        """Look at a file."""
-        state = path.stat()
-        return cls(path, state.st_ino, state.st_mtime_ns)
-
-
-def _limits(cells: Sequence[Cell]) -> str:
-    """Return the part of a file's name that tells the limits of its cells, or nothing."""
-    limits = sorted({cell.limit for cell in cells if cell.limit is not None})
-    return "".join(f"-limit{limit}" for limit in limits)
-
-
-def _cannot_write(path: Path, error: OSError) -> ResultError:
-    return ResultError(
-        f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
-    )
+        """Write the report of results into their folder; return its path, or None if it is not wanted or failed."""
+        return self.folder.write_report(results, differences, unfinished) if self.options.report else None
 
 
 def as_json(

@@ -100,8 +100,8 @@ def search(
 def _report(session: "Session", found: "Search", as_json: bool) -> None:
     from lgm_bench.bench.display.table_formats import to_markdown, to_rich
 
-    record = session.save(f"{found.name}.json", json.dumps(found.record(), indent=2) + "\n")
-    session.save(f"{found.name}.md", to_markdown(found.table()))
+    record = session.folder.save(f"{found.name}.json", json.dumps(found.record(), indent=2) + "\n")
+    session.folder.save(f"{found.name}.md", to_markdown(found.table()))
     if as_json:
         show_json(found.record())
         return

@@ -10,7 +10,7 @@ from lgm_bench.bench.cells.suites import Planned
 from lgm_bench.bench.display.gaps import cell_names
 from lgm_bench.bench.running.runner import RunResults
 from lgm_bench.bench.session import Session, as_json
-from lgm_bench.errors import ConfigError, ResultError
+from lgm_bench.errors import ConfigError
 
 TINY = "tiny_cifar10:TinyCIFAR10"
 
@@ -26,44 +26,15 @@ def results(*cells: object) -> RunResults:
     return found
 
 
-def test_tables_are_written_beside_each_other_and_limited_ones_apart(tmp_path: Path) -> None:
+def test_every_cell_that_was_run_is_in_the_tables_once(tmp_path: Path) -> None:
     here, _ = session(tmp_path)
-    here.write(results(result()))
-    here.write(results(result(cell(limit=5)), result(cell(limit=5, eps=2.0, paper=("table_1", "eps=2", "x", "fgm")))))
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {
-        *("results-cifar10.md", "results-cifar10.tex", "results.csv", "results-limit5.csv"),
-        *("results-cifar10-limit5.md", "results-cifar10-limit5.tex", "table_1-limit5.md", "table_1-limit5.tex"),
-    }
-
-
-def test_a_table_is_called_the_same_before_all_its_cells_are_there(tmp_path: Path) -> None:
-    here, _ = session(tmp_path)
-    cells = [cell(), cell(limit=5), cell(limit=7, data="imagenet")]
-    here.write([result()], cells)
-    first = {path.name for path in tmp_path.iterdir()}
-    assert first == {"results-cifar10-limit5.md", "results-cifar10-limit5.tex", "results-limit5-limit7.csv"}
-    here.write([result(), result(cells[1])], cells)
-    assert {path.name for path in tmp_path.iterdir()} == first
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    here, _ = session(tmp_path / "new" / "folder")
-    assert here.save("a.md", "first").read_text() == "first"
-    assert here.save("a.md", "second").read_text() == "second"
-    (tmp_path / "new" / "folder" / "b.md").mkdir()
-    with pytest.raises(
-        ResultError, match=r"cannot write .*b\.md: .*; free some space or choose another folder with --out"
-    ):
-        here.save("b.md", "text")
-    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {"a.md", "b.md"}
-
-
-def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("")
-    here, _ = session(tmp_path / "out")
-    with pytest.raises(ResultError, match="cannot write"):
-        here.save("a.md", "text")
+    normal, other = (0.5, 0.5, 0.5), (0.4, 0.4, 0.4)
+    plain, shifted = result(cell(mean=normal)), result(cell(mean=other), accuracy=0.75, fingerprint="f" * 16)
+    ran = results(plain, shifted, plain)
+    ran.by_cell = {cell(): plain, cell(mean=other): shifted, cell(step=1.0): plain}  # the last is the first in full
+    merged = here.merge(ran, [Planned(one) for one in ran.by_cell])
+    assert [one.accuracy for one in merged.results] == [0.25, 0.75]
+    assert merged.unfinished == []
 
 
 def test_one_missing_thing_is_the_error_itself(tmp_path: Path) -> None:
