@@ -29,7 +29,25 @@ class Sizes(NamedTuple):
     test: int
 
 
-class RoomsScanNetDataModule(Miniature, ScanNetDataModule):
+class _Rooms(Miniature):
+    """What stands before the reader of either layout; its arguments are explained there."""
+
+    sizes: Sizes
+
+    def __init__(
+        self,
+        data_root: Path | str | None = None,  # noqa: ARG002
+        batch_size: int = 1,
+        limit: int | None = None,
+        subset: str = "test",
+        holdout: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        held_out = self.sizes.holdout if holdout is None else holdout
+        super().__init__(rooms_folder(self.name), batch_size, limit, subset, held_out, seed)  # the reader's
+
+
+class RoomsScanNetDataModule(_Rooms, ScanNetDataModule):
     """Generated rooms in ScanNet's layout and with its 20 classes: 24 to train on, 4 held out, 8 to test on.
 
     They lie in `$LGM_BENCH_CACHE`, else in the user's cache folder.
@@ -49,19 +67,6 @@ class RoomsScanNetDataModule(Miniature, ScanNetDataModule):
     name = "rooms-scannet"
     style = SCANNET
     sizes = Sizes(train=24, holdout=4, test=8)
-
-    def __init__(
-        self,
-        data_root: Path | str | None = None,  # noqa: ARG002
-        batch_size: int = 1,
-        limit: int | None = None,
-        subset: str = "test",
-        holdout: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            rooms_folder(self.name), batch_size, limit, subset, self.sizes.holdout if holdout is None else holdout, seed
-        )
 
     def files(self, part: str) -> Files:
         """Generate `scans/SCENE/...` and the split list of "test" or "train"."""
@@ -84,7 +89,7 @@ class ScanNetMiniDataModule(RoomsScanNetDataModule):
     sizes = Sizes(train=48, holdout=6, test=6)
 
 
-class RoomsS3DISDataModule(Miniature, S3DISDataModule):
+class RoomsS3DISDataModule(_Rooms, S3DISDataModule):
     """Generated rooms in S3DIS's layout and with its 13 classes: 24 to train on, 4 held out, 8 in area 5 to test on.
 
     They lie in `$LGM_BENCH_CACHE`, else in the user's cache folder.
@@ -104,19 +109,6 @@ class RoomsS3DISDataModule(Miniature, S3DISDataModule):
     name = "rooms-s3dis"
     style = S3DIS
     sizes = Sizes(train=24, holdout=4, test=8)
-
-    def __init__(
-        self,
-        data_root: Path | str | None = None,  # noqa: ARG002
-        batch_size: int = 1,
-        limit: int | None = None,
-        subset: str = "test",
-        holdout: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            rooms_folder(self.name), batch_size, limit, subset, self.sizes.holdout if holdout is None else holdout, seed
-        )
 
     def files(self, part: str) -> Files:
         """Generate `Stanford3dDataset_v1.2_Aligned_Version/Area_N/ROOM/...` of "test", area 5, or "train"."""

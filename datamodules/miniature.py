@@ -14,9 +14,8 @@ class Miniature(PointDataModule):
     They come in two parts, "test" and "train", of which one is made when its first scene is asked for.
     """
 
-    @staticmethod
     @abstractmethod
-    def files(part: str) -> Files:
+    def files(self, part: str) -> Files:
         """Generate the files of "test" or "train", by their paths below `data_root`."""
 
     def prepare_data(self) -> None:

@@ -50,6 +50,5 @@ class ModelNet40MiniDataModule(Miniature, ModelNet40DataModule):
         folder = cache_folder(f"{self.name}-seed{SEED}-v{VERSION}")
         super().__init__(folder, batch_size, limit, subset, holdout, points, seed)
 
-    @staticmethod
-    def files(part: str) -> Files:
+    def files(self, part: str) -> Files:
         return shape_files(part, EACH[part], SEED)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plyfile
 
-from datamodules.optional import require_library
 from datamodules.scene import AGAIN
 from lgm_bench.errors import DataError
 
@@ -24,9 +24,8 @@ def read_vertices(path: Path, names: Sequence[str], obtain: str = AGAIN) -> dict
     Raises:
         DataError: The file is missing, truncated or no .ply file, or it has no vertices with these properties.
     """
-    plyfile = require_library("plyfile", "reading .ply files")
     try:
-        vertices = _read(plyfile, path)["vertex"].data
+        vertices = _read(path)["vertex"].data
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}. {obtain}") from error
     except KeyError as error:
@@ -46,7 +45,7 @@ def points_and_colours(vertices: dict[str, np.ndarray]) -> tuple[np.ndarray, np.
     return points, colours / np.float32(255)
 
 
-def _read(plyfile: Any, path: Path) -> Any:
+def _read(path: Path) -> Any:
     try:  # thirty times as fast, where all faces are triangles
         return plyfile.PlyData.read(str(path), known_list_len=_TRIANGLES)
     except (plyfile.PlyParseError, ValueError):

@@ -46,6 +46,5 @@ class SemanticKITTIMiniDataModule(Miniature, SemanticKITTIDataModule):
     ) -> None:
         super().__init__(cache_folder(f"{self.name}-seed{SEED}-v{VERSION}"), batch_size, limit, subset, seed)
 
-    @staticmethod
-    def files(part: str) -> Files:
+    def files(self, part: str) -> Files:
         return sequence_files(SEQUENCES[part], SCANS[part], SEED)

@@ -1,11 +1,10 @@
 """Generated rooms as ScanNet's files: a mesh with colours, and the same mesh with labels."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import plyfile
 
-from datamodules.optional import require_library
 from datamodules.parts import Files
 from datamodules.rooms.room import Room
 
@@ -76,7 +75,6 @@ def split_list(subset: str, ids: Sequence[str]) -> tuple[str, bytes]:
 
 def _ply(vertices: np.ndarray, faces: np.ndarray) -> bytes:
     """Return what plyfile would write; its header, but the faces at once and not one by one."""
-    plyfile: Any = require_library("plyfile", "writing .ply files")
     elements = [
         plyfile.PlyElement.describe(vertices, "vertex"),
         plyfile.PlyElement.describe(np.empty(len(faces), _FACE[1:]), "face"),

@@ -1,7 +1,11 @@
 """Generated rooms: written once in the official layouts, read by the readers of the official data."""
 
 import hashlib
+import itertools
+import re
+import sys
 import threading
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -122,6 +126,16 @@ def test_the_official_reader_reads_the_same(name: str, cache: Path, few: None) -
     assert torch.equal(one.labels, other.labels)
     assert torch.equal(one.cloud.points, other.cloud.points)
     assert torch.equal(one.cloud.features, other.cloud.features)
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_no_optional_library_is_needed(name: str, cache: Path, few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    for library in itertools.chain(*(libraries for libraries in project["optional-dependencies"].values())):
+        monkeypatch.setitem(sys.modules, re.split(r"\W", library)[0], None)
+    made = load_datamodule(name)
+    made.setup("test")
+    assert len(list(made.test_dataloader())) == 2
 
 
 def test_scannet_rooms(cache: Path, few: None) -> None:
