@@ -58,9 +58,10 @@ def plan(
         suite = bench.suites[name]
         for grid in [*suite.grids, *(suite.full if full else [])]:
             for planned in unfold(grid, bench.defaults):
-                known = found.setdefault(planned.cell, planned)
-                if known.optional and not planned.optional:
-                    found[planned.cell] = planned
+                earlier = found.get(planned.cell, planned)
+                history = earlier.cell.history or planned.cell.history
+                cell = replace(planned.cell, history=history)
+                found[cell] = Planned(cell, earlier.optional and planned.optional)
     chosen = _of_tables(list(found.values()), tables, suites)
     if not victims:
         return chosen

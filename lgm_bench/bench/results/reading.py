@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +68,23 @@ def read_results(path: Path) -> list[Finished]:
         records = [path]
     else:
         records = [path / RESULT] if (path / RESULT).exists() else list(path.glob(f"*/{RESULT}"))
-    records.sort(key=lambda record: record.stat().st_mtime, reverse=True)
-    found = [Finished(record.parent, result) for record in records if (result := _read(record)) is not None]
+    newest = newest_first(records)
+    found = [Finished(record.parent, result) for record in newest if (result := _read(record)) is not None]
     if not found:
         reason = f"{len(records)} that cannot be read" if records else "none"
         raise ResultError(
             f"{path} has no finished cells ({reason}); give the folder that `lgm-bench run --out` has written to"
         )
     return sorted(found, key=_order)
+
+
+def newest_first(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that are still there, the latest first: another run may be taking one away just now."""
+    times = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            times.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(times, reverse=True)]
 
 
 def find_cell(found: Sequence[Finished], text: str) -> Finished:

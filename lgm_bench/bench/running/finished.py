@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from lgm_bench import __version__
 from lgm_bench.bench.cells.cell import Cell
+from lgm_bench.bench.results.reading import newest_first
 from lgm_bench.bench.results.record import CellResult
 from lgm_bench.bench.results.store import RESULT
 from lgm_bench.bench.running.building import (
@@ -87,8 +88,7 @@ def _key(cell: Cell) -> Cell:
 
 def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
     """Yield the whole records of this version in a folder, the newest first."""
-    paths = [(path.stat().st_mtime, path) for path in out.glob(f"*/{RESULT}")]
-    for _, path in sorted(paths, reverse=True):
+    for path in newest_first(out.glob(f"*/{RESULT}")):
         try:
             result = CellResult.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):

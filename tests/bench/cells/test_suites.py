@@ -73,6 +73,13 @@ def test_a_cell_of_two_suites_runs_once_and_is_required_if_it_is_anywhere() -> N
     assert [one.optional for one in plan(file, ["b", "a"])] == [False]
 
 
+def test_a_cell_that_is_to_keep_its_history_anywhere_keeps_it() -> None:
+    plain = {"victims": "dynconv8-cifar10", "attacks": "bim", "eps": 8}
+    for grids in ([plain, plain | {"history": True}], [plain | {"history": True}, plain]):
+        planned = plan(BenchFile.model_validate({"suites": {"a": {"grids": grids}}}), ["a"])
+        assert [one.cell.history for one in planned] == [True, True], "FGM and LGM"
+
+
 def test_the_asked_victims_are_required() -> None:
     planned = plan(load_bench(), ["cifar10"], victims=["resnet32-cifar10"])
     assert {(one.cell.victim, one.optional) for one in planned} == {("resnet32-cifar10", False)}

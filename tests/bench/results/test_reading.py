@@ -1,12 +1,13 @@
 import json
 import logging
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from finished_cells import finished, image_rows
 
-from lgm_bench.bench.results.reading import Finished, find_cell, located, read_results
+from lgm_bench.bench.results.reading import Finished, find_cell, located, newest_first, read_results
 from lgm_bench.errors import ResultError
 
 
@@ -30,6 +31,14 @@ def test_a_folder_a_cell_and_a_record_are_results(out: Path) -> None:
     assert names(read_results(found[1].folder)) == names(read_results(found[1].folder / "result.json")) == ["3"]
     assert found[1].rows().column("correct").to_pylist() == [True, True]
     assert located([found[1].result], out) == [found[1]]
+
+
+def test_the_newest_comes_first_and_what_is_gone_is_left_out(tmp_path: Path) -> None:
+    old, new, gone = (tmp_path / name for name in ("old", "new", "gone"))
+    for time, path in enumerate((old, new), start=1):
+        path.touch()
+        os.utime(path, (time, time))
+    assert newest_first([old, gone, new]) == [new, old]
 
 
 def test_damaged_records_are_named_and_left_out(out: Path, caplog: pytest.LogCaptureFixture) -> None:
