@@ -43,8 +43,8 @@ class ImageVictim(Victim):
         """Return the objective's loss for one batch."""
         images, labels, _ = batch
         loss, logs = self.objective.loss(self, images, labels, self.epoch_at(batch_index))
-        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
-        self.log_dict(logs, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        figures = {"loss": loss.detach()} | logs
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> None:  # noqa: ARG002

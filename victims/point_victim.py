@@ -61,8 +61,8 @@ class PointVictim(Victim):
         """Return the objective's loss for one batch."""
         size = len(batch.ids)
         loss, logs = self.objective.loss(self, batch.cloud, batch.labels, self.epoch_at(batch_index))
-        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
-        self.log_dict(logs, prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
+        figures = {"loss": loss.detach()} | logs
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def configure_training(self, recipe: Recipe) -> None:
