@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import plyfile
 import torch
 from torch import Tensor
 
 from datamodules.batch import PointBatch
-from datamodules.optional import require_library
 from lgm_bench.bench.results.arrays import read_arrays, sample_path, write_arrays
 from lgm_bench.files import write_whole
 from lgm_bench.leaded import PointCloud
@@ -50,11 +50,6 @@ class SavedCloud(NamedTuple):
 CLOUD_ARRAYS = ("points", "clean", "features", "labels", "prediction", "clean_prediction")
 
 
-def require_writer() -> None:
-    """Raise ConfigError, which says how to install it, if what writes .ply files is not there."""
-    require_library("plyfile", "writing .ply files")
-
-
 def save_cloud(folder: Path, cloud: SavedCloud, class_names: Sequence[str] = ()) -> None:
     """Write a cloud into a folder, which exists, each file whole or not at all and the .npz last.
 
@@ -65,7 +60,6 @@ def save_cloud(folder: Path, cloud: SavedCloud, class_names: Sequence[str] = ())
 
     Raises:
         OSError: It cannot be written.
-        ConfigError: plyfile is not installed.
     """
     write_whole(sample_path(folder, cloud.id).with_suffix(".ply"), _ply(cloud, class_names))
     write_arrays(folder, cloud.id, {name: getattr(cloud, name) for name in CLOUD_ARRAYS})
@@ -89,7 +83,6 @@ def colour(class_index: int) -> tuple[int, int, int]:
 
 
 def _ply(cloud: SavedCloud, class_names: Sequence[str]) -> bytes:
-    plyfile = require_library("plyfile", "writing .ply files")
     points, prediction, labels = (
         value.detach().cpu().numpy() for value in (cloud.points, cloud.prediction, cloud.labels)
     )

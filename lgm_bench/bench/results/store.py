@@ -151,7 +151,6 @@ class CellStore:
 
         Raises:
             CannotWriteError: It cannot be written.
-            ConfigError: It is a cloud and plyfile is not installed.
         """
         if isinstance(sample, SavedCloud):
             with self._subfolder(CLOUDS) as folder:

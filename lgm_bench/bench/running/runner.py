@@ -6,14 +6,13 @@ from pathlib import Path
 
 from lgm_bench.attacks.base import Attack
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.results.clouds import require_writer
 from lgm_bench.bench.results.part_files import Part, together
 from lgm_bench.bench.results.provenance import versions
 from lgm_bench.bench.results.record import CellResult, Checks, RunRecord
 from lgm_bench.bench.results.rows import loss_of, merged
 from lgm_bench.bench.results.scene_tally import added, figures_of, tally_of, total
 from lgm_bench.bench.results.store import CannotWriteError, CellStore
-from lgm_bench.bench.running.building import build_attack, build_gradient, check_pair, moves_points, resolved
+from lgm_bench.bench.running.building import build_attack, build_gradient, check_pair, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
 from lgm_bench.bench.running.finished import fingerprint_of
@@ -98,8 +97,6 @@ def run_cells(
     asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
     plain = [resolved(cell) for cell in asked]
     precision = checked_precision(precision, plain, force=force_precision)
-    if save_adversarial and any(map(moves_points, plain)):
-        require_writer()
     run = _Run(Path(out), Materials(data_root, batch_size), observer or SilentObserver(), len(asked))
     run.accelerator, run.backend, run.precision = accelerator, backend, precision
     run.save_adversarial = save_adversarial

@@ -15,7 +15,6 @@ from lgm_bench.leaded import LGM, PointCloud
 from lgm_bench.metrics import confusion_matrix
 from victims import load_victim
 
-pytest.importorskip("plyfile")
 trimesh = pytest.importorskip("trimesh")
 
 
