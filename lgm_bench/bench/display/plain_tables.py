@@ -4,8 +4,11 @@ import re
 from collections.abc import Sequence
 
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.cells.suites import GRADIENT_FREE, takes_points
+from lgm_bench.bench.cells.suites import GRADIENT_FREE
+from lgm_bench.bench.display.wording import unit_of_eps
 from lgm_bench.bench.results.record import CellResult
+
+UNITS = {"m": "metres", "radii": "radii of the unit sphere"}
 
 
 def name_of_data(data: str) -> str:
@@ -21,8 +24,8 @@ def title_of_data(results: Sequence[CellResult]) -> str:
     """Return the title of the table of one data set's results."""
     first = results[0]
     what = "mIoU" if first.segmentation else "Accuracy"
-    unit = "metres" if takes_points(first.cell.attack) else "1/255"
-    return f"{first.cell.data}: {what} before and after attacks; eps in {unit}"
+    units = sorted({UNITS.get(unit, unit) for unit in map(unit_of_eps, results)})
+    return f"{first.cell.data}: {what} before and after attacks; eps in {' and '.join(units)}"
 
 
 def plain_place(cell: Cell) -> tuple[str, str, str]:

@@ -31,6 +31,7 @@ METRICS = {
 """What a table of each layout shows, as far as its victims have it; `COSTS` instead where the paper prints those."""
 COSTS = ("kvoxels", "gflops")
 MOST_ROWS_NAMED = 3
+UNITS = {"official": "an eps of 1 is 2/255 of the intensity range", "paper": "an eps of 1 is 1/255"}
 VARIANTS = ("clean", "random", "fgm", "fgm-targeted", "lgm", "lgm-targeted")
 
 
@@ -146,9 +147,13 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     notes = [f"{unit}; in brackets what the paper prints{_other_victims(results)}." if printed else f"{unit}."]
     sizes = sorted({(result.n_samples, result.cell.data, result.cell.subset) for result in results})
     first = "the first " if any(result.cell.limit is not None for result in results) else ""
-    what = "point clouds" if any(takes_points(result.cell.attack) for result in results) else "images"
-    notes.append(f"Measured on {first}{', '.join(f'{n:,} {data} {subset} {what}' for n, data, subset in sizes)}.")
+    first = first or "the " * (sizes[0][0] == 1)
+    points = any(takes_points(result.cell.attack) for result in results)
+    what = "point cloud" if points else "image"
+    counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
+    notes.append(f"Measured on {first}{', '.join(counted)}.")
     protocols = sorted({result.cell.protocol for result in results})
+    protocols = [name if points else f"{name} ({UNITS[name]})" for name in protocols]
     forwards = sorted({result.cell.forward for result in results if result.cell.gradient == "lgm"})
     seeds = sorted({str(result.cell.seed) for result in results})
     leaded = f"; LGM with {' and '.join(forwards)} forward" if forwards else ""

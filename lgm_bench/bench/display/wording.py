@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lgm_bench.bench.cells.cell import Cell
-from lgm_bench.bench.cells.suites import GRADIENT_FREE
+from lgm_bench.bench.cells.suites import GRADIENT_FREE, takes_points
 from lgm_bench.bench.results.record import CellResult
 
 
@@ -24,6 +24,13 @@ def describe(cell: Cell) -> str:
     if cell.relation not in (None, "sigmoid"):
         parts.append(str(cell.relation))
     return " ".join(part for part in parts if part)
+
+
+def unit_of_eps(result: CellResult) -> str:
+    """Return what an eps of 1 is: a metre in scenes, the radius of a shape's unit sphere, a share of intensities."""
+    if takes_points(result.cell.attack):
+        return "m" if result.segmentation else "radii"
+    return "2/255" if result.cell.protocol == "official" else "1/255"
 
 
 def numbers(result: CellResult) -> str:

@@ -41,9 +41,9 @@ def architecture(key: str, comparisons: Sequence[Comparison], together: Sequence
             ones = next(ones for ones in together if one in ones)
             title, labels = one.title, [f"{same.cell.eps:g}" for same in ones]
             panels.append(_panel(f"{key}-architecture{number}", title, f"eps ({one.unit})", labels, _by_eps(ones)))
-    random = any(one.random and one.unit == "m" for one in comparisons)
+    random = any(one.random and one.points for one in comparisons)
     legend = [*[(RANDOM_COLOUR, "random moves")] * random, *LINES]
-    caption = VOXEL_CAPTION if any(one.unit == "m" for one in comparisons) else CAPTION
+    caption = VOXEL_CAPTION if any(one.points for one in comparisons) else CAPTION
     return [Figure("Architecture change", caption, [panels], legend)] if panels else []
 
 

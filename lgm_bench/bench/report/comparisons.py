@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.suites import GRADIENT_FREE, takes_points
+from lgm_bench.bench.display.wording import unit_of_eps
 from lgm_bench.bench.results.reading import Finished
 from lgm_bench.bench.results.record import CellResult
 
@@ -56,12 +57,17 @@ class Comparison:
     @property
     def eps(self) -> str:
         """The eps with its unit."""
-        return f"{self.cell.eps:g} m" if self.unit == "m" else f"{self.cell.eps:g}/255"
+        return f"{self.cell.eps:g}{' ' if self.points else ' × '}{self.unit}"
 
     @property
     def unit(self) -> str:
         """The unit of eps."""
-        return "m" if takes_points(self.cell.attack) else "1/255"
+        return unit_of_eps(self.any)
+
+    @property
+    def points(self) -> bool:
+        """Whether points were moved, and not intensities."""
+        return takes_points(self.cell.attack)
 
 
 def compare(found: Sequence[Finished]) -> list[Comparison]:

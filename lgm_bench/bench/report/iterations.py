@@ -34,7 +34,7 @@ def iterations(key: str, comparisons: Sequence[Comparison]) -> list[Figure]:
         if lines:
             shown.append((one, lines))
     panels = [_panel(f"{key}-iterations{number}", *one) for number, one in enumerate(shown)]
-    caption = POINTS_CAPTION if any(one.unit == "m" for one in comparisons) else CAPTION
+    caption = POINTS_CAPTION if any(one.points for one in comparisons) else CAPTION
     return [Figure(TITLE, caption, [panels], LINES)] if panels else []
 
 

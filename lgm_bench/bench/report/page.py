@@ -83,7 +83,7 @@ def sections(
         grid = Grid(TITLE, HEAD, difference_rows(differences), difference_notes(differences))
         chapters.append(Section("differences", "How sure the differences are", grids=[grid]))
     chapters += [_of_data(name, comparisons, chosen) for name in dict.fromkeys(one.cell.data for one in comparisons)]
-    if any(one.unit == "m" for one in comparisons):
+    if any(one.points for one in comparisons):
         intro = ["The leaded gradient of point clouds lets a point belong to several voxels, each to some degree."]
         chapters.append(attempted(Section("relations", "Points and voxels", intro), relations.relations))
     return [*chapters, provenance(found), checks(found)]
@@ -105,7 +105,7 @@ def _of_data(name: str, comparisons: Sequence[Comparison], telling: Sequence[Com
             "Not known iteration by iteration: of images that takes --history, and older versions did not look."
         )
     attempted(section, partial(architecture.architecture, key, chosen, together))
-    points = any(one.unit == "m" for one in chosen)
+    points = any(one.points for one in chosen)
     show = cloud_examples.cloud_examples if points else image_examples.image_examples
     if chosen and not any(read_examples(found.folder) for one in chosen for found in one.gradients.values()):
         section.notes.append("No sample can be shown: these results have no examples beside them.")

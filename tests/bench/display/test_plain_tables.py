@@ -37,9 +37,9 @@ def mixed() -> dict[str, Table]:
 def test_every_data_set_has_a_table_that_names_it() -> None:
     tables = mixed()
     assert {name: table.title for name, table in tables.items()} == {
-        "results-cifar10": "cifar10: Accuracy before and after attacks; eps in 1/255",
+        "results-cifar10": "cifar10: Accuracy before and after attacks; eps in 2/255",
         "results-rooms-scannet": "rooms-scannet: mIoU before and after attacks; eps in metres",
-        "results-modelnet40": "modelnet40: Accuracy before and after attacks; eps in metres",
+        "results-modelnet40": "modelnet40: Accuracy before and after attacks; eps in radii of the unit sphere",
     }
     headers = {name: {column.header for column in table.columns} for name, table in tables.items()}
     assert headers["results-rooms-scannet"] == {"mIoU", "Arch. chg."}

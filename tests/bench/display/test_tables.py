@@ -66,7 +66,7 @@ def test_results_of_no_table_name_what_they_are() -> None:
     assert {column.header for column in table.columns} == {"Acc.", "Arch. chg."}
     assert (table.name, table.title) == (
         "results-cifar10",
-        "cifar10: Accuracy before and after attacks; eps in 1/255",
+        "cifar10: Accuracy before and after attacks; eps in 2/255",
     )
     assert "In percent." in table.notes
 
@@ -94,9 +94,17 @@ def test_notes_say_what_was_measured() -> None:
     )
     assert table.notes[1:] == [
         "Measured on the first 100 cifar10 test images.",
-        "Protocol official; seed 0; LGM with hard forward.",
+        "Protocol official (an eps of 1 is 2/255 of the intensity range); seed 0; LGM with hard forward.",
         "Slope for dynconv8-cifar10: 0.5.",
     ]
+
+
+def test_notes_count_in_words_and_tell_the_unit_of_each_protocol() -> None:
+    (one,) = build_tables([result(cell(limit=1), n_samples=1)])
+    assert one.notes[1] == "Measured on the first cifar10 test image."
+    (both,) = build_tables([result(), result(cell(protocol="paper"))])
+    assert both.title.endswith("eps in 1/255 and 2/255")
+    assert "official (an eps of 1 is 2/255 of the intensity range) and paper (an eps of 1 is 1/255)" in both.notes[2]
 
 
 def test_the_commonest_slope_goes_without_its_rows() -> None:

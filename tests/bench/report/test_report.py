@@ -39,8 +39,8 @@ FIGURES = {
     "Execution vectors of images (t-SNE)",
     "Voxels that changed",
     "Relation functions",
-    f"{SKIPNET}: bim, eps 4/255",
-    f"{SHAPE_NET}: pointbim, eps 0.03 m",
+    f"{SKIPNET}: bim, eps 4 × 2/255",
+    f"{SHAPE_NET}: pointbim, eps 0.03 radii",
     f"{SCENE_NET}: pointbim, eps 0.03 m, test/00",
 }
 
