@@ -32,3 +32,10 @@ def test_no_report_is_written_where_none_is_wanted(lgm_bench: Command, tiny_benc
 def test_a_folder_that_is_not_there_is_named(lgm_bench: Command) -> None:
     answer = lgm_bench("report", "nothing")
     assert (answer.code, answer.err.strip()) == (2, "error: there is no results folder nothing")
+
+
+def test_no_table_takes_the_place_of_the_report(lgm_bench: Command, tiny_bench: Path) -> None:
+    lgm_bench("run", tiny_bench, "--quiet", "--no-report")
+    answer = lgm_bench("report", "results", "--out", "mine.md")
+    assert (answer.code, Path("mine.md").exists()) == (2, False)
+    assert "give the HTML file another name" in answer.err

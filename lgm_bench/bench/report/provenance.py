@@ -26,7 +26,7 @@ def provenance(found: Sequence[Finished]) -> Section:
     """Return what computed the numbers, and from what."""
     results = [one.result for one in found]
     software = _distinct(
-        results, lambda r: (_versions(r), r.git_commit or "–", r.device, r.precision, r.backend or "–")
+        results, lambda r: (_versions(r), _commit(r.git_commit), r.device, r.precision, r.backend or "–")
     )
     victims = _distinct(results, lambda r: (r.cell.victim, r.cell.data, r.cell.subset, f"{r.n_samples:,}",
                                             r.checkpoint_sha256[:16], r.data_sha256[:16]))  # fmt: skip
@@ -38,6 +38,12 @@ def provenance(found: Sequence[Finished]) -> Section:
         Grid("Every cell", CELLS, [_cell(result) for result in results], folded=True),
     ]
     return Section("provenance", "Where the numbers come from", grids=grids)
+
+
+def _commit(commit: str | None) -> str:
+    """Return enough of a commit to find it, with the word for a changed tree."""
+    name, dash, dirty = (commit or "–").partition("-")
+    return name[:12] + dash + dirty
 
 
 def checks(found: Sequence[Finished]) -> Section:

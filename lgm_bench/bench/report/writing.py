@@ -69,6 +69,8 @@ def write_report(results: Path, out: Path | None = None) -> list[Path]:
     notes = _left_out(folder, len(found))
     shown = [one.result for one in found]
     path = out or folder / REPORT
+    if path.suffix in (".md", ".tex"):
+        raise ResultError(f"{path} would hold the tables; give the HTML file another name with --out")
     differences = paired_differences(shown, found[0].folder.parent)
     tables = build_tables(with_places(shown))
     html = page(found, differences, tables, title=f"lgm-bench: {folder.resolve().name}", notes=notes)
