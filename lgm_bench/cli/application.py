@@ -1,5 +1,6 @@
 """The application: the verbs, and what happens to errors and to Ctrl-C."""
 
+import contextlib
 import io
 import logging
 import os
@@ -19,7 +20,7 @@ from lgm_bench.cli.data import data
 from lgm_bench.cli.doctor import doctor
 from lgm_bench.cli.import_ import import_
 from lgm_bench.cli.ls import ls
-from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, complain
+from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, READER_GONE, complain
 from lgm_bench.cli.report import report
 from lgm_bench.cli.run import run
 from lgm_bench.cli.search import search
@@ -36,7 +37,12 @@ class _Group(TyperGroup):
         """Run a verb; `ctx` is the context of whichever click the installed typer brings."""
         try:
             return super().invoke(ctx)
-        except (KeyboardInterrupt, RunInterruptedError) as error:
+        except (BrokenPipeError, SystemExit, KeyboardInterrupt, RunInterruptedError) as error:
+            if _reader_is_gone(error):
+                _say_no_more()  # rich and click would leave with 1, which here means a regression
+                raise typer.Exit(READER_GONE) from None
+            if isinstance(error, SystemExit):
+                raise
             if not _rank():
                 complain(_interrupted(error))
             raise typer.Exit(INTERRUPTED) from None
@@ -49,6 +55,21 @@ def _rank() -> int:
     """Return which this is of several processes that torchrun or srun started; the others leave the talking to 0."""
     text = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
     return int(text) if text.isdigit() else 0
+
+
+def _reader_is_gone(error: BaseException | None) -> bool:
+    """Return whether an error comes of printing into a pipe that nobody reads any more, as behind `| head`."""
+    return error is not None and (isinstance(error, BrokenPipeError) or _reader_is_gone(error.__context__))
+
+
+def _say_no_more() -> None:
+    """Let what is still to be printed go nowhere, now that whoever read it, such as `head`, has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a stream without a file, as in a notebook
+            stream.flush()
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
 
 
 def _interrupted(error: BaseException) -> str:
@@ -94,7 +115,8 @@ def about(
 ) -> None:
     """Measure the leaded gradient (LGM) against the dynamics-unaware one (FGM) on adaptive networks.
 
-    Start with [bold]lgm-bench run[/], which needs no data and takes a minute. [bold]lgm-bench ls[/] shows the rest.
+    Start with [bold]lgm-bench run[/], which needs no data and takes about three minutes. [bold]lgm-bench ls[/] shows
+    the rest.
     """
     if version:
         print(f"lgm-bench {__version__}")

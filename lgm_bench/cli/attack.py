@@ -6,7 +6,7 @@ import typer
 
 from lgm_bench.cli import options as opt
 from lgm_bench.cli.output import finish
-from lgm_bench.errors import LgmBenchError
+from lgm_bench.errors import ConfigError, LgmBenchError
 
 
 def attack(
@@ -74,6 +74,8 @@ def attack(
     flags = locals()
     from lgm_bench.bench.cells.suites import Planned, single_cell
 
+    if gradient == "fgm" and slope is not None:
+        raise ConfigError(f"--slope {slope:g} is LGM's, and the gradient is fgm; add --gradient lgm, or leave it out")
     eps = opt.eps_or_default(eps, attack, images=8.0, points=0.01)
     cell = single_cell(
         opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit, "history": history},

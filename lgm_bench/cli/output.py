@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from lgm_bench.bench.running.runner import RunResults
     from lgm_bench.bench.session import Session
 
-REGRESSION, BAD_USAGE, CELL_FAILED, INTERRUPTED = 1, 2, 3, 130
-WIDTH_OF_A_FILE = 160
+REGRESSION, BAD_USAGE, CELL_FAILED, INTERRUPTED, READER_GONE = 1, 2, 3, 130, 141
+WIDTH_OF_A_FILE, NARROWEST = 160, 80
 
 
 def show(renderable: Any) -> None:
-    """Print a rich table or text; into a file or pipe wide enough to stay readable there."""
+    """Print a rich table or text; into a file or pipe wide enough to stay readable there.
+
+    A terminal that is narrower than tables need breaks their lines; else columns would become as narrow as a letter.
+    """
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE).print(renderable)
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE)
+    console.width = max(console.width, NARROWEST)
+    console.print(renderable)
 
 
 def show_json(value: Any) -> None:

@@ -112,6 +112,8 @@ def planned_cells(
     from lgm_bench.bench.cells.config import load_bench
     from lgm_bench.bench.cells.suites import plan
 
+    if path and not path.suffix and not path.exists() and str(path) in (known := load_bench().suites):
+        raise ConfigError(f"no file {path}; {path} is one of the suites {', '.join(known)}: say --suite {path}")
     bench = load_bench(path, overrides or [])
     chosen = suites or (list(bench.suites) if path else [SUITE_OF_TABLES if tables else DEFAULT_SUITE])
     return bench, plan(bench, chosen, full=full, victims=victims or [], tables=tables or [])

@@ -1,5 +1,6 @@
-"""The codes that `run` leaves with: 0 all is well (see test_run), 2 what was asked for, 3 a cell."""
+"""The codes that commands leave with: 0 all is well (see test_run), 2 what was asked for, 3 a cell, 141 no reader."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,15 @@ def test_3_for_a_cell_that_fails_while_others_go_on(tmp_path: Path) -> None:
     assert "failed: broken:Broken fgsm eps 3 FGM: this network cannot be built" in done.stderr
     assert "1 of 2 cells are not finished yet" in done.stdout
     assert "resnet8-mini" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["ls", "suites"], ["run", "my.yaml", "--quiet"]])
+def test_141_where_what_reads_the_output_has_gone(tmp_path: Path, command: list[str]) -> None:
+    """As behind `| head`: 1 would mean a regression."""
+    write(tmp_path, GOOD)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "lgm_bench", *command]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

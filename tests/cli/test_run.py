@@ -43,6 +43,15 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     assert [100 * result["accuracy"] for result in found["results"]] == [float(row["accuracy"]) for row in rows]
 
 
+def test_a_narrow_terminal_breaks_lines_and_not_words(
+    lgm_bench: Command, tiny_bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    answer = lgm_bench("run", tiny_bench, "--victim", "dynconv8-cifar10", "--quiet", "--no-report")
+    below = answer.out.partition("LGM against FGM")[2]
+    assert "dynconv8-cifar10" in below
+
+
 def test_a_limited_run_leaves_the_full_tables_alone(lgm_bench: Command, tiny_bench: Path) -> None:
     answer = lgm_bench(
         "run", tiny_bench, "--victim", "dynconv8-cifar10", "--limit", "4", "--seed", "2", "--batch-size", "3"

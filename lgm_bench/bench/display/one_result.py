@@ -28,11 +28,14 @@ def results_table(found: Sequence[Finished]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("fingerprint", no_wrap=True)
     table.add_column("cell", overflow="fold")
+    table.add_column("data", overflow="fold")
     table.add_column("samples", justify="right", no_wrap=True)
     table.add_column("numbers", overflow="fold")
     for one in found:
         limit = f"first {one.result.n_samples:,}" if one.result.cell.limit else f"{one.result.n_samples:,}"
-        table.add_row(one.result.fingerprint[:DIGITS], describe(one.result.cell), limit, numbers(one.result))
+        cell = one.result.cell
+        data = cell.data if cell.subset == "test" else f"{cell.data} {cell.subset}"
+        table.add_row(one.result.fingerprint[:DIGITS], describe(cell), data, limit, numbers(one.result))
     return table
 
 
