@@ -92,7 +92,7 @@ def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
         UnusableError: It cannot be read, belongs to another cell, or its rows are not complete.
     """
     try:
-        table = pq.ParquetFile(io.BytesIO(path.read_bytes()), page_checksum_verification=True).read()
+        table = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True).read()
         content = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UnusableError(f"it is damaged or no file of rows ({error})") from error
