@@ -27,9 +27,12 @@ DATAMODULES = {
 MARKS: dict[str, tuple[str, ...]] = {
     "cifar10": ("cifar-10-batches-py",),
     "imagenet": ("val",),
-    "modelnet40": ("modelnet40_normal_resampled", "modelnet40_ply_hdf5_2048", "ModelNet40"),
+    "modelnet40": (
+        *("modelnet40_normal_resampled", "modelnet40_ply_hdf5_2048", "ModelNet40"),
+        *("*/*_[0-9][0-9][0-9][0-9].txt", "ply_data_*.h5", "*/t*/*.off"),  # one of these folders
+    ),
     "s3dis": ("Stanford3dDataset_v1.2_Aligned_Version", "Stanford3dDataset_v1.2", "stanford_indoor3d", "Area_*"),
-    "scannet": ("scans", "scannetv2_val.txt"),
+    "scannet": ("scans", "scannetv2_val.txt", "scene*", "train/scene*.ply"),
     "semantickitti": ("dataset/sequences", "sequences"),
 }
 """What the folder of a data set that a user brings holds one of (patterns), to tell whether it is there, unread."""

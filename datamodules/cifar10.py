@@ -7,6 +7,7 @@ from torch import Tensor
 from datamodules.cifar_reader import read_cifar10
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world
+from datamodules.samples_datamodule import require_holdout
 from datamodules.tensor_loader import TensorLoader, TrainingLoader
 from lgm_bench.errors import ConfigError
 
@@ -50,8 +51,7 @@ class CIFAR10DataModule(ImageDataModule):
         verify: bool = True,
     ) -> None:
         super().__init__(data_root, batch_size, limit, subset)
-        if holdout < 0 or (subset == "holdout" and holdout == 0):
-            raise ConfigError(f"holdout must be the number of training images to hold out, not {holdout!r}")
+        require_holdout(holdout, subset, "images")
         self.holdout, self.seed = holdout, seed
         self.download, self.verify = download, verify
         self._splits: dict[bool, tuple[Tensor, Tensor]] = {}

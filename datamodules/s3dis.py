@@ -7,7 +7,8 @@ from datamodules.augmentation import Augmentation
 from datamodules.location import how_to_choose
 from datamodules.point_datamodule import PointDataModule
 from datamodules.s3dis_forms import CLASSES, FORMS, Form, annotations, natural
-from datamodules.scannet import held_out, require_holdout
+from datamodules.samples_datamodule import require_holdout
+from datamodules.scannet import held_out
 from datamodules.scene import Scene
 from lgm_bench.errors import DataError
 

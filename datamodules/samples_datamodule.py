@@ -82,3 +82,9 @@ def require_positive(option: str, value: int) -> None:
     """Raise ConfigError unless an option's value is an integer of at least 1."""
     if not isinstance(value, int) or value < 1:
         raise ConfigError(f"{option} must be a whole number of at least 1, not {value!r}")
+
+
+def require_holdout(holdout: int, subset: str, what: str) -> None:
+    """Raise ConfigError unless a number of samples to hold out is one, and is above 0 where the subset is these."""
+    if not isinstance(holdout, int) or holdout < 0 or (subset == "holdout" and holdout == 0):
+        raise ConfigError(f"holdout must be the number of training {what} to hold out, not {holdout!r}")

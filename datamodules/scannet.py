@@ -11,6 +11,7 @@ from datamodules.batch import IGNORED
 from datamodules.location import how_to_choose
 from datamodules.ply import points_and_colours, read_vertices
 from datamodules.point_datamodule import PointDataModule
+from datamodules.samples_datamodule import require_holdout
 from datamodules.scene import Scene, require_as_many
 from lgm_bench.errors import ConfigError, DataError
 
@@ -159,12 +160,6 @@ class ScanNetDataModule(PointDataModule):
         if not found:
             raise DataError(f"no list {name} in {self.data_root} or beside it. {_OBTAIN} {how_to_choose(self.name)}")
         return found[0]
-
-
-def require_holdout(holdout: int, subset: str, what: str) -> None:
-    """Raise ConfigError unless a number of scenes to hold out is one, and is above 0 where the subset is these."""
-    if not isinstance(holdout, int) or holdout < 0 or (subset == "holdout" and holdout == 0):
-        raise ConfigError(f"holdout must be the number of training {what} to hold out, not {holdout!r}")
 
 
 def held_out(ids: list[str], holdout: int, where: Path) -> list[str]:

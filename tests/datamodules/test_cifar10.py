@@ -91,6 +91,7 @@ def test_done_ids_are_left_out_in_order(root: Path) -> None:
         ({"batch_size": 2.5}, "batch_size .* not 2.5"),
         ({"subset": "tets"}, "no subset 'tets'; did you mean test"),
         ({"holdout": -1}, "holdout .* not -1"),
+        ({"holdout": 0.5}, "holdout .* not 0.5"),
         ({"holdout": 0, "subset": "holdout"}, "holdout .* not 0"),
         ({"holdout": 40, "subset": "train"}, "holdout 40 leaves none of the 40"),
     ],
