@@ -65,6 +65,7 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not write")
 def test_a_folder_that_may_not_be_written_to(open_folder: Path) -> None:
     def as_nobody() -> None:
+        os.environ["LGM_BENCH_CHECKPOINTS"] = str(open_folder)  # root's own are not for everybody to read
         os.seteuid(NOBODY)
         run(SCENES, open_folder / "out")
 
