@@ -50,6 +50,7 @@ def test_the_valid_pixels_are_always_the_same_ones() -> None:
     order = torch.randperm(1024, generator=torch.Generator().manual_seed(1))
     assert set(first.flatten().nonzero().flatten().tolist()) == set(order[:51].tolist())
     assert valid_pixel_mask(3, 5, 1.0).all()
+    assert int(valid_pixel_mask(10, 10, 0.29).sum()) == 29  # 0.29 * 100 is a little less in floating point
 
 
 def test_a_mask_of_ones_own() -> None:

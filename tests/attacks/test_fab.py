@@ -101,6 +101,28 @@ def test_finds_a_linear_boundary_where_it_is(share: float) -> None:
             assert torch.equal(found.masked_select(~mask), batch.images.masked_select(~mask))
 
 
+def test_iterates_are_the_publications() -> None:
+    """Along d, from the image to a linear boundary: 5 % beyond it, biased towards the image, and back by a tenth."""
+    victim = Linear(classes=2)
+    batch = batch_for(victim, images(3, size=4, margin=0.4))
+    everywhere = torch.ones(4, 4, dtype=torch.bool)
+    weight = victim.layer.weight[1 - batch.labels] - victim.layer.weight[batch.labels]
+    d = (distances(victim, batch, 1 - batch.labels, everywhere)[:, None] * weight.sign()).view_as(batch.images)
+    seen: list[Tensor] = []
+    victim.register_forward_hook(lambda _, inputs, __: None if torch.is_grad_enabled() else seen.append(inputs[0]))
+    with torch.no_grad():
+        low, high = torch.zeros_like(batch.images), torch.ones_like(batch.images)
+        fab(problem_for(victim, batch, 1e-6), 1 - batch.labels, low, high, 4, lambda: None)
+    place = 0.0  # in d, of the iterate
+    for x in seen:
+        ahead = abs(1 - place)
+        alpha = min(ahead / (ahead + 1), 0.1)
+        place = (1 - alpha) * (place + 1.05 * (1 - place)) + alpha * 1.05
+        assert torch.allclose(x, batch.images + place * d, rtol=0, atol=1e-12)
+        place *= 0.9 if place > 1 else 1.0
+    assert len(seen) == 4
+
+
 def test_targeted_needs_the_target_itself() -> None:
     victim = Linear(classes=4, seed=1)
     batch = batch_for(victim, images(3, size=4, margin=0.4))
