@@ -108,13 +108,13 @@ class HDF5Form(Form):
         return [shape for path in files for shape in self._shapes_of(path)]
 
     def _shapes_of(self, path: Path) -> Iterator[Shape]:
-        labels, size, kind = _from_hdf5(
-            path, lambda file: (np.asarray(file["label"][()]), file["data"].shape, file["data"].dtype.kind)
+        labels, size, dtype = _from_hdf5(
+            path, lambda file: (np.asarray(file["label"][()]), file["data"].shape, file["data"].dtype)
         )
         fits = len(size) == 3 and size[2] == 3 and labels.size == size[0]
-        if not fits or kind not in "fiu" or labels.dtype.kind not in "iu":
+        if not fits or dtype.kind not in "fiu" or labels.dtype.kind not in "iu":
             raise DataError(
-                f"{path} holds 'data' of {size} and 'label' of {labels.shape} {labels.dtype}, not numbers "
+                f"{path} holds 'data' of {size} {dtype} and 'label' of {labels.shape} {labels.dtype}, not numbers "
                 f"(n, points, 3) and n whole ones. {AGAIN}"
             )
         for place, label in enumerate(labels.reshape(-1).tolist()):
