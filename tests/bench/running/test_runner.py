@@ -71,7 +71,7 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 
 
 def numbers(result: CellResult) -> dict[str, Any]:
-    return result.model_dump(exclude={"wall_time_s", "device", "peak_memory", "run"})
+    return result.model_dump(exclude={"wall_time_s", "device", "peak_memory", "run", "git_commit"})
 
 
 def about_equal(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
