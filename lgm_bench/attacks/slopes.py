@@ -45,7 +45,7 @@ def default_slope(victim: str, attack: str, eps: float, targeted: bool) -> float
     """
     known = (_family(victim), victim.rpartition("-")[2])
     if ":" in victim or known not in SINGLE_STEP:
-        raise ConfigError(f"victim {victim!r} has no released slope of the leaded gradient; {_REMEDY}")
+        raise ConfigError(f"victim {victim!r} has no released slope of the leaded gradient for {attack}; {_REMEDY}")
     if attack == "fgsm":
         return _single_step(victim, SINGLE_STEP[known], eps)
     slopes = dict(ITERATIVE.get(known, {}))

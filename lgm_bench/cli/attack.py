@@ -15,7 +15,7 @@ def attack(
     eps: Annotated[
         float | None,
         typer.Option(
-            help="Largest change: 1/255 of images, metres of points.",
+            help="Largest change: of images in 1/255 (protocol official: 2/255), of points in metres.",
             show_default="8 of images, 0.01 of points",
             rich_help_panel=opt.ATTACK,
         ),

@@ -116,7 +116,10 @@ def planned_cells(
         raise ConfigError(f"no file {path}; {path} is one of the suites {', '.join(known)}: say --suite {path}")
     bench = load_bench(path, overrides or [])
     chosen = suites or (list(bench.suites) if path else [SUITE_OF_TABLES if tables else DEFAULT_SUITE])
-    return bench, plan(bench, chosen, full=full, victims=victims or [], tables=tables or [])
+    planned = plan(bench, chosen, full=full, victims=victims or [], tables=tables or [])
+    if not planned:
+        raise ConfigError(f"{' and '.join(chosen)}: there are no cells in it; give it grids, or --full for a long part")
+    return bench, planned
 
 
 def _print_plan(session: "Session", planned: Sequence["Planned"], as_json: bool) -> None:

@@ -19,7 +19,7 @@ def search(
     eps: Annotated[
         str | None,
         typer.Option(
-            help="One or more: 1/255 of images, metres of points.",
+            help="One or more: of images in 1/255 (protocol official: 2/255), of points in metres.",
             show_default="1,2,4,8 of images, 0.005,0.01,0.02,0.05 of points",
             rich_help_panel=opt.ATTACK,
         ),

@@ -62,6 +62,8 @@ def load_bench(path: Path | None = None, overrides: Sequence[str] = ()) -> schem
     """
     path = resource("bench.yaml") if path is None else path
     content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected the keys {', '.join(schema.BenchFile.model_fields)}, got {content!r:.40}")
     for override in overrides:
         _override(content, override)
     _locate_checkpoints(content, path.absolute().parent)

@@ -45,8 +45,8 @@ def test_the_shipped_file_is_right() -> None:
         (PLAIN + "\ndefaults: {seed: true}", "defaults.seed: expected integer, got True"),
         (PLAIN + "\nsuites: {}", "line 2, column 1: duplicate key 'suites'"),
         ("suites: {a: [}", "line 1, column 14"),
-        ("- 1", "the file: expected"),
-        ("", "the file: expected"),
+        ("- 1", "my.yaml: expected the keys defaults, run, suites, got"),
+        ("", "my.yaml: expected the keys defaults, run, suites, got"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
