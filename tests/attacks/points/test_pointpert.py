@@ -140,6 +140,13 @@ def test_shapes_that_have_fallen_pay_the_same_again() -> None:
     assert not torch.allclose(alone[0][:, fallen], alone[1][:, fallen])
 
 
+def test_parameters_of_the_publications() -> None:
+    xiang, tsai = PointPert(0.1), KNNPert(0.1)
+    assert (xiang.step, xiang.steps, xiang.weight, xiang.kappa) == (0.01, 500, 10, 0)
+    assert (tsai.step, tsai.steps, tsai.weight, tsai.kappa) == (0.001, 2500, 3, 15)
+    assert (tsai.knn_weight, tsai.k, tsai.alpha) == (5, 5, 1.05)
+
+
 def test_a_run_must_be_one() -> None:
     with pytest.raises(ConfigError, match="runs must be a whole number of at least 1, got 0"):
         PointPert(0.1, runs=0)

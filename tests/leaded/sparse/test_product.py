@@ -1,5 +1,7 @@
 """The compiled product against plain PyTorch, and what happens where nothing can be compiled."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from clouds import cloud
@@ -76,3 +78,17 @@ def test_without_a_compiler_plain_pytorch_takes_over(monkeypatch, tmp_path):
     finally:
         monkeypatch.undo()
         compiled.library.cache_clear()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="processors tell what they can on Linux only")
+def test_another_processor_has_a_build_of_its_own(monkeypatch):
+    """Code for instructions that a processor does not have would end the process."""
+    text, names = Path.read_text, [compiled._build_id()]
+    for flags in ("sse2", "sse2 avx2", "sse2 avx2"):
+        known = f"processor : 0\nflags : {flags}\n"
+        monkeypatch.setattr(
+            Path, "read_text", lambda path, known=known: known if path.name == "cpuinfo" else text(path)
+        )
+        names.append(compiled._build_id())
+    assert len(set(names)) == 3
+    assert names[2] == names[3]
