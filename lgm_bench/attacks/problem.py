@@ -102,12 +102,6 @@ class Problem:
             )
         return Evaluation(logits.detach(), values.detach(), gradient)
 
-    @torch.no_grad()
-    def values(self, x: Tensor, objective: Callable[[Tensor, "Problem"], Tensor]) -> Tensor:
-        """Return the objective (B,) at x under the gradient method, without a gradient."""
-        with self.method.applied_to(self.victim):
-            return objective(self.victim(x), self)
-
     def hard_logits(self, x: Tensor) -> Tensor:
         """Return the hard network's logits (B, classes) for x (B, 3, H, W).
 

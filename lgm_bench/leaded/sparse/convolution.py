@@ -11,7 +11,8 @@ from lgm_bench.leaded.sparse.backends import Convolution, active_backend
 from lgm_bench.leaded.sparse.coarsening import coarser
 from lgm_bench.leaded.sparse.cost import count_products, count_voxels
 from lgm_bench.leaded.sparse.kernel_map import KernelMap, kernel_offsets, map_between
-from lgm_bench.leaded.sparse.level import CoordinateLevel, Triple
+from lgm_bench.leaded.sparse.keys import Triple
+from lgm_bench.leaded.sparse.level import CoordinateLevel
 from lgm_bench.leaded.sparse.tensor import SparseTensor
 
 

@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor
 
-from lgm_bench.leaded.sparse.compiled import FLOATING, call, library, usable
+from lgm_bench.leaded.sparse.compiled import FLOATING, call, usable
 from lgm_bench.leaded.sparse.kernel_map import KernelMap
-
-__all__ = ["fused_product", "fused_weight_gradient", "library"]
 
 
 def fused_product(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor | None:

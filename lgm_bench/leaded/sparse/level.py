@@ -9,8 +9,6 @@ from torch import Tensor
 from lgm_bench.errors import DataError
 from lgm_bench.leaded.sparse.keys import KeySpace, Triple, sorted_keys
 
-__all__ = ["CoordinateLevel", "KeySpace", "Triple"]
-
 if TYPE_CHECKING:
     from lgm_bench.leaded.sparse.kernel_map import KernelMap
 

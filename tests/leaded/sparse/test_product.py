@@ -14,7 +14,7 @@ from lgm_bench.leaded.sparse.product import reference_product, reference_weight_
 
 @pytest.fixture(autouse=True)
 def _compiled():
-    if fused.library() is None:
+    if compiled.library() is None:
         pytest.skip("no C++ compiler: the compiled product is not available")
 
 
