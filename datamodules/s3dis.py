@@ -75,7 +75,11 @@ class S3DISDataModule(PointDataModule):
         return held_out(ids, self.holdout, self.data_root) if subset == "holdout" else ids
 
     def file(self, scene_id: str) -> Path:
-        """Return a room's file, or its folder of annotations."""
+        """Return a room's file, or its folder of annotations.
+
+        Raises:
+            DataError: There is no such room.
+        """
         rooms = self._found()[1]
         if scene_id not in rooms:
             raise DataError(f"no room {scene_id} in {self.data_root}. {_OBTAIN}")

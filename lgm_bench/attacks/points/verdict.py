@@ -35,6 +35,9 @@ def scene_verdict(logits: Tensor, labels: Tensor, ignored_classes: tuple[int, ..
         labels: (N,) int64, `IGNORED` where there is none.
         ignored_classes: Classes that take no part.
         name: The scene's id, for errors.
+
+    Raises:
+        ConfigError: The victim does not know a label's class, or its logits are not finite.
     """
     check_classes(labels[labels != IGNORED], logits)
     if not bool(logits.isfinite().all()):
@@ -44,7 +47,11 @@ def scene_verdict(logits: Tensor, labels: Tensor, ignored_classes: tuple[int, ..
 
 
 def class_verdict(logits: Tensor, labels: Tensor) -> Verdict:
-    """Return by how much the true class of each shape leads, from logits (B, C) and labels (B,)."""
+    """Return by how much the true class of each shape leads, from logits (B, C) and labels (B,).
+
+    Raises:
+        ConfigError: The victim does not know a label's class, or its logits are not finite.
+    """
     check_classes(labels, logits)
     if not bool(logits.isfinite().all()):
         raise ConfigError("the victim's logits are not finite; check its weights")

@@ -89,7 +89,12 @@ def _of_tables(planned: list[Planned], tables: Sequence[str], suites: Sequence[s
 
 
 def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
-    """Yield the cells of one grid: victim by victim, attack by attack, eps by eps, FGM before LGM."""
+    """Yield the cells of one grid: victim by victim, attack by attack, eps by eps, FGM before LGM.
+
+    Raises:
+        UnknownNameError: There is no such table, victim or attack.
+        ConfigError: The grid has no victims, or a victim's or attack's options do not fit it.
+    """
     settings = defaults.model_copy(update=_given(grid))
     if grid.table is not None and grid.table not in paper_tables():
         raise UnknownNameError("table", grid.table, paper_tables())

@@ -57,6 +57,9 @@ class CellStore:
         """Return the record of the finished cell, or None; a file that is no record of this cell is set aside.
 
         Without its rows, or with damaged ones, a record does not count: nobody could check its numbers.
+
+        Raises:
+            ResultError: The record may not be read.
         """
         path = self.folder / RESULT
         try:
