@@ -74,9 +74,6 @@ def _devices() -> Iterator[Finding]:
     if not torch.cuda.device_count():
         built = f"built for CUDA {torch.version.cuda}, no GPU found" if torch.version.cuda else "built without CUDA"
         yield Finding(name, "cuda", MISSING, f"torch {built}; everything runs on the CPU too")
-    if platform.system() == "Darwin":
-        mps = torch.backends.mps.is_available()
-        yield Finding(name, "mps", OK if mps else MISSING, "Apple GPU" if mps else "no Apple GPU that torch can use")
 
 
 def _libraries() -> Iterator[Finding]:

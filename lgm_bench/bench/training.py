@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from rich.console import Console
 
 from lgm_bench.bench.epoch_log import EpochLog, read_epochs
+from lgm_bench.bench.running.devices import checked_devices
 from lgm_bench.bench.training_callbacks import NoiseByEpoch, Stopwatch
 from lgm_bench.bench.training_view import TrainingView
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
@@ -57,17 +58,18 @@ def train(
         out: Folder for the checkpoint, the log (CSV), the weights and the record (JSON).
         name: Name of the victim, for the record.
         seed: Seed of the objective's noise; weights and data have been seeded by the caller.
-        accelerator: Lightning's accelerator.
+        accelerator: "auto", "cpu" or "gpu" ("cuda").
         devices: Number of devices; each takes batches of the recipe's size, so that they are part of the run.
         progress: Show on standard error how far it is.
 
     Raises:
-        ConfigError: The victim, the data and the recipe do not belong together; `out` holds a run with another recipe,
-            victim, data, seed or number of devices; or a batch is more than all data.
+        ConfigError: There are not so many devices; the victim, the data and the recipe do not belong together; `out`
+            holds a run with another recipe, victim, data, seed or number of devices; or a batch is more than all data.
         CheckpointError: The checkpoint of the run that is there is damaged.
         ResultError: `out` cannot be made or written, or its settings are damaged.
         RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
     """
+    accelerator = checked_devices(accelerator, devices)
     _require_fit(victim, data, name)
     victim.train().requires_grad_(True)
     victim.configure_training(recipe)

@@ -85,7 +85,7 @@ ForcePrecision = Annotated[
 ]
 Accelerator = Annotated[
     str | None,
-    typer.Option(help="auto, cpu, gpu (cuda) or mps.", show_default="auto", rich_help_panel=RUNNING),
+    typer.Option(help="auto, cpu or gpu (cuda).", show_default="auto", rich_help_panel=RUNNING),
 ]
 SaveAdversarial = Annotated[
     bool | None,

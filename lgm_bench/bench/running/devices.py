@@ -7,11 +7,13 @@ import torch
 from lgm_bench.bench.running.launch import Place
 from lgm_bench.errors import ConfigError, UnknownNameError
 
-_ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
+_ACCELERATORS = ("auto", "cpu", "cuda", "gpu")
 
 
 def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: Place | None = None) -> str:
-    """Return the accelerator that several processes run on; a single one may leave the choice to Lightning.
+    """Return the accelerator to run on; "auto" takes GPUs if there are enough.
+
+    Apple's (mps) are not among them: verdicts and IoUs are computed in float64, which those do not have.
 
     Args:
         accelerator: Lightning's name of it, or "auto".
@@ -24,6 +26,8 @@ def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: P
         ConfigError: There are not so many devices, or the accelerator is not there, or processes do not fit.
         UnknownNameError: There is no such accelerator.
     """
+    if accelerator == "mps":
+        raise ConfigError("Apple's GPUs (mps) have no float64, which verdicts need; take --accelerator cpu")
     if accelerator not in _ACCELERATORS:
         raise UnknownNameError("accelerator", accelerator, _ACCELERATORS)
     if isinstance(devices, bool) or not isinstance(devices, int) or devices < 1:
@@ -44,11 +48,9 @@ def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: P
         )
     devices = 1 if place else devices  # each of those that were started sees to its own
     gpus = torch.cuda.device_count()
-    if accelerator in ("gpu", "cuda") and devices > gpus and not (accelerator == "gpu" and _has_mps(devices)):
+    if accelerator in ("gpu", "cuda") and devices > gpus:
         raise ConfigError(f"there are {gpus} GPUs here, not {devices}; lower --devices, or take --accelerator cpu")
-    if accelerator == "mps" and not _has_mps(devices):
-        raise ConfigError("--accelerator mps needs an Apple GPU, and there is at most one; take --accelerator cpu")
-    if accelerator == "auto" and devices > 1:
+    if accelerator == "auto":
         return "gpu" if devices <= gpus else "cpu"
     return accelerator
 
@@ -66,7 +68,3 @@ def processes_for(ids: Sequence[str], done: Set[str], devices: int) -> int:
         if len(shares) == processes:
             return processes
     return 1
-
-
-def _has_mps(devices: int) -> bool:
-    return devices == 1 and torch.backends.mps.is_available()

@@ -263,6 +263,7 @@ WRONG = {
     "devices": ({}, {"devices": 0}, ConfigError, "devices must be"),
     "gpus": ({}, {"devices": 99, "accelerator": "cuda"}, ConfigError, "GPUs here, not 99"),
     "accelerator": ({}, {"accelerator": "gpus"}, UnknownNameError, "did you mean"),
+    "apple": ({}, {"accelerator": "mps"}, ConfigError, "no float64"),
     "batch": ({}, {"batch_size": 0}, ConfigError, "batch_size must be"),
 }
 
