@@ -77,6 +77,9 @@ _UNKNOWN = -1
 SEQUENCES = {"test": ("08",), "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")}
 """By split: the official validation sequence, and those to train on."""
 
+FARTHEST, LOWEST, HIGHEST = 50.0, -4.0, 2.0
+"""The bounds in metres of the grid that the published networks divide a scan into."""
+
 _BYTES_PER_POINT = 16  # x, y, z, reflectance, float32 each
 _OBTAIN = (
     "Get the KITTI odometry velodyne scans (data_odometry_velodyne.zip, https://www.cvlibs.net/datasets/kitti) and "
@@ -164,7 +167,8 @@ class SemanticKITTIDataModule(PointDataModule):
         """Return a scan with its labels.
 
         Raises:
-            DataError: A file is missing or truncated, there is not one label a point, or a label is unknown.
+            DataError: A file is missing or truncated, there is not one label a point, a label is unknown, or all
+                points lie outside the networks' grid.
         """
         path = self.file(scene_id)
         label_path = path.parent.parent / "labels" / f"{path.stem}.label"
@@ -176,7 +180,19 @@ class SemanticKITTIDataModule(PointDataModule):
         if (labels == _UNKNOWN).any():
             place = int(np.flatnonzero(labels == _UNKNOWN)[0])
             raise DataError(f"{label_path}: label {place} has the id {semantic[place]}, which is none. {AGAIN}")
+        _require_some_near(values[:, :3], path)
         return Scene(values[:, :3], values[:, 3:], labels)
+
+
+def _require_some_near(points: np.ndarray, path: Path) -> None:
+    """Check that the grid of Cylinder3D has points: it counts those outside to its border cells, where they are few."""
+    rho, z = np.hypot(points[:, 0], points[:, 1]), points[:, 2]
+    outside = (rho > FARTHEST) | (z < LOWEST) | (z > HIGHEST)  # False where a coordinate is not a number
+    if len(points) and outside.all():
+        raise DataError(
+            f"{path}: all {len(points)} points lie outside the grid ({FARTHEST:g} m around the sensor, {LOWEST:g} to "
+            f"{HIGHEST:g} m high); the first is {points[0].tolist()}. Coordinates must be metres from the sensor."
+        )
 
 
 def _from_file(path: Path, dtype: np.dtype, record: int) -> np.ndarray:

@@ -18,6 +18,7 @@ def write_semantickitti(root: Path, scans: dict[str, int], points: int = 40, see
         (folder / "labels").mkdir()
         for number in range(count):
             values = random.uniform(-50, 50, (points, 4)).astype("<f4")
+            values[:, 2] *= 0.03  # low enough for the networks' grid
             values[:, 3] = random.uniform(0, 1, points)
             values.tofile(folder / "velodyne" / f"{number:06d}.bin")
             semantic = np.resize(np.array(RAW_IDS + MOVING_IDS), points).astype("<u4")

@@ -134,9 +134,21 @@ def ignore_all(scan: Path, labels: Path) -> None:
     np.full(40, 5 << 16 | 99, "<u4").tofile(labels)
 
 
+def scale(factor: float, kept: slice = slice(0)):
+    def change(scan: Path, labels: Path) -> None:
+        values = np.fromfile(scan, "<f4").reshape(-1, 4)
+        as_they_were = values[kept].copy()
+        values[:, :3] = (values[:, :3] + 0.5) * factor
+        values[kept] = as_they_were
+        values.tofile(scan)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (scale(1e6), r"velodyne/000001\.bin: all 40 points lie outside the grid \(50 m .*must be metres"),
         (truncate, r"velodyne/000001\.bin is truncated: its 637 bytes are no multiple of 16"),
         (empty, r"velodyne/000001\.bin holds no points"),
         (
@@ -165,10 +177,10 @@ def test_bad_files_are_named_with_the_reason(root: Path, change, message: str) -
 
 def test_a_scan_of_one_point_is_read(root: Path) -> None:
     scan, labels = only_scan(root)
-    np.array([1, 2, 3, 0.5], "<f4").tofile(scan)
+    np.array([1, 2, -3, 0.5], "<f4").tofile(scan)
     np.array([10], "<u4").tofile(labels)
     batch = list(miniature(root).test_dataloader())[1]
-    assert batch.cloud.points.tolist() == [[1, 2, 3]]
+    assert batch.cloud.points.tolist() == [[1, 2, -3]]
     assert batch.labels.tolist() == [1]
 
 
@@ -185,3 +197,9 @@ def test_real_scans(samples: Path) -> None:
     assert batch.cloud.scene.bincount().tolist() == [len(scan) for scan in scans]
     assert batch.labels.tolist() == labels
     assert 0 <= batch.cloud.features.min() < batch.cloud.features.max() <= 1
+
+
+def test_points_outside_the_grid_are_taken_beside_others(root: Path) -> None:
+    """The published network counts them to its border cells, and the official score counts them too."""
+    scale(1e6, kept=slice(8))(*only_scan(root))
+    assert len(list(miniature(root).test_dataloader())[1].labels) == 40
