@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from forked import ended_by
 from miniatures import write_cifar10
 from safetensors.torch import load_file
 
@@ -122,12 +121,8 @@ def test_resumed_after_ctrl_c(uninterrupted: Path, root: Path, tmp_path: Path) -
 
 
 def test_resumed_after_a_kill(uninterrupted: Path, root: Path, tmp_path: Path) -> None:
-    """A process of its own that nothing can clean up after."""
-    script = "import sys, test_training as t; t.run(t.DYNCONV, *map(t.Path, sys.argv[1:]), t.die)"
-    here = Path(__file__).resolve().parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [here, here.parent, here.parent.parent]))}
-    killed = subprocess.run([sys.executable, "-c", script, root, tmp_path], env=environment, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    """A copy of this process that nothing can clean up after."""
+    assert ended_by(lambda: run(DYNCONV, root, tmp_path, die)) == (-signal.SIGKILL, "")
     assert (tmp_path / LAST).exists()
     assert same(run(DYNCONV, root, tmp_path), uninterrupted)
 
