@@ -88,7 +88,7 @@ def differences_to_markdown(differences: Sequence[PairedDifference]) -> str:
 
 def differences_to_latex(differences: Sequence[PairedDifference]) -> str:
     """Return the table as LaTeX, for the packages booktabs and graphicx."""
-    bodies = [" & ".join(_tex(text) for text in row) + r" \\" for row in difference_rows(differences)]
+    bodies = [" & ".join(tex(text) for text in row) + r" \\" for row in difference_rows(differences)]
     lines = [
         r"\begin{table*}",
         r"\centering",
@@ -96,7 +96,7 @@ def differences_to_latex(differences: Sequence[PairedDifference]) -> str:
         r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{{'l' * N_TEXTS}{'r' * (len(HEAD) - N_TEXTS)}}}",
         r"\toprule",
-        " & ".join(_tex(name) for name in HEAD) + r" \\",
+        " & ".join(tex(name) for name in HEAD) + r" \\",
         r"\midrule",
         *bodies,
         r"\bottomrule",
@@ -141,7 +141,3 @@ def _unlike(one: PairedDifference) -> list[str]:
 
 def _name(one: PairedDifference) -> str:
     return describe(one.lgm.cell).replace(" LGM slope ", " slope ").removesuffix(" LGM")
-
-
-def _tex(text: str) -> str:
-    return tex(text).replace("–", "--").replace("< ", "$<$ ")

@@ -127,15 +127,20 @@ def _markdown_entry(entry: Entry | None) -> str:
 
 
 def _latex_entry(entry: Entry | None) -> str:
-    text = "" if entry is None else tex(str(entry)).replace("–", "--")
+    text = "" if entry is None else tex(str(entry))
     return rf"\textbf{{{text}}}" if entry and entry.best else text
 
 
 def tex(text: str) -> str:
     """Return text with what means something to LaTeX escaped."""
-    for character in "&%#_":
-        text = text.replace(character, "\\" + character)
-    return text
+    return text.translate(_LATEX)
+
+
+_LATEX = str.maketrans(
+    {character: "\\" + character for character in "&%#_${}"}
+    | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    | {"<": "$<$", ">": "$>$", "–": "--"}
+)
 
 
 def _runs(keys: list[tuple[str, str]]) -> list[tuple[tuple[str, str], int]]:

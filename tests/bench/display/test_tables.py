@@ -5,7 +5,7 @@ from hand_made import ONE, cell, result
 from rich.console import Console
 
 from lgm_bench.bench.display.table import CLEAN, Column, Table
-from lgm_bench.bench.display.table_formats import to_csv, to_latex, to_markdown, to_rich
+from lgm_bench.bench.display.table_formats import tex, to_csv, to_latex, to_markdown, to_rich
 from lgm_bench.bench.display.tables import build_tables
 
 FGM_ACC = Column("resnet32-cifar10", "fgm", "Acc.")
@@ -156,3 +156,9 @@ def test_csv_has_a_line_for_every_cell_with_all_that_was_run() -> None:
     )
     assert (first["architecture"], second["architecture"], second["paper_accuracy"]) == ("", "12.5", "")
     assert to_csv([]) == ""
+
+
+def test_what_means_something_to_latex_is_escaped() -> None:
+    assert tex(r"a_b & 5 % of $x^{2} ~ #1 \n, p < 0.1 – so") == (
+        r"a\_b \& 5 \% of \$x\textasciicircum{}\{2\} \textasciitilde{} \#1 \textbackslash{}n, p $<$ 0.1 -- so"
+    )
