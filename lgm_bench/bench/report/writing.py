@@ -13,7 +13,8 @@ from lgm_bench.bench.report.page import page
 from lgm_bench.bench.report.places import with_places
 from lgm_bench.bench.results.reading import located, read_results
 from lgm_bench.bench.results.record import CellResult
-from lgm_bench.bench.results.store import PARTS, RESULT, UNUSABLE
+from lgm_bench.bench.results.store import PARTS, RESULT
+from lgm_bench.bench.results.writing import UNUSABLE
 from lgm_bench.bench.statistics import PairedDifference, paired_differences
 from lgm_bench.errors import ResultError
 from lgm_bench.files import write_whole

@@ -14,44 +14,39 @@ import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from lgm_bench.bench.results.arrays import holds_arrays, sample_path
-from lgm_bench.bench.results.clouds import CLOUD_ARRAYS, SavedCloud, save_cloud
-from lgm_bench.bench.results.examples import EXAMPLES, Example, save_example
-from lgm_bench.bench.results.images import IMAGE_ARRAYS, SavedImage, save_image
+from lgm_bench.bench.results.kept_samples import KeptSamples
 from lgm_bench.bench.results.part_files import NO_PEAK, About, Part, UnusableError, encode, read_part, together
 from lgm_bench.bench.results.provenance import Peak, git_commit
 from lgm_bench.bench.results.record import CellResult, Preflight
+from lgm_bench.bench.results.writing import set_aside, writing
 from lgm_bench.errors import ResultError
 from lgm_bench.files import UNFINISHED, write_whole
 
 log = logging.getLogger(__name__)
 
 RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json", "lock", "parts"
-CLOUDS, IMAGES = "clouds", "images"
-UNUSABLE = ".unusable"
-
-
-class CannotWriteError(ResultError):
-    """The results folder takes no more files: the disk is full, or it may not be written to."""
 
 
 class CellStore:
     """The folder of one cell.
 
     While a cell runs: `parts/*.parquet`, the rows of its finished batches, and `checks.json`. When it is complete:
-    `rows.parquet`, all rows in order, and `result.json`. The first samples before and after the attack are in
-    `examples/`; where all that is attacked is kept, it is in `clouds/` or `images/`. Every file appears whole or not at
-    all.
+    `rows.parquet`, all rows in order, and `result.json`. Every file appears whole or not at all.
 
     Args:
         out: Results folder.
         title: Readable part of the folder's name.
         fingerprint: What the cell is; files that belong to another cell are not used.
+
+    Attributes:
+        folder: Where the cell's files are.
+        samples: What is kept of the samples beside their rows.
     """
 
     def __init__(self, out: Path, title: str, fingerprint: str) -> None:
         self.fingerprint = fingerprint
         self.folder = out / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', title)}-{fingerprint}"
+        self.samples = KeptSamples(self.folder)
 
     def result(self) -> CellResult | None:
         """Return the record of the finished cell, or None; a file that is no record of this cell is set aside.
@@ -69,10 +64,10 @@ class CellStore:
         except OSError as error:
             raise ResultError(f"cannot read {path}: {error.strerror or error}; correct its permissions") from error
         except ValidationError as error:
-            self._set_aside(path, f"it is damaged or of another version ({error.errors()[0]['msg']})")
+            set_aside(path, f"it is damaged or of another version ({error.errors()[0]['msg']})")
             return None
         if result.fingerprint != self.fingerprint:
-            self._set_aside(path, f"it belongs to another cell, {result.fingerprint}")
+            set_aside(path, f"it belongs to another cell, {result.fingerprint}")
             return None
         return result if self._has_rows() else None
 
@@ -84,7 +79,7 @@ class CellStore:
         try:
             read_part(path, self.fingerprint, None)
         except UnusableError as error:
-            self._set_aside(path, str(error))
+            set_aside(path, str(error))
             return False
         return True
 
@@ -96,7 +91,7 @@ class CellStore:
             ResultError: Another run is at work on it.
             CannotWriteError: The folder cannot be made.
         """
-        with _writing(self.folder):
+        with writing(self.folder):
             (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / LOCK, timeout=0)
             try:
@@ -117,7 +112,7 @@ class CellStore:
         Args:
             ids: The cell's sample ids; rows of any others are not used.
         """
-        with _writing(self.folder):
+        with writing(self.folder):
             for left_over in [*self.folder.glob(UNFINISHED), *self.folder.glob(f"*/{UNFINISHED}")]:
                 left_over.unlink()
         known, found = frozenset(ids), []
@@ -127,7 +122,7 @@ class CellStore:
             try:
                 found.append(read_part(path, self.fingerprint, known))
             except UnusableError as error:
-                self._set_aside(path, str(error))
+                set_aside(path, str(error))
             if path.name == ROWS and found:
                 break  # it is only written complete
         return found
@@ -139,45 +134,6 @@ class CellStore:
             CannotWriteError: They cannot be written.
         """
         self._add(rows, About(seconds, (device,), peak, (git_commit(),)))
-
-    def keep_example(self, sample: Example) -> None:
-        """Keep an example; call it before the rows of its batch are added.
-
-        Raises:
-            CannotWriteError: It cannot be written.
-        """
-        with self._subfolder(EXAMPLES) as folder:
-            save_example(folder, sample)
-
-    def keep_adversarial(self, sample: SavedImage | SavedCloud, class_names: Sequence[str] = ()) -> None:
-        """Keep an attacked image or point cloud; call it before the rows of its batch are added.
-
-        Raises:
-            CannotWriteError: It cannot be written.
-        """
-        if isinstance(sample, SavedCloud):
-            with self._subfolder(CLOUDS) as folder:
-                save_cloud(folder, sample, class_names)
-        else:
-            with self._subfolder(IMAGES) as folder:
-                save_image(folder, sample)
-
-    def without_adversarial(self, ids: Sequence[str], *, images: bool) -> set[str]:
-        """Return the samples of which nothing attacked is kept; files that are no such thing are set aside.
-
-        Args:
-            ids: The samples.
-            images: Whether they are images; else point clouds.
-        """
-        folder, names, kind = (IMAGES, IMAGE_ARRAYS, "image") if images else (CLOUDS, CLOUD_ARRAYS, "cloud")
-        missing = set()
-        for sample_id in ids:
-            path = sample_path(self.folder / folder, sample_id)
-            if path.exists() and not holds_arrays(path, names, sample_id):
-                self._set_aside(path, f"it is damaged or no {kind} of this sample")
-            if not path.exists():
-                missing.add(sample_id)
-        return missing
 
     def without_history(self, ids: Sequence[str]) -> set[str]:
         """Return the samples that have rows, but some without what became of them iteration by iteration."""
@@ -197,7 +153,7 @@ class CellStore:
         concerned = [part for part in parts if not ids.isdisjoint(part.rows.column("id").to_pylist())]
         if not concerned:
             return
-        with _writing(self.folder):
+        with writing(self.folder):
             (self.folder / RESULT).unlink(missing_ok=True)
             for part in concerned:
                 kept = part.rows.filter(pc.invert(pc.is_in(part.rows.column("id"), pa.array(sorted(ids)))))
@@ -214,7 +170,7 @@ class CellStore:
         except FileNotFoundError:
             return None
         except ValueError as error:  # not JSON, or other values
-            self._set_aside(path, f"it is damaged or of another version ({str(error).splitlines()[0]})")
+            set_aside(path, f"it is damaged or of another version ({str(error).splitlines()[0]})")
             return None
 
     def keep_checks(self, checks: Preflight) -> None:
@@ -233,7 +189,7 @@ class CellStore:
         """
         self._write(self.folder / ROWS, encode(rows, self.fingerprint, together(parts)))
         self._write(self.folder / RESULT, _json(result.model_dump(mode="json")))
-        with _writing(self.folder / PARTS):
+        with writing(self.folder / PARTS):
             for path in (self.folder / PARTS).glob("*.parquet"):
                 path.unlink()
             if not any((self.folder / PARTS).iterdir()):
@@ -243,32 +199,9 @@ class CellStore:
         name = hashlib.sha256("\n".join(rows.column("id").to_pylist()).encode()).hexdigest()[:16]
         self._write(self.folder / PARTS / f"{name}.parquet", encode(rows, self.fingerprint, about))
 
-    @contextmanager
-    def _subfolder(self, name: str) -> Iterator[Path]:
-        folder = self.folder / name
-        with _writing(folder):
-            folder.mkdir(exist_ok=True)
-            yield folder
-
     def _write(self, path: Path, content: bytes) -> None:
-        with _writing(path):
+        with writing(path):
             write_whole(path, content)
-
-    def _set_aside(self, path: Path, reason: str) -> None:
-        log.warning("%s is not used: %s; it is now called %s", path, reason, path.name + UNUSABLE)
-        with _writing(path):
-            path.replace(path.with_name(path.name + UNUSABLE))
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CannotWriteError(
-            f"cannot write {path}: {error.strerror or error}; finished batches are kept: free some space or "
-            "correct the permissions and run again, or choose another results folder (--out)"
-        ) from error
 
 
 def _json(value: Any) -> bytes:

@@ -11,7 +11,8 @@ from lgm_bench.bench.results.provenance import versions
 from lgm_bench.bench.results.record import CellResult, Checks, RunRecord
 from lgm_bench.bench.results.rows import loss_of, merged
 from lgm_bench.bench.results.scene_tally import added, figures_of, tally_of, total
-from lgm_bench.bench.results.store import CannotWriteError, CellStore
+from lgm_bench.bench.results.store import CellStore
+from lgm_bench.bench.results.writing import CannotWriteError
 from lgm_bench.bench.running.building import build_attack, build_gradient, check_pair, resolved
 from lgm_bench.bench.running.compute import Job, compute
 from lgm_bench.bench.running.devices import checked_devices, processes_for
@@ -183,7 +184,7 @@ class _Run:
         images = data.datamodule.task == "images"
         lacking: set[str] = set()
         if self.save_adversarial:
-            lacking |= store.without_adversarial(data.ids, images=images)
+            lacking |= store.samples.without_adversarial(data.ids, images=images)
         if filled.history and isinstance(attack := build_attack(filled), Attack) and attack.has_iterates:
             lacking |= store.without_history(data.ids)
         return lacking

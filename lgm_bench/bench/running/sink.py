@@ -56,11 +56,11 @@ class StoreSink:
 
     def example(self, sample: Example) -> None:
         """Keep an example."""
-        self.store.keep_example(sample)
+        self.store.samples.keep_example(sample)
 
     def attacked(self, sample: SavedImage | SavedCloud) -> None:
         """Keep an attacked sample."""
-        self.store.keep_adversarial(sample, self.class_names)
+        self.store.samples.keep_adversarial(sample, self.class_names)
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""

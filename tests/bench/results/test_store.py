@@ -19,7 +19,8 @@ from lgm_bench.bench.results.clouds import SavedCloud
 from lgm_bench.bench.results.part_files import About, encode, together
 from lgm_bench.bench.results.record import Preflight
 from lgm_bench.bench.results.rows import SCHEMA, Outcome
-from lgm_bench.bench.results.store import PARTS, CannotWriteError, CellStore
+from lgm_bench.bench.results.store import PARTS, CellStore
+from lgm_bench.bench.results.writing import CannotWriteError
 from lgm_bench.errors import ResultError
 
 IDS = [f"test-{index:05d}" for index in range(6)]
@@ -237,13 +238,13 @@ def test_clouds_that_are_none_are_named_and_made_again(store: CellStore, caplog:
     with store.locked():
         for sample_id in IDS[:4]:
             labels = torch.arange(5)
-            store.keep_adversarial(SavedCloud(sample_id, points, points, points, labels, labels, labels))
-    assert store.without_adversarial(IDS, images=False) == set(IDS[4:])
+            store.samples.keep_adversarial(SavedCloud(sample_id, points, points, points, labels, labels, labels))
+    assert store.samples.without_adversarial(IDS, images=False) == set(IDS[4:])
     truncated, foreign, text, _ = (sample_path(store.folder / "clouds", sample_id) for sample_id in IDS[:4])
     truncated.write_bytes(truncated.read_bytes()[:-40])
     foreign.write_bytes(text.read_bytes())
     text.write_text("no archive")
-    assert store.without_adversarial(IDS, images=False) == {IDS[0], IDS[1], IDS[2], *IDS[4:]}
+    assert store.samples.without_adversarial(IDS, images=False) == {IDS[0], IDS[1], IDS[2], *IDS[4:]}
     for path in (truncated, foreign, text):
         assert f"{path} is not used: it is damaged or no cloud of this sample" in caplog.text
         assert path.with_name(path.name + ".unusable").exists()

@@ -18,7 +18,8 @@ from judged import DATA, DYNCONV, SKIPNET, STATIC, judged_cell, write_judged
 
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.results.record import CellResult
-from lgm_bench.bench.results.store import CannotWriteError, CellStore
+from lgm_bench.bench.results.store import CellStore
+from lgm_bench.bench.results.writing import CannotWriteError
 from lgm_bench.bench.running import workers
 from lgm_bench.bench.running.observer import SilentObserver
 from lgm_bench.bench.running.runner import RunResults, run_cells

@@ -1,0 +1,39 @@
+"""What may happen to files in a results folder: a disk that is full, and files that are no use."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lgm_bench.errors import ResultError
+
+log = logging.getLogger(__name__)
+
+UNUSABLE = ".unusable"
+
+
+class CannotWriteError(ResultError):
+    """The results folder takes no more files: the disk is full, or it may not be written to."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system raises in the block into a CannotWriteError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWriteError(
+            f"cannot write {path}: {error.strerror or error}; finished batches are kept: free some space or "
+            "correct the permissions and run again, or choose another results folder (--out)"
+        ) from error
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Rename a file that cannot be used, and say so in the log.
+
+    Raises:
+        CannotWriteError: It cannot be renamed.
+    """
+    log.warning("%s is not used: %s; it is now called %s", path, reason, path.name + UNUSABLE)
+    with writing(path):
+        path.replace(path.with_name(path.name + UNUSABLE))
