@@ -83,15 +83,23 @@ class Prepared:
 
 
 class Outcome(NamedTuple):
-    """How many scenes were prepared, how many had been before, and how many are read fast as they are."""
+    """What became of a data set's scenes.
+
+    Attributes:
+        written: How many were prepared.
+        kept: How many had been before.
+        fast: How many are read fast as they are.
+        absent: The subsets that were left out, each with the reason: its scenes cannot be listed.
+    """
 
     written: int
     kept: int
     fast: int
+    absent: tuple[tuple[str, str], ...] = ()
 
 
 def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None = None) -> Outcome:
-    """Prepare all scenes of all subsets that are on disk; those that are prepared already stay as they are.
+    """Prepare all scenes of the subsets that are on disk; those that are prepared already stay as they are.
 
     Args:
         data: The data set.
@@ -100,7 +108,7 @@ def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None
     Raises:
         DataError: There are no scenes, one cannot be read or used, or its form cannot be written.
     """
-    ids = _ids_on_disk(data)
+    ids, absent = _ids_on_disk(data)
     written = kept = fast = 0
     for done, scene_id in enumerate(ids, start=1):
         sources = data.sources(scene_id)
@@ -113,17 +121,18 @@ def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None
             written += 1
         if progress:
             progress(done, len(ids))
-    return Outcome(written, kept, fast)
+    return Outcome(written, kept, fast, absent)
 
 
-def _ids_on_disk(data: "PointDataModule") -> list[str]:
+def _ids_on_disk(data: "PointDataModule") -> tuple[list[str], tuple[tuple[str, str], ...]]:
     found: dict[str, None] = {}
-    absent: list[DataError | ConfigError] = []
+    absent: list[tuple[str, DataError | ConfigError]] = []
     for subset in data.subsets:
         try:
             found |= dict.fromkeys(data.ids_of(subset))
         except (DataError, ConfigError) as error:  # who only attacks has no training scenes, or none to hold out
-            absent.append(error)
+            absent.append((subset, error))
     if not found:
-        raise absent[0]
-    return list(found)
+        raise absent[0][1]
+    missing = ((subset, str(error)) for subset, error in absent if subset != "holdout")  # part of what is in "train"
+    return list(found), tuple(missing)

@@ -1,5 +1,6 @@
 """`lgm-bench data`: a faster form of data sets, kept beside them."""
 
+import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,8 @@ def data(
     with _progress(quiet=quiet) as bar:
         task = bar.add_task(f"preparing {name}", total=None)
         outcome = prepare(datamodule, lambda done, total: bar.update(task, completed=done, total=total))
+    for subset, reason in () if quiet else outcome.absent:
+        print(f"{name}: its subset {subset} is left out: {reason}", file=sys.stderr)
     if outcome.fast and not outcome.written + outcome.kept:
         print(f"{name}: its {outcome.fast} scenes are read fast as they are; nothing to prepare")
     else:

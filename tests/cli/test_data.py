@@ -16,6 +16,11 @@ def test_what_is_fast_is_said_to_be(lgm_bench: Command, tmp_path: Path) -> None:
     root = write_semantickitti(tmp_path, {"08": 2})
     answer = lgm_bench("data", "prepare", "semantickitti", "--data-root", root)
     assert answer.out == "semantickitti: its 2 scenes are read fast as they are; nothing to prepare\n"
+    assert answer.err.startswith(
+        "semantickitti: its subset train is left out: no scans of SemanticKITTI's sequences 00"
+    )
+    assert answer.err.count("\n") == 1
+    assert not lgm_bench("data", "prepare", "semantickitti", "--data-root", root, "--quiet").err
 
 
 def test_mistakes_are_named(lgm_bench: Command) -> None:

@@ -132,7 +132,11 @@ def test_a_folder_that_cannot_be_written_is_named(root: Path) -> None:
 
 def test_fast_formats_are_left_as_they_are(tmp_path: Path) -> None:
     kitti = write_semantickitti(tmp_path / "semantickitti", {"00": 3})  # and no sequence 08
-    assert prepare(SemanticKITTIDataModule(kitti)) == Outcome(0, 0, 3)
+    outcome = prepare(SemanticKITTIDataModule(kitti))
+    assert outcome[:3] == (0, 0, 3)
+    ((subset, reason),) = outcome.absent
+    assert subset == "test"
+    assert "sequence 08" in reason
     hdf5 = write_hdf5_shapes(tmp_path / "modelnet40", {"ply_data_test0": [1, 2], "ply_data_train0": [3]})
     assert prepare(ModelNet40DataModule(hdf5)) == Outcome(0, 0, 3)
     assert not list(tmp_path.rglob(FOLDER))
