@@ -11,6 +11,7 @@ from datamodules.location import how_to_choose
 from datamodules.point_datamodule import PointDataModule
 from datamodules.scene import AGAIN, Scene, require_as_many
 from lgm_bench.errors import DataError
+from lgm_bench.leaded.grid import HIGH, LOW
 
 CLASSES = (
     "unlabeled",
@@ -76,9 +77,6 @@ RAW_TO_CLASS = {
 _UNKNOWN = -1
 SEQUENCES = {"test": ("08",), "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")}
 """By split: the official validation sequence, and those to train on."""
-
-FARTHEST, LOWEST, HIGHEST = 50.0, -4.0, 2.0
-"""The bounds in metres of the grid that the published networks divide a scan into."""
 
 _BYTES_PER_POINT = 16  # x, y, z, reflectance, float32 each
 _OBTAIN = (
@@ -186,12 +184,13 @@ class SemanticKITTIDataModule(PointDataModule):
 
 def _require_some_near(points: np.ndarray, path: Path) -> None:
     """Check that the grid of Cylinder3D has points: it counts those outside to its border cells, where they are few."""
+    (_, _, lowest), (farthest, _, highest) = LOW, HIGH
     rho, z = np.hypot(points[:, 0], points[:, 1]), points[:, 2]
-    outside = (rho > FARTHEST) | (z < LOWEST) | (z > HIGHEST)  # False where a coordinate is not a number
+    outside = (rho > farthest) | (z < lowest) | (z > highest)  # False where a coordinate is not a number
     if len(points) and outside.all():
         raise DataError(
-            f"{path}: all {len(points)} points lie outside the grid ({FARTHEST:g} m around the sensor, {LOWEST:g} to "
-            f"{HIGHEST:g} m high); the first is {points[0].tolist()}. Coordinates must be metres from the sensor."
+            f"{path}: all {len(points)} points lie outside the grid ({farthest:g} m around the sensor, {lowest:g} to "
+            f"{highest:g} m high); the first is {points[0].tolist()}. Coordinates must be metres from the sensor."
         )
 
 

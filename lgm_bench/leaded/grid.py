@@ -8,6 +8,8 @@ from torch import Tensor
 from lgm_bench.errors import ConfigError, DataError
 
 Triple = tuple[int, int, int]
+LOW, HIGH = (0.0, -3.1415926, -4.0), (50.0, 3.1415926, 2.0)
+"""Bounds in rho, phi, z (metres, radians, metres) of the published Cylinder3D's grid."""
 _FARTHEST = 2**20  # voxels from the origin along an axis; beyond it float32 cannot tell where in a voxel a point is
 
 
@@ -74,8 +76,8 @@ class CylindricalGrid:
     def __init__(
         self,
         size: Triple,
-        low: tuple[float, float, float] = (0.0, -3.1415926, -4.0),
-        high: tuple[float, float, float] = (50.0, 3.1415926, 2.0),
+        low: tuple[float, float, float] = LOW,
+        high: tuple[float, float, float] = HIGH,
     ) -> None:
         if min(size) < 2 or any(a >= b for a, b in zip(low, high, strict=True)):
             raise ConfigError(
