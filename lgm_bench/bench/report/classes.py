@@ -7,6 +7,11 @@ from lgm_bench.bench.results.record import CellResult
 from lgm_bench.registry import resolve
 
 
+def class_name(names: Sequence[str], label: int) -> str:
+    """Return the name of a class, or its number where `names` ends before it."""
+    return names[label] if label < len(names) else str(label)
+
+
 def class_names(result: CellResult) -> Sequence[str]:
     """Return the names in the order of the classes; empty where nobody knows, so that numbers have to do."""
     if result.segmentation is not None:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lgm_bench.bench.report.classes import class_name
 from lgm_bench.bench.report.cloud_view import ROOM, SHAPE, STREET, Camera
 from lgm_bench.bench.report.comparisons import Comparison
 from lgm_bench.bench.report.drawing import NAMES, picture
 from lgm_bench.bench.report.model import Figure, Panel
 from lgm_bench.bench.results.example_clouds import ExampleCloud
-from lgm_bench.bench.results.examples import read_examples
 from lgm_bench.leaded import IGNORED
 
 SCENE_CAPTION = (
@@ -43,11 +43,7 @@ def cloud_examples(comparisons: Sequence[Comparison], names: Sequence[str]) -> l
     """
     figures = []
     for one in comparisons:
-        clouds: dict[str, dict[str, ExampleCloud]] = {}
-        for gradient, found in one.gradients.items():
-            for cloud in read_examples(found.folder):
-                if isinstance(cloud, ExampleCloud):
-                    clouds.setdefault(cloud.id, {})[gradient] = cloud
+        clouds = one.examples(ExampleCloud)
         if not clouds:
             continue
         title = f"{one.cell.victim}: {one.attack}, eps {one.eps}"
@@ -79,7 +75,7 @@ def _scene(title: str, of_gradients: dict[str, ExampleCloud], names: Sequence[st
         moved, after = cloud.points.numpy(), cloud.prediction.numpy()
         above.append(seen(after, moved, f"{NAMES[gradient]}: {_right(after, labels)}"))
         below.append(_changes(camera, cloud, shown, f"{NAMES[gradient]}", title))
-    legend = [(_hex(rgb), _name(names, k) if k != IGNORED else "no label") for k, rgb in colours.items()]
+    legend = [(_hex(rgb), class_name(names, k) if k != IGNORED else "no label") for k, rgb in colours.items()]
     return [
         Figure(title, SCENE_CAPTION, [above], legend),
         Figure("Voxels that changed", CHANGE_CAPTION, [below], CHANGES),
@@ -91,12 +87,12 @@ def _shapes(of_gradients: dict[str, ExampleCloud], names: Sequence[str]) -> list
     clouds = [first.clean.numpy(), *(cloud.points.numpy() for cloud in of_gradients.values())]
     camera = Camera(SHAPE, np.concatenate(clouds), len(first.clean))
     everything = np.ones(len(first.clean), bool)
-    truth, before = _name(names, int(first.labels)), _name(names, int(first.clean_prediction))
+    truth, before = class_name(names, int(first.labels)), class_name(names, int(first.clean_prediction))
     plain = np.tile(np.array(STILL, np.uint8), (len(first.clean), 1))
     pixels = camera.photograph(first.clean.numpy(), plain)
     panels = [Panel(picture(pixels, f"Clean shape {first.id}, {truth}"), f"clean: {before}", width=WIDTH)]
     for gradient, cloud in of_gradients.items():
-        after = _name(names, int(cloud.prediction))
+        after = class_name(names, int(cloud.prediction))
         label = f"{NAMES[gradient]}: {after}{'' if after == truth else ' ✗'}"
         panels.append(_changes(camera, cloud, everything, label, first.id))
     return panels
@@ -139,7 +135,3 @@ def _colours(classes: Sequence[np.ndarray]) -> dict[int, Colour]:
 
 def _hex(rgb: Colour) -> str:
     return "#" + "".join(f"{part:02x}" for part in rgb)
-
-
-def _name(names: Sequence[str], label: int) -> str:
-    return names[label] if label < len(names) else str(label)

@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from lgm_bench.bench.cells.cell import Cell
 from lgm_bench.bench.cells.suites import GRADIENT_FREE, takes_points
 from lgm_bench.bench.display.wording import unit_of_eps
+from lgm_bench.bench.results.example_clouds import ExampleCloud
+from lgm_bench.bench.results.examples import read_examples
+from lgm_bench.bench.results.images import SavedImage
 from lgm_bench.bench.results.reading import Finished
 from lgm_bench.bench.results.record import CellResult
 
+Kind = TypeVar("Kind", SavedImage, ExampleCloud)
 SWEEPS = ("table_5", "table_7")
 """Tables that try relations and slopes; their LGM is not the one to compare where there is another."""
 
@@ -39,6 +44,15 @@ class Comparison:
     def any(self) -> CellResult:
         """One of the results."""
         return next(iter(self.gradients.values())).result
+
+    def examples(self, kind: type[Kind]) -> dict[str, dict[str, Kind]]:
+        """Return the examples of one kind that were kept, by sample id and gradient."""
+        found: dict[str, dict[str, Kind]] = {}
+        for gradient, one in self.gradients.items():
+            for example in read_examples(one.folder):
+                if isinstance(example, kind):
+                    found.setdefault(example.id, {})[gradient] = example
+        return found
 
     @property
     def attack(self) -> str:

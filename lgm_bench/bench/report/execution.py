@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from lgm_bench.bench.report.classes import class_name
 from lgm_bench.bench.report.comparisons import Comparison
 from lgm_bench.bench.report.drawing import finish_axes, plot, svg
 from lgm_bench.bench.report.model import Figure, Panel
@@ -63,7 +64,7 @@ def _map(key: str, victim: str, shares: np.ndarray, labels: np.ndarray, names: S
     with plot(3.6, 1.3 + 0.16 * min(len(classes), 40), (0.95, 0.75, 0.45, 0.3)) as (figure, ax):
         image = ax.pcolormesh(means, vmin=0, vmax=1, cmap="viridis", edgecolors="face", linewidth=0.05)
         every = -(-len(classes) // MOST_CLASSES_NAMED)
-        ax.set_yticks(np.arange(len(classes))[::every] + 0.5, [_name(names, k)[:14] for k in classes][::every])
+        ax.set_yticks(np.arange(len(classes))[::every] + 0.5, [class_name(names, k)[:14] for k in classes][::every])
         units = np.arange(means.shape[1])[:: -(-means.shape[1] // 12)]
         ax.set_xticks(units + 0.5, [str(unit + 1) for unit in units])
         ax.tick_params(axis="y", labelsize=7)
@@ -89,7 +90,7 @@ def execution_planes(key: str, comparisons: Sequence[Comparison], names: Sequenc
         if found is not None and len(found[0]) >= FEWEST_POINTS and len(np.unique(found[0], axis=0)) > 2:
             shares, labels = (values[:MOST_POINTS] for values in found)
             panels.append(_plane(f"{key}-plane{number}", one.cell.victim, _laid_out(shares), labels, colours))
-    legend = [(_hex(colour), _name(names, label)) for label, colour in colours.items()]
+    legend = [(_hex(colour), class_name(names, label)) for label, colour in colours.items()]
     few = legend if len(legend) <= MOST_CLASSES_NAMED else ()
     return [Figure("Execution vectors of images (t-SNE)", PLANE_CAPTION, [panels], few)] if panels else []
 
@@ -124,10 +125,6 @@ def _first_of_each(rows: pa.Table) -> pa.Table:
     """Return one row a sample: targeted cells have one for every target."""
     _, first = np.unique(np.array(rows.column("id").to_pylist()), return_index=True)
     return rows.take(pa.array(np.sort(first)))
-
-
-def _name(names: Sequence[str], label: int) -> str:
-    return names[label] if label < len(names) else str(label)
 
 
 def _colours(n: int) -> list[Colour]:

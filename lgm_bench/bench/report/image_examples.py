@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from lgm_bench.bench.report.classes import class_name
 from lgm_bench.bench.report.comparisons import Comparison
 from lgm_bench.bench.report.drawing import NAMES, picture
 from lgm_bench.bench.report.model import Figure, Panel
-from lgm_bench.bench.results.examples import read_examples
 from lgm_bench.bench.results.images import SavedImage
 
 CAPTION = (
@@ -30,12 +30,7 @@ def image_examples(comparisons: Sequence[Comparison], names: Sequence[str]) -> l
     """
     figures: list[Figure] = []
     for one in comparisons:
-        images: dict[str, dict[str, SavedImage]] = {}
-        for gradient, found in one.gradients.items():
-            for image in read_examples(found.folder):
-                if isinstance(image, SavedImage):
-                    images.setdefault(image.id, {})[gradient] = image
-        rows = [_row(one, of_gradients, names) for of_gradients in images.values()]
+        rows = [_row(one, of_gradients, names) for of_gradients in one.examples(SavedImage).values()]
         if rows:
             caption = "" if figures else CAPTION
             figures.append(Figure(f"{one.cell.victim}: {one.attack}, eps {one.eps}", caption, rows))
@@ -44,14 +39,14 @@ def image_examples(comparisons: Sequence[Comparison], names: Sequence[str]) -> l
 
 def _row(one: Comparison, of_gradients: dict[str, SavedImage], names: Sequence[str]) -> list[Panel]:
     first = next(iter(of_gradients.values()))
-    truth, before = _name(names, first.label), _name(names, first.clean_prediction)
+    truth, before = class_name(names, int(first.label)), class_name(names, int(first.clean_prediction))
     panels = [
         _panel(_shown(first.clean), f"clean: {before}{_wrong(truth, before)}", f"Clean image {first.id}, {truth}")
     ]
     largest = max(float((image.adversarial - image.clean).abs().max()) for image in of_gradients.values()) or 1.0
     for gradient, image in of_gradients.items():
-        after, word = _name(names, image.adversarial_prediction), NAMES[gradient]
-        target = "" if int(image.target) < 0 else f", wanted {_name(names, image.target)}"
+        after, word = class_name(names, int(image.adversarial_prediction)), NAMES[gradient]
+        target = "" if int(image.target) < 0 else f", wanted {class_name(names, int(image.target))}"
         words = f"{word}: {after}{target}{_wrong(truth, after)}"
         panels.append(_panel(_shown(image.adversarial), words, f"{first.id} after {one.attack} with {word}: {after}"))
         added = 0.5 + (image.adversarial - image.clean) / (2 * largest)
@@ -70,10 +65,6 @@ def _shown(image: Tensor) -> np.ndarray:
     """Return an image (3, H, W) in [0, 1] as (H, W, 3) uint8."""
     pixels: np.ndarray = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     return pixels
-
-
-def _name(names: Sequence[str], label: Tensor) -> str:
-    return names[int(label)] if int(label) < len(names) else str(int(label))
 
 
 def _wrong(truth: str, predicted: str) -> str:

@@ -2,18 +2,18 @@
 
 import io
 import zlib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lgm_bench.errors import ResultError
 from lgm_bench.files import write_whole
+
+Sample = TypeVar("Sample", bound=NamedTuple)
 
 _DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, BadZipFile, zlib.error)
 
@@ -27,40 +27,50 @@ def sample_path(folder: Path, sample_id: str) -> Path:
     return folder / f"{quote(sample_id, safe='')}.npz"
 
 
-def write_arrays(folder: Path, sample_id: str, tensors: Mapping[str, Tensor]) -> None:
-    """Write a sample's arrays, and its id among them, into a folder, which exists; the same ones give the same bytes.
+def write_sample(folder: Path, sample: NamedTuple) -> None:
+    """Write a sample, its id and arrays of its fields' names, into a folder, which exists.
+
+    The same sample gives the same bytes.
+
+    Args:
+        folder: Where to.
+        sample: The id (str), then tensors.
 
     Raises:
-        OSError: They cannot be written.
+        OSError: It cannot be written.
     """
     stream = io.BytesIO()
-    arrays: dict[str, Any] = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
+    sample_id, *tensors = sample
+    arrays: dict[str, Any] = {
+        name: value.detach().cpu().numpy() for name, value in zip(sample._fields[1:], tensors, strict=True)
+    }
     np.savez_compressed(stream, id=np.array(sample_id), **arrays)
     write_whole(sample_path(folder, sample_id), stream.getvalue())
 
 
-def holds_arrays(path: Path, names: Sequence[str], sample_id: str) -> bool:
-    """Return whether a file is a whole .npz of a sample with arrays of these names, without reading them."""
+def holds_sample(path: Path, kind: type[NamedTuple], sample_id: str) -> bool:
+    """Return whether a file is a whole .npz of this sample with all fields of its kind, without reading them."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {"id", *names} <= set(file.files) and str(file["id"]) == sample_id
+            return set(kind._fields) <= set(file.files) and str(file["id"]) == sample_id
     except _DAMAGED:
         return False
 
 
-def read_arrays(path: Path, names: Sequence[str], kind: str) -> tuple[str, dict[str, Tensor]]:
-    """Return the id and the arrays of these names.
+def read_sample(path: Path, kind: type[Sample], called: str) -> Sample:
+    """Return the sample of this kind that was written.
 
     Args:
         path: The file.
-        names: The arrays.
-        kind: What it should be, for the error.
+        kind: What it should be.
+        called: The same in words, for the error.
 
     Raises:
         ResultError: The file is missing, damaged or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return str(file["id"]), {name: torch.from_numpy(np.asarray(file[name])) for name in names}
+            arrays = [torch.from_numpy(np.asarray(file[name])) for name in kind._fields[1:]]
+            return kind(str(file["id"]), *arrays)
     except _DAMAGED as error:
-        raise ResultError(f"{path} is no {kind} ({error}); delete it and make it again") from error
+        raise ResultError(f"{path} is no {called} ({error}); delete it and make it again") from error

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datamodules.batch import PointBatch
-from lgm_bench.bench.results.arrays import read_arrays, sample_path, write_arrays
+from lgm_bench.bench.results.arrays import read_sample, sample_path, write_sample
 from lgm_bench.files import write_whole
 from lgm_bench.leaded import PointCloud
 
@@ -47,9 +47,6 @@ class SavedCloud(NamedTuple):
         return PointBatch(PointCloud(self.points, self.features, scene), self.labels, [self.id])
 
 
-CLOUD_ARRAYS = ("points", "clean", "features", "labels", "prediction", "clean_prediction")
-
-
 def save_cloud(folder: Path, cloud: SavedCloud, class_names: Sequence[str] = ()) -> None:
     """Write a cloud into a folder, which exists, each file whole or not at all and the .npz last.
 
@@ -62,7 +59,7 @@ def save_cloud(folder: Path, cloud: SavedCloud, class_names: Sequence[str] = ())
         OSError: It cannot be written.
     """
     write_whole(sample_path(folder, cloud.id).with_suffix(".ply"), _ply(cloud, class_names))
-    write_arrays(folder, cloud.id, {name: getattr(cloud, name) for name in CLOUD_ARRAYS})
+    write_sample(folder, cloud)
 
 
 def load_cloud(path: Path) -> SavedCloud:
@@ -71,8 +68,7 @@ def load_cloud(path: Path) -> SavedCloud:
     Raises:
         ResultError: The file is missing, damaged or holds something else.
     """
-    sample_id, arrays = read_arrays(path, CLOUD_ARRAYS, "saved cloud")
-    return SavedCloud(sample_id, **arrays)
+    return read_sample(path, SavedCloud, "saved cloud")
 
 
 def colour(class_index: int) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lgm_bench.bench.results.arrays import read_arrays, write_arrays
+from lgm_bench.bench.results.arrays import read_sample, write_sample
 from lgm_bench.bench.results.clouds import SavedCloud
 from lgm_bench.leaded.grid import Grid
 
@@ -37,9 +37,6 @@ class ExampleCloud(NamedTuple):
     appeared: Tensor
 
 
-EXAMPLE_ARRAYS = ("points", "clean", "labels", "prediction", "clean_prediction", "vanished", "appeared")
-
-
 def example_cloud(cloud: SavedCloud, grid: Grid) -> ExampleCloud:
     """Return an example of one scene or shape; of many points the same few whatever the attack.
 
@@ -62,7 +59,7 @@ def save_example_cloud(folder: Path, cloud: ExampleCloud) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    write_arrays(folder, cloud.id, {name: getattr(cloud, name) for name in EXAMPLE_ARRAYS})
+    write_sample(folder, cloud)
 
 
 def load_example_cloud(path: Path) -> ExampleCloud:
@@ -71,8 +68,7 @@ def load_example_cloud(path: Path) -> ExampleCloud:
     Raises:
         ResultError: The file is missing, damaged or holds something else.
     """
-    sample_id, arrays = read_arrays(path, EXAMPLE_ARRAYS, "example of a cloud")
-    return ExampleCloud(sample_id, **arrays)
+    return read_sample(path, ExampleCloud, "example of a cloud")
 
 
 def _changed(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lgm_bench.bench.results.arrays import read_arrays, write_arrays
+from lgm_bench.bench.results.arrays import read_sample, write_sample
 
 
 class SavedImage(NamedTuple):
@@ -33,16 +33,13 @@ class SavedImage(NamedTuple):
     adversarial_prediction: Tensor
 
 
-IMAGE_ARRAYS = ("clean", "adversarial", "label", "target", "clean_prediction", "adversarial_prediction")
-
-
 def save_image(folder: Path, image: SavedImage) -> None:
     """Write an image into a folder, which exists, whole or not at all.
 
     Raises:
         OSError: It cannot be written.
     """
-    write_arrays(folder, image.id, {name: getattr(image, name) for name in IMAGE_ARRAYS})
+    write_sample(folder, image)
 
 
 def load_image(path: Path) -> SavedImage:
@@ -51,5 +48,4 @@ def load_image(path: Path) -> SavedImage:
     Raises:
         ResultError: The file is missing, damaged or holds something else.
     """
-    sample_id, arrays = read_arrays(path, IMAGE_ARRAYS, "saved image")
-    return SavedImage(sample_id, **arrays)
+    return read_sample(path, SavedImage, "saved image")

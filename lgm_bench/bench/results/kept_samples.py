@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lgm_bench.bench.results.arrays import holds_arrays, sample_path
-from lgm_bench.bench.results.clouds import CLOUD_ARRAYS, SavedCloud, save_cloud
+from lgm_bench.bench.results.arrays import holds_sample, sample_path
+from lgm_bench.bench.results.clouds import SavedCloud, save_cloud
 from lgm_bench.bench.results.examples import EXAMPLES, Example, save_example
-from lgm_bench.bench.results.images import IMAGE_ARRAYS, SavedImage, save_image
+from lgm_bench.bench.results.images import SavedImage, save_image
 from lgm_bench.bench.results.writing import set_aside, writing
 
 CLOUDS, IMAGES = "clouds", "images"
@@ -52,12 +52,12 @@ class KeptSamples:
             ids: The samples.
             images: Whether they are images; else point clouds.
         """
-        folder, names, kind = (IMAGES, IMAGE_ARRAYS, "image") if images else (CLOUDS, CLOUD_ARRAYS, "cloud")
+        folder, kind, called = (IMAGES, SavedImage, "image") if images else (CLOUDS, SavedCloud, "cloud")
         missing = set()
         for sample_id in ids:
             path = sample_path(self.folder / folder, sample_id)
-            if path.exists() and not holds_arrays(path, names, sample_id):
-                set_aside(path, f"it is damaged or no {kind} of this sample")
+            if path.exists() and not holds_sample(path, kind, sample_id):
+                set_aside(path, f"it is damaged or no {called} of this sample")
             if not path.exists():
                 missing.add(sample_id)
         return missing
