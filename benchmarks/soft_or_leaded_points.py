@@ -17,7 +17,7 @@ from datamodules.batch import PointBatch
 from lgm_bench.attacks import PointBIM
 from lgm_bench.attacks.points.defaults import default_settings
 from lgm_bench.leaded import FGM, LGM, GradientMethod
-from lgm_bench.leaded.voxels import Voxels
+from lgm_bench.voxels.voxelization import Voxels
 from victims import load_victim
 from victims.point_victim import PointVictim
 

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded.sparse import CoordinateLevel
-from lgm_bench.leaded.sparse.backends import BACKENDS, Convolution, use_backend
-from lgm_bench.leaded.sparse.compiled import plain_pytorch
-from lgm_bench.leaded.sparse.kernel_map import build_map, kernel_offsets
-from lgm_bench.leaded.sparse.product import product
+from lgm_bench.sparse import CoordinateLevel
+from lgm_bench.sparse.backends import BACKENDS, Convolution, use_backend
+from lgm_bench.sparse.compiled import plain_pytorch
+from lgm_bench.sparse.kernel_map import build_map, kernel_offsets
+from lgm_bench.sparse.product import product
 
 SIZES = ((100_000, 32), (100_000, 64), (20_000, 128))
 BARE, NATIVE, PLAIN = "bare matrix products", "native", "native in plain PyTorch"

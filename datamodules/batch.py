@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lgm_bench.leaded import IGNORED, PointCloud
+from lgm_bench.voxels import IGNORED, PointCloud
 
 __all__ = ["IGNORED", "ImageBatch", "PointBatch", "inputs_of", "part"]
 

@@ -9,7 +9,7 @@ import torch
 
 from datamodules.batch import IGNORED, PointBatch
 from lgm_bench.errors import DataError
-from lgm_bench.leaded import PointCloud
+from lgm_bench.voxels import PointCloud
 
 AGAIN = "Get the file again from its source, or remove it."
 

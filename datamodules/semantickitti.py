@@ -11,7 +11,7 @@ from datamodules.location import how_to_choose
 from datamodules.point_datamodule import PointDataModule
 from datamodules.scene import AGAIN, Scene, require_as_many
 from lgm_bench.errors import DataError
-from lgm_bench.leaded.grid import HIGH, LOW
+from lgm_bench.voxels.grid import HIGH, LOW
 
 CLASSES = (
     "unlabeled",

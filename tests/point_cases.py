@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from datamodules.batch import IGNORED, PointBatch
-from lgm_bench.leaded import PointCloud
+from lgm_bench.voxels import PointCloud
 from victims import load_victim
 from victims.point_victim import PointVictim
 from victims.streets import cylinder3d

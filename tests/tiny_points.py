@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from datamodules.batch import IGNORED
 from datamodules.point_datamodule import PointDataModule
 from datamodules.scene import Scene
-from lgm_bench.leaded import PointCloud
-from lgm_bench.leaded.grid import CartesianGrid
-from lgm_bench.leaded.sparse import SparseBatchNorm, SparseConv3d, SparseConvTranspose3d, SparseTensor, activated
-from lgm_bench.leaded.sparse.layers import global_average_pool
-from lgm_bench.leaded.voxels import Voxels
+from lgm_bench.sparse import SparseBatchNorm, SparseConv3d, SparseConvTranspose3d, SparseTensor, activated
+from lgm_bench.sparse.layers import global_average_pool
+from lgm_bench.voxels import PointCloud
+from lgm_bench.voxels.grid import CartesianGrid
+from lgm_bench.voxels.voxelization import Voxels
 from victims import load_victim
 from victims.point_victim import PointVictim
 

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lgm_bench.leaded.sparse import SparseConv3d, SparseTensor, WindowConv3d, WindowInverse3d, joined
-from lgm_bench.leaded.sparse.cost import count_norm, count_occupancy, count_products
-from lgm_bench.leaded.sparse.maximum import group_maximum
-from lgm_bench.leaded.sparse.rows import rows_of
+from lgm_bench.sparse import SparseConv3d, SparseTensor, WindowConv3d, WindowInverse3d, joined
+from lgm_bench.sparse.cost import count_norm, count_occupancy, count_products
+from lgm_bench.sparse.maximum import group_maximum
+from lgm_bench.sparse.rows import rows_of
 
 Size = tuple[int, int, int]
 ALONG_PHI, ALONG_RHO = (1, 3, 3), (3, 1, 3)

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lgm_bench.leaded.sparse import SparseBatchNorm, SparseConv3d, SparseTensor, activated, global_average_pool
-from lgm_bench.leaded.sparse.cost import count_norm, count_products
-from lgm_bench.leaded.sparse.layers import joined
-from lgm_bench.leaded.sparse.pooling import global_max_pool, max_pool, spread
+from lgm_bench.sparse import SparseBatchNorm, SparseConv3d, SparseTensor, activated, global_average_pool
+from lgm_bench.sparse.cost import count_norm, count_products
+from lgm_bench.sparse.layers import joined
+from lgm_bench.sparse.pooling import global_max_pool, max_pool, spread
 
 
 class MinkowskiFCNN(nn.Module):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from lgm_bench.leaded.sparse import (
+from lgm_bench.sparse import (
     SparseBatchNorm,
     SparseConv3d,
     SparseConvTranspose3d,
@@ -12,7 +12,7 @@ from lgm_bench.leaded.sparse import (
     activated,
     joined,
 )
-from lgm_bench.leaded.sparse.cost import count_products
+from lgm_bench.sparse.cost import count_products
 
 STEM_WIDTH = 32
 

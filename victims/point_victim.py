@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lgm_bench.leaded import IGNORED, PointCloud
-from lgm_bench.leaded.grid import Grid
-from lgm_bench.leaded.voxels import Voxelization, Voxels
+from lgm_bench.voxels import IGNORED, PointCloud
+from lgm_bench.voxels.grid import Grid
+from lgm_bench.voxels.voxelization import Voxelization, Voxels
 from victims.training.recipe import Recipe
 from victims.victim import Victim
 

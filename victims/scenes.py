@@ -6,10 +6,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lgm_bench.leaded import PointCloud
-from lgm_bench.leaded.grid import CartesianGrid
-from lgm_bench.leaded.sparse import SparseTensor
-from lgm_bench.leaded.voxels import Voxels
+from lgm_bench.sparse import SparseTensor
+from lgm_bench.voxels import PointCloud
+from lgm_bench.voxels.grid import CartesianGrid
+from lgm_bench.voxels.voxelization import Voxels
 from victims.minkunet import STEM_WIDTH, MinkUNet, from_official
 from victims.point_victim import PointVictim
 

@@ -5,9 +5,9 @@ from functools import partial
 
 from torch import Tensor
 
-from lgm_bench.leaded import PointCloud
-from lgm_bench.leaded.grid import CartesianGrid
-from lgm_bench.leaded.sparse import SparseTensor
+from lgm_bench.sparse import SparseTensor
+from lgm_bench.voxels import PointCloud
+from lgm_bench.voxels.grid import CartesianGrid
 from victims.minkfcnn import MinkowskiFCNN
 from victims.minkunet import from_official
 from victims.point_victim import PointVictim

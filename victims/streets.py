@@ -6,10 +6,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lgm_bench.leaded import PointCloud
-from lgm_bench.leaded.grid import CylindricalGrid
-from lgm_bench.leaded.sparse.rows import rows_of
-from lgm_bench.leaded.voxels import Voxels
+from lgm_bench.sparse.rows import rows_of
+from lgm_bench.voxels import PointCloud
+from lgm_bench.voxels.grid import CylindricalGrid
+from lgm_bench.voxels.voxelization import Voxels
 from victims.cylinder3d import GRID, Cylinder3D, from_official
 from victims.point_victim import PointVictim, majority
 

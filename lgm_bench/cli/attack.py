@@ -72,7 +72,7 @@ def attack(
     [dim]$[/] lgm-bench attack minkunet14-scannet --data rooms-scannet --attack pointbim --gradient lgm
     """
     flags = locals()
-    from lgm_bench.bench.cells.suites import Planned, single_cell
+    from lgm_bench.evaluation.cells.suites import Planned, single_cell
 
     if gradient == "fgm" and slope is not None:
         raise ConfigError(f"--slope {slope:g} is LGM's, and the gradient is fgm; add --gradient lgm, or leave it out")
@@ -80,7 +80,7 @@ def attack(
     cell = single_cell(
         opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit, "history": history},
     )
-    from lgm_bench.bench.session import Session
+    from lgm_bench.cli.session import Session
 
     session = Session(opt.run_options(flags), quiet=quiet)
     results = session.run([Planned(cell)])

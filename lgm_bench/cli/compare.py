@@ -12,7 +12,7 @@ from lgm_bench.cli.output import REGRESSION, show, show_json
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.leaderboard.comparing import CellCompared
+    from lgm_bench.results.leaderboard.comparing import CellCompared
 
 
 def compare(
@@ -56,9 +56,9 @@ def compare(
         return
     if suite or config:
         raise ConfigError(f"{'--suite' if suite else '--config'} is for --update; name a leaderboard with --against")
-    from lgm_bench.bench.leaderboard import comparing
-    from lgm_bench.bench.leaderboard.board import read_leaderboard
-    from lgm_bench.bench.leaderboard.measured import is_one_cell, read_measured
+    from lgm_bench.results.leaderboard import comparing
+    from lgm_bench.results.leaderboard.board import read_leaderboard
+    from lgm_bench.results.leaderboard.measured import is_one_cell, read_measured
 
     found = read_measured(results)
     path = against or comparing.shipped_for(found)
@@ -73,11 +73,11 @@ def compare(
 def _update(
     results: Path, path: Path | None, suite: str | None, config: Path | None, data_root: str | None, as_json: bool
 ) -> None:
-    from lgm_bench.bench.cells.config import load_bench
-    from lgm_bench.bench.cells.suites import plan
-    from lgm_bench.bench.leaderboard.board import read_leaderboard, write_leaderboard
-    from lgm_bench.bench.leaderboard.measured import is_one_cell
-    from lgm_bench.bench.leaderboard.updating import changes, updated
+    from lgm_bench.evaluation.cells.config import load_bench
+    from lgm_bench.evaluation.cells.suites import plan
+    from lgm_bench.results.leaderboard.board import read_leaderboard, write_leaderboard
+    from lgm_bench.results.leaderboard.measured import is_one_cell
+    from lgm_bench.results.leaderboard.updating import changes, updated
 
     if path is None:
         raise ConfigError("--update needs the file to write: --against leaderboard/mini.json")
@@ -102,7 +102,7 @@ def _update(
 
 
 def _print(compared: "Sequence[CellCompared]", path: Path, as_json: bool) -> None:
-    from lgm_bench.bench.leaderboard.comparison_table import as_lines, as_table, summary
+    from lgm_bench.results.leaderboard.comparison_table import as_lines, as_table, summary
 
     if as_json:
         show_json({"against": str(path), "summary": summary(compared), "cells": [one.as_json() for one in compared]})

@@ -16,7 +16,7 @@ def complete_victim(incomplete: str) -> list[str]:
 
 def complete_suite(incomplete: str) -> list[str]:
     """Return the suites that a name may become: those of the file that stands on the command line, or the shipped."""
-    from lgm_bench.bench.cells.config import read_yaml
+    from lgm_bench.evaluation.cells.config import read_yaml
     from lgm_bench.resources import resource
 
     # What is parsed so far has no arguments yet: a line that ends in an option without value is none.
@@ -42,7 +42,7 @@ def complete_attack(incomplete: str) -> list[str]:
 
 def complete_table(incomplete: str) -> list[tuple[str, str]]:
     """Return the numbers of the paper's tables that a text may become, with what each shows."""
-    from lgm_bench.bench.cells.paper import paper_tables
+    from lgm_bench.evaluation.cells.paper import paper_tables
 
     numbered = [(name.removeprefix("table_"), table.title) for name, table in paper_tables().items()]
     return [(number, title) for number, title in numbered if number.startswith(incomplete)]

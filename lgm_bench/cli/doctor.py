@@ -12,7 +12,7 @@ from lgm_bench.cli.output import BAD_USAGE, show, show_json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from lgm_bench.bench.doctor import Finding
+    from lgm_bench.cli.diagnosis import Finding
 
 STYLES = {"ok": "green", "missing": "dim", "broken": "bold red"}
 
@@ -29,8 +29,8 @@ def doctor(data_root: opt.DataRoot = None, as_json: opt.Json = False) -> None:
 
     [dim]$[/] lgm-bench doctor --data-root ~/data --json
     """
-    from lgm_bench.bench import doctor as examination
-    from lgm_bench.bench.doctor_assets import checkpoints, data_sets
+    from lgm_bench.cli import diagnosis as examination
+    from lgm_bench.cli.diagnosis_assets import checkpoints, data_sets
 
     findings = [*examination.machine(), *data_sets(data_root), *checkpoints()]
     ready = examination.can_run(findings)

@@ -24,7 +24,7 @@ def ls(
 
     [dim]$[/] lgm-bench ls victims --json
     """
-    from lgm_bench.bench.inventory import KINDS, as_table
+    from lgm_bench.cli.inventory import KINDS, as_table
 
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind", kind, KINDS)

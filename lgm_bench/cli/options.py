@@ -10,7 +10,7 @@ from lgm_bench.cli.completion import complete_attack, complete_data, complete_su
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.cells.schema import RunOptions
+    from lgm_bench.evaluation.cells.schema import RunOptions
 
 
 Width = TypeVar("Width", float, str)
@@ -210,14 +210,14 @@ Data = Annotated[
 
 def eps_or_default(given: Width | None, attack: str, *, images: Width, points: Width) -> Width:
     """Return --eps, or what stands for it where it is not given."""
-    from lgm_bench.bench.cells.suites import takes_points
+    from lgm_bench.evaluation.cells.suites import takes_points
 
     return given if given is not None else points if takes_points(attack) else images
 
 
 def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "RunOptions":
     """Return how to run: the flags that were given, over the values of a benchmark file."""
-    from lgm_bench.bench.cells.schema import RunOptions
+    from lgm_bench.evaluation.cells.schema import RunOptions
 
     given = {name: flags[name] for name in RunOptions.model_fields if flags.get(name) is not None}
     return (base or RunOptions()).model_copy(update=given)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.cells.suites import Planned
-    from lgm_bench.bench.running.runner import RunResults
-    from lgm_bench.bench.session import Session
+    from lgm_bench.cli.session import Session
+    from lgm_bench.evaluation.cells.suites import Planned
+    from lgm_bench.evaluation.engine.runner import RunResults
 
 REGRESSION, BAD_USAGE, CELL_FAILED, INTERRUPTED, READER_GONE = 1, 2, 3, 130, 141
 WIDTH_OF_A_FILE, NARROWEST = 160, 80
@@ -51,10 +51,10 @@ def finish(
         planned: All cells of the suite that they are of: what others have finished of these is shown too, and the
             tables are written into the results folder. None: the results stand alone, and nothing is written.
     """
-    from lgm_bench.bench import session as sessions
-    from lgm_bench.bench.display.difference_table import differences_to_rich
-    from lgm_bench.bench.display.table_formats import to_rich
-    from lgm_bench.bench.display.tables import build_tables
+    from lgm_bench.cli import session as sessions
+    from lgm_bench.results.tables.difference_table import differences_to_rich
+    from lgm_bench.results.tables.table_formats import to_rich
+    from lgm_bench.results.tables.tables import build_tables
 
     results, tables, differences, unfinished = (
         sessions.Merged(results, build_tables(results), [], []) if planned is None else session.merge(results, planned)
@@ -78,7 +78,7 @@ def finish(
 
 def leave_if_failed(results: "RunResults") -> None:
     """Exit with the code for failed cells, after naming them, if there are any."""
-    from lgm_bench.bench.display.wording import describe
+    from lgm_bench.evaluation.wording import describe
 
     for cell, error in results.failures:
         complain(f"failed: {describe(cell)}: {error or type(error).__name__}")

@@ -20,7 +20,7 @@ def report(
 
     [dim]$[/] lgm-bench report results --out lgm-against-fgm.html
     """
-    from lgm_bench.bench.report.writing import write_report
+    from lgm_bench.report.writing import write_report
 
     html, *tables = write_report(results, out)
     print(f"Report: {html}")

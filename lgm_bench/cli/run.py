@@ -12,9 +12,9 @@ from lgm_bench.cli.output import finish, show, show_json
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.cells.schema import BenchFile
-    from lgm_bench.bench.cells.suites import Planned
-    from lgm_bench.bench.session import Session
+    from lgm_bench.cli.session import Session
+    from lgm_bench.evaluation.cells.schema import BenchFile
+    from lgm_bench.evaluation.cells.suites import Planned
 
 DEFAULT_SUITE, SUITE_OF_TABLES = "mini", "paper"
 
@@ -73,10 +73,10 @@ def run(
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     planned = [replace(one, cell=replace(one.cell, **changes)) for one in planned]
     options = opt.run_options(locals(), bench.run)
-    from lgm_bench.bench.sharding import Shard
+    from lgm_bench.evaluation.cells.sharding import Shard
 
     share = Shard.parse(shard).of(planned) if shard else planned
-    from lgm_bench.bench.session import Session
+    from lgm_bench.cli.session import Session
 
     session = Session(options, quiet=quiet)
     if dry_run:
@@ -109,8 +109,8 @@ def planned_cells(
     Raises:
         LgmBenchError: Something in the file or the flags makes no sense.
     """
-    from lgm_bench.bench.cells.config import load_bench
-    from lgm_bench.bench.cells.suites import plan
+    from lgm_bench.evaluation.cells.config import load_bench
+    from lgm_bench.evaluation.cells.suites import plan
 
     if path and not path.suffix and not path.exists() and str(path) in (known := load_bench().suites):
         raise ConfigError(f"no file {path}; {path} is one of the suites {', '.join(known)}: say --suite {path}")
@@ -123,7 +123,7 @@ def planned_cells(
 
 
 def _print_plan(session: "Session", planned: Sequence["Planned"], as_json: bool) -> None:
-    from lgm_bench.bench.display.preview_table import preview_table
+    from lgm_bench.cli.views.preview_table import preview_table
 
     found = session.preview(planned)
     if as_json:

@@ -9,8 +9,8 @@ from lgm_bench.cli import options as opt
 from lgm_bench.cli.output import leave_if_failed, show, show_json
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.search import Search
-    from lgm_bench.bench.session import Session
+    from lgm_bench.cli.session import Session
+    from lgm_bench.cli.slope_search import Search
 
 
 def search(
@@ -79,8 +79,8 @@ def search(
     [dim]$[/] lgm-bench search minkunet14-scannet --data rooms-scannet --attack pointbim --eps 0.01 --limit 2
     """
     flags = locals()
-    from lgm_bench.bench.cells.suites import Planned, single_cell
-    from lgm_bench.bench.search import Search, parse_numbers, search_cells
+    from lgm_bench.cli.slope_search import Search, parse_numbers, search_cells
+    from lgm_bench.evaluation.cells.suites import Planned, single_cell
 
     eps = opt.eps_or_default(eps, attack, images="1,2,4,8", points="0.005,0.01,0.02,0.05")
     widths = parse_numbers(eps, "--eps")
@@ -88,7 +88,7 @@ def search(
     common = opt.cell_flags(flags) | {"limit": limit, "gradient": "lgm", "slope": 1.0}
     base, *_ = [single_cell(common | {"eps": width}) for width in widths]
     planned = [Planned(cell) for cell in search_cells(base, widths, wanted)]
-    from lgm_bench.bench.session import Session
+    from lgm_bench.cli.session import Session
 
     session = Session(opt.run_options(flags), quiet=quiet)
     results = session.run(planned)
@@ -98,7 +98,7 @@ def search(
 
 
 def _report(session: "Session", found: "Search", as_json: bool) -> None:
-    from lgm_bench.bench.display.table_formats import to_markdown, to_rich
+    from lgm_bench.results.tables.table_formats import to_markdown, to_rich
 
     record = session.folder.save(f"{found.name}.json", json.dumps(found.record(), indent=2) + "\n")
     session.folder.save(f"{found.name}.md", to_markdown(found.table()))

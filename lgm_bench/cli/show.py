@@ -37,9 +37,9 @@ def show(
 
     [dim]$[/] lgm-bench show results 8b4d2b0c --csv
     """
-    from lgm_bench.bench.display.one_result import full_result, results_table
-    from lgm_bench.bench.display.row_tables import chosen_rows, rows_csv, rows_table
-    from lgm_bench.bench.results.reading import find_cell, read_results
+    from lgm_bench.cli.views.one_result import full_result, results_table
+    from lgm_bench.cli.views.row_tables import chosen_rows, rows_csv, rows_table
+    from lgm_bench.results.reading import find_cell, read_results
 
     found = read_results(results)
     if cell is None and len(found) > 1:

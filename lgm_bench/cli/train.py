@@ -46,14 +46,14 @@ def train(
 
     [dim]$[/] lgm-bench train my_package.networks:Net --data cifar10 --recipe my.yaml --out runs/mine --seed 1
     """
-    from lgm_bench.bench.cells.suites import data_of
+    from lgm_bench.evaluation.cells.suites import data_of
     from victims.training.recipe import load_recipe
 
     name = data or data_of(victim)
     chosen = load_recipe(victim, recipe)
     folder = out or Path("runs") / f"{victim.replace(':', '.')}-seed{seed}"
     module = _datamodule(name, data_root, chosen.batch_size, seed)
-    from lgm_bench.bench import training
+    from lgm_bench.training import runs as training
     from victims import load_victim
 
     network = load_victim(victim, "random", seed=seed)
@@ -91,7 +91,7 @@ def _datamodule(name: str, data_root: str | None, batch_size: int, seed: int) ->
 
 
 def _report(victim: str, weights: Path, where: list[str], as_json: bool, *, before: bool) -> None:
-    from lgm_bench.bench.training import METRICS, RECORD
+    from lgm_bench.training.runs import METRICS, RECORD
 
     record = json.loads((weights.parent / RECORD).read_text())
     if as_json:

@@ -11,7 +11,7 @@ from lgm_bench.cli.output import BAD_USAGE, CELL_FAILED, complain, show_json
 from lgm_bench.cli.run import planned_cells
 
 if TYPE_CHECKING:
-    from lgm_bench.bench.cells.cell import Cell
+    from lgm_bench.evaluation.cells.cell import Cell
 
 SAMPLES, STEPS = 2, 2
 EPS, SLOPES = {"images": 1.0, "points": 0.01}, ("slope", "input_slope", "output_slope", "floor_slope")
@@ -41,8 +41,8 @@ def validate(
     """
     flags = locals()
     bench, planned = planned_cells(file, suite, full=full, victims=victim, tables=table, overrides=overrides)
-    from lgm_bench.bench.display.gaps import cell_names
-    from lgm_bench.bench.session import Session
+    from lgm_bench.cli.session import Session
+    from lgm_bench.cli.views.gaps import cell_names
 
     with tempfile.TemporaryDirectory(prefix="lgm-bench-") as out:
         options = opt.run_options({**flags, "out": out, "batch_size": SAMPLES, "devices": 1}, bench.run)
@@ -70,7 +70,7 @@ def validate(
 
 def _tiny(cell: "Cell") -> "Cell":
     """Return the cell that stands for all that differ in plain numbers only, cut to what shows that it runs."""
-    from lgm_bench.bench.running.building import moves_points, resolved
+    from lgm_bench.evaluation.engine.building import moves_points, resolved
 
     points = moves_points(cell)
     cell = resolved(cell) if points else cell  # slopes of points are released for an eps: they go with the real one

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded.neighbours import Reach
-from lgm_bench.leaded.relation import VoxelSlopes
 from lgm_bench.leaded.unit import Unit
+from lgm_bench.voxels.neighbours import Reach
+from lgm_bench.voxels.relation import VoxelSlopes
 
 
 class GradientMethod:

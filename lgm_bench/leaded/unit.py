@@ -6,7 +6,7 @@ from torch import nn
 
 if TYPE_CHECKING:
     from lgm_bench.leaded.gradient import GradientMethod
-    from lgm_bench.leaded.neighbours import Reach
+    from lgm_bench.voxels.neighbours import Reach
 
 
 class Unit(nn.Module):

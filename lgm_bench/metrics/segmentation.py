@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import IGNORED
+from lgm_bench.voxels import IGNORED
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:

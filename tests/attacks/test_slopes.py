@@ -4,10 +4,10 @@ import pytest
 
 from lgm_bench.attacks import POINT_ATTACKS
 from lgm_bench.attacks.slopes import default_slope
-from lgm_bench.bench.cells.config import load_bench
-from lgm_bench.bench.cells.suites import plan
-from lgm_bench.bench.running.building import resolved
 from lgm_bench.errors import ConfigError
+from lgm_bench.evaluation.cells.config import load_bench
+from lgm_bench.evaluation.cells.suites import plan
+from lgm_bench.evaluation.engine.building import resolved
 
 
 @pytest.mark.parametrize(

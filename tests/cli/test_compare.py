@@ -12,8 +12,8 @@ import pytest
 from answers import Command
 from typer.testing import CliRunner
 
-from lgm_bench.bench.leaderboard import board as boards
 from lgm_bench.cli import app
+from lgm_bench.results.leaderboard import board as boards
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SUITE = """

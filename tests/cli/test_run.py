@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from answers import TINY, Command
 
-from lgm_bench.bench.cells.config import load_bench
 from lgm_bench.cli.run import DEFAULT_SUITE, planned_cells
+from lgm_bench.evaluation.cells.config import load_bench
 
 TABLE = "results-tiny_cifar10-TinyCIFAR10"
 DIFFERENCES = "results/lgm-against-fgm"

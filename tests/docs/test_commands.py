@@ -36,7 +36,7 @@ def test_command(command: Command, at_home: Path) -> None:
         return
     parsed(command)
     if command.text.startswith("torchrun"):
-        return  # processes of torchrun are tested in tests/bench/running
+        return  # processes of torchrun are tested in tests/evaluation/engine
     words = [as_the_shell_has_it(word) for word in tiny.cut(command)]
     result = CliRunner().invoke(app, words, prog_name="lgm-bench")
     if result.exception is not None and not isinstance(result.exception, SystemExit):

@@ -8,7 +8,7 @@ from documented import PAGES, ROOT, VERBS, anchors, links
 
 from datamodules import DATAMODULES
 from lgm_bench.attacks import ATTACKS
-from lgm_bench.bench.cells.config import load_bench
+from lgm_bench.evaluation.cells.config import load_bench
 
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 

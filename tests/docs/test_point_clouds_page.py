@@ -7,9 +7,9 @@ import pytest
 import torch
 from documented import ROOT, blocks
 
-from lgm_bench.bench.results.clouds import SavedCloud
+from lgm_bench.evaluation.store.clouds import SavedCloud
 from lgm_bench.leaded import LGM, hard_forward
-from lgm_bench.leaded.relation import RELATIONS
+from lgm_bench.voxels.relation import RELATIONS
 
 PAGE = ROOT / "docs" / "point_clouds.md"
 

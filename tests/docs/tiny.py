@@ -64,7 +64,11 @@ CUTS = (
         lambda c: c.verb == "run" and _suite(c) == "mini" and "--victim" not in c.words,
         ("--victim", "dynconv8-mini"),
     ),
-    Cut("one process, since two start slowly (see tests/bench/running)", _has("run", "--devices"), ("--devices", "1")),
+    Cut(
+        "one process, since two start slowly (see tests/evaluation/engine)",
+        _has("run", "--devices"),
+        ("--devices", "1"),
+    ),
     Cut("two samples", _verb("run", "attack"), ("--limit", "2")),
     Cut("no progress", _verb("run", "attack", "train", "search"), ("--quiet",)),
     Cut("generated batches", _on_cifar10, ("--data", TINY_DATA)),

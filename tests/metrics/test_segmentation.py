@@ -7,8 +7,8 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import IGNORED
 from lgm_bench.metrics import MeanIoU, class_ious, confusion_matrix, mean_iou
+from lgm_bench.voxels import IGNORED
 
 CLASSES = 6
 

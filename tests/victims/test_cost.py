@@ -6,8 +6,8 @@ import torch
 from tiny_clouds import scene_of, tiny_cloud
 
 from lgm_bench import FGM, LGM
-from lgm_bench.leaded.sparse import SparseTensor
-from lgm_bench.leaded.sparse.cost import counted_cost
+from lgm_bench.sparse import SparseTensor
+from lgm_bench.sparse.cost import counted_cost
 from victims import load_victim
 from victims.cylinder3d import Cylinder3D
 from victims.minkfcnn import MinkowskiFCNN

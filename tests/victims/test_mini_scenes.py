@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datamodules import load_datamodule
-from lgm_bench.leaded import IGNORED
+from lgm_bench.voxels import IGNORED
 from victims import checkpoint_id, load_victim
 from victims.checkpoints import sha256_of, shipped_store
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lgm_bench.leaded.sparse import SparseTensor
+from lgm_bench.sparse import SparseTensor
 from victims.minkunet import MinkUNet, from_official
 
 PLANES_14A = (32, 64, 128, 256, 128, 128, 96, 96)

@@ -8,8 +8,8 @@ from tiny_clouds import scene_of, tiny_cloud
 from torch import Tensor, nn
 
 from lgm_bench.errors import CheckpointError
-from lgm_bench.leaded import IGNORED
-from lgm_bench.leaded.sparse import SparseConv3d
+from lgm_bench.sparse import SparseConv3d
+from lgm_bench.voxels import IGNORED
 from victims import import_checkpoint, load_victim
 from victims.names import VICTIMS
 from victims.point_victim import majority

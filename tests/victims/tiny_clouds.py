@@ -2,7 +2,7 @@
 
 import torch
 
-from lgm_bench.leaded import PointCloud
+from lgm_bench.voxels import PointCloud
 
 EXTENTS = {"scannet": (0.6, 0.6, 0.6), "s3dis": (1.5, 1.5, 1.5), "semantickitti": (20.0, 20.0, 2.0)}
 FEATURES = {"scannet": 3, "s3dis": 3, "semantickitti": 1, "modelnet40": 0}

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import PointCloud
+from lgm_bench.voxels import PointCloud
 from victims.training.recipe import Recipe
 
 

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import IGNORED, PointCloud
 from lgm_bench.losses import lovasz_softmax
+from lgm_bench.voxels import IGNORED, PointCloud
 from victims.training.objective import Objective
 
 

@@ -14,8 +14,9 @@ from lgm_bench.attacks.points.problem import Evaluation, Part, PointProblem
 from lgm_bench.attacks.points.result import PointResult, Progression
 from lgm_bench.attacks.problem import frozen
 from lgm_bench.errors import UnknownNameError
-from lgm_bench.leaded import FGM, IGNORED, GradientMethod, PointCloud
+from lgm_bench.leaded import FGM, GradientMethod
 from lgm_bench.losses import lovasz_softmax
+from lgm_bench.voxels import IGNORED, PointCloud
 
 State = dict[str, Tensor]
 Progress = Callable[[int, int], None]

@@ -8,7 +8,7 @@ from torch import Tensor
 from datamodules.batch import PointBatch
 from lgm_bench.attacks.checks import check_victim
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import IGNORED, PointCloud
+from lgm_bench.voxels import IGNORED, PointCloud
 
 PROTOCOLS = ("official", "paper")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import VoxelSlopes
+from lgm_bench.voxels import VoxelSlopes
 
 
 @dataclass(frozen=True)

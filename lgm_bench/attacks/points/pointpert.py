@@ -14,7 +14,7 @@ from lgm_bench.attacks.points.distances import shift_norm
 from lgm_bench.attacks.points.problem import Evaluation, Part, PointProblem
 from lgm_bench.attacks.points.result import Progression
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import IGNORED, PointCloud
+from lgm_bench.voxels import IGNORED, PointCloud
 
 SHORTEST_RUN = 4
 """Iterates of a run, the clean cloud among them; with few steps there are fewer runs."""

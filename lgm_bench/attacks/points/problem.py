@@ -11,7 +11,8 @@ from torch import Tensor
 from lgm_bench.attacks.points.verdict import Verdict, class_verdict, scene_verdict
 from lgm_bench.attacks.points.work import counted_work
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import GradientMethod, PointCloud, Reach, hard_forward
+from lgm_bench.leaded import GradientMethod, hard_forward
+from lgm_bench.voxels import PointCloud, Reach
 
 
 @dataclass(frozen=True)

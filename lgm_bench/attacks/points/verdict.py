@@ -7,8 +7,8 @@ from torch import Tensor
 
 from lgm_bench.attacks.losses import margin
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import IGNORED
 from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou
+from lgm_bench.voxels import IGNORED
 
 
 class Verdict(NamedTuple):

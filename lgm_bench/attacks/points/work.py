@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgm_bench.leaded.sparse.cost import Cost, counted_cost
+from lgm_bench.sparse.cost import Cost, counted_cost
 
 
 class Work:

@@ -10,7 +10,8 @@ from torch import Tensor
 from lgm_bench.attacks import KNNPert, PointPert
 from lgm_bench.attacks.points.distances import chamfer_distance, outlier_distance, shift_norm
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import IGNORED, LGM, Reach
+from lgm_bench.leaded import LGM
+from lgm_bench.voxels import IGNORED, Reach
 
 SCENES, SHAPES = "minkunet14-scannet", "minknet-small-modelnet40"
 

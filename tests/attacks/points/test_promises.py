@@ -9,8 +9,9 @@ from point_cases import VICTIMS, batch, only, victim
 from datamodules.batch import PointBatch
 from lgm_bench.attacks import ATTACKS, IMAGE_ATTACKS, POINT_ATTACKS, KNNPert, PointBIM, PointPert, RandomPerturbation
 from lgm_bench.attacks.points.problem import PointProblem
-from lgm_bench.leaded import FGM, LGM, VoxelSlopes
+from lgm_bench.leaded import FGM, LGM
 from lgm_bench.registry import resolve
+from lgm_bench.voxels import VoxelSlopes
 
 QUICK = {
     "random": partial(RandomPerturbation, steps=3),

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lgm_bench.leaded import IGNORED, PointCloud
 from lgm_bench.losses import lovasz_softmax
+from lgm_bench.voxels import IGNORED, PointCloud
 from victims.point_victim import mean_iou
 from victims.training.recipe import Recipe
 from victims.training.segmentation import SegmentationObjective

@@ -1,0 +1,91 @@
+"""What there is: victims, data sets, attacks and suites, and which of them are ready here. Needs no torch."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from datamodules import DATAMODULES, MARKS
+from datamodules.location import data_folder
+from lgm_bench.attacks import ATTACKS
+from lgm_bench.evaluation.cells.config import load_bench
+from lgm_bench.evaluation.cells.suites import is_static, plan, takes_points
+from victims.checkpoints import checkpoint_status
+
+Item = dict[str, Any]
+BUNDLED = "(nothing to bring)"
+
+
+def victims(data_root: str | None) -> list[Item]:  # noqa: ARG001
+    """Return every victim with its family's kind and its checkpoint, or what is missing."""
+    return [
+        {
+            "name": status.name,
+            "ready": status.ready,
+            "kind": "static" if is_static(status.name) else "adaptive",
+            "checkpoint": status.detail,
+        }
+        for status in checkpoint_status()
+    ]
+
+
+def data(data_root: str | None) -> list[Item]:
+    """Return every data set and whether its folder is there."""
+    found = []
+    for name in DATAMODULES:
+        folder = data_folder(name, data_root)
+        bundled = name not in MARKS
+        ready = bundled or any(any(folder.glob(mark)) for mark in MARKS[name])
+        found.append({"name": name, "ready": ready, "folder": BUNDLED if bundled else str(folder)})
+    return found
+
+
+def attacks(data_root: str | None) -> list[Item]:  # noqa: ARG001
+    """Return every attack with what it changes and the class that it stands for."""
+    return [
+        {
+            "name": name,
+            "ready": True,
+            "inputs": "points" if takes_points(name) else "images",
+            "class": target.replace(":", "."),
+        }
+        for name, target in ATTACKS.items()
+    ]
+
+
+def suites(data_root: str | None) -> list[Item]:
+    """Return the shipped suites with the number of their cells, and how many of these have data and weights here."""
+    bench = load_bench()
+    here = {item["name"] for item in victims(data_root) if item["ready"]}
+    folders = {item["name"] for item in data(data_root) if item["ready"]}
+    found = []
+    for name, suite in bench.suites.items():
+        cells, all_cells = ([one.cell for one in plan(bench, [name], full=full)] for full in (False, True))
+        ready = sum(cell.victim in here and cell.data in folders for cell in cells)
+        counts = {"cells": len(cells), "cells_ready": ready, "cells_full": len(all_cells)}
+        found.append({"name": name, "ready": ready > 0, **counts, "title": suite.title})
+    return found
+
+
+KINDS: dict[str, Callable[[str | None], list[Item]]] = {
+    "victims": victims,
+    "data": data,
+    "attacks": attacks,
+    "suites": suites,
+}
+
+
+def as_table(kind: str, items: list[Item]) -> Table:
+    """Return one kind's items for a terminal; what is ready is marked."""
+    table = Table(title=kind, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    keys = [key for key in items[0] if key != "ready"]
+    table.add_column("ready")
+    for key in keys:
+        # The last column gives way on a narrow terminal; it is cut, for an entry is a line. --json has it in full.
+        table.add_column(key.replace("_", " "), no_wrap=key != keys[-1])
+    for item in items:
+        texts = [Text(str(item[key]), no_wrap=True, overflow="ellipsis") for key in keys]
+        table.add_row("yes" if item["ready"] else "-", *texts, style="" if item["ready"] else "dim")
+    return table

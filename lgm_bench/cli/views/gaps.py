@@ -1,0 +1,53 @@
+"""What is missing, in words: by kind, each thing once, with what to get, where to put it and what needs it."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.paper import ROMAN
+from lgm_bench.evaluation.readiness import CHECKPOINT, DATA, Gap
+from lgm_bench.evaluation.wording import describe
+
+HEADINGS = {
+    DATA: "missing data sets (each in data/NAME; --data-root DIR or LGM_BENCH_DATA, the folder that holds them, "
+    "says otherwise):",
+    CHECKPOINT: "missing checkpoints (imported once, wherever the file lies; `lgm-bench train VICTIM --data-root DIR` "
+    'trains one here, checkpoint="random" takes untrained weights):',
+}
+FEW = 3
+
+
+def gap_lines(gaps: Sequence[Gap], width: int | None = None) -> Iterator[str]:
+    """Yield the lines that tell what is missing.
+
+    Args:
+        gaps: What is missing.
+        width: Columns to wrap at; None: lines are as long as they are.
+    """
+    for kind, heading in HEADINGS.items():
+        found = [gap for gap in gaps if gap.kind == kind]
+        if found:
+            yield from _wrapped(heading, "", width)
+        for gap in found:
+            yield from _wrapped(f"{gap.name}: {gap.brief}", "  ", width)
+            yield f"    {'left out' if gap.optional else 'cannot run'}: {cell_names(gap.cells)}"
+
+
+def cell_names(cells: Sequence[Cell], most: int = FEW) -> str:
+    """Return a few cells by name, or how many there are and of which of the paper's tables."""
+    if len(cells) <= most:
+        return "; ".join(describe(cell) for cell in cells)
+    tables = dict.fromkeys(cell.paper[0] for cell in cells if cell.paper)
+    if tables and all(cell.paper for cell in cells):
+        numbers = ", ".join(ROMAN[int(table.removeprefix("table_")) - 1] for table in tables)
+        return f"{len(cells)} cells of Table{'s' * (len(tables) > 1)} {numbers}"
+    return f"{'; '.join(describe(cell) for cell in cells[:most])}; and {len(cells) - most} more"
+
+
+def _wrapped(text: str, indent: str, width: int | None) -> list[str]:
+    if width is None:
+        return [indent + text]
+    hanging = f"{indent}    " if indent else "  "
+    return textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+    )

@@ -1,0 +1,173 @@
+"""What a run shows while it runs: bars on a terminal, lines elsewhere."""
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.engine.observer import SilentObserver
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.wording import clock, describe, numbers, score, time_left
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class PlainView:
+    """Lines for a log: one when a cell begins and ends, and one every half minute in between."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.started = self.last_line = time.monotonic()
+        self.n_begun, self.n_cells, self.n_total, self.done_before = 0, 0, 0, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put away."""
+
+    def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
+        """Say which cell begins."""
+        self._begin(n_cells, total_samples, done_samples)
+        resumed = f", {done_samples} of them done before" if done_samples else ""
+        self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} samples{resumed}")
+
+    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+        """Say every half minute how far the cell is."""
+        now = time.monotonic()
+        if now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            left = time_left(now - self.started, n_done - self.done_before, self.n_total - n_done)
+            so_far = f", {score(running)} so far" if score(running) else ""
+            self._line(f"[{self.n_begun}/{self.n_cells}] {n_done}/{self.n_total} samples{so_far}, {left} left")
+
+    def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:
+        """Too fine for a log."""
+
+    def cell_finished(self, result: CellResult, from_store: bool) -> None:
+        """Give the cell's numbers."""
+        source = "from the results folder" if from_store else clock(time.monotonic() - self.started)
+        self._line(f"{describe(result.cell)}: {numbers(result)}  ({source})")
+
+    def cell_failed(self, cell: Cell, error: Exception) -> None:
+        """Say why the cell failed."""
+        self._line(f"FAILED {describe(cell)}: {error}")
+
+    def _begin(self, n_cells: int, total_samples: int, done_samples: int) -> None:
+        self.n_begun, self.n_cells = self.n_begun + 1, n_cells
+        self.n_total, self.done_before = total_samples, done_samples
+        self.started = self.last_line = time.monotonic()
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Bars(Progress):
+    """Bars below a headline, which may be as wide as the terminal."""
+
+    headline = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield Text(self.headline, no_wrap=True, overflow="ellipsis", style="bold")
+        yield self.make_tasks_table(self.tasks)
+
+
+class LiveView(PlainView):
+    """Two bars that stay below the finished cells' lines: cells, and samples of the current cell."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.progress = _Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+        )
+        self.cells: TaskID = self.progress.add_task("cells", total=None, left="", state="")
+        self.samples: TaskID = self.progress.add_task("samples", total=None, left="", state="", visible=False)
+        self.n_done, self.score, self.seconds = 0, "", 0.0
+        self.computed = 0
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+        self.progress.update(self.samples, visible=False)
+        self.progress.stop()
+
+    def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
+        """Begin a new bar of samples."""
+        self._begin(n_cells, total_samples, done_samples)
+        self.n_done, self.score = done_samples, ""
+        self.progress.update(self.cells, total=n_cells, completed=self.n_begun - 1)
+        self.progress.headline = describe(cell)
+        self.progress.reset(self.samples, total=total_samples, completed=done_samples, visible=True, left="", state="")
+
+    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+        """Move the bar of samples."""
+        self.n_done = n_done
+        self.score = score(running)
+        self._move(n_done, self.score)
+
+    def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
+        """Show the iteration, and guess the time left from it before a whole batch is through."""
+        if steps > 1:
+            inside = i / steps * n
+            self._move(self.n_done + inside, f"{self.score}  step {i}/{steps}")
+
+    def cell_finished(self, result: CellResult, from_store: bool) -> None:
+        """Print the cell's line above the bars."""
+        super().cell_finished(result, from_store)
+        self._close(computed=not from_store)
+
+    def cell_failed(self, cell: Cell, error: Exception) -> None:
+        """Print the error above the bars."""
+        super().cell_failed(cell, error)
+        self._close(computed=False)
+
+    def _move(self, done: float, state: str) -> None:
+        left = time_left(time.monotonic() - self.started, done - self.done_before, self.n_total - done)
+        self.progress.update(self.samples, completed=int(done), left=f"{left} left", state=state.strip())
+
+    def _close(self, computed: bool) -> None:
+        if computed:
+            self.computed += 1
+            self.seconds += time.monotonic() - self.started
+        left = time_left(self.seconds, self.computed, self.n_cells - self.n_begun)
+        self.progress.update(self.cells, completed=self.n_begun, left=f"about {left} left" if self.computed else "")
+        self.progress.update(self.samples, visible=False)
+
+
+class QuietView(SilentObserver):
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put away."""
+
+
+View = PlainView | QuietView
+
+
+def view(console: Console, *, quiet: bool) -> View:
+    """Return the view that fits a console: bars on a terminal, lines elsewhere, nothing if `quiet`."""
+    if quiet:
+        return QuietView()
+    return LiveView(console) if console.is_terminal else PlainView(console)

@@ -1,0 +1,188 @@
+"""One result in full, for a terminal: numbers, what was run, checks, where it comes from, every unit, samples."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pyarrow as pa
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lgm_bench.cli.views.row_tables import notable_samples
+from lgm_bench.evaluation.cells.suites import takes_points
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.tally import unit_sums
+from lgm_bench.evaluation.wording import clock, describe, numbers
+from lgm_bench.results.caveats import caveats
+from lgm_bench.results.reading import Finished
+
+BAR = 20
+DIGITS = 8
+Pairs = Sequence[tuple[str, str]]
+
+
+def results_table(found: Sequence[Finished]) -> Table:
+    """Return a table of finished cells, a line each."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("fingerprint", no_wrap=True)
+    table.add_column("cell", overflow="fold")
+    table.add_column("data", overflow="fold")
+    table.add_column("samples", justify="right", no_wrap=True)
+    table.add_column("numbers", overflow="fold")
+    for one in found:
+        limit = f"first {one.result.n_samples:,}" if one.result.cell.limit else f"{one.result.n_samples:,}"
+        cell = one.result.cell
+        data = cell.data if cell.subset == "test" else f"{cell.data} {cell.subset}"
+        table.add_row(one.result.fingerprint[:DIGITS], describe(cell), data, limit, numbers(one.result))
+    return table
+
+
+def full_result(finished: Finished, rows: pa.Table) -> RenderableType:
+    """Return everything about one finished cell.
+
+    Args:
+        finished: The cell.
+        rows: Its rows.
+    """
+    result = finished.result
+    parts: list[RenderableType] = [Text(describe(result.cell), style="bold"), Text(str(finished.folder), style="dim")]
+    for title, pairs in (
+        ("Numbers", list(_numbers(result))),
+        ("Configuration", _configuration(result)),
+        ("Checks", list(_checks(result))),
+        ("Provenance", list(_provenance(result))),
+    ):
+        parts += [_heading(title), _pairs(pairs)]
+    if result.segmentation:
+        parts += [_heading("Classes"), _classes(result)]
+    if result.architecture:
+        voxels = takes_points(result.cell.attack)
+        heading = "Voxels" if voxels else "Adaptive units, in the order of the forward pass"
+        parts += [_heading(heading), _units(rows)]
+    notable = list(notable_samples(result, rows))
+    parts += [_heading("Samples"), _pairs(notable)] if notable else []
+    return Group(*parts)
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="cyan")
+
+
+def _pairs(pairs: Pairs) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(f"  {name}", value)
+    return table
+
+
+def _numbers(result: CellResult) -> Iterator[tuple[str, str]]:
+    scenes = result.segmentation
+    if scenes:
+        yield "clean mIoU", f"{scenes.clean_miou:.2%}"
+        yield "mIoU", f"{scenes.miou:.2%}"
+    yield ("clean accuracy of points" if scenes else "clean accuracy"), f"{result.clean_accuracy:.2%}"
+    yield ("accuracy of points" if scenes else "accuracy"), f"{result.accuracy:.2%}"
+    if result.success_rate is not None:
+        yield "success rate", f"{result.success_rate:.2%} of {result.n_attacked:,} attacked"
+    per_sample = f", {result.n_attempts:,} attacks" if result.n_attempts != result.n_samples else ""
+    first = " (the first ones of the set)" if result.cell.limit else ""
+    yield "samples", f"{result.n_samples:,}{per_sample}{first}"
+    architecture = result.architecture
+    if architecture:
+        after = architecture.executed_adversarial
+        then = "" if after is None else f" -> {after:.2%}"
+        of = "all voxels that there ever were" if takes_points(result.cell.attack) else "the units' decisions"
+        yield "executed", f"{architecture.executed_clean:.2%}{then} of {of}"
+        for name, change in (("attacked", architecture.attacked), ("all", architecture.all_images)):
+            if change:
+                printed = " (the tables' number)" if name == architecture.defined_over else ""
+                yield (
+                    f"change over {name}",
+                    f"{change.ratio:.2%}: {change.on_to_off:.2%} on to off, {change.off_to_on:.2%} off to on, "
+                    f"{change.n_samples:,} samples{printed}",
+                )
+    if result.cost:
+        yield "cost of an iteration", f"{result.cost.kvoxels:.2f} thousand voxels, {result.cost.gflops:.2f} GFLOPs"
+
+
+def _configuration(result: CellResult) -> Pairs:
+    values = {name: value for name, value in asdict(result.cell).items() if value is not None}
+    return [
+        (name, ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}") for name, value in values.items()
+    ]
+
+
+def _checks(result: CellResult) -> Iterator[tuple[str, str]]:
+    checks = result.checks
+    yield "looked at", f"{checks.n_samples} samples; bounds: all of them"
+    yield "deterministic", _yes(checks.deterministic)
+    yield "within bounds", _yes(checks.within_bounds)
+    yield "batch invariance", f"{checks.batch_invariance:.1e} of the largest logit"
+    yield "gradient exactly 0", f"{checks.zero_gradient_share:.2%} of its components"
+    if checks.saturated_occupancies is not None:
+        yield "saturated occupancies", f"{checks.saturated_occupancies:.2%}"
+    if checks.units:
+        yield "constant units", f"{checks.constant_units} of {checks.units}"
+    if checks.masking_samples:
+        once, twice = (
+            "-" if loss is None else f"{loss:.3f}"
+            for loss in (checks.loss_of_the_steps, checks.loss_of_twice_the_steps)
+        )
+        yield "loss, of twice the steps", f"{once}, {twice} over {checks.masking_samples} samples"
+    if checks.accuracy_at_large_eps is not None:
+        yield "accuracy at large eps", f"{checks.accuracy_at_large_eps:.2%} at {checks.large_eps:g}"
+    for index, caveat in enumerate(caveats(result) or ["none"]):
+        yield "" if index else "suspicious", caveat
+
+
+def _provenance(result: CellResult) -> Iterator[tuple[str, str]]:
+    yield "fingerprint", result.fingerprint
+    yield "weights", f"sha256 {result.checkpoint_sha256}"
+    yield "samples", f"sha256 {result.data_sha256} (of their ids)"
+    yield "source", result.git_commit or "no git checkout"
+    yield "versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    folded = "batch norm folded" if result.folded else "batch norm not folded"
+    yield "computed on", f"{result.device}, {result.precision}, {folded}" + f", {result.backend}" * bool(result.backend)
+    if result.run:
+        processes = f"{result.run.processes} process{'es' * (result.run.processes > 1)}"
+        yield "run", f"{processes}, batches of {result.run.batch_size}, accelerator {result.run.accelerator}"
+    yield "time", f"{clock(result.wall_time_s)} ({result.wall_time_s / max(result.n_attempts, 1):.3g} s an attack)"
+    memory = [(result.peak_memory, "memory"), (result.peak_gpu_memory, "GPU memory")]
+    told = ", ".join(f"{size / 2**30:.2f} GiB {what}" for size, what in memory if size is not None)
+    if told:
+        yield "at most", told
+
+
+def _units(rows: pa.Table) -> Table:
+    """Return each unit's shares of on before the attack and of what it turned over, over all rows."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("unit", "on before", "on to off", "off to on", "changed"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    before, off, on, positions = unit_sums(rows, np.ones(rows.num_rows, bool)).astype(float) + 0.0
+    shares = np.stack([before, off, on, off + on]) / np.maximum(positions, 1)
+    largest = max(float(shares[3].max(initial=0)), 1e-12)
+    for index, unit in enumerate(shares.T):
+        table.add_row(str(index), *(f"{share:.2%}" for share in unit), "#" * round(BAR * float(unit[3]) / largest))
+    return table
+
+
+def _classes(result: CellResult) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("class")
+    for name in ("clean IoU", "IoU", "points"):
+        table.add_column(name, justify="right")
+    scenes = result.segmentation
+    for index, name in enumerate(scenes.classes if scenes else ()):
+        ious = (scenes.clean_iou[index], scenes.iou[index]) if scenes else ()
+        points = sum(scenes.confusion[index]) if scenes else 0
+        table.add_row(name, *("-" if iou is None else f"{iou:.2%}" for iou in ious), f"{points:,}")
+    return table
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "NO"

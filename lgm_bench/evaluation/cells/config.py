@@ -1,0 +1,172 @@
+"""Read benchmark files: YAML to checked objects, with errors that name the file and the place in it."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lgm_bench.errors import ConfigError, did_you_mean
+from lgm_bench.evaluation.cells import schema
+from lgm_bench.resources import resource
+
+Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[int | str, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """safe_load that refuses duplicate keys and reads 1e-4 as the number it is."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = []
+        for place, _ in node.value:
+            key = self.construct_object(place, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", place.start_mark)
+            seen.append(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file as plain values.
+
+    Raises:
+        ConfigError: The file is missing, unreadable or not YAML; the line is named.
+    """
+    try:
+        return _parse(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no file {path}; `lgm-bench run --help` shows how to start one") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+
+
+def load_bench(path: Path | None = None, overrides: Sequence[str] = ()) -> schema.BenchFile:
+    """Return a checked benchmark file.
+
+    Args:
+        path: The file; None takes the bench.yaml that ships with lgm-bench.
+        overrides: Texts "path=value" such as "suites.cifar10.grids.0.eps=[1, 2]", applied before the check; the
+            value is YAML.
+
+    Raises:
+        ConfigError: The file or an override has an unknown key, a wrong type or a value out of range.
+    """
+    path = resource("bench.yaml") if path is None else path
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected the keys {', '.join(schema.BenchFile.model_fields)}, got {content!r:.40}")
+    for override in overrides:
+        _override(content, override)
+    _locate_checkpoints(content, path.absolute().parent)
+    return check(schema.BenchFile, content, str(path))
+
+
+def check(model: type[Model], content: Any, source: str, place: Callable[[Place], str] | None = None) -> Model:
+    """Return `content` as a checked `model`.
+
+    Args:
+        model: What it has to be.
+        content: Plain values.
+        source: Where they come from, for the error: a path, or "command line".
+        place: Turns a path inside the content into text for the error.
+
+    Raises:
+        ConfigError: It does not fit; one line for every misfit.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        show = place or _place
+        raise ConfigError("\n".join(f"{source}: {_explain(e, show, model)}" for e in error.errors())) from None
+
+
+def _explain(error: ErrorDetails, show: Callable[[Place], str], model: type[BaseModel]) -> str:
+    location, value = error["loc"], error["input"]
+    if error["type"] == "extra_forbidden":
+        return f"{show(location)}: unknown key{did_you_mean(str(location[-1]), _keys_at(model, location[:-1]))}"
+    if error["type"] == "missing":
+        return f"{show(location)}: missing"
+    message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{show(location)}: expected {message}, got {value!r}"
+
+
+def _keys_at(model: type[BaseModel], location: Place) -> list[str]:
+    """Return the keys that may stand at a place inside a model."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        model = (field and _model_in(field.annotation)) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in a type such as dict[str, Model] or Annotated[list[Model], ...]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)
+
+
+def _place(location: Place) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".") or "the file"
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{source}{where}: {error.problem or 'not valid YAML'}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+
+
+def _locate_checkpoints(content: Any, folder: Path) -> None:
+    """Make every checkpoint's relative path, wherever it stands in plain values, one that starts in `folder`."""
+    if isinstance(content, dict):
+        checkpoint = content.get("checkpoint")
+        if isinstance(checkpoint, str) and checkpoint != "random":
+            content["checkpoint"] = str(folder / Path(checkpoint).expanduser())
+    for inner in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        _locate_checkpoints(inner, folder)
+
+
+def _override(content: Any, text: str) -> None:
+    """Set one value inside nested dicts and lists. Every key but the last has to exist."""
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {text}: expected path=value, such as --set defaults.seed=1")
+    *parents, last = path.split(".")
+    for depth, key in enumerate(parents):
+        content = _step_into(content, key, f"--set {text}: {'.'.join(parents[: depth + 1])}")
+    parsed = _parse(value, f"--set {text}")
+    if isinstance(content, list):
+        _step_into(content, last, f"--set {text}: {path}")
+        content[int(last)] = parsed
+    elif isinstance(content, dict):
+        content[last] = parsed
+    else:
+        raise ConfigError(f"--set {text}: {'.'.join(parents)} is {content!r}, which holds no {last!r}")
+
+
+def _step_into(content: Any, key: str, where: str) -> Any:
+    if isinstance(content, list):
+        if not key.isdigit() or int(key) >= len(content):
+            raise ConfigError(f"{where}: expected an index from 0 to {len(content) - 1}, got {key!r}")
+        return content[int(key)]
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: {content!r} holds nothing inside")
+    if key not in content and key in schema.BenchFile.model_fields:
+        content[key] = {}
+    if key not in content:
+        raise ConfigError(f"{where}: unknown key{did_you_mean(key, map(str, content))}")
+    return content[key]

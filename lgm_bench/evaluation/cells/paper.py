@@ -1,0 +1,83 @@
+"""The numbers that the paper prints, to stand beside ours."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lgm_bench.errors import ConfigError
+from lgm_bench.evaluation.cells.config import read_yaml
+
+ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI")
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One of the Tables I-XI of Tao et al. 2024.
+
+    Attributes:
+        name: "table_1" to "table_11".
+        title: What the table shows, with the unit of its rows.
+        layout: What rows and variants stand for: "eps" and gradient; "attack" and gradient; "slope" and eps; eps and
+            "relation"; eps and "attack" with gradient ("attack and eps"); "class" and gradient.
+        rows: Keys of the rows, in the printed order, such as "eps=1" or "bim 5%".
+        columns: Victim, variant (such as "fgm" or "lgm-targeted") and metric to one number a row, in percent.
+        unit: What the numbers are, where they are not percentages.
+        clean: Victim to its accuracy or mIoU before any attack, in percent; empty where the table prints none.
+    """
+
+    name: str
+    title: str
+    layout: str
+    rows: tuple[str, ...]
+    columns: dict[str, dict[str, dict[str, list[float]]]]
+    clean: dict[str, float]
+    unit: str = ""
+
+    def prints(self, metric: str) -> bool:
+        """Return whether the table has a metric."""
+        return any(metric in metrics for variants in self.columns.values() for metrics in variants.values())
+
+    def number(self, row: str, victim: str, variant: str, metric: str) -> float | None:
+        """Return one printed number, or None where the paper prints none."""
+        column = self.columns.get(victim, {}).get(variant, {}).get(metric)
+        return column[self.rows.index(row)] if column is not None and row in self.rows else None
+
+
+@cache
+def paper_tables() -> dict[str, PaperTable]:
+    """Return the paper's tables by name.
+
+    >>> paper_tables()["table_1"].number("eps=8", "dynconv32-cifar10", "lgm", "accuracy")
+    5.05
+    """
+    source: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("paper.yaml"))
+    return {
+        name: PaperTable(
+            name=name,
+            title=table["title"],
+            layout=table["layout"],
+            rows=tuple(table["rows"]),
+            columns=table["columns"],
+            clean=table.get("clean", {}),
+            unit=table.get("unit", ""),
+        )
+        for name, table in source.items()
+    }
+
+
+def table_name(text: str) -> str:
+    """Return the name of one of the paper's tables from what a user calls it.
+
+    Raises:
+        ConfigError: The paper has no such table; it has 1 to 11.
+
+    >>> table_name("4"), table_name("IV"), table_name("table_4")
+    ('table_4', 'table_4', 'table_4')
+    """
+    number = text.lower().removeprefix("table").strip(" _")
+    for place, roman in enumerate(ROMAN, start=1):
+        if number in (str(place), roman.lower()):
+            return f"table_{place}"
+    known = [f"{place} ({roman})" for place, roman in enumerate(ROMAN, start=1)]
+    raise ConfigError(f"unknown table {text!r}; the paper has {', '.join(known)}")

@@ -1,0 +1,186 @@
+"""From a cell's plain values to the objects that compute it, and back to a cell with every default filled in."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from datamodules import DATAMODULES
+from datamodules.samples_datamodule import SamplesDataModule
+from lgm_bench.attacks import ATTACKS
+from lgm_bench.attacks.base import Attack
+from lgm_bench.attacks.points.base import PointAttack
+from lgm_bench.attacks.slopes import default_slope
+from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.suites import takes_points
+from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, resolved_points, voxel_slopes
+from lgm_bench.leaded import FGM, LGM, GradientMethod
+from lgm_bench.registry import resolve
+from victims import load_victim
+from victims.image_victim import ImageVictim
+from victims.names import VICTIMS
+from victims.point_victim import PointVictim
+from victims.victim import Victim
+
+GRADIENTS = ("fgm", "lgm")
+Triple = tuple[float, float, float]
+
+
+def resolved(cell: Cell) -> Cell:
+    """Return the cell with the attack's step and steps and the gradient's slopes filled in.
+
+    Two cells that stand for the same attack become equal: FGM has no slope and no forward pass to choose, and an
+    attack that takes no step keeps none.
+
+    Raises:
+        ConfigError: A value makes no sense.
+        UnknownNameError: The attack, the gradient, the victim or the data set is not known.
+    """
+    resolve("victim", cell.victim, VICTIMS)
+    resolve("data set", cell.data, DATAMODULES)
+    if cell.gradient not in GRADIENTS:
+        raise UnknownNameError("gradient", cell.gradient, GRADIENTS)
+    if cell.limit is not None and cell.limit < 1:
+        raise ConfigError(f"limit must be a number of samples of at least 1, got {cell.limit}")
+    if cell.gradient == "fgm" and cell.slope is not None:
+        raise ConfigError(f"FGM has no slope, got slope={cell.slope:g}; leave it out, or take the gradient lgm")
+    if cell.gradient == "fgm":
+        cell = replace(cell, forward="soft")
+    _check_fit(cell)
+    cell = resolved_points(cell) if moves_points(cell) else _resolved_images(cell)
+    build_gradient(cell)
+    attack = build_attack(cell)
+    slope = None if cell.slope is None else float(cell.slope)
+    cell = replace(
+        cell, eps=float(cell.eps), valid_pixels=float(cell.valid_pixels), slope=slope, steps=int(attack.steps)
+    )
+    return replace(cell, step=float(attack.step)) if attack.takes_step else cell
+
+
+def build_attack(cell: Cell) -> Attack | PointAttack:
+    """Return the cell's attack.
+
+    Raises:
+        UnknownNameError: No attack of that name.
+        ConfigError: It refuses an option.
+    """
+    kind = resolve("attack", cell.attack, ATTACKS)
+    options = {"protocol": cell.protocol, "seed": cell.seed}
+    if kind.inputs == "points":
+        options |= {"loss": cell.loss} if cell.loss else {}
+    else:
+        options |= {"valid_pixels": cell.valid_pixels, "active_set": cell.active_set}
+    attack: Attack | PointAttack = kind(cell.eps, cell.step, cell.steps, **options)
+    return attack
+
+
+def build_gradient(cell: Cell) -> GradientMethod:
+    """Return the gradient method of a resolved cell.
+
+    Raises:
+        ConfigError: A slope, the relation function or the forward pass makes no sense.
+    """
+    voxels = voxel_slopes(cell)
+    return FGM(voxels) if cell.slope is None else LGM(cell.slope, cell.forward, voxels)
+
+
+def moves_points(cell: Cell) -> bool:
+    """Return whether the cell's attack is one on point clouds.
+
+    Raises:
+        UnknownNameError: There is no such attack.
+    """
+    inputs: str = resolve("attack", cell.attack, ATTACKS).inputs
+    return inputs == "points"
+
+
+def _check_fit(cell: Cell) -> None:
+    task = getattr(resolve("data set", cell.data, DATAMODULES), "task", None)
+    if task is not None and (task == "images") == moves_points(cell):
+        inputs = "images" if task == "images" else "point clouds"
+        fitting = [name for name in ATTACKS if takes_points(name) == (task != "images")]
+        raise ConfigError(
+            f"data set {cell.data!r} holds {inputs}, and {cell.attack!r} is no attack on these; "
+            f"choose one of {', '.join(fitting)}"
+        )
+
+
+def _resolved_images(cell: Cell) -> Cell:
+    given = {name: getattr(cell, name) for name in POINT_FIELDS if getattr(cell, name) is not None}
+    if given:
+        raise ConfigError(f"{next(iter(given))} is for attacks on points; leave it out with {cell.attack!r}")
+    if cell.gradient == "lgm" and cell.slope is None:
+        return replace(cell, slope=default_slope(cell.victim, cell.attack, cell.eps, cell.targeted))
+    return cell
+
+
+def build_victim(cell: Cell) -> Victim:
+    """Return the cell's victim in evaluation mode, on the CPU; see `load_victim` for what it raises."""
+    return load_victim(cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
+
+
+def normalization(cell: Cell, victim: Victim) -> tuple[Triple | None, Triple | None]:
+    """Return the mean and std that a victim of images normalizes by, see `Cell.mean`; None for one of points."""
+    if not isinstance(victim, ImageVictim):
+        return cell.mean, cell.std
+    return cell.mean or _channels(victim.mean), cell.std or _channels(victim.std)
+
+
+def _channels(values: Tensor) -> Triple:
+    """Return a normalization as short decimal numbers that give the same float32."""
+    red, green, blue = (float(f"{value:.7g}") for value in values.flatten().tolist())
+    return red, green, blue
+
+
+def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None) -> SamplesDataModule:
+    """Return the datamodule that yields the cell's samples; nothing is read yet.
+
+    Args:
+        cell: The cell.
+        data_root: See `run_cells`.
+        batch_size: Samples per batch; None for the data set's default.
+
+    Raises:
+        UnknownNameError: There is no such data set.
+        ConfigError: It is of a user's own and no `SamplesDataModule`, or refuses an option.
+    """
+    kind = resolve("data set", cell.data, DATAMODULES)
+    size = batch_size or getattr(kind, "default_batch_size", 1)
+    datamodule = kind(data_root=data_root, batch_size=size, limit=cell.limit, subset=cell.subset)
+    if not isinstance(datamodule, SamplesDataModule):
+        raise ConfigError(
+            f"data set {cell.data!r} is a {type(datamodule).__name__}; derive it from "
+            "datamodules.samples_datamodule.SamplesDataModule, whose samples have ids"
+        )
+    return datamodule
+
+
+def check_pair(cell: Cell, victim: Victim, datamodule: SamplesDataModule) -> None:
+    """Check that the cell's victim does what the samples are for.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    does = victim.task if isinstance(victim, PointVictim) else "images"
+    if does != datamodule.task:
+        raise ConfigError(
+            f"victim {cell.victim!r} is for {does} and data set {cell.data!r} for {datamodule.task}; choose another "
+            "victim, or another data set (data: in YAML, or --data)"
+        )
+
+
+def weights_sha256(victim: nn.Module) -> str:
+    """Return the sha256 of a network's state, by name: the same whatever file it was read from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(victim.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def ids_sha256(ids: list[str]) -> str:
+    """Return the sha256 of sample ids, in order."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()

@@ -1,0 +1,144 @@
+"""Finding the results of cells that other runs have computed in the same folder."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lgm_bench import __version__
+from lgm_bench.errors import LgmBenchError
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.engine.building import (
+    build_data,
+    build_victim,
+    ids_sha256,
+    normalization,
+    resolved,
+    weights_sha256,
+)
+from lgm_bench.evaluation.engine.precision import SINGLE
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.store import RESULT, newest_first
+from lgm_bench.sparse.backends import NATIVE
+
+log = logging.getLogger(__name__)
+
+USUAL = {"backend": NATIVE, "precision": SINGLE}
+"""Settings that leave no trace in a fingerprint."""
+
+
+def fingerprint_of(filled: Cell, weights: str, data: str, **setting: str) -> str:
+    """Return what names a cell's folder.
+
+    Args:
+        filled: The cell with all its defaults.
+        weights: sha256 of the victim's weights.
+        data: sha256 of the sample ids.
+        setting: What else changes numbers, in the last digits: another backend than ours, another
+            precision than single.
+    """
+    other = {name: value for name, value in setting.items() if value != USUAL.get(name)}
+    return filled.fingerprint(weights=weights, data=data, version=__version__, **other)
+
+
+def finished_results(
+    cells: Sequence[Cell],
+    out: Path,
+    *,
+    known: Mapping[Cell, CellResult] | None = None,
+    data_root: Path | str | None = None,
+    **setting: str,
+) -> dict[Cell, CellResult]:
+    """Return the results of those cells that are finished in a folder, by cell and in the cells' order.
+
+    A record counts if it is whole, of this version and of the very cell. Where the victim's weights and the samples
+    are at hand it has to be theirs; where they are not, as on a machine that only collects results, the newest counts.
+
+    Args:
+        cells: What is looked for.
+        out: Results folder.
+        known: Results that need not be looked for, by cell.
+        data_root: As for `run_cells`.
+        setting: As for `fingerprint_of`.
+    """
+    known = known or {}
+    wanted = {cell: _key(resolved(cell)) for cell in cells if cell not in known}
+    keys = set(wanted.values())
+    stored: dict[Cell, list[CellResult]] = {}
+    for result in _records(out, setting) if keys else ():
+        if _key(result.cell) in keys:
+            stored.setdefault(_key(result.cell), []).append(result)
+    at_hand = _AtHand(known.values(), data_root)
+    found = {}
+    for cell in cells:
+        others = (result for result in stored.get(wanted.get(cell, cell), ()) if at_hand.fits(cell, result))
+        match = known.get(cell) or next(others, None)
+        if match is not None:
+            found[cell] = match.model_copy(update={"cell": replace(match.cell, paper=cell.paper)})
+    return found
+
+
+def _key(cell: Cell) -> Cell:
+    """Return what a cell that was asked for and its record have in common; the victim fills in mean and std."""
+    return replace(cell, mean=None, std=None, paper=None)
+
+
+def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
+    """Yield the whole records of this version in a folder, the newest first."""
+    for path in newest_first(out.glob(f"*/{RESULT}")):
+        try:
+            result = CellResult.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            log.warning("%s is not used: it is damaged or of another version", path)
+            continue
+        expected = fingerprint_of(
+            replace(result.cell, paper=None), result.checkpoint_sha256, result.data_sha256, **setting
+        )
+        if expected == result.fingerprint and path.parent.name.endswith(f"-{expected}"):
+            yield result
+
+
+class _AtHand:
+    """Weights and samples that are at hand; loaded once each, and only if a record has to be compared."""
+
+    def __init__(self, known: Iterable[CellResult], data_root: Path | str | None) -> None:
+        self.data_root = data_root
+        self._found: dict[tuple[object, ...], object] = {_data_key(one.cell): one.data_sha256 for one in known}
+
+    def fits(self, cell: Cell, result: CellResult) -> bool:
+        """Return whether a record is of the weights, the normalization and the samples that a cell names."""
+        mean, std = result.cell.mean, result.cell.std
+        if (cell.mean or mean, cell.std or std) != (mean, std):
+            return False
+        victim = self._look(
+            ("victim", cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed), lambda: _seen(cell)
+        )
+        samples = self._look(_data_key(cell), lambda: self._ids(cell))
+        return victim in (None, (result.checkpoint_sha256, mean, std)) and samples in (None, result.data_sha256)
+
+    def _ids(self, cell: Cell) -> str:
+        datamodule = build_data(cell, self.data_root, None)
+        datamodule.setup("test")
+        return ids_sha256(list(datamodule.sample_ids()))
+
+    def _look(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
+        if key not in self._found:
+            try:
+                self._found[key] = compute()
+            except LgmBenchError:
+                self._found[key] = None
+            except Exception:  # a victim of a user's own that cannot be built any more: its records fit nothing
+                self._found[key] = ""
+        return self._found[key]
+
+
+def _seen(cell: Cell) -> tuple[object, ...]:
+    """Return what a record says of a cell's victim."""
+    victim = build_victim(cell)
+    return (weights_sha256(victim), *normalization(cell, victim))
+
+
+def _data_key(cell: Cell) -> tuple[object, ...]:
+    return ("data", cell.data, cell.subset, cell.limit)

@@ -1,0 +1,106 @@
+"""Victims and data sets of the cells of one run, each loaded once for the cells that share it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from datamodules.batch import ImageBatch, PointBatch
+from datamodules.samples_datamodule import SamplesDataModule
+from lgm_bench.errors import DataError
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.engine.building import (
+    Triple,
+    build_data,
+    build_victim,
+    ids_sha256,
+    normalization,
+    weights_sha256,
+)
+from lgm_bench.evaluation.engine.compute import may_fold
+from lgm_bench.evaluation.engine.preflight import N_SAMPLES
+from victims.victim import Victim
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a cell is measured on.
+
+    Attributes:
+        datamodule: Yields the samples.
+        ids: Their ids, in order.
+        sha256: Of the ids.
+        probe: The first samples, for the pre-flight checks.
+    """
+
+    datamodule: SamplesDataModule
+    ids: list[str]
+    sha256: str
+    probe: ImageBatch | PointBatch
+
+
+@dataclass(frozen=True)
+class Target:
+    """A victim with what a record says of it.
+
+    Attributes:
+        victim: In evaluation mode, on the CPU.
+        sha256: Of its weights.
+        mean: Its normalization, see `Cell.mean`; None for one of points.
+        std: See `mean`.
+    """
+
+    victim: Victim
+    sha256: str
+    mean: Triple | None
+    std: Triple | None
+
+
+class Materials:
+    """Loads victims and data sets, and keeps the latest of each: cells that share one follow each other.
+
+    Args:
+        data_root: Folder of the data set; None for the datamodule's default.
+        batch_size: Samples per batch; None for the data set's default.
+    """
+
+    def __init__(self, data_root: Path | str | None, batch_size: int | None) -> None:
+        self.data_root, self.batch_size = data_root, batch_size
+        self._data: tuple[tuple[object, ...], DataSet] | None = None
+        self._target: tuple[tuple[object, ...], Target] | None = None
+        self._foldable: tuple[tuple[str, str], bool] | None = None
+
+    def data(self, cell: Cell) -> DataSet:
+        """Return the cell's samples; raises what the datamodule raises."""
+        key = (cell.data, cell.subset, cell.limit)
+        if self._data is None or self._data[0] != key:
+            datamodule = build_data(cell, self.data_root, self.batch_size)
+            datamodule.prepare_data()
+            datamodule.setup("test")
+            ids = list(datamodule.sample_ids())
+            if not ids:
+                raise DataError(f"data set {cell.data} has no samples in its subset {cell.subset!r}; choose another")
+            self._data = key, DataSet(datamodule, ids, ids_sha256(ids), self._probe(cell, datamodule))
+        return self._data[1]
+
+    def target(self, cell: Cell) -> Target:
+        """Return the cell's victim; raises what `load_victim` raises."""
+        key = (cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
+        if self._target is None or self._target[0] != key:
+            victim = build_victim(cell)
+            self._target = key, Target(victim, weights_sha256(victim), *normalization(cell, victim))
+        return self._target[1]
+
+    def foldable(self, target: Target, data: DataSet) -> bool:
+        """Return whether the victim gives the same with its batch norms folded; networks of points are not folded."""
+        if isinstance(data.probe, PointBatch):
+            return False
+        key = (target.sha256, data.sha256)
+        if self._foldable is None or self._foldable[0] != key:
+            self._foldable = key, may_fold(target.victim, data.probe)
+        return self._foldable[1]
+
+    def _probe(self, cell: Cell, datamodule: SamplesDataModule) -> ImageBatch | PointBatch:
+        most = min(N_SAMPLES, 2 * datamodule.default_batch_size)
+        few = build_data(replace(cell, limit=min(cell.limit or most, most)), self.data_root, most)
+        few.setup("test")
+        batch: ImageBatch | PointBatch = next(iter(few.test_dataloader()))
+        return batch

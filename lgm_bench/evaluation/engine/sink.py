@@ -1,0 +1,72 @@
+"""Where the rows of an attack stage go: into the store, and news of them to whoever shows progress."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from lgm_bench.evaluation.store.clouds import SavedCloud
+from lgm_bench.evaluation.store.examples import Example
+from lgm_bench.evaluation.store.images import SavedImage
+from lgm_bench.evaluation.store.provenance import describe_device, forget_peak, peak
+from lgm_bench.evaluation.store.record import Preflight
+from lgm_bench.evaluation.store.scene_tally import AnyTally, tally_of
+from lgm_bench.evaluation.store.store import CellStore
+
+
+class BatchDone(NamedTuple):
+    """A batch's rows are in the store: how many samples they are of, and their counts."""
+
+    n_samples: int
+    tally: AnyTally
+
+
+class Iteration(NamedTuple):
+    """Iteration `i` of `steps` on the current batch of `n` samples is done."""
+
+    i: int
+    steps: int
+    n: int
+
+
+Event = BatchDone | Iteration
+
+
+class StoreSink:
+    """Puts rows and checks into a store, and tells of every batch and iteration.
+
+    Args:
+        store: The cell's folder.
+        device: What computes.
+        tell: Takes the events, in the process that computes.
+        class_names: Of what is attacked.
+    """
+
+    def __init__(
+        self, store: CellStore, device: torch.device, tell: Callable[[Event], None], class_names: Sequence[str] = ()
+    ) -> None:
+        self.store, self.device, self.tell, self.class_names = store, device, tell, class_names
+        forget_peak(device)
+
+    def checked(self, checks: Preflight) -> None:
+        """Keep the checks."""
+        self.store.keep_checks(checks)
+
+    def example(self, sample: Example) -> None:
+        """Keep an example."""
+        self.store.samples.keep_example(sample)
+
+    def attacked(self, sample: SavedImage | SavedCloud) -> None:
+        """Keep an attacked sample."""
+        self.store.samples.keep_adversarial(sample, self.class_names)
+
+    def finished(self, rows: pa.Table, seconds: float) -> None:
+        """Keep a batch's rows."""
+        self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
+        self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), tally_of(rows)))
+
+    def iteration(self, i: int, steps: int, n: int) -> None:
+        """Pass it on."""
+        self.tell(Iteration(i, steps, n))

@@ -1,0 +1,211 @@
+"""The attack stage: clean pass, attack, verdict by the hard network, as a LightningModule that `Trainer.test` runs."""
+
+import time
+import warnings
+from collections.abc import Iterator, Set
+
+import pyarrow as pa
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from datamodules.batch import ImageBatch
+from lgm_bench.attacks.base import Attack
+from lgm_bench.attacks.checks import check_logits
+from lgm_bench.attacks.history import History
+from lgm_bench.evaluation.engine.keeping import KeptImages
+from lgm_bench.evaluation.engine.preflight import preflight
+from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
+from lgm_bench.evaluation.store.rows import Outcome
+from lgm_bench.leaded import GradientMethod, hard_forward
+from lgm_bench.metrics import ArchitectureChange, change_counts
+from lgm_bench.metrics.architecture_change import definition_scope
+
+_ROUNDING = 1e-6  # intensities: what float32 may add to clean + eps
+
+
+class AttackStage(pl.LightningModule):
+    """Attacks a victim on a datamodule's test batches: `Trainer(inference_mode=False).test(stage, datamodule)`.
+
+    Untargeted, the images that the hard network classifies correctly count as attacked. Targeted, every class in turn
+    is the target and the images not yet predicted as it count. Where the victim's architecture change is defined over
+    all images (DynConv), those that do not count are perturbed too, for that number only; not so with an active set,
+    which leaves images alone once they have fallen and so measures no such number.
+
+    The logged metrics "clean_accuracy", "accuracy", "success_rate" and "architecture_change" (fractions; over all
+    processes) are those of the images of this run.
+
+    Args:
+        victim: Images (B, 3, H, W) in [0, 1] to logits (B, classes). It is put into eval mode and its parameters are
+            frozen.
+        attack: What perturbs the images.
+        gradient: The gradient that the attack follows; the verdict is the hard network's whatever it is.
+        targeted: Whether every class in turn is the target.
+        sink: Takes the rows of each batch.
+        probe: Images to make the pre-flight checks on; None leaves the checks out.
+        examples: Ids of the samples that the sink gets as examples.
+        save_adversarial: Whether it gets every attacked image.
+        history: Whether the hard network judges every iterate, see `rows.HISTORY`; of attacks that have some.
+        n_samples: How many there are in all, see `preflight`.
+    """
+
+    def __init__(
+        self,
+        victim: nn.Module,
+        attack: Attack,
+        gradient: GradientMethod,
+        *,
+        targeted: bool = False,
+        sink: Sink | None = None,
+        probe: ImageBatch | None = None,
+        examples: Set[str] = frozenset(),
+        save_adversarial: bool = False,
+        history: bool = False,
+        n_samples: int = 0,
+    ) -> None:
+        super().__init__()
+        self.n_samples = n_samples
+        self.probe = probe
+        self.victim = victim.eval().requires_grad_(False)
+        self.attack, self.gradient, self.targeted, self.sink = attack, gradient, targeted, sink
+        self.examples, self.save_adversarial = examples, save_adversarial
+        self.history = history and attack.has_iterates
+        self.clean_accuracy, self.accuracy, self.success_rate = MeanMetric(), MeanMetric(), MeanMetric()
+        self.change_of_all, self.change_of_attacked = ArchitectureChange("all"), ArchitectureChange("attacked")
+
+    def on_test_start(self) -> None:
+        """Make the pre-flight checks, in the first process."""
+        if self.probe is None or self.sink is None or self.global_rank != 0:
+            return
+        n_samples = 0 if self.targeted or self.attack.active_set else self.n_samples
+        with repeatable():
+            probe = probe_on(self, self.probe)
+            self.sink.checked(preflight(self.victim, probe, self.gradient, self.attack, n_samples))
+
+    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Attack one batch and hand its rows to the sink."""
+        start = time.perf_counter()
+        with repeatable():
+            tables = [outcome.table() for outcome in self.outcomes(batch)]
+        if self.sink is not None:
+            self.sink.finished(pa.concat_tables(tables), time.perf_counter() - start)
+
+    def outcomes(self, batch: ImageBatch) -> Iterator[Outcome]:
+        """Yield what the attack does to a batch, once for every target."""
+        logits, before = hard_forward(self.victim, batch.images)
+        check_logits(logits, batch.ids)
+        classes = logits.shape[1]
+        kept = KeptImages(batch, self.examples, everything=self.save_adversarial)
+        for target in range(classes) if self.targeted else (None,):
+            outcome, adversarial = self._outcome(batch, logits, before, target, classes)
+            kept.attempted(adversarial, outcome)
+            yield outcome
+        if self.sink is not None:
+            kept.hand_over(self.sink)
+
+    def on_test_epoch_end(self) -> None:
+        """Merge the metrics of all processes and log them."""
+        figures: dict[str, Tensor] = {}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*compute.* method of metric .* was called before", UserWarning)
+            for name in ("clean_accuracy", "accuracy", "success_rate"):
+                figures[name] = getattr(self, name).compute()
+            change = self.change_of_all.compute()["ratio"], self.change_of_attacked.compute()["ratio"]
+        figures["architecture_change"] = change[1] if change[0].isnan() else change[0]
+        self.log_dict({name: value.float() for name, value in figures.items() if not value.isnan()})
+
+    def _outcome(
+        self, batch: ImageBatch, logits: Tensor, before: list[Tensor], target: int | None, classes: int
+    ) -> tuple[Outcome, Tensor]:
+        clean = logits.argmax(1)
+        attacked = clean == batch.labels if target is None else clean != target
+        scope = "attacked" if self.attack.active_set else definition_scope(before)
+        perturbed = attacked if scope == "attacked" else torch.ones_like(attacked)
+        adversarial = batch.images.clone()
+        history = History() if self.history else None
+        adversarial[perturbed] = self._perturb(batch, perturbed, target, classes, history)
+        new_logits, after = logits.clone(), [unit.clone() for unit in before]
+        if perturbed.any():
+            new_logits[perturbed], changed = hard_forward(self.victim, adversarial[perturbed])
+            check_logits(new_logits, batch.ids)
+            for unit, new in zip(after, changed, strict=True):
+                unit[perturbed] = new
+        prediction = new_logits.argmax(1)
+        success = attacked & (prediction != batch.labels if target is None else prediction == target)
+        correct = torch.where(attacked, prediction, clean) == batch.labels
+        self._update_metrics(clean == batch.labels, correct, success[attacked])
+        if before:
+            self.change_of_attacked.update(before, after, attacked)
+            if scope == "all":
+                self.change_of_all.update(before, after, attacked)
+        outcome = Outcome(
+            ids=batch.ids,
+            label=batch.labels,
+            target=target,
+            clean_prediction=clean,
+            adversarial_prediction=prediction,
+            perturbed=perturbed,
+            attacked=attacked,
+            success=success,
+            correct=correct,
+            distance=(adversarial - batch.images).abs().flatten(1).amax(1),
+            within_bounds=self._within_bounds(batch.images, adversarial),
+            clean_loss=F.cross_entropy(logits, batch.labels, reduction="none"),
+            adversarial_loss=F.cross_entropy(new_logits, batch.labels, reduction="none"),
+            counts=change_counts(before, after) if before else None,
+            history=self._withstood(batch, clean, prediction, perturbed, target, history) if history else None,
+        )
+        return outcome, adversarial
+
+    def _withstood(
+        self,
+        batch: ImageBatch,
+        clean: Tensor,
+        prediction: Tensor,
+        perturbed: Tensor,
+        target: int | None,
+        history: History,
+    ) -> list[list[float]]:
+        """Return `rows.HISTORY`; the predictions are those of the clean and of the last images."""
+        reached = [(p != batch.labels if target is None else p == target).tolist() for p in (clean, prediction)]
+        found = []
+        for name, first, last, attempted in zip(batch.ids, *reached, perturbed.tolist(), strict=True):
+            values = history.whole(name, first, last, self.attack.steps) if attempted else [first]
+            found.append([float(not value) for value in values])
+        return found
+
+    def _perturb(
+        self, batch: ImageBatch, chosen: Tensor, target: int | None, classes: int, history: History | None
+    ) -> Tensor:
+        part = ImageBatch(
+            batch.images[chosen],
+            batch.labels[chosen],
+            [sample_id for sample_id, keep in zip(batch.ids, chosen.tolist(), strict=True) if keep],
+        )
+        if not part.ids:
+            return part.images
+        wanted = None if target is None else torch.full_like(part.labels, target)
+
+        def progress(i: int, steps: int) -> None:
+            if self.sink is not None:
+                self.sink.iteration(
+                    i + steps * (target or 0), steps * (1 if target is None else classes), len(batch.ids)
+                )
+
+        with torch.enable_grad():
+            return self.attack.perturb(self.victim, part, self.gradient, wanted, progress, history)
+
+    def _within_bounds(self, clean: Tensor, adversarial: Tensor) -> Tensor:
+        protocol = self.attack.protocol
+        eps = self.attack.eps * protocol.scale + _ROUNDING
+        low, high = protocol.low - _ROUNDING, protocol.high + _ROUNDING
+        inside = ((adversarial - clean).abs() <= eps) & (adversarial >= low) & (adversarial <= high)
+        return inside.flatten(1).all(1)
+
+    def _update_metrics(self, clean_correct: Tensor, correct: Tensor, success: Tensor) -> None:
+        self.clean_accuracy.update(clean_correct.float())
+        self.accuracy.update(correct.float())
+        if len(success):
+            self.success_rate.update(success.float())

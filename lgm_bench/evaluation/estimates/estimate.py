@@ -1,0 +1,111 @@
+"""The work that a cell stands for: operations of an iteration, times iterations, times samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.suites import GRADIENT_FREE, takes_points
+from lgm_bench.evaluation.engine.building import resolved
+from lgm_bench.evaluation.estimates.flops import LEADED, image_pass, image_side, point_pass
+
+SAMPLES = {
+    "cifar10": 10_000,
+    "digits": 500,
+    "imagenet": 50_000,
+    "imagenet-mini": 500,
+    "modelnet40": 2_468,
+    "rooms-s3dis": 8,
+    "rooms-scannet": 8,
+    "s3dis": 68,
+    "scannet": 312,
+    "semantickitti": 4_071,
+}
+"""Samples of the test subsets (ScanNet, ImageNet: validation; S3DIS: area 5; SemanticKITTI: sequence 08)."""
+
+SMALL_IMAGES, LARGE_IMAGES, POINTS = "small images", "large images", "point clouds"
+KINDS = (SMALL_IMAGES, LARGE_IMAGES, POINTS)
+"""What differs in how fast a machine computes it."""
+LARGE = 100
+"""Pixels along an edge from which an image is large."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The work of a cell.
+
+    Attributes:
+        kind: One of `KINDS`.
+        samples: Samples; None if the size of the set is not known.
+        attempts: Attacks on each of them: targeted ones try every other class.
+        iterations: Of an attack.
+        gflops: Of one iteration on one sample, forward and backward, with the verdict that attacks on points ask
+            for in every iteration; None if it is not known.
+        same_as: An earlier cell with the very same result, which makes this one free.
+    """
+
+    kind: str
+    samples: int | None
+    attempts: int
+    iterations: int
+    gflops: float | None
+    same_as: Cell | None = None
+
+    @property
+    def total_gflops(self) -> float | None:
+        """GFLOPs of the cell; None if something of it is not known."""
+        if self.same_as is not None:
+            return 0.0
+        if self.gflops is None or self.samples is None:
+            return None
+        return self.gflops * self.iterations * self.attempts * self.samples
+
+
+def estimates(
+    cells: Sequence[Cell],
+    sizes: Mapping[tuple[str, str], int] | None = None,
+    counted: Mapping[tuple[str, str], float] | None = None,
+) -> list[Estimate]:
+    """Return the work of every cell; a cell that repeats an earlier one's attack for another table is free.
+
+    Args:
+        cells: The cells.
+        sizes: (data set, subset) to its samples, where they have been counted; official sizes hold for the others.
+        counted: (victim, data set) to the GFLOPs of a pass over a point cloud, for victims of which nothing is known.
+
+    Raises:
+        ConfigError: A cell makes no sense.
+    """
+    found: list[Estimate] = []
+    first: dict[Cell, Cell] = {}
+    for cell in cells:
+        filled = computation(cell)
+        earlier = first.setdefault(filled, cell)
+        found.append(replace(_of(filled, sizes or {}, counted or {}), same_as=None if earlier is cell else earlier))
+    return found
+
+
+def computation(cell: Cell) -> Cell:
+    """Return what is computed for a cell: with its defaults filled in, and wherever it is printed."""
+    return replace(resolved(cell), paper=None)
+
+
+def _of(cell: Cell, sizes: Mapping[tuple[str, str], int], counted: Mapping[tuple[str, str], float]) -> Estimate:
+    size = sizes.get((cell.data, cell.subset), SAMPLES.get(cell.data) if cell.subset == "test" else None)
+    limits = [number for number in (size, cell.limit) if number is not None]
+    samples, iterations = min(limits, default=None), cell.steps or 1
+    if takes_points(cell.attack):
+        return Estimate(POINTS, samples, 1, iterations, _points(cell, counted.get((cell.victim, cell.data))))
+    kind = LARGE_IMAGES if image_side(cell.data) >= LARGE else SMALL_IMAGES
+    once = image_pass(cell.victim, cell.data)
+    attempts = max(once.classes - 1, 1) if once and cell.targeted else 1
+    return Estimate(kind, samples, attempts, iterations, once.gflops if once else None)
+
+
+def _points(cell: Cell, counted: float | None) -> float | None:
+    """Return the GFLOPs of an iteration on a point cloud: a gradient, if one is followed, and a verdict."""
+    hard, followed = (point_pass(cell.victim, gradient, cell.eps) for gradient in ("fgm", cell.gradient))
+    if hard is None and counted is not None:
+        hard, followed = counted, counted * (LEADED if cell.gradient == "lgm" else 1)
+    if hard is None or followed is None or cell.attack in GRADIENT_FREE:
+        return hard
+    return 2 * followed + hard

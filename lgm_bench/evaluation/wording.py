@@ -1,0 +1,79 @@
+"""How cells, results and times are put into words for a reader."""
+
+from collections.abc import Mapping
+
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.suites import GRADIENT_FREE, takes_points
+from lgm_bench.evaluation.store.record import CellResult
+
+
+def describe(cell: Cell) -> str:
+    """Return a cell in a reader's words.
+
+    >>> describe(Cell("dynconv20-cifar10", "cifar10", "bim", "lgm", 8.0, slope=10.0, valid_pixels=0.05))
+    'dynconv20-cifar10 bim eps 8 5% pixels LGM slope 10'
+    """
+    parts = [cell.victim, "targeted" if cell.targeted else "", cell.attack, f"eps {cell.eps:g}"]
+    parts += [
+        f"{cell.valid_pixels:.3g} of the pixels" if cell.valid_pixels < 0.01 else f"{cell.valid_pixels:.0%} pixels"
+    ]
+    if cell.valid_pixels == 1:
+        parts.pop()
+    if cell.attack not in GRADIENT_FREE:
+        parts.append(cell.gradient.upper() if cell.slope is None else f"{cell.gradient.upper()} slope {cell.slope:g}")
+    if cell.relation not in (None, "sigmoid"):
+        parts.append(str(cell.relation))
+    return " ".join(part for part in parts if part)
+
+
+def unit_of_eps(result: CellResult) -> str:
+    """Return what an eps of 1 is: a metre in scenes, the radius of a shape's unit sphere, a share of intensities."""
+    if takes_points(result.cell.attack):
+        return "m" if result.segmentation else "radii"
+    return "2/255" if result.cell.protocol == "official" else "1/255"
+
+
+def numbers(result: CellResult) -> str:
+    """Return a result's numbers in a line."""
+    scenes = result.segmentation
+    if scenes:
+        parts = [f"clean mIoU {scenes.clean_miou:.2%}", f"mIoU {scenes.miou:.2%}"]
+    else:
+        parts = [f"clean {result.clean_accuracy:.2%}", f"accuracy {result.accuracy:.2%}"]
+    if result.success_rate is not None:
+        parts.append(f"success {result.success_rate:.2%}")
+    if result.architecture_change is not None:
+        parts.append(f"architecture {result.architecture_change:.2%}")
+    return "  ".join(parts)
+
+
+def score(running: Mapping[str, float]) -> str:
+    """Return the main one of a running cell's figures in words, or nothing.
+
+    >>> score({"clean_miou": 0.5, "miou": 0.25})
+    'mIoU 25.00%'
+    """
+    for name, word in (("miou", "mIoU"), ("accuracy", "accuracy")):
+        if name in running:
+            return f"{word} {running[name]:.2%}"
+    return ""
+
+
+def time_left(seconds: float, done: float, remaining: float) -> str:
+    """Return the time that `remaining` things take when `done` took `seconds`.
+
+    >>> time_left(60, 10, 20), time_left(1, 0, 5)
+    ('2:00', '?')
+    """
+    return clock(seconds / done * remaining) if done > 0 else "?"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds, with hours where there are any.
+
+    >>> clock(59.6), clock(3661)
+    ('1:00', '1:01:01')
+    """
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

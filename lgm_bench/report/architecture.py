@@ -1,0 +1,101 @@
+"""How attacks change the architecture, adaptive unit by adaptive unit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lgm_bench.evaluation.store.tally import unit_sums
+from lgm_bench.report.comparisons import Comparison
+from lgm_bench.report.drawing import COLOURS, LINES, NAMES, NEUTRAL, RANDOM_COLOUR, finish_axes, plot, svg
+from lgm_bench.report.model import Figure, Panel
+from lgm_bench.results.reading import Finished
+
+UNITS = "adaptive unit"
+CAPTION = (
+    "Of all decisions of each adaptive unit, the share that the attack switched on (upwards) and off (downwards, "
+    "fainter), in the order of the forward pass."
+)
+VOXEL_CAPTION = (
+    "The architecture of a network on voxels is which voxels it computes: of all voxels before and after the attack, "
+    "the share that appeared (upwards) and that disappeared (downwards, fainter), for each eps."
+)
+
+
+def architecture(key: str, comparisons: Sequence[Comparison], together: Sequence[Sequence[Comparison]]) -> list[Figure]:
+    """Return the changes of every victim of one data set.
+
+    Args:
+        key: Of the data set, for names inside the picture.
+        comparisons: One for each victim, see `comparisons.telling`.
+        together: All of them, see `comparisons.series`: units that are alone are shown for each eps.
+    """
+    panels = []
+    for number, one in enumerate(comparisons):
+        shares = {name: share for name, found in one.gradients.items() if (share := shares_of(found)) is not None}
+        units = max((share.shape[1] for share in shares.values()), default=0)
+        if units > 1:
+            title, labels = f"{one.title}, eps {one.eps}", [str(unit + 1) for unit in range(units)]
+            panels.append(_panel(f"{key}-architecture{number}", title, UNITS, labels, shares))
+        elif units:
+            ones = next(ones for ones in together if one in ones)
+            title, labels = one.title, [f"{same.cell.eps:g}" for same in ones]
+            panels.append(_panel(f"{key}-architecture{number}", title, f"eps ({one.unit})", labels, _by_eps(ones)))
+    random = any(one.random and one.points for one in comparisons)
+    legend = [*[(RANDOM_COLOUR, "random moves")] * random, *LINES]
+    caption = VOXEL_CAPTION if any(one.points for one in comparisons) else CAPTION
+    return [Figure("Architecture change", caption, [panels], legend)] if panels else []
+
+
+def _panel(key: str, title: str, across: str, labels: Sequence[str], shares: dict[str, np.ndarray]) -> Panel:
+    with plot() as (figure, ax):
+        _bars(ax, labels, shares)
+        finish_axes(ax, title, across, "off (%)  |  on (%)")
+        return Panel(svg(figure, key, _words(title, across, labels, shares)))
+
+
+def shares_of(found: Finished) -> np.ndarray | None:
+    """Return (2, U) shares of decisions, switched on and switched off; None for a victim without adaptive units.
+
+    Over the samples that the victim's architecture change is defined over.
+    """
+    record = found.result.architecture
+    if record is None or found.result.architecture_change is None:
+        return None
+    rows = found.rows()
+    chosen = np.ones(len(rows), bool)
+    if record.defined_over == "attacked":
+        chosen = rows.column("attacked").to_numpy()
+    _, on_to_off, off_to_on, positions = unit_sums(rows, chosen)
+    return np.stack([off_to_on / positions, on_to_off / positions]) if (positions > 0).all() else None
+
+
+def _by_eps(ones: Sequence[Comparison]) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    for name in ("random", "fgm", "lgm"):
+        shares = [shares_of(one) if (one := getattr(same, name)) is not None else None for same in ones]
+        if any(share is not None for share in shares):
+            found[name] = np.stack([np.zeros(2) if share is None else share[:, 0] for share in shares], axis=1)
+    return found
+
+
+def _bars(ax: Any, labels: Sequence[str], shares: dict[str, np.ndarray]) -> None:
+    place, width = np.arange(len(labels)), 0.8 / len(shares)
+    for number, (name, (on, off)) in enumerate(shares.items()):
+        at = place + (number - (len(shares) - 1) / 2) * width
+        ax.bar(at, 100 * on, width, color=COLOURS[name])
+        ax.bar(at, -100 * off, width, color=COLOURS[name], alpha=0.55)
+    ax.axhline(0, color=NEUTRAL, linewidth=0.8)
+    every = -(-len(labels) // 12)
+    ax.set_xticks(place[::every], labels[::every])
+    ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    ax.grid(visible=False, axis="x")
+
+
+def _words(title: str, across: str, labels: Sequence[str], shares: dict[str, np.ndarray]) -> str:
+    over = f"{len(labels)} units" if across == UNITS else f"eps {', '.join(labels)}"
+    parts = [f"Bar plot of {' under '.join(title.splitlines())}; mean over {over}:"]
+    parts += [
+        f"{NAMES[name]} switches {on.mean():.2%} on and {off.mean():.2%} off;" for name, (on, off) in shares.items()
+    ]
+    return " ".join(parts)

@@ -1,0 +1,138 @@
+"""Which parts of a network run for which class (Tao et al. 2024, Fig. 7)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from lgm_bench.evaluation.store.rows import unit_counts
+from lgm_bench.report.classes import class_name
+from lgm_bench.report.comparisons import Comparison
+from lgm_bench.report.drawing import finish_axes, plot, svg
+from lgm_bench.report.model import Figure, Panel
+from lgm_bench.results.reading import Finished
+
+MAP_CAPTION = (
+    "How often each adaptive unit runs (dark: never; bright: always) for the clean images of each class; of networks "
+    "that decide about pixels, the mean share of them. Rows that differ mean that classes take different ways through "
+    "the network, which is what an attack on the decisions has to work with."
+)
+PLANE_CAPTION = (
+    "Each point is one clean image, described by nothing but which units run for it, and laid out by t-SNE so that "
+    "images with similar decisions are close. Colours are classes: the more they separate, the more the decisions say "
+    "of the class. Distances between far groups mean nothing."
+)
+FEWEST_POINTS, MOST_POINTS, MOST_CLASSES_NAMED = 10, 300, 24
+
+Colour = tuple[float, float, float]
+
+
+def executions(found: Finished) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return (n, U) shares of each unit's decisions that are on for clean images, and their labels (n,).
+
+    None for victims with fewer than two units that decide anything.
+    """
+    rows = found.rows()
+    if "label" not in rows.column_names:
+        return None
+    rows = _first_of_each(rows)
+    on, positions = unit_counts(rows, "on_before"), unit_counts(rows, "positions")
+    if on.shape[1] < 2:
+        return None
+    return on / np.maximum(positions, 1), rows.column("label").to_numpy().astype(np.int64)
+
+
+def execution_maps(key: str, comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Figure]:
+    """Return heat maps of execution by class, a plot for each victim of one data set.
+
+    Args:
+        key: Of the data set, for names inside the picture.
+        comparisons: One for each victim.
+        names: Of the classes.
+    """
+    panels = []
+    for number, one in enumerate(comparisons):
+        found = executions(next(iter(one.gradients.values())))
+        if found is not None:
+            panels.append(_map(f"{key}-map{number}", one.cell.victim, *found, names))
+    return [Figure("Execution of each unit by class", MAP_CAPTION, [panels])] if panels else []
+
+
+def _map(key: str, victim: str, shares: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Panel:
+    classes = np.unique(labels).tolist()
+    means = np.stack([shares[labels == label].mean(0) for label in classes])
+    with plot(3.6, 1.3 + 0.16 * min(len(classes), 40), (0.95, 0.75, 0.45, 0.3)) as (figure, ax):
+        image = ax.pcolormesh(means, vmin=0, vmax=1, cmap="viridis", edgecolors="face", linewidth=0.05)
+        every = -(-len(classes) // MOST_CLASSES_NAMED)
+        ax.set_yticks(np.arange(len(classes))[::every] + 0.5, [class_name(names, k)[:14] for k in classes][::every])
+        units = np.arange(means.shape[1])[:: -(-means.shape[1] // 12)]
+        ax.set_xticks(units + 0.5, [str(unit + 1) for unit in units])
+        ax.tick_params(axis="y", labelsize=7)
+        ax.invert_yaxis()
+        ax.grid(visible=False)
+        figure.colorbar(image, cax=ax.inset_axes((1.05, 0, 0.06, 1)), label="executed")
+        finish_axes(ax, victim, "adaptive unit", "")
+        unit = int(np.ptp(means, axis=0).argmax())
+        alt = (
+            f"Heat map of {victim}: {len(classes)} classes, {means.shape[1]} units, {means.mean():.1%} executed on "
+            f"average; unit {unit + 1} differs most between classes, from {means[:, unit].min():.0%} to "
+            f"{means[:, unit].max():.0%}."
+        )
+        return Panel(svg(figure, key, alt), width=380)
+
+
+def execution_planes(key: str, comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Figure]:
+    """Return t-SNE plots of execution vectors, one for each victim of one data set; see `execution_maps`."""
+    panels, classes = [], sorted({label for found in _all(comparisons) for label in np.unique(found[1]).tolist()})
+    colours = dict(zip(classes, _colours(len(classes)), strict=True))
+    for number, one in enumerate(comparisons):
+        found = executions(next(iter(one.gradients.values())))
+        if found is not None and len(found[0]) >= FEWEST_POINTS and len(np.unique(found[0], axis=0)) > 2:
+            shares, labels = (values[:MOST_POINTS] for values in found)
+            panels.append(_plane(f"{key}-plane{number}", one.cell.victim, _laid_out(shares), labels, colours))
+    legend = [(_hex(colour), class_name(names, label)) for label, colour in colours.items()]
+    few = legend if len(legend) <= MOST_CLASSES_NAMED else ()
+    return [Figure("Execution vectors of images (t-SNE)", PLANE_CAPTION, [panels], few)] if panels else []
+
+
+def _all(comparisons: Sequence[Comparison]) -> list[tuple[np.ndarray, np.ndarray]]:
+    found = (executions(next(iter(one.gradients.values()))) for one in comparisons)
+    return [one for one in found if one is not None]
+
+
+def _plane(key: str, victim: str, places: np.ndarray, labels: np.ndarray, colours: dict[int, Colour]) -> Panel:
+    with plot(3.1, 2.9, (0.1, 0.1, 0.1, 0.3)) as (figure, ax):
+        ax.scatter(*places.T, s=13, c=[colours[label] for label in labels.tolist()], linewidths=0)
+        ax.set_axis_off()
+        finish_axes(ax, victim, "", "")
+        alt = f"Scatter plot of {len(places)} images by the units of {victim} that run for them, coloured by class."
+        return Panel(svg(figure, key, alt))
+
+
+def _laid_out(vectors: np.ndarray) -> np.ndarray:
+    """Return places (n, 2). Equal vectors are spread a little, else hundreds of images would be one point."""
+    from sklearn.manifold import TSNE
+
+    jitter = np.random.default_rng(0).normal(0, 0.01, vectors.shape)
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    places: np.ndarray = TSNE(
+        perplexity=perplexity, init="pca", learning_rate="auto", max_iter=400, random_state=0
+    ).fit_transform(vectors + jitter)
+    return places
+
+
+def _first_of_each(rows: pa.Table) -> pa.Table:
+    """Return one row a sample: targeted cells have one for every target."""
+    _, first = np.unique(np.array(rows.column("id").to_pylist()), return_index=True)
+    return rows.take(pa.array(np.sort(first)))
+
+
+def _colours(n: int) -> list[Colour]:
+    import matplotlib
+
+    table = matplotlib.colormaps["tab10" if n <= 10 else "tab20" if n <= 20 else "turbo"]
+    return [table(i)[:3] if n <= 20 else table(i / max(n - 1, 1))[:3] for i in range(n)]
+
+
+def _hex(colour: Colour) -> str:
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colour)

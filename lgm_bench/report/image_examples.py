@@ -1,0 +1,71 @@
+"""Images before and after attacks, with what was added, made visible."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from lgm_bench.evaluation.store.images import SavedImage
+from lgm_bench.report.classes import class_name
+from lgm_bench.report.comparisons import Comparison
+from lgm_bench.report.drawing import NAMES, picture
+from lgm_bench.report.model import Figure, Panel
+
+CAPTION = (
+    "A row a sample, the first ones of the data set: the clean image, then for each gradient the attacked image and "
+    "what was added to it, in grey where nothing was and amplified so that the largest change spans the whole range. "
+    "Below each stands what the hard network takes it for, with ✗ where that is wrong; images that it gets wrong "
+    "before are not attacked by every attack. Intensities outside the range of images are cut off here."
+)
+WIDTH = 136
+"""Of a picture, in CSS pixels, about."""
+
+
+def image_examples(comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Figure]:
+    """Return the examples of every victim of one data set.
+
+    Args:
+        comparisons: One for each victim.
+        names: Of the classes.
+    """
+    figures: list[Figure] = []
+    for one in comparisons:
+        rows = [_row(one, of_gradients, names) for of_gradients in one.examples(SavedImage).values()]
+        if rows:
+            caption = "" if figures else CAPTION
+            figures.append(Figure(f"{one.cell.victim}: {one.attack}, eps {one.eps}", caption, rows))
+    return figures
+
+
+def _row(one: Comparison, of_gradients: dict[str, SavedImage], names: Sequence[str]) -> list[Panel]:
+    first = next(iter(of_gradients.values()))
+    truth, before = class_name(names, int(first.label)), class_name(names, int(first.clean_prediction))
+    panels = [
+        _panel(_shown(first.clean), f"clean: {before}{_wrong(truth, before)}", f"Clean image {first.id}, {truth}")
+    ]
+    largest = max(float((image.adversarial - image.clean).abs().max()) for image in of_gradients.values()) or 1.0
+    for gradient, image in of_gradients.items():
+        after, word = class_name(names, int(image.adversarial_prediction)), NAMES[gradient]
+        target = "" if int(image.target) < 0 else f", wanted {class_name(names, int(image.target))}"
+        words = f"{word}: {after}{target}{_wrong(truth, after)}"
+        panels.append(_panel(_shown(image.adversarial), words, f"{first.id} after {one.attack} with {word}: {after}"))
+        added = 0.5 + (image.adversarial - image.clean) / (2 * largest)
+        label = f"{word} added × {0.5 / largest:.3g}"
+        label = label if image.adversarial.ne(image.clean).any() else f"{word}: not attacked"
+        panels.append(_panel(_shown(added), label, f"What {word} added to {first.id}, amplified"))
+    return panels
+
+
+def _panel(pixels: np.ndarray, label: str, alt: str) -> Panel:
+    scale = max(WIDTH // pixels.shape[1], 1)
+    return Panel(picture(pixels, alt, scale=scale), label, width=pixels.shape[1] * scale)
+
+
+def _shown(image: Tensor) -> np.ndarray:
+    """Return an image (3, H, W) in [0, 1] as (H, W, 3) uint8."""
+    pixels: np.ndarray = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return pixels
+
+
+def _wrong(truth: str, predicted: str) -> str:
+    return "" if truth == predicted else " ✗"

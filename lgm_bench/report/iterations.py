@@ -1,0 +1,82 @@
+"""What is left after every iteration of an attack (Tao et al. 2024, Fig. 9)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from lgm_bench.report.comparisons import Comparison
+from lgm_bench.report.drawing import COLOURS, LINES, NAMES, finish_axes, plot, svg
+from lgm_bench.report.model import Figure, Panel
+from lgm_bench.results.reading import Finished
+
+TITLE = "Iteration by iteration"
+CAPTION = (
+    "The share of the attacked images that the hard network gets wrong (targeted: takes for the target) after so many "
+    "iterations. The steeper, the fewer iterations a gradient needs. Images may recover on the way."
+)
+POINTS_CAPTION = (
+    "What would have been kept had the attack ended after so many iterations, which is the best iterate so far: the "
+    "share of shapes that have fallen, or the mean of the scenes' own mIoUs. The steeper, the fewer are needed."
+)
+
+
+def iterations(key: str, comparisons: Sequence[Comparison]) -> list[Figure]:
+    """Return the progress of attacks with several iterations, a plot for each victim, attack and eps.
+
+    Args:
+        key: Of the data set, for names inside the picture.
+        comparisons: Those of one data set.
+    """
+    shown = []
+    for one in comparisons:
+        lines = {name: line for name, found in one.gradients.items() if (line := progress(found)) is not None}
+        if lines:
+            shown.append((one, lines))
+    panels = [_panel(f"{key}-iterations{number}", *one) for number, one in enumerate(shown)]
+    caption = POINTS_CAPTION if any(one.points for one in comparisons) else CAPTION
+    return [Figure(TITLE, caption, [panels], LINES)] if panels else []
+
+
+def _panel(key: str, one: Comparison, lines: dict[str, np.ndarray]) -> Panel:
+    scenes = one.any.segmentation is not None
+    with plot() as (figure, ax):
+        for name, line in lines.items():
+            ax.plot(range(len(line)), 100 * line, color=COLOURS[name])
+        ax.set_ylim(bottom=0, top=None if scenes else 103)
+        up = "mIoU (%)" if scenes else "fallen (%)"
+        finish_axes(ax, f"{one.title}, eps {one.eps}", "iteration", up)
+        return Panel(svg(figure, key, _words(one, lines)))
+
+
+def progress(found: Finished) -> np.ndarray | None:
+    """Return one number for every iteration from 0, the clean samples, on; None where nobody looked.
+
+    Of scenes the mean of the lowest mIoU so far; of shapes the share that has fallen by then; of images the share that
+    is fallen then. Shapes and images: of those that count as attacked.
+    """
+    rows = found.rows()
+    history = rows.column("history") if "history" in rows.column_names else None
+    if history is None or history.null_count:
+        return None
+    values, scenes = _matrix(rows), "confusion" in rows.column_names
+    if values is None or values.shape[1] < 3:
+        return None
+    points = scenes or rows.column("iterate").null_count < len(rows)
+    kept = np.minimum.accumulate(values, axis=1) if points else values
+    line: np.ndarray = kept.mean(axis=0) if scenes else 1 - kept.mean(axis=0)
+    return line
+
+
+def _matrix(rows: pa.Table) -> np.ndarray | None:
+    """Return (samples, iterations + 1) float of the attacked samples."""
+    if "attacked" in rows.column_names:
+        rows = rows.filter(rows.column("attacked"))
+    lists = rows.column("history").to_pylist()
+    lengths = {len(values) for values in lists}
+    return np.array(lists, float) if len(lengths) == 1 else None
+
+
+def _words(one: Comparison, lines: dict[str, np.ndarray]) -> str:
+    ends = ", ".join(f"{NAMES[name]} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
+    return f"Line plot of {one.cell.victim} under {one.attack}, eps {one.eps}: {ends}."

@@ -1,0 +1,139 @@
+"""The report as one HTML page."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from lgm_bench import __version__
+from lgm_bench.errors import ResultError
+from lgm_bench.evaluation.cells.paper import paper_tables
+from lgm_bench.evaluation.store.examples import read_examples
+from lgm_bench.report import (
+    architecture,
+    cloud_examples,
+    curves,
+    execution,
+    image_examples,
+    iterations,
+    relations,
+)
+from lgm_bench.report.classes import class_names
+from lgm_bench.report.comparisons import Comparison, compare, series, telling
+from lgm_bench.report.model import Grid, Section, attempted
+from lgm_bench.report.overview import overview
+from lgm_bench.report.provenance import checks, provenance
+from lgm_bench.results.reading import Finished
+from lgm_bench.results.statistics import PairedDifference
+from lgm_bench.results.tables.difference_table import HEAD, TITLE, difference_notes, difference_rows
+from lgm_bench.results.tables.table import Table
+from lgm_bench.results.tables.table_formats import heading, row_label
+from lgm_bench.results.tables.tables import build_tables
+
+
+def page(
+    found: Sequence[Finished],
+    differences: Sequence[PairedDifference] = (),
+    tables: Sequence[Table] | None = None,
+    *,
+    title: str = "lgm-bench report",
+    notes: Sequence[str] = (),
+) -> str:
+    """Return the report of finished cells as HTML that needs no other file and no network.
+
+    Args:
+        found: The cells.
+        differences: LGM against FGM on the same samples.
+        tables: What belongs into the section of tables; None: the tables of the cells as they are.
+        title: Heading of the page.
+        notes: What is to be said of the whole, such as what is missing.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("lgm_bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shown = [section for section in sections(found, differences, tables, notes) if section.has_something]
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        title=title, sections=shown, version=__version__, made=made, label=row_label, heading=heading
+    )
+
+
+def sections(
+    found: Sequence[Finished],
+    differences: Sequence[PairedDifference] = (),
+    tables: Sequence[Table] | None = None,
+    notes: Sequence[str] = (),
+) -> list[Section]:
+    """Return the chapters of the report, also those that turn out to be empty; see `page`."""
+    comparisons = compare(found)
+    chosen = telling(comparisons)
+    first = overview(found, comparisons, chosen)
+    first.notes += notes
+    if tables is None:
+        tables = build_tables(one.result for one in found)
+    chapters = [first, Section("tables", "Tables", tables=_in_order(tables))]
+    if differences:
+        grid = Grid(TITLE, HEAD, difference_rows(differences), difference_notes(differences))
+        chapters.append(Section("differences", "How sure the differences are", grids=[grid]))
+    chapters += [_of_data(name, comparisons, chosen) for name in dict.fromkeys(one.cell.data for one in comparisons)]
+    if any(one.points for one in comparisons):
+        intro = ["The leaded gradient of point clouds lets a point belong to several voxels, each to some degree."]
+        chapters.append(attempted(Section("relations", "Points and voxels", intro), relations.relations))
+    return [*chapters, provenance(found), checks(found)]
+
+
+def _of_data(name: str, comparisons: Sequence[Comparison], telling: Sequence[Comparison]) -> Section:
+    """Return the pictures of one data set."""
+    key = "data-" + re.sub(r"[^A-Za-z0-9]+", "-", name)
+    section = Section(key, f"Data set {name}")
+    ours, chosen = ([one for one in many if one.cell.data == name] for many in (comparisons, telling))
+    together, names = series(ours), class_names(ours[0].any)
+    attempted(section, partial(curves.curves, key, together))
+    ours, chosen = (_readable(many, section) for many in (ours, chosen))
+    together = series(ours)
+    attempted(section, partial(iterations.iterations, key, ours))
+    iterative = any((found.result.cell.steps or 1) > 1 for one in ours for found in one.gradients.values())
+    if iterative and iterations.TITLE not in [figure.title for figure in section.figures]:
+        section.notes.append(
+            "Not known iteration by iteration: of images that takes --history, and older versions did not look."
+        )
+    attempted(section, partial(architecture.architecture, key, chosen, together))
+    points = any(one.points for one in chosen)
+    show = cloud_examples.cloud_examples if points else image_examples.image_examples
+    if chosen and not any(read_examples(found.folder) for one in chosen for found in one.gradients.values()):
+        section.notes.append("No sample can be shown: these results have no examples beside them.")
+    attempted(section, partial(show, chosen, names))
+    attempted(section, partial(execution.execution_maps, key, chosen, names))
+    attempted(section, partial(execution.execution_planes, key, chosen, names))
+    return section
+
+
+def _readable(comparisons: Sequence[Comparison], section: Section) -> list[Comparison]:
+    """Return the comparisons without those results whose rows cannot be used, which a note names."""
+    found = []
+    for one in comparisons:
+        kept = Comparison(one.cell)
+        for name in ("fgm", "lgm", "random"):
+            result: Finished | None = getattr(one, name)
+            try:
+                if result is not None:
+                    result.rows()
+                    setattr(kept, name, result)
+            except ResultError as error:
+                note = f"Not in the pictures: {error}."
+                section.notes += [note] if note not in section.notes else []
+        found += [kept] if kept.gradients else []
+    return found
+
+
+def _in_order(tables: Sequence[Table]) -> list[Table]:
+    """Return the paper's tables in the paper's order, the others behind."""
+    order = list(paper_tables())
+    return sorted(tables, key=lambda table: order.index(table.name) if table.name in order else len(order))

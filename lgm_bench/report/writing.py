@@ -1,0 +1,107 @@
+"""Writing reports: of a run that has just ended, and of a results folder."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lgm_bench.errors import ResultError
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.store import PARTS, RESULT
+from lgm_bench.evaluation.store.writing import UNUSABLE
+from lgm_bench.evaluation.wording import describe
+from lgm_bench.files import write_whole
+from lgm_bench.report.page import page
+from lgm_bench.report.places import with_places
+from lgm_bench.results.reading import located, read_results
+from lgm_bench.results.statistics import PairedDifference, paired_differences
+from lgm_bench.results.tables.difference_table import differences_to_latex, differences_to_markdown
+from lgm_bench.results.tables.table_formats import to_latex, to_markdown
+from lgm_bench.results.tables.tables import build_tables
+
+log = logging.getLogger(__name__)
+
+REPORT = "report.html"
+
+
+def report_of_run(
+    results: Sequence[CellResult],
+    out: Path,
+    differences: Sequence[PairedDifference],
+    failures: Sequence[tuple[Cell, Exception]] = (),
+    unfinished: Sequence[Cell] = (),
+    write: Callable[[Path, bytes], None] = write_whole,
+) -> Path | None:
+    """Write the report of a run's results into its folder and return its path.
+
+    A run may have taken days, and its report can be made again: whatever happens here is told and goes no further.
+
+    Args:
+        results: What was measured.
+        out: The results folder.
+        differences: LGM against FGM.
+        failures: Cells that failed, each with its error.
+        unfinished: Cells that are still to come.
+        write: Writes a file.
+    """
+    notes = [f"Failed: {describe(cell)}: {error or type(error).__name__}" for cell, error in failures]
+    notes += [f"{len(unfinished)} cells of the suite are not finished yet."] if unfinished else []
+    try:
+        html = page(located(results, out), differences, title=f"lgm-bench: {out.resolve().name}", notes=notes)
+        write(out / REPORT, html.encode())
+    except Exception as error:  # see above
+        log.warning("no report could be made (%s: %s); try lgm-bench report %s", type(error).__name__, error, out)
+        return None
+    return out / REPORT
+
+
+def write_report(results: Path, out: Path | None = None) -> list[Path]:
+    """Write the report of a results folder, and its tables as Markdown and LaTeX beside it; return their paths.
+
+    Args:
+        results: The folder.
+        out: The HTML file; None: `REPORT` in the folder.
+
+    Raises:
+        ResultError: The folder has no finished cell, or a file cannot be written.
+    """
+    found = read_results(results)
+    folder = results if results.is_dir() else results.parent
+    notes = _left_out(folder, len(found))
+    shown = [one.result for one in found]
+    path = out or folder / REPORT
+    if path.suffix in (".md", ".tex"):
+        raise ResultError(f"{path} would hold the tables; give the HTML file another name with --out")
+    differences = paired_differences(shown, found[0].folder.parent)
+    tables = build_tables(with_places(shown))
+    html = page(found, differences, tables, title=f"lgm-bench: {folder.resolve().name}", notes=notes)
+    markdown, latex = [to_markdown(table) for table in tables], [to_latex(table) for table in tables]
+    if differences:
+        markdown.append(differences_to_markdown(differences))
+        latex.append(differences_to_latex(differences))
+    texts = {path: html, path.with_suffix(".md"): "\n".join(markdown), path.with_suffix(".tex"): "\n".join(latex)}
+    for file, text in texts.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, text.encode())
+        except OSError as error:
+            raise ResultError(
+                f"cannot write {file}: {error.strerror or error}; choose another file with --out"
+            ) from error
+    return list(texts)
+
+
+def _left_out(folder: Path, n_found: int) -> list[str]:
+    """Return what there is in a results folder besides the cells that can be shown."""
+    n_records, notes = len(list(folder.glob(f"*/{RESULT}"))), []
+    if n_records > n_found:
+        notes.append(f"{n_records - n_found} results are left out: they are damaged or of another version.")
+    running = [path.parent.name for path in folder.glob(f"*/{PARTS}") if not (path.parent / RESULT).exists()]
+    if running:
+        notes.append(
+            f"{len(running)} cells are not finished: {', '.join(sorted(running)[:3])}{'…' * (len(running) > 3)}."
+        )
+    aside = [path.parent.name for path in folder.glob(f"*/*{UNUSABLE}")]
+    if aside:
+        notes.append(f"Files of {len(set(aside))} cells were set aside because they could not be used (*{UNUSABLE}).")
+    return notes

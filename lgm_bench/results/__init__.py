@@ -1,0 +1,1 @@
+"""What finished cells say: reading them, statistics, tables, leaderboards."""

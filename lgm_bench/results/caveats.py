@@ -1,0 +1,106 @@
+"""What in a record speaks against its numbers, in words short enough for the foot of a table."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.store.record import CellResult, Checks
+
+ZERO_GRADIENT = 0.5
+INVARIANCE = {"float32": 1e-4, "float64": 1e-9}
+SATURATED = 0.9
+WEAKER = 0.98
+LEFT_AT_LARGE_EPS = 0.1
+RISE = 0.01
+"""From these shares on something is worth a word: of gradients that are 0, of occupancies without a derivative, of the
+loss that twice the steps reach, of what a large eps leaves, and by which a larger eps leaves more."""
+
+
+def caveats(result: CellResult) -> list[str]:
+    """Return what is suspicious about a result, a phrase each; none for one that is as it should be."""
+    checks = result.checks
+    found = []
+    if not checks.deterministic:
+        found.append("the same input gave other gradients a second time")
+    if checks.batch_invariance > INVARIANCE.get(result.precision, 1.0):
+        found.append(f"logits depend on the batch (by {checks.batch_invariance:.1e} of the largest)")
+    if not checks.within_bounds:
+        found.append("adversarial samples left their bounds")
+    if checks.zero_gradient_share > ZERO_GRADIENT and result.cell.attack not in GRADIENT_FREE:
+        found.append(f"{checks.zero_gradient_share:.0%} of the input gradient is exactly 0")
+    if checks.saturated_occupancies is not None and checks.saturated_occupancies > SATURATED:
+        found.append(f"{checks.saturated_occupancies:.0%} of the occupancies have no derivative at slope "
+                     f"{result.cell.slope:g}; a smaller one may be stronger")  # fmt: skip
+    if checks.units and checks.constant_units == checks.units:
+        found.append(f"none of the {checks.units} adaptive units decides differently for any sample looked at")
+    found += _signs_of_masking(checks)
+    if result.precision not in INVARIANCE:
+        found.append(f"computed in {result.precision}, which decides signs by rounding")
+    if result.n_attacked == 0:
+        found.append("nothing was attacked")
+    return found
+
+
+def caveats_across(results: Sequence[CellResult]) -> list[str]:
+    """Return what is suspicious about results beside each other: a larger eps that leaves more."""
+    rows: dict[Cell, list[CellResult]] = {}
+    for result in results:
+        alike = replace(result.cell, eps=0.0, step=None, slope=None, paper=None)
+        alike = replace(alike, input_slope=None, output_slope=None, floor_slope=None)
+        rows.setdefault(alike, []).append(result)
+    found = []
+    for alike, same in rows.items():
+        if alike.attack in ("fgsm", "random"):  # one step may overshoot, and a random one need not hit
+            continue
+        for small, large in _neighbours(same):
+            if _left(large) > _left(small) + RISE and not large.cell.targeted:
+                found.append(
+                    f"{alike.victim} {alike.attack} {alike.gradient.upper()} leaves more at eps {large.cell.eps:g} "
+                    f"({_left(large):.1%}) than at {small.cell.eps:g} ({_left(small):.1%})"
+                )
+    return found
+
+
+def caveat_notes(results: Sequence[CellResult]) -> list[str]:
+    """Return one sentence a caveat for the notes of a table, the cells that share it named together."""
+    named: dict[str, list[str]] = {}
+    for result in results:
+        for caveat in caveats(result):
+            named.setdefault(caveat, []).append(_name(result))
+    notes = [f"Note: {caveat} ({_few(dict.fromkeys(names))})." for caveat, names in named.items()]
+    return notes + [f"Note: {caveat}." for caveat in caveats_across(results)]
+
+
+def _signs_of_masking(checks: Checks) -> list[str]:
+    found = []
+    once, twice, left = checks.loss_of_the_steps, checks.loss_of_twice_the_steps, checks.accuracy_at_large_eps
+    if once is not None and twice is not None and twice < WEAKER * once:
+        found.append(f"twice the steps are weaker: loss {twice:.2f} in place of {once:.2f}, a sign of gradient masking")
+    if left is not None and left > LEFT_AT_LARGE_EPS:
+        found.append(
+            f"eps {checks.large_eps:g} leaves {left:.0%} of {checks.masking_samples} samples right, a sign of gradient "
+            "masking"
+        )
+    return found
+
+
+def _neighbours(results: Sequence[CellResult]) -> Iterable[tuple[CellResult, CellResult]]:
+    ordered = sorted(results, key=lambda result: result.cell.eps)
+    return ((small, large) for small, large in itertools.pairwise(ordered) if small.cell.eps < large.cell.eps)
+
+
+def _left(result: CellResult) -> float:
+    return result.segmentation.miou if result.segmentation else result.accuracy
+
+
+def _name(result: CellResult) -> str:
+    cell = result.cell
+    return f"{cell.victim} {cell.attack} eps {cell.eps:g} {cell.gradient.upper()}"
+
+
+def _few(names: Iterable[str], most: int = 3) -> str:
+    listed = list(names)
+    more = f", and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more

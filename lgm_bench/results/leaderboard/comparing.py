@@ -1,0 +1,220 @@
+"""What differs between the numbers that are expected and those that were measured."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lgm_bench.errors import ResultError
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.wording import describe
+from lgm_bench.results.leaderboard.board import (
+    Entry,
+    Leaderboard,
+    Number,
+    Numbers,
+    read_leaderboard,
+    shipped_leaderboards,
+)
+from lgm_bench.results.leaderboard.measured import ROUNDING, Measured
+
+OK, CHANGED, MISSING, EXTRA = "ok", "changed", "missing", "extra"
+OTHER_CHECKPOINT, OTHER_SAMPLES = "other checkpoint", "other samples"
+SAME_SCENE = 0.002
+"""Difference of a scene's mIoU, of three digits, that counts as none."""
+ATTACKED = {"accuracy": -1, "miou": -1, "success_rate": 1}
+"""Numbers of the attack's strength, and whether more is stronger."""
+NEAR = 2
+WORDS = {
+    "+": "withstands",
+    "x": "falls",
+    "-": "wrong without attack",
+    "*": "wrong without attack, right after it",
+}
+
+
+@dataclass(frozen=True)
+class NumberCompared:
+    """One number, expected and got; None where a side has none."""
+
+    name: str
+    expected: float | None
+    tolerance: float | None
+    got: float | None
+
+    @property
+    def delta(self) -> float | None:
+        """How much more was got than expected."""
+        return None if self.expected is None or self.got is None else self.got - self.expected
+
+    @property
+    def verdict(self) -> str:
+        """Either "ok" or what the change is."""
+        if self.delta is None:
+            return OK if self.expected is self.got else "gone" if self.got is None else "new"
+        if abs(self.delta) <= (self.tolerance or 0) + ROUNDING:
+            return OK
+        if self.name not in ATTACKED:
+            return "higher" if self.delta > 0 else "lower"
+        return "attack stronger" if self.delta * ATTACKED[self.name] > 0 else "attack weaker"
+
+
+@dataclass(frozen=True)
+class CellCompared:
+    """One cell, expected and got.
+
+    Attributes:
+        cell: The cell.
+        verdicts: "ok" alone, "missing" alone, "extra" alone, or which of the others hold.
+        numbers: Of a cell that is on both sides.
+        differing: Name of each sample that differs and how, in the data set's order.
+        note: What to know besides, such as the nearest cell to one that is missing.
+    """
+
+    cell: Cell
+    verdicts: tuple[str, ...]
+    numbers: tuple[NumberCompared, ...] = ()
+    differing: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+    @property
+    def bad(self) -> bool:
+        """Whether it needs a look."""
+        return not set(self.verdicts) <= {OK, EXTRA}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        numbers = [{**asdict(number), "delta": number.delta, "verdict": number.verdict} for number in self.numbers]
+        return {
+            "cell": describe(self.cell),
+            "verdicts": list(self.verdicts),
+            "numbers": numbers,
+            "differing_samples": [{"id": name, "how": how} for name, how in self.differing],
+            "note": self.note,
+        }
+
+
+def compare(board: Leaderboard, found: Sequence[Measured], *, whole: bool = True) -> list[CellCompared]:
+    """Return how every cell of a leaderboard and every one that was measured compare, the leaderboard's first.
+
+    Args:
+        board: What is expected.
+        found: What was measured.
+        whole: Whether cells that were not measured are missing; else they were not asked for.
+    """
+    pairs = _pairs(board.cells, found)
+    used = {id(measured) for _, measured in pairs if measured}
+    extra = [measured for measured in found if id(measured) not in used]
+    compared = []
+    for entry, measured in pairs:
+        if measured:
+            compared.append(_compared(entry, measured))
+        elif whole:
+            note = _nearest(entry.cell, [other.entry.cell for other in extra], "measured instead")
+            compared.append(CellCompared(entry.cell, (MISSING,), note=note))
+    return compared + [CellCompared(measured.entry.cell, (EXTRA,)) for measured in extra]
+
+
+def check_common(board: Leaderboard, found: Sequence[Measured]) -> None:
+    """Check that there is something to compare.
+
+    Raises:
+        ResultError: No cell was measured that the leaderboard has.
+    """
+    if _common(board, found):
+        return
+    ours = found[0].entry.cell
+    near = _nearest(ours, [entry.cell for entry in board.cells], "there")
+    what = "the cell that was measured is not" if len(found) == 1 else f"none of the {len(found)} measured cells is"
+    raise ResultError(
+        f"{what} in the leaderboard of {board.suite}{', such as' if len(found) > 1 else ':'} {describe(ours)}"
+        f"{'; ' * bool(near)}{near}; run the suite, or name another leaderboard"
+    )
+
+
+def shipped_for(found: Sequence[Measured]) -> Path:
+    """Return the leaderboard that ships with lgm-bench and has most of the cells that were measured.
+
+    Raises:
+        ResultError: None has any.
+    """
+    paths = shipped_leaderboards()
+    counts = {path: _common(read_leaderboard(path), found) for path in paths.values()}
+    if not any(counts.values()):
+        raise ResultError(
+            f"no shipped leaderboard ({', '.join(paths) or 'there is none'}) has a cell of these results, such as "
+            f"{describe(found[0].entry.cell)}; name a file with --against"
+        )
+    return max(counts, key=lambda path: counts[path])
+
+
+def _common(board: Leaderboard, found: Sequence[Measured]) -> int:
+    cells = {entry.cell for entry in board.cells}
+    return sum(measured.entry.cell in cells for measured in found)
+
+
+def _pairs(entries: Sequence[Entry], found: Sequence[Measured]) -> list[tuple[Entry, Measured | None]]:
+    """Return each entry with what was measured of its cell, of several checkpoints rather with its own."""
+    left, chosen = list(found), dict[int, Measured]()
+    for any_checkpoint in (False, True):
+        for number, entry in enumerate(entries):
+            for measured in left:
+                same = any_checkpoint or measured.entry.checkpoint_sha256 == entry.checkpoint_sha256
+                if number not in chosen and same and measured.entry.cell == entry.cell:
+                    chosen[number] = measured
+                    left.remove(measured)
+                    break
+    return [(entry, chosen.get(number)) for number, entry in enumerate(entries)]
+
+
+def _compared(entry: Entry, measured: Measured) -> CellCompared:
+    got = measured.entry
+    numbers = tuple(_numbers(entry.numbers, got.numbers))
+    verdicts = [OTHER_CHECKPOINT] if entry.checkpoint_sha256 != got.checkpoint_sha256 else []
+    same_samples = (entry.data_sha256, entry.n_samples) == (got.data_sha256, got.n_samples)
+    verdicts += [] if same_samples else [OTHER_SAMPLES]
+    verdicts += [CHANGED] if any(number.verdict != OK for number in numbers) else []
+    differing = tuple(_differing(entry, measured)) if same_samples else ()
+    note = "" if measured.rows else f"no rows in {measured.folder}, so that samples cannot be compared"
+    return CellCompared(entry.cell, tuple(verdicts) or (OK,), numbers, differing, note)
+
+
+def _numbers(expected: Numbers, got: Numbers) -> Iterator[NumberCompared]:
+    for name in Numbers.model_fields:
+        left: Number | None = getattr(expected, name)
+        right: Number | None = getattr(got, name)
+        if left or right:
+            expects, tolerance = (left.expected, left.tolerance) if left else (None, None)
+            yield NumberCompared(name, expects, tolerance, right.expected if right else None)
+
+
+def _differing(entry: Entry, measured: Measured) -> Iterator[tuple[str, str]]:
+    got = measured.entry
+    if entry.samples and got.samples:
+        for name, before, after in zip(measured.rows, entry.samples, got.samples, strict=False):
+            if before != after:
+                yield name, f"was: {WORDS[before]}, is: {WORDS[after]}"
+    for name, *both in zip(measured.rows, entry.scenes or (), got.scenes or (), strict=False):
+        before_after = zip(("clean mIoU", "mIoU"), *both, strict=True)
+        told = [f"{what} was {_text(old)}, is {_text(new)}" for what, old, new in before_after if _differ(old, new)]
+        if told:
+            yield name, "; ".join(told)
+
+
+def _differ(old: float | None, new: float | None) -> bool:
+    return (old is None) != (new is None) if old is None or new is None else abs(old - new) > SAME_SCENE
+
+
+def _text(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _nearest(cell: Cell, others: Sequence[Cell], where: str) -> str:
+    """Return in words in what the most similar cell differs, or nothing if none is similar."""
+    differences = sorted((_difference(cell, other) for other in others), key=len)
+    return f"{where}: {', '.join(differences[0])}" if differences and len(differences[0]) <= NEAR else ""
+
+
+def _difference(cell: Cell, other: Cell) -> list[str]:
+    pairs = ((part.name, getattr(cell, part.name), getattr(other, part.name)) for part in fields(Cell))
+    return [f"{name} is {value} and not {own}" for name, own, value in pairs if own != value]

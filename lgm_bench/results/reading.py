@@ -1,0 +1,116 @@
+"""Reading a results folder, whatever suite it is of: the finished cells in it, with their rows."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from lgm_bench.errors import ResultError, did_you_mean
+from lgm_bench.evaluation.engine.building import ids_sha256
+from lgm_bench.evaluation.store.part_files import UnusableError, read_part
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, newest_first
+
+log = logging.getLogger(__name__)
+
+SHORTEST, MOST_LISTED = 4, 10
+"""Digits of a fingerprint that are enough to tell, and names that an error lists at most."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished cell and the folder that it lies in."""
+
+    folder: Path
+    result: CellResult
+
+    def rows(self) -> pa.Table:
+        """Return the rows, see `rows.SCHEMA` and `scene_rows.SCENE_SCHEMA`.
+
+        Raises:
+            ResultError: They are missing, damaged, or not those that the record is of.
+        """
+        path = self.folder / ROWS
+        try:
+            table = read_part(path, self.result.fingerprint, None).rows
+        except UnusableError as error:
+            raise ResultError(f"{path} cannot be used: {error}; delete {self.folder} and run again") from error
+        ids = list(dict.fromkeys(table.column("id").to_pylist()))
+        if ids_sha256(ids) != self.result.data_sha256:
+            raise ResultError(f"{path} is of other samples than {RESULT} beside it; delete the folder and run again")
+        return table
+
+
+def located(results: Iterable[CellResult], out: Path) -> list[Finished]:
+    """Return results with the folders that they have in a results folder."""
+    return [Finished(CellStore(out, one.cell.title, one.fingerprint).folder, one) for one in results]
+
+
+def read_results(path: Path) -> list[Finished]:
+    """Return the finished cells of a results folder, the newest of each kind first.
+
+    Records that are damaged or of another version are named in the log and left out.
+
+    Args:
+        path: A results folder, the folder of one cell, or its `result.json`.
+
+    Raises:
+        ResultError: There is nothing of the kind.
+    """
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
+        raise ResultError(f"there is no results folder {path}{did_you_mean(path.name, siblings)}")
+    if path.is_file():
+        records = [path]
+    else:
+        records = [path / RESULT] if (path / RESULT).exists() else list(path.glob(f"*/{RESULT}"))
+    newest = newest_first(records)
+    found = [Finished(record.parent, result) for record in newest if (result := _read(record)) is not None]
+    if not found:
+        reason = f"{len(records)} that cannot be read" if records else "none"
+        raise ResultError(
+            f"{path} has no finished cells ({reason}); give the folder that `lgm-bench run --out` has written to"
+        )
+    return sorted(found, key=_order)
+
+
+def find_cell(found: Sequence[Finished], text: str) -> Finished:
+    """Return the cell that a text means: its folder's name, the beginning of its fingerprint, or words of its folder.
+
+    Words are parts of the folder's name, separated by spaces, such as "dynconv8 eps4 lgm".
+
+    Raises:
+        ResultError: There is none, or several; they are listed.
+    """
+    name = Path(text.rstrip("/")).name
+    exact = [one for one in found if one.folder.name == name or one.result.fingerprint == name]
+    starting = [one for one in found if len(name) >= SHORTEST and one.result.fingerprint.startswith(name)]
+    named = [one for one in found if all(word.lower() in one.folder.name.lower() for word in text.split())]
+    whole = [one for one in named if set(text.lower().split()) <= set(one.folder.name.lower().split("-"))]
+    chosen = next((some for some in (exact, starting) if some), whole or named)
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        listed = [f"{one.folder.name}" for one in chosen]
+        more = f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+        raise ResultError(
+            f"{text!r} means {len(listed)} cells: {', '.join(listed[:MOST_LISTED])}{more}; say more of it"
+        )
+    raise ResultError(f"there is no cell {text!r} here{did_you_mean(text, (one.folder.name for one in found))}")
+
+
+def _read(path: Path) -> CellResult | None:
+    try:
+        return CellResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror or error
+        log.warning("%s is not used: it is damaged or of another version (%s)", path, reason)
+        return None
+
+
+def _order(one: Finished) -> tuple[object, ...]:
+    cell = one.result.cell
+    return (cell.data, cell.victim, cell.attack, -cell.valid_pixels, cell.targeted, cell.eps, cell.gradient)

@@ -1,0 +1,35 @@
+"""Tables VIII to X: the IoU of every class, a column for each gradient."""
+
+from collections.abc import Sequence
+
+from lgm_bench.evaluation.cells.paper import PaperTable
+from lgm_bench.evaluation.store.record import CellResult, SegmentationRecord
+from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table
+
+MEAN = "mean"
+HEADER = "IoU"
+
+
+def class_table(paper: PaperTable, results: Sequence[CellResult], notes: list[str]) -> Table:
+    """Return a table with a row a class in the paper's order, classes that only we have behind."""
+    entries: dict[tuple[str, Column], Entry] = {}
+    for result in results:
+        if result.segmentation is None or result.cell.paper is None:
+            continue
+        _, _, victim, variant = result.cell.paper
+        for name, column in ((CLEAN, CLEAN), (variant, variant)):
+            ious = class_ious(result.segmentation, after=name != CLEAN)
+            place = Column(result.cell.victim, column, HEADER)
+            for row, iou in ious.items():
+                entries[row, place] = Entry(iou, paper.number(row, victim, column, "iou"))
+    rows = [row for row in paper.rows if any(key[0] == row for key in entries)]
+    rows += [row for row in dict.fromkeys(row for row, _ in entries) if row not in rows]
+    columns = sorted({column for _, column in entries}, key=lambda c: (c.group, (CLEAN, "fgm", "lgm").index(c.variant)))
+    return Table(paper.name, paper.title, "class", rows, columns, entries, notes)
+
+
+def class_ious(record: SegmentationRecord, *, after: bool) -> dict[str, float | None]:
+    """Return the mean and every class's IoU in percent; without classes that are left out by definition or absent."""
+    mean, ious = (record.miou, record.iou) if after else (record.clean_miou, record.clean_iou)
+    numbers = {name: 100 * iou for name, iou in zip(record.classes, ious, strict=True) if iou is not None}
+    return {MEAN: 100 * mean, **numbers}

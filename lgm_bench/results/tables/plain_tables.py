@@ -1,0 +1,69 @@
+"""Results that belong to no table of the paper: a table for each data set, with a row for each attack and eps."""
+
+import re
+from collections.abc import Sequence
+
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.wording import unit_of_eps
+
+UNITS = {"m": "metres", "radii": "radii of the unit sphere"}
+
+
+def name_of_data(data: str) -> str:
+    """Return the name of a data set's table, which is that of its files.
+
+    >>> name_of_data("my_data:Cats")
+    'results-my_data-Cats'
+    """
+    return f"results-{re.sub(r'[^A-Za-z0-9._-]+', '-', data)}"
+
+
+def title_of_data(results: Sequence[CellResult]) -> str:
+    """Return the title of the table of one data set's results."""
+    first = results[0]
+    what = "mIoU" if first.segmentation else "Accuracy"
+    units = sorted({UNITS.get(unit, unit) for unit in map(unit_of_eps, results)})
+    return f"{first.cell.data}: {what} before and after attacks; eps in {' and '.join(units)}"
+
+
+def plain_place(cell: Cell) -> tuple[str, str, str]:
+    """Return (row, victim, variant) of a cell.
+
+    >>> plain_place(Cell("dynconv8-mini", "digits", "bim", "lgm", 8.0, valid_pixels=0.05))
+    ('bim 5% pixels eps=8', 'dynconv8-mini', 'lgm')
+    """
+    pixels = "" if cell.valid_pixels == 1 else f" {cell.valid_pixels:.3%} pixels".replace(".000", "")
+    variant = f"{cell.gradient}-targeted" if cell.targeted else cell.gradient
+    row = f"{cell.attack}{pixels} eps={cell.eps:g}"
+    return row, cell.victim, cell.attack if cell.attack in GRADIENT_FREE else variant
+
+
+def rows_of(result: CellResult, results: Sequence[CellResult]) -> list[str]:
+    """Return the rows that a result stands in, of the table that `results` make up.
+
+    An attack that follows no gradient is what the others are compared with: it stands in a column of its own, in the
+    rows of all attacks on its victim with its eps, and in a row of its own only where there are none.
+    """
+    cell = result.cell
+    if cell.paper:
+        return [cell.paper[1]]
+    own = plain_place(cell)[0]
+    if cell.attack not in GRADIENT_FREE:
+        return [own]
+    others = (other.cell for other in results)
+    compared = (
+        plain_place(other)[0]
+        for other in others
+        if (other.victim, other.eps) == (cell.victim, cell.eps) and other.attack not in GRADIENT_FREE
+    )
+    return list(dict.fromkeys(compared)) or [own]
+
+
+def plain_rows(results: Sequence[CellResult]) -> list[str]:
+    """Return the rows in order: attack by attack as they come, each by its share of pixels and then by eps."""
+    attacks = list(dict.fromkeys(result.cell.attack for result in results))
+    cells = [result.cell for result in results]
+    cells.sort(key=lambda cell: (attacks.index(cell.attack), -cell.valid_pixels, cell.eps))
+    return list(dict.fromkeys(plain_place(cell)[0] for cell in cells))

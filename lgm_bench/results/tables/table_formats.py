@@ -1,0 +1,155 @@
+"""Tables for terminals, Markdown, LaTeX and spreadsheets."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table
+from lgm_bench.results.tables.tables import measured, paper_numbers
+
+TARGETED = "-targeted"
+
+
+def to_rich(table: Table) -> RenderableType:
+    """Return a table for a terminal: one block a victim and kind of target, side by side as far as they fit."""
+    blocks = []
+    for group, columns in table.groups().items():
+        targeted = [column for column in columns if column.variant.endswith(TARGETED)]
+        untargeted = [column for column in columns if column not in targeted]
+        blocks += [_block(table, group, untargeted)] if untargeted else []
+        blocks += [_block(table, f"{group}, targeted", targeted)] if targeted else []
+    notes = [Text(note, style="dim") for note in table.notes]
+    return Group(Text(f"\n{table.title}", style="bold"), Columns(blocks, padding=(0, 3)), *notes)
+
+
+def to_markdown(table: Table) -> str:
+    """Return a table as GitHub Markdown, with its title above and its notes below."""
+    heads = [f"{column.group}<br>{heading(column)}" for column in table.columns]
+    lines = [markdown_row([table.corner, *heads]), markdown_row(["---", *["---:"] * len(heads)])]
+    for row in table.rows:
+        entries = [table.entry(row, column) for column in table.columns]
+        lines.append(markdown_row([row_label(row), *(_markdown_entry(entry) for entry in entries)]))
+    notes = "\n".join(f"- {note}" for note in table.notes)
+    return f"**{table.title}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
+
+
+def to_latex(table: Table) -> str:
+    """Return a table as LaTeX, for the packages booktabs and graphicx; victims and gradients span their columns."""
+    spans = [(group, len(columns)) for group, columns in table.groups().items()]
+    variants = _runs([(column.group, column.variant) for column in table.columns])
+    bodies = []
+    for row in table.rows:
+        entries = [table.entry(row, column) for column in table.columns]
+        bodies.append(" & ".join([tex(row_label(row)), *(_latex_entry(entry) for entry in entries)]) + r" \\")
+    lines = [
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{tex(table.title)}. {tex(' '.join(table.notes))}}}",
+        r"\resizebox{\linewidth}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        r"\toprule",
+        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{tex(group)}}}" for group, n in spans)]) + r" \\",
+        _rules([n for _, n in spans]),
+        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{_variant(key[1])}}}" for key, n in variants)]) + r" \\",
+        " & ".join([tex(table.corner), *(tex(column.header) for column in table.columns)]) + r" \\",
+        r"\midrule",
+        *bodies,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(results: Iterable[CellResult]) -> str:
+    """Return one line a cell: all that was run, our numbers and the paper's (in percent)."""
+    lines = []
+    for result in results:
+        line: dict[str, object] = {**asdict(result.cell), "paper": "/".join(result.cell.paper or ())}
+        line |= {"n_samples": result.n_samples, "n_attacked": result.n_attacked}
+        line |= {"clean_accuracy": 100 * result.clean_accuracy, **measured(result)}
+        line |= {f"paper_{metric}": number for metric, number in paper_numbers(result).items()}
+        line |= {"fingerprint": result.fingerprint, "checkpoint_sha256": result.checkpoint_sha256}
+        lines.append(line | {"device": result.device, "wall_time_s": result.wall_time_s})
+    stream = io.StringIO()
+    if lines:
+        writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return stream.getvalue()
+
+
+def _block(table: Table, group: str, columns: list[Column]) -> RenderableType:
+    block = RichTable(title=group, box=box.SIMPLE_HEAD, title_style="cyan", pad_edge=False)
+    block.add_column(table.corner, overflow="fold", vertical="bottom")
+    for column in columns:
+        words = f"{_variant(column.variant.removesuffix(TARGETED))}\n{column.header}"
+        block.add_column(words.strip(), justify="right", overflow="fold", vertical="bottom")
+    for row in table.rows:
+        entries = [table.entry(row, column) for column in columns]
+        if any(entries):
+            cells = [Text(str(entry or ""), style="bold green" if entry and entry.best else "") for entry in entries]
+            block.add_row(row_label(row), *cells, end_section=row == CLEAN)
+    return Padding(block, (0, 1))
+
+
+def heading(column: Column) -> str:
+    """Return the words above a column: its gradient and what is measured."""
+    return f"{_variant(column.variant)} {column.header}".strip()
+
+
+def _variant(variant: str) -> str:
+    return ", ".join(word.upper() if word in ("fgm", "lgm") else word for word in variant.split("-", 1))
+
+
+def row_label(row: str) -> str:
+    """Return the words before a row."""
+    return row.removeprefix("eps=").removeprefix("slope=")
+
+
+def markdown_row(cells: list[str]) -> str:
+    """Return a row of a Markdown table."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _markdown_entry(entry: Entry | None) -> str:
+    text = "" if entry is None else str(entry)
+    return f"**{text}**" if entry and entry.best else text
+
+
+def _latex_entry(entry: Entry | None) -> str:
+    text = "" if entry is None else tex(str(entry))
+    return rf"\textbf{{{text}}}" if entry and entry.best else text
+
+
+def tex(text: str) -> str:
+    """Return text with what means something to LaTeX escaped."""
+    return text.translate(_LATEX)
+
+
+_LATEX = str.maketrans(
+    {character: "\\" + character for character in "&%#_${}"}
+    | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    | {"<": "$<$", ">": "$>$", "–": "--"}
+)
+
+
+def _runs(keys: list[tuple[str, str]]) -> list[tuple[tuple[str, str], int]]:
+    return [(key, keys.count(key)) for key in dict.fromkeys(keys)]
+
+
+def _rules(widths: list[int]) -> str:
+    rules, first = [], 2
+    for width in widths:
+        rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
+        first += width
+    return "".join(rules)

@@ -1,0 +1,191 @@
+"""Results in the layout of the paper's tables, with the paper's number beside each of ours."""
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
+from lgm_bench.evaluation.cells.suites import takes_points
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.results.caveats import caveat_notes
+from lgm_bench.results.tables.class_tables import class_table
+from lgm_bench.results.tables.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
+from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table
+
+HEADERS = {
+    "accuracy": "Acc.",
+    "success": "Suc.",
+    "miou": "mIoU",
+    "architecture": "Arch. chg.",
+    "kvoxels": "kVoxels",
+    "gflops": "GFLOPs",
+}
+METRICS = {
+    "eps": ("accuracy", "miou", "architecture"),
+    "attack": ("success", "architecture"),
+    "slope": ("miou",),
+    "relation": ("miou",),
+    "attack and eps": ("accuracy",),
+    "": ("accuracy", "success", "miou", "architecture"),
+}
+"""What a table of each layout shows, as far as its victims have it; `COSTS` instead where the paper prints those."""
+COSTS = ("kvoxels", "gflops")
+MOST_ROWS_NAMED = 3
+UNITS = {"official": "an eps of 1 is 2/255 of the intensity range", "paper": "an eps of 1 is 1/255"}
+VARIANTS = ("clean", "random", "fgm", "fgm-targeted", "lgm", "lgm-targeted")
+
+
+def build_tables(results: Iterable[CellResult]) -> list[Table]:
+    """Return a table for each of the paper's that the results belong to, and one a data set for those of no table."""
+    by_table: dict[str, list[CellResult]] = {}
+    for result in results:
+        by_table.setdefault(table_of(result.cell), []).append(result)
+    return [_build(name, found) for name, found in by_table.items()]
+
+
+def table_of(cell: Cell) -> str:
+    """Return the name of the table that a cell's result stands in."""
+    return cell.paper[0] if cell.paper else name_of_data(cell.data)
+
+
+def measured(result: CellResult) -> dict[str, float | None]:
+    """Return a result's metrics, in percent but for costs, under the names that the paper's tables use here."""
+    fractions = {
+        "accuracy": result.accuracy,
+        "success": result.success_rate,
+        "miou": result.segmentation.miou if result.segmentation else None,
+        "architecture": result.architecture_change,
+    }
+    percent = {metric: None if value is None else 100 * value for metric, value in fractions.items()}
+    return percent | {metric: getattr(result.cost, metric) if result.cost else None for metric in COSTS}
+
+
+def paper_numbers(result: CellResult) -> dict[str, float | None]:
+    """Return what the paper prints for a result's metrics; None where it prints nothing."""
+    place = result.cell.paper
+    table = paper_tables().get(place[0]) if place else None
+    if place is None or table is None:
+        return dict.fromkeys(HEADERS)
+    return {metric: table.number(place[1], place[2], place[3], metric) for metric in HEADERS}
+
+
+def _build(name: str, results: Sequence[CellResult]) -> Table:
+    paper = paper_tables().get(name)
+    layout = paper.layout if paper else ""
+    if paper and layout == "class":
+        return class_table(paper, results, _notes(results, paper))
+    metrics = COSTS if paper and paper.prints("gflops") else METRICS[layout]
+    sizes = {result.n_samples for result in results}
+    entries: dict[tuple[str, Column], Entry] = {}
+    for result in results:
+        rows, group, variant = rows_of(result, results), *_place(result)[1:]
+        group = _free_group(entries, rows[0], group, variant)
+        size = result.n_samples if len(sizes) > 1 else None
+        ours, printed = measured(result), paper_numbers(result)
+        for row, metric in product(rows, metrics):
+            if _shown(metric, result):
+                column = Column(group, variant, HEADERS[metric])
+                entries[row, column] = Entry(ours[metric], printed[metric], size)
+        name_of_clean = "miou" if result.segmentation else "accuracy"
+        if name_of_clean in metrics:
+            clean = paper.clean.get(result.cell.paper[2]) if paper and result.cell.paper else None
+            before = result.segmentation.clean_miou if result.segmentation else result.clean_accuracy
+            entries[CLEAN, Column(group, variant, HEADERS[name_of_clean])] = Entry(100 * before, clean, size)
+    order = paper.rows if paper else plain_rows(results)
+    rows, columns = _ordered(entries, order, list(paper.columns) if paper else [])
+    corner = {"": "attack", "relation": "eps", "attack and eps": "eps"}.get(layout, layout)
+    return Table(
+        name, paper.title if paper else title_of_data(results), corner, rows, columns, entries, _notes(results, paper)
+    )
+
+
+def _place(result: CellResult) -> tuple[str, str, str]:
+    """Return (row, group, variant) of a result."""
+    cell = result.cell
+    if cell.paper:
+        _, row, _, variant = cell.paper
+        return row, cell.victim, variant
+    return plain_place(cell)
+
+
+def _shown(metric: str, result: CellResult) -> bool:
+    if metric == "miou" or (metric in ("accuracy", "success") and result.segmentation):
+        return metric == "miou" and result.segmentation is not None
+    if metric == "success" and not result.cell.paper:
+        return result.cell.targeted  # untargeted it says what the accuracy says
+    return metric != "architecture" or result.architecture is not None
+
+
+def _free_group(entries: dict[tuple[str, Column], Entry], row: str, group: str, variant: str) -> str:
+    """Return `group`, or "group #2" if a result of the same place was there first: no number hides another."""
+    taken = {(r, c.group, c.variant) for r, c in entries}
+    names = [group, *(f"{group} #{count}" for count in range(2, len(taken) + 3))]
+    return next(name for name in names if (row, name, variant) not in taken)
+
+
+def _ordered(
+    entries: dict[tuple[str, Column], Entry], known_rows: Sequence[str], known_groups: Sequence[str]
+) -> tuple[list[str], list[Column]]:
+    """Return rows and columns in a known order, what it does not have behind."""
+    rows = list(dict.fromkeys(row for row, _ in entries))
+    columns = list(dict.fromkeys(column for _, column in entries))
+    groups = list(dict.fromkeys(column.group for column in columns))
+    rows.sort(key=lambda row: _index([CLEAN, *known_rows], row))
+    groups.sort(key=lambda group: _index(known_groups, group))
+    order = list(HEADERS.values())
+    columns.sort(key=lambda c: (groups.index(c.group), _index(VARIANTS, c.variant), order.index(c.header)))
+    return rows, columns
+
+
+def _index(known: Sequence[str], name: str) -> int:
+    return known.index(name) if name in known else len(known)
+
+
+def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]:
+    printed = paper and any(number is not None for result in results for number in paper_numbers(result).values())
+    unit = f"{paper.unit}" if paper and paper.unit else "In percent"
+    notes = [f"{unit}; in brackets what the paper prints{_other_victims(results)}." if printed else f"{unit}."]
+    sizes = sorted({(result.n_samples, result.cell.data, result.cell.subset) for result in results})
+    first = "the first " if any(result.cell.limit is not None for result in results) else ""
+    first = first or "the " * (sizes[0][0] == 1)
+    points = any(takes_points(result.cell.attack) for result in results)
+    what = "point cloud" if points else "image"
+    counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
+    notes.append(f"Measured on {first}{', '.join(counted)}.")
+    protocols = sorted({result.cell.protocol for result in results})
+    protocols = [name if points else f"{name} ({UNITS[name]})" for name in protocols]
+    forwards = sorted({result.cell.forward for result in results if result.cell.gradient == "lgm"})
+    seeds = sorted({str(result.cell.seed) for result in results})
+    leaded = f"; LGM with {' and '.join(forwards)} forward" if forwards else ""
+    notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}{leaded}.")
+    if paper and paper.layout == "slope":
+        return notes + caveat_notes(results)
+    groups = list(paper.columns) if paper else []
+    slopes = _slope_notes(sorted(results, key=lambda result: _index(groups, _place(result)[1])))
+    return notes + slopes + caveat_notes(results)
+
+
+def _other_victims(results: Sequence[CellResult]) -> str:
+    """Return for which victims the paper's numbers are, where they are not for the ones measured."""
+    others = {result.cell.paper[2] for result in results if result.cell.paper} - {r.cell.victim for r in results}
+    return f" for {' and '.join(sorted(others))}" if others else ""
+
+
+def _slope_notes(results: Sequence[CellResult]) -> list[str]:
+    """Return a sentence a victim: each slope with the rows that it was used for, the commonest one without them."""
+    victims: dict[str, dict[float, list[str]]] = {}
+    for result in results:
+        if result.cell.slope is not None:
+            row, group, variant = _place(result)
+            rows = victims.setdefault(group, {}).setdefault(result.cell.slope, [])
+            rows.append(f"{row} targeted" if variant.endswith("targeted") else row)
+    notes = []
+    for victim, slopes in victims.items():
+        rest = max(slopes, key=lambda slope: len(slopes[slope]))
+        rest = rest if len(slopes) == 1 or len(slopes[rest]) > MOST_ROWS_NAMED else 0.0
+        parts = [
+            f"{slope:g} for {' and '.join(dict.fromkeys(rows))}" for slope, rows in slopes.items() if slope != rest
+        ]
+        parts += [f"{rest:g}{' otherwise' * bool(parts)}"] if rest else []
+        notes.append(f"Slope for {victim}: {', '.join(parts)}.")
+    return notes

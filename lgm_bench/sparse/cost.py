@@ -1,0 +1,118 @@
+"""What a forward pass costs: operations counted as the paper's Table VI counts them, and voxels."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lgm_bench.sparse.level import CoordinateLevel
+
+
+@dataclass(eq=False)
+class Cost:
+    """Operations and voxels, added up over the forward passes inside a `counted_cost`.
+
+    Attributes:
+        voxels: Voxels of the finest levels.
+    """
+
+    voxels: int = 0
+    _scenes: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    _of_no_scene: int = 0
+
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions."""
+        return int(self._scenes.sum()) + self._of_no_scene
+
+    @property
+    def gflops(self) -> float:
+        """Operations in 1e9."""
+        return self.operations / 1e9
+
+    def of_scenes(self, n_scenes: int) -> Tensor:
+        """Return the operations (B,) float64 of each scene; rows whose scene was not told are shared out evenly."""
+        counts = torch.zeros(n_scenes, dtype=torch.float64)
+        counts[: len(self._scenes)] = self._scenes.double()
+        return counts + self._of_no_scene / n_scenes
+
+    def add(self, rows: "Rows", each: int, pairs: Tensor | None = None) -> None:
+        """Add so many operations for each row or pair, see `count_products`."""
+        if isinstance(rows, int):
+            self._of_no_scene += rows * each
+            return
+        if int(rows.max()) == 0:
+            counts = torch.tensor([len(rows if pairs is None else pairs)])
+        else:
+            counts = torch.bincount(rows if pairs is None else rows[pairs]).cpu()
+        longest = max(len(counts), len(self._scenes))
+        total = torch.zeros(longest, dtype=torch.int64)
+        total[: len(self._scenes)] += self._scenes
+        total[: len(counts)] += each * counts
+        self._scenes = total
+
+
+Rows = int | Tensor
+"""Rows of a layer: the scene of each, (R,) int64, or only how many there are."""
+
+
+_cost: ContextVar[Cost | None] = ContextVar("cost", default=None)
+
+
+@contextmanager
+def counted_cost() -> Iterator[Cost]:
+    """Count the forward passes inside; a backward pass costs nothing here, other threads count for themselves.
+
+    A convolution counts 2 * pairs * C_in * C_out, a linear layer 2 * rows * C_in * C_out, a batch norm
+    2 * rows * C, a product with the occupancy rows * C (Tao et al. 2024, Table VI).
+    """
+    cost = Cost()
+    token = _cost.set(cost)
+    try:
+        yield cost
+    finally:
+        _cost.reset(token)
+
+
+def count_products(rows: Rows, in_channels: int, out_channels: int, pairs: Tensor | None = None) -> None:
+    """Count a matrix product of each row of a linear layer, or of each pair of a kernel map.
+
+    Args:
+        rows: See `Rows`.
+        in_channels: C_in.
+        out_channels: C_out.
+        pairs: (P,) int64, the row of each pair; None: one product a row.
+    """
+    _count(rows, 2 * in_channels * out_channels, pairs)
+
+
+def count_norm(rows: Rows, channels: int) -> None:
+    """Count a batch norm."""
+    _count(rows, 2 * channels)
+
+
+def count_occupancy(rows: Rows, channels: int) -> None:
+    """Count a product with the occupancy."""
+    _count(rows, channels)
+
+
+def count_voxels(level: "CoordinateLevel") -> None:
+    """Count the voxels of a level once, if it is a finest one."""
+    cost = _cost.get()
+    if cost is not None and level.finer is None:
+        level.once(cost, lambda: _add_voxels(cost, len(level)))
+
+
+def _count(rows: Rows, each: int, pairs: Tensor | None = None) -> None:
+    cost = _cost.get()
+    if cost is not None:
+        cost.add(rows, each, pairs)
+
+
+def _add_voxels(cost: Cost, voxels: int) -> None:
+    cost.voxels += voxels

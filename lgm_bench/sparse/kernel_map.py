@@ -1,0 +1,176 @@
+"""Kernel maps: which voxel contributes to which through which kernel offset."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lgm_bench.sparse.compiled import call, usable
+from lgm_bench.sparse.keys import KeySpace, Triple
+from lgm_bench.sparse.level import CoordinateLevel
+
+BLOCK = 512
+"""Targets that one thread of the compiled product owns at a time: their rows and their pairs' stay in its cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class KernelMap:
+    """The pairs of a convolution: out[target] += features[source] @ weight[k], for every pair of every offset k.
+
+    The pairs of one offset stand together, offset after offset; among them, targets come in the order of their
+    level's sorted coordinates, and so do sources, so that the pairs of neighbouring rows are neighbours too.
+
+    Attributes:
+        source: (P,) int64 rows of the input.
+        target: (P,) int64 rows of the output.
+        counts: Number of pairs of each offset.
+        n_sources: Rows of the input.
+        n_targets: Rows of the output.
+        blocks: (blocks + 1, K) int64, the pair at which each block of `BLOCK` neighbouring targets begins, by offset.
+        source_blocks: The same of the sources.
+        symmetric: Whether offset k, from target to source, is offset K - 1 - k from source to target.
+    """
+
+    source: Tensor
+    target: Tensor
+    counts: tuple[int, ...]
+    n_sources: int
+    n_targets: int
+    blocks: Tensor
+    source_blocks: Tensor
+    symmetric: bool = False
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs."""
+        return len(self.source)
+
+    def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the sources and targets of one offset after another."""
+        yield from zip(split(self.source, self.counts), split(self.target, self.counts), strict=True)
+
+    @cached_property
+    def transposed(self) -> "KernelMap":
+        """The map from targets to sources, for gradients and upsampling: the same pairs in the same order."""
+        return KernelMap(
+            source=self.target,
+            target=self.source,
+            counts=self.counts,
+            n_sources=self.n_targets,
+            n_targets=self.n_sources,
+            blocks=self.source_blocks,
+            source_blocks=self.blocks,
+        )
+
+
+def kernel_offsets(kernel_size: Triple) -> list[Triple]:
+    """Return the offsets of a kernel in units of the input's stride, x running fastest, as MinkowskiEngine orders them.
+
+    Odd sizes are centred, even ones begin at 0.
+
+    >>> kernel_offsets((2, 1, 1)), len(kernel_offsets((3, 3, 3)))
+    ([(0, 0, 0), (1, 0, 0)], 27)
+    """
+    x, y, z = (range(-(size // 2), size // 2 + 1) if size % 2 else range(size) for size in kernel_size)
+    return [(i, j, k) for k in z for j in y for i in x]
+
+
+def map_between(source: CoordinateLevel, target: CoordinateLevel, offsets: list[Triple]) -> KernelMap:
+    """Return what `build_map` returns, built once for these two levels and offsets."""
+    other = None if target is source else target  # a level that holds itself would outlive its tensors
+    return source.once(("map", tuple(offsets), other), lambda: build_map(source, target, offsets))
+
+
+def build_map(source: CoordinateLevel, target: CoordinateLevel, offsets: list[Triple]) -> KernelMap:
+    """Return the pairs of voxels with source = target + offset * source.stride.
+
+    Args:
+        source: The input's voxels.
+        target: The output's voxels.
+        offsets: In units of the source's stride.
+    """
+    sx, sy, sz = source.stride
+    steps = [(x * sx, y * sy, z * sz) for x, y, z in offsets]
+    reach = source.coordinates.new_tensor([0, *(max(abs(step[axis]) for step in steps) for axis in range(3))])
+    space = KeySpace(
+        torch.minimum(source.lowest, target.lowest) - reach, torch.maximum(source.highest, target.highest) + reach
+    )
+    source_keys = space.keys(source.coordinates)[source.order]
+    target_keys = source_keys if source is target else space.keys(target.coordinates)[target.order]
+    shifts = [space.shift(step) for step in steps]
+    symmetric = source is target and offsets == [tuple(-o for o in offset) for offset in reversed(offsets)]
+    build = merged_map if usable(source_keys) else searched_map
+    return build(source, target, source_keys, target_keys, shifts, symmetric)
+
+
+def searched_map(
+    source: CoordinateLevel,
+    target: CoordinateLevel,
+    source_keys: Tensor,
+    target_keys: Tensor,
+    shifts: list[int],
+    symmetric: bool,
+) -> KernelMap:
+    """Return the pairs with source key = target key + shift, one binary search a target and offset; plain PyTorch.
+
+    Args:
+        source: The input's voxels.
+        target: The output's voxels.
+        source_keys: (N,) of the sources in ascending order.
+        target_keys: (M,) of the targets in ascending order.
+        shifts: One an offset.
+        symmetric: As in `KernelMap`.
+    """
+    places, ranks = [], []
+    for shift in shifts:
+        wanted = target_keys + shift
+        place = torch.searchsorted(source_keys, wanted).clamp_(max=len(source_keys) - 1)
+        found = source_keys[place] == wanted
+        ranks.append(found.nonzero().squeeze(1))
+        places.append(place[found])
+    return KernelMap(
+        source=source.order[torch.cat(places)],
+        target=target.order[torch.cat(ranks)],
+        counts=tuple(map(len, ranks)),
+        n_sources=len(source),
+        n_targets=len(target),
+        blocks=_starts(ranks, len(target)),
+        source_blocks=_starts(places, len(source)),
+        symmetric=symmetric,
+    )
+
+
+def merged_map(
+    source: CoordinateLevel,
+    target: CoordinateLevel,
+    source_keys: Tensor,
+    target_keys: Tensor,
+    shifts: list[int],
+    symmetric: bool,
+) -> KernelMap:
+    """Return what `searched_map` returns, by compiled code that merges the sorted keys once an offset."""
+    n, m, k, threads = len(source), len(target), len(shifts), torch.get_num_threads()
+    offsets, counts = torch.tensor(shifts), torch.empty(k, dtype=torch.int64)
+    call("count_pairs", source_keys, n, target_keys, m, offsets, k, counts, symmetric, threads)
+    ends = counts.cumsum(0)
+    sources, targets = torch.empty(2, int(ends[-1]), dtype=torch.int64)
+    blocks, source_blocks = (torch.empty(-(-size // BLOCK) + 1, k, dtype=torch.int64) for size in (m, n))
+    keys = (source_keys, source.order, n, target_keys, target.order, m, offsets, k)
+    out = (ends - counts, sources, targets, blocks, source_blocks)
+    call("fill_pairs", *keys, *out, BLOCK, symmetric, threads)
+    return KernelMap(sources, targets, tuple(counts.tolist()), n, m, blocks, source_blocks, symmetric)
+
+
+def split(values: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return the values (P,) of each offset."""
+    return torch.split_with_sizes(values, counts)
+
+
+def _starts(places: list[Tensor], n: int) -> Tensor:
+    """Return at which pair each block of rows begins (blocks + 1, K), from the ascending places of each offset."""
+    firsts = torch.arange(-(-n // BLOCK) + 1, device=places[0].device) * BLOCK
+    ends = torch.tensor([len(place) for place in places]).cumsum(0).tolist()
+    columns = [torch.searchsorted(place, firsts) + end - len(place) for place, end in zip(places, ends, strict=True)]
+    return torch.stack(columns, dim=1).contiguous()

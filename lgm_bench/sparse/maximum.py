@@ -1,0 +1,51 @@
+"""The maximum of each channel over groups of rows: the points of a voxel, the voxels of a window or of a scene."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lgm_bench.sparse.compiled import FLOATING, call, usable
+
+
+def group_maximum(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """Return the maximum (n_groups, C) of each group's rows; differentiable once.
+
+    Rows that attain a maximum together share its gradient evenly. A group without rows gets -inf.
+
+    Args:
+        values: (N, C) floating point.
+        group: (N,) int64 in [0, n_groups).
+        n_groups: Number of groups.
+    """
+    if values.dtype not in FLOATING or not usable(values):
+        return reference_maximum(values, group, n_groups)
+    result: Tensor = _GroupMaximum.apply(values, group, n_groups)
+    return result
+
+
+def reference_maximum(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """Return what `group_maximum` returns; plain PyTorch, whose gradient passes over the values ten times."""
+    lowest = values.new_full((n_groups, values.shape[1]), -torch.inf)
+    return lowest.scatter_reduce(0, group[:, None].expand_as(values), values, "amax")
+
+
+class _GroupMaximum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, group: Tensor, n_groups: int) -> Tensor:
+        values, group = values.contiguous(), group.contiguous()
+        out = values.new_full((n_groups, values.shape[1]), -torch.inf)
+        call(f"maximum_{FLOATING[values.dtype]}", values, group, out, *values.shape, torch.get_num_threads())
+        ctx.save_for_backward(values, group, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        values, group, out = ctx.saved_tensors
+        result = torch.empty_like(values)
+        (rows, channels), threads = values.shape, torch.get_num_threads()
+        tensors = (values, group, out, gradient.contiguous(), result)
+        call(f"maximum_gradient_{FLOATING[values.dtype]}", *tensors, rows, len(out), channels, threads)
+        return result, None, None

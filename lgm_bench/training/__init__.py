@@ -1,0 +1,1 @@
+"""Training runs: victims from scratch, resumable."""

@@ -1,0 +1,203 @@
+"""`lgm-bench train`: fit a victim to its data, resumably, and store it with a record of how it was made."""
+
+import errno
+import hashlib
+import json
+import logging
+import pickle
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import safetensors.torch
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from rich.console import Console
+
+from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
+from lgm_bench.evaluation.engine.devices import checked_devices
+from lgm_bench.files import write_whole
+from lgm_bench.training.callbacks import NoiseByEpoch, Stopwatch
+from lgm_bench.training.epoch_log import EpochLog, read_epochs
+from lgm_bench.training.view import TrainingView
+from victims.official import CUT_SHORT
+from victims.training.recipe import Recipe
+from victims.victim import Victim
+
+log = logging.getLogger(__name__)
+
+LAST, METRICS, WEIGHTS, RECORD = "last.ckpt", "metrics.csv", "weights.safetensors", "training.json"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def train(
+    victim: Victim,
+    data: pl.LightningDataModule,
+    recipe: Recipe,
+    out: Path,
+    *,
+    name: str,
+    seed: int = 0,
+    accelerator: str = "auto",
+    devices: int = 1,
+    progress: bool = True,
+) -> Path:
+    """Train until the recipe's last epoch and return the path of the weights (safetensors, official keys).
+
+    A checkpoint is written after every epoch; the same call on the same folder goes on from it, and does nothing once
+    the weights are there.
+
+    Args:
+        victim: Untrained network.
+        data: Its datamodule, with `train_dataloader` and `val_dataloader`.
+        recipe: Optimizer, schedule, objective.
+        out: Folder for the checkpoint, the log (CSV), the weights and the record (JSON).
+        name: Name of the victim, for the record.
+        seed: Seed of the objective's noise; weights and data have been seeded by the caller.
+        accelerator: "auto", "cpu" or "gpu" ("cuda").
+        devices: Number of devices; each takes batches of the recipe's size, so that they are part of the run.
+        progress: Show on standard error how far it is.
+
+    Raises:
+        ConfigError: There are not so many devices; the victim, the data and the recipe do not belong together; `out`
+            holds a run with another recipe, victim, data, seed or number of devices; or a batch is more than all data.
+        CheckpointError: The checkpoint of the run that is there is damaged.
+        ResultError: `out` cannot be made or written, or its settings are damaged.
+        RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
+    """
+    accelerator = checked_devices(accelerator, devices)
+    _require_fit(victim, data, name)
+    victim.train().requires_grad_(True)
+    victim.configure_training(recipe)
+    settings = {"victim": name, "data": _data(data), "seed": seed, "devices": devices, "recipe": recipe.model_dump()}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _claim(out, settings)
+    except OSError as error:
+        raise ResultError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
+    if finished(out):
+        return out / WEIGHTS
+    pl.seed_everything(seed, verbose=False)
+    keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
+    watch = Stopwatch()
+    callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), watch, keeper]
+    if progress:
+        callbacks.append(TrainingView(Console(stderr=True)))
+    trainer = pl.Trainer(
+        max_epochs=recipe.epochs,
+        accelerator=accelerator,
+        devices=devices,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    resumed = _checkpoint(out / LAST)
+    with _room(out):
+        _fit(trainer, victim, data, resumed)
+        if trainer.is_global_zero:
+            _write(out, victim, settings, wall_time_s=watch.seconds, resumed=resumed is not None)
+    return out / WEIGHTS
+
+
+def finished(out: Path) -> bool:
+    """Return whether a run in this folder came to its end."""
+    return (out / RECORD).exists() and (out / WEIGHTS).exists()
+
+
+@contextmanager
+def _room(out: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise ResultError(
+            f"cannot write to {out}: {error.strerror}; make room, and the same command goes on from the last epoch kept"
+        ) from error
+
+
+def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resumed: Path | None) -> None:
+    """Fit. On Ctrl-C Lightning ends the process and lets further ones be ignored; callers get an error instead."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(victim, data, ckpt_path=resumed, weights_only=True)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise RunInterruptedError(
+            f"interrupted; {trainer.current_epoch} of {trainer.max_epochs} epochs are done and kept"
+        ) from None
+
+
+def _require_fit(victim: Victim, data: pl.LightningDataModule, name: str) -> None:
+    has, takes = getattr(data, "task", None), getattr(victim, "task", "images")
+    if has is not None and has != takes:
+        what = {"images": "images", "segmentation": "scenes", "classification": "shapes"}
+        raise ConfigError(
+            f"{name} takes {what.get(takes, takes)}, and data set {getattr(data, 'name', type(data).__name__)} holds "
+            f"{what.get(has, has)}; choose another --data"
+        )
+
+
+def _data(data: pl.LightningDataModule) -> dict[str, str | int]:
+    """Return the name of the data set and how many of its samples are trained and validated on."""
+    trained, validated = data.train_dataloader(), data.val_dataloader()
+    return {
+        "name": getattr(data, "name", type(data).__name__),
+        "training": len(trained.sampler),
+        "validation": len(validated.sampler),
+    }
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    path = out / "settings.json"
+    if path.exists():
+        try:
+            before = dict(json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            raise ResultError(f"{path} is damaged ({error}); choose another --out, or delete this folder") from error
+        # A run that was begun before a recipe could say something goes by that thing's default.
+        before = {"data": settings["data"], "devices": 1, "recipe": {}} | before
+        before["recipe"] = {name: field.default for name, field in Recipe.model_fields.items()} | before["recipe"]
+        if before != settings:
+            changed = sorted(key for key in settings if settings[key] != before.get(key))
+            raise ConfigError(f"{out} holds a training run with another {', '.join(changed)}; choose another --out")
+    write_whole(path, json.dumps(settings, indent=2).encode())
+
+
+def _checkpoint(path: Path) -> Path | None:
+    """Return the path of the checkpoint to go on from, if there is one."""
+    if not path.exists():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, pickle.UnpicklingError, *CUT_SHORT) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({type(error).__name__}); delete it to train from the start"
+        ) from error
+    return path
+
+
+def _write(out: Path, victim: Victim, settings: dict[str, Any], *, wall_time_s: float, resumed: bool) -> None:
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in victim.network.state_dict().items()}
+    content = safetensors.torch.save(state)
+    write_whole(out / WEIGHTS, content)
+    record = settings | {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "epochs": read_epochs(out / METRICS),
+        "wall_time_s": round(wall_time_s),
+        "resumed": resumed,
+        "torch": torch.__version__,
+        "lightning": version("pytorch-lightning"),
+    }
+    write_whole(out / RECORD, json.dumps(record, indent=2).encode())
+    log.info("weights and training record are in %s", out)

@@ -1,0 +1,66 @@
+"""Which voxels a point may come to lie in at the next step: the pairs that sums over points and voxels run over."""
+
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lgm_bench.voxels.grid import Grid
+
+#: The voxel itself first, then its 26 neighbours.
+DIRECTIONS = [(0, 0, 0), *(d for d in product((-1, 0, 1), repeat=3) if any(d))]
+
+
+class Reach(NamedTuple):
+    """How far an attack can move points.
+
+    Attributes:
+        clean: (N, 3) where the points were before the attack, metres.
+        step: Largest move along an axis at the next step, metres.
+        eps: Half-width of the cube around the clean points that they stay in, metres.
+    """
+
+    clean: Tensor
+    step: float
+    eps: float
+
+
+def own_pairs(grid: Grid, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each point (N,) with the voxel (N, 3) that it lies in."""
+    return torch.arange(len(points), device=points.device), grid.voxels(points)
+
+
+def neighbour_pairs(grid: Grid, points: Tensor, reach: Reach | None) -> tuple[Tensor, Tensor]:
+    """Return the pairs (x, p) with p in N(x) (Tao et al. 2024, Eq. 31): points (P,) int64 and voxels (P, 3) int64.
+
+    N(x) is the voxel that the point lies in and those of its 26 neighbours that a move of one step along each axis
+    could reach, if they touch the cube that the point must stay in. Every point's own voxel comes first.
+
+    Args:
+        grid: The voxels.
+        points: (N, 3) metres.
+        reach: None: all neighbours.
+    """
+    points = points.detach()
+    own = grid.voxels(points)
+    possible = _reachable(grid, points, own, reach)
+    directions = own.new_tensor(DIRECTIONS)
+    axes = torch.arange(3, device=own.device)
+    pairs = possible[:, axes, directions + 1].all(dim=2)  # (N, 27)
+    direction, point = pairs.T.nonzero(as_tuple=True)
+    return point, own[point] + directions[direction]
+
+
+def _reachable(grid: Grid, points: Tensor, own: Tensor, reach: Reach | None) -> Tensor:
+    """Return (N, 3, 3) bool: whether the voxel before, the own one and that behind can be reached, for each axis."""
+    before, behind = torch.ones_like(own, dtype=torch.bool), torch.ones_like(own, dtype=torch.bool)
+    if reach is not None:
+        place, move = grid.places(points), grid.moves(points, reach.step)
+        clean, budget = grid.places(reach.clean), grid.moves(reach.clean, reach.eps)
+        before = (place - move < own) & (clean - budget < own)
+        behind = (place + move >= own + 1) & (clean + budget >= own + 1)
+    if grid.size is not None:
+        before &= own > 0
+        behind &= own < own.new_tensor(grid.size) - 1
+    return torch.stack([before, torch.ones_like(before), behind], dim=2)

@@ -1,0 +1,116 @@
+"""Cells of points with their defaults filled in: the released parameters, and what becomes of what a user gives."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tiny_points import ROOMS, SCENE_NET, SHAPE_NET, SHAPES
+
+from lgm_bench.attacks import PointPert
+from lgm_bench.attacks.points.defaults import OURS, RELEASED
+from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.suites import data_of
+from lgm_bench.evaluation.engine.building import build_attack, build_gradient, resolved
+from lgm_bench.leaded import FGM, LGM
+
+OWN = Cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, slope=7.0)
+
+
+@pytest.mark.parametrize(("victim", "gradient"), [*RELEASED, *OURS], ids=lambda name: name)
+def test_every_released_parameter_is_filled_in(victim: str, gradient: str) -> None:
+    for eps, released in {**RELEASED, **OURS}[victim, gradient].items():
+        cell = resolved(Cell(victim, data_of(victim), "pointbim", gradient, eps))
+        assert (cell.steps, cell.step, cell.slope, cell.loss) == (
+            released.steps, released.step, released.slope, released.loss
+        )  # fmt: skip
+        voxels = released.voxels
+        assert (cell.input_slope, cell.output_slope, cell.floor_slope) == (voxels.input, voxels.output, voxels.floor)
+        attack, method = build_attack(cell), build_gradient(cell)
+        assert (attack.iterates, attack.step, attack.loss, attack.eps) == (
+            released.steps, released.step, released.loss, eps
+        )  # fmt: skip
+        assert isinstance(method, LGM if gradient == "lgm" else FGM)
+        assert (method.slope, method.voxels) == (released.slope, voxels)
+        assert resolved(cell) == cell, "nothing is left to fill in"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"steps": 7}, {"step": 0.002}, {"slope": 3.0}, {"input_slope": 3.0}, {"output_slope": 3.0}, {"floor_slope": 3.0},
+     {"loss": "lovasz"}, {"relation": "rbf"}],
+    ids=lambda given: next(iter(given)),
+)  # fmt: skip
+def test_what_is_given_comes_before_what_was_released(given: dict[str, Any]) -> None:
+    plain = Cell("minkunet34-s3dis", "s3dis", "pointbim", "lgm", 0.01)
+    assert resolved(replace(plain, **given)) == replace(resolved(plain), **given)
+
+
+def test_released_steps_are_of_point_bim_alone() -> None:
+    cell = resolved(Cell("minkunet34c-scannet", "scannet", "pointpert", "lgm", 0.01))
+    assert (cell.slope, cell.input_slope, cell.steps) == (10.0, 10.0, PointPert.default_steps)
+    assert cell.steps not in (30, 50)
+    assert cell.loss not in ("cross_entropy", "lovasz"), "its own"
+
+
+def test_without_released_parameters_all_slopes_are_lgms_and_fgm_has_none() -> None:
+    lgm, fgm = resolved(OWN), resolved(replace(OWN, gradient="fgm", slope=None))
+    assert (lgm.input_slope, lgm.output_slope, lgm.floor_slope, lgm.relation) == (7.0, 7.0, None, "sigmoid")
+    assert (fgm.input_slope, fgm.output_slope, fgm.floor_slope, fgm.relation) == (None,) * 4
+    smooth = resolved(replace(OWN, gradient="fgm", slope=None, input_slope=5.0, relation="rbf"))
+    assert (smooth.input_slope, smooth.output_slope, smooth.relation) == (5.0, None, "rbf")
+
+
+def test_the_papers_protocol_divides_and_the_released_one_does_not() -> None:
+    paper, official = (build_gradient(resolved(replace(OWN, protocol=name))) for name in ("paper", "official"))
+    assert (paper.voxels.normalized, official.voxels.normalized) == (True, False)
+    counts = [build_attack(resolved(replace(OWN, protocol=name, steps=5))).iterates for name in ("paper", "official")]
+    assert counts == [6, 5]
+
+
+def test_random_moves_keep_nothing_of_a_gradient() -> None:
+    cell = Cell(SCENE_NET, ROOMS, "random", "fgm", 0.03)
+    plain = resolved(cell)
+    assert (plain.slope, plain.step, plain.input_slope, plain.relation, plain.loss) == (None,) * 5
+    assert resolved(replace(cell, input_slope=5.0, relation="rbf", loss="lovasz", step=0.01)) == plain
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"relation": "sigmoyd"}, UnknownNameError, "unknown relation function 'sigmoyd'; did you mean sigmoid?"),
+        ({"relation": "x", "gradient": "fgm", "slope": None}, UnknownNameError, "unknown relation function 'x'"),
+        ({"input_slope": -1.0}, ConfigError, "the input slope must be a positive number, got -1.0"),
+        ({"floor_slope": float("inf")}, ConfigError, "the floor slope must be a positive number, got inf"),
+        ({"slope": 0.0}, ConfigError, "slope must be a positive number, got 0.0"),
+        ({"slope": None}, ConfigError, "no parameters of lgm on 'tiny_points:SceneNet' were released"),
+        ({"victim": "minkunet34c-scannet", "eps": 0.03, "slope": None}, ConfigError, "released for eps 0.03 m"),
+        ({"eps": -0.01}, ConfigError, "eps must be"),
+        ({"step": -0.01}, ConfigError, "step must be"),
+        ({"steps": 0}, ConfigError, "steps must be"),
+        ({"loss": "cross_entrpy"}, UnknownNameError, "did you mean cross_entropy"),
+        ({"attack": "pointbmi"}, UnknownNameError, "unknown attack 'pointbmi'; did you mean pointbim?"),
+        ({"targeted": True}, ConfigError, "targeted is for attacks on images"),
+        ({"valid_pixels": 0.05}, ConfigError, "valid_pixels is for attacks on images"),
+        ({"active_set": True}, ConfigError, "active_set is for attacks on images"),
+        ({"attack": "fgsm"}, ConfigError, "data set 'tiny_points:Rooms' holds point clouds, and 'fgsm' is no attack"),
+        ({"data": "cifar10"}, ConfigError, "data set 'cifar10' holds images, and 'pointbim' is no attack on these"),
+        ({"protocol": "offical"}, UnknownNameError, "did you mean official"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_named(changes: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=re.escape(message)):
+        resolved(replace(OWN, **changes))
+
+
+def test_options_of_points_are_none_of_images() -> None:
+    images = Cell("dynconv8-mini", "digits", "fgsm", "fgm", 1.0)
+    for name, value in {"relation": "rbf", "input_slope": 1.0, "output_slope": 1.0, "loss": "lovasz"}.items():
+        with pytest.raises(ConfigError, match=f"{name} is for attacks on points; leave it out with 'fgsm'"):
+            resolved(replace(images, **{name: value}))
+
+
+def test_no_move_at_all_is_an_attack_too() -> None:
+    assert resolved(replace(OWN, eps=0.0)).step == 0.0
+    assert resolved(Cell(SHAPE_NET, SHAPES, "random", "fgm", 0.0)).eps == 0.0

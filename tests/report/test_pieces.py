@@ -1,0 +1,160 @@
+"""The pieces of reports: pictures, views of clouds, comparisons, places in tables."""
+
+import base64
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hand_made import cell, result
+from PIL import Image
+
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.engine.building import resolved
+from lgm_bench.report.cloud_view import Camera, View
+from lgm_bench.report.comparisons import compare, series, telling
+from lgm_bench.report.curves import _draw
+from lgm_bench.report.drawing import picture, plot, svg
+from lgm_bench.report.model import Grid
+from lgm_bench.report.overview import headline
+from lgm_bench.report.places import with_places
+from lgm_bench.results.reading import Finished
+
+RED, BLUE, GREY = np.array([255, 0, 0], np.uint8), np.array([0, 0, 255], np.uint8), np.array([9, 9, 9], np.uint8)
+
+
+def finished(*cells: Cell, **values: float) -> list[Finished]:
+    return [Finished(Path(str(number)), result(one, **values)) for number, one in enumerate(cells)]
+
+
+def decoded(markup: str) -> np.ndarray:
+    source = markup.split('src="')[1].split('"')[0]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB"))
+
+
+def test_small_pictures_keep_every_pixel() -> None:
+    pixels = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3) // 24 * 24
+    markup = picture(pixels, 'eight "by" eight', scale=4)
+    assert np.array_equal(decoded(markup), pixels)
+    assert 'width="32"' in markup
+    assert 'alt="eight &#34;by&#34; eight"' in markup
+
+
+def test_large_photos_are_small_files() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (224, 224, 3)).astype(np.uint8)
+    assert len(picture(noise, "noise")) < 0.7 * noise.size
+    assert np.abs(decoded(picture(noise // 8 + 100, "noise")).astype(int) - (noise // 8 + 100)).mean() < 10
+
+
+def test_plots_take_the_colour_of_the_page_and_names_of_their_own() -> None:
+    drawn = []
+    for key in ("first", "second", "first"):
+        with plot() as (figure, ax):
+            ax.plot([0, 1], [0, 1])
+            ax.set_title("50 % of $x$ <b>")
+            drawn.append(str(svg(figure, key, "a <line>")))
+    assert drawn[0] == drawn[2]
+    assert 'id="first-figure_1"' in drawn[0]
+    assert 'id="second-figure_1"' in drawn[1]
+    assert "currentColor" in drawn[0]
+    assert "$x$ &lt;b&gt;" in drawn[0]
+    assert 'aria-label="a &lt;line&gt;"' in drawn[0]
+    assert "xmlns" not in drawn[0]
+
+
+def test_nearer_points_hide_farther_ones_unless_those_are_to_stand_out() -> None:
+    points = np.array([[0, 0, 0.0], [0, 0, 1.0], [4, 4, 0]])
+    camera = Camera(View(turn=0, height=90, width=60), points, len(points))
+    colours = np.stack([RED, BLUE, GREY])
+    seen = camera.photograph(points, colours)
+    kinds = {tuple(pixel) for pixel in seen[seen[..., 3] > 0][:, :3].tolist()}
+    assert kinds == {tuple(BLUE), tuple(GREY)}
+    seen = camera.photograph(points, colours, first=np.array([True, False, False]))
+    assert {tuple(pixel) for pixel in seen[seen[..., 3] > 0][:, :3].tolist()} == {tuple(RED), tuple(GREY)}
+
+
+def test_a_view_from_above_has_north_up_and_from_the_side_what_is_high() -> None:
+    points = np.array([[0, 0, 0.0], [2, 0, 0], [0, 3, 5.0]])
+    for height in (90, 0):
+        camera = Camera(View(turn=0, height=height, width=80), points, len(points))
+        seen = camera.photograph(points, np.stack([GREY, RED, BLUE]))
+        (red, blue) = (np.argwhere((seen[..., :3] == colour).all(-1)).mean(0) for colour in (RED, BLUE))
+        assert blue[0] < red[0]
+        assert red[1] > blue[1]
+
+
+def test_what_lies_beyond_reach_is_left_out() -> None:
+    points = np.array([[0, 0, 0.0], [1, 0, 0], [50, 0, 0]])
+    camera = Camera(View(height=90, reach=10, width=50), points, len(points))
+    seen = camera.photograph(points, np.stack([GREY, RED, BLUE]))
+    assert not (seen[..., :3] == BLUE).all(-1).any()
+    assert (seen[..., :3] == RED).all(-1).any()
+
+
+def test_gradients_of_one_attack_are_compared_and_sweeps_come_last() -> None:
+    fgm, lgm = cell(attack="pointbim", eps=0.01), cell(attack="pointbim", eps=0.01, gradient="lgm", slope=5.0)
+    swept = cell(attack="pointbim", eps=0.01, gradient="lgm", slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
+    random, large = cell(attack="random", eps=0.01), cell(attack="pointbim", eps=0.02)
+    comparisons = compare(finished(swept, large, fgm, random, lgm))
+    assert [one.cell.eps for one in series(comparisons)[0]] == [0.01, 0.02]
+    small, other = sorted(comparisons, key=lambda one: one.cell.eps)
+    assert (small.fgm.result.cell, small.lgm.result.cell, small.random.result.cell) == (fgm, lgm, random)
+    assert (other.fgm.result.cell, other.lgm, other.random) == (large, None, None)
+    assert telling(comparisons) == [small]
+
+
+def test_of_sweeps_the_default_relation_stands_for_lgm() -> None:
+    one = cell(attack="pointbim", eps=0.01, gradient="lgm", slope=5.0, relation="sigmoid")
+    rbf = replace(one, relation="rbf", paper=("table_5", "eps=0.01", "v", "rbf"))
+    usual = replace(one, paper=("table_5", "eps=0.01", "v", "sigmoid"))
+    slope = replace(one, slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
+    assert compare(finished(rbf, slope, usual))[0].lgm.result.cell == usual
+    assert compare(finished(rbf, slope))[0].lgm.result.cell == slope
+    assert compare(finished(rbf, slope, usual, one))[0].lgm.result.cell == one
+
+
+def test_pictures_are_of_the_most_samples_and_say_how_many_if_not_of_all() -> None:
+    few = Finished(Path("few"), result(cell(limit=2, eps=8.0), n_samples=2))
+    many = Finished(Path("many"), result(cell(limit=50, eps=4.0), n_samples=50))
+    (chosen,) = telling(compare([few, many]))
+    assert chosen.fgm == many
+    assert chosen.title == "dynconv8-cifar10\nfgsm, first 50"
+    assert telling(compare(finished(cell())))[0].title == "dynconv8-cifar10\nfgsm"
+
+
+@pytest.mark.parametrize(("several", "scale"), [((0.005, 0.01, 0.05), "log"), ((3.0, 4.0, 6.0), "linear")])
+def test_close_eps_do_not_run_into_each_other(several: tuple[float, ...], scale: str) -> None:
+    ((ones),) = series(compare(finished(*(cell(eps=eps) for eps in several))))
+    with plot() as (_, ax):
+        _draw(ax, ones)
+        assert ax.get_xscale() == scale
+        assert [label.get_text() for label in ax.get_xticklabels()] == [f"{eps:g}" for eps in several]
+        assert not ax.get_xticks(minor=True).size
+
+
+def test_the_headline_counts() -> None:
+    pairs = [(0.5, 0.25), (0.5, 0.5), (0.25, 0.5), (0.75, 0.5)]
+    found = [
+        Finished(Path(), result(cell(eps=float(eps), gradient=gradient), accuracy=accuracy))
+        for eps, pair in enumerate(pairs)
+        for gradient, accuracy in zip(("fgm", "lgm"), pair, strict=True)
+    ]
+    assert headline(compare(found)) == (
+        "Where an attack was run under both gradients, LGM leaves less than FGM in 2 of 4 cases and more in 1; "
+        "on average -6.2 points of accuracy or mIoU."
+    )
+    assert "nothing to compare" in headline(compare(found[:1]))
+
+
+def test_a_cell_stands_in_every_table_that_prints_it() -> None:
+    printed = resolved(Cell("minkunet34c-scannet", "scannet", "pointbim", "fgm", 0.01))
+    own = resolved(cell(victim="dynconv8-mini", data="digits"))
+    places = [one.cell.paper for one in with_places([result(printed), result(own)])]
+    assert {place[0] for place in places if place} == {"table_4", "table_6", "table_7", "table_8"} - {"table_7"}
+    assert places[-1] is None
+
+
+@pytest.mark.parametrize(("text", "numeric"), [("-1.25", True), ("98.4%", True), ("–", True), ("3/255", False)])
+def test_columns_of_numbers_stand_to_the_right(text: str, numeric: bool) -> None:
+    assert Grid("g", ["a", "b"], [["x", text], ["y", "1,000"]]).numeric == [False, numeric]

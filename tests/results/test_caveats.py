@@ -1,0 +1,57 @@
+from typing import Any
+
+import pytest
+from hand_made import cell, result
+
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.results.caveats import caveat_notes, caveats, caveats_across
+
+
+def checked(**changes: Any) -> CellResult:
+    good = result(cell(gradient="lgm", slope=5.0))
+    return good.model_copy(update={"checks": good.checks.model_copy(update=changes)})
+
+
+SUSPICIOUS = {
+    "gradients": ({"deterministic": False}, "other gradients a second time"),
+    "batch": ({"batch_invariance": 0.01}, "depend on the batch (by 1.0e-02"),
+    "bounds": ({"within_bounds": False}, "left their bounds"),
+    "zero": ({"zero_gradient_share": 0.75}, "75% of the input gradient is exactly 0"),
+    "saturated": ({"saturated_occupancies": 0.95}, "95% of the occupancies have no derivative at slope 5"),
+    "constant": ({"units": 6, "constant_units": 6}, "none of the 6 adaptive units decides differently"),
+    "weaker": ({"loss_of_the_steps": 2.0, "loss_of_twice_the_steps": 1.5}, "loss 1.50 in place of 2.00"),
+    "large": ({"masking_samples": 8, "large_eps": 127.5, "accuracy_at_large_eps": 0.25}, "eps 127.5 leaves 25% of 8"),
+}
+
+
+@pytest.mark.parametrize("what", SUSPICIOUS)
+def test_each_suspicion_is_a_phrase(what: str) -> None:
+    changes, phrase = SUSPICIOUS[what]
+    (found,) = caveats(checked(**changes))
+    assert phrase in found
+
+
+def test_what_is_as_it_should_be_is_not_remarked_on() -> None:
+    fine = {"units": 6, "constant_units": 5, "saturated_occupancies": 0.5, "batch_invariance": 1e-6}
+    fine |= {"loss_of_the_steps": 2.0, "loss_of_twice_the_steps": 1.99, "large_eps": 127.5, "masking_samples": 8}
+    assert caveats(checked(**fine, accuracy_at_large_eps=0.0, zero_gradient_share=0.1)) == []
+    assert caveats(result(precision="float64")) == []
+    (found,) = caveats(result(precision="bfloat16-mixed"))
+    assert "computed in bfloat16-mixed" in found
+
+
+def test_a_larger_eps_that_leaves_more_is_remarked_on() -> None:
+    bim = [result(cell(attack="bim", eps=eps), accuracy=left) for eps, left in ((4.0, 0.5), (1.0, 0.3), (2.0, 0.305))]
+    assert caveats_across(bim) == ["dynconv8-cifar10 bim FGM leaves more at eps 4 (50.0%) than at 2 (30.5%)"]
+    assert caveats_across([result(cell(eps=eps), accuracy=eps / 10) for eps in (1.0, 2.0)]) == []  # one step
+    apart = [result(cell(attack="bim", eps=eps, seed=int(eps)), accuracy=eps / 10) for eps in (1.0, 2.0)]
+    assert caveats_across(apart) == []
+
+
+def test_cells_with_the_same_caveat_share_a_note() -> None:
+    same = [result(cell(eps=eps), n_attacked=0) for eps in (1.0, 2.0, 4.0, 8.0)]
+    (note,) = caveat_notes([*same, result()])
+    assert note == (
+        "Note: nothing was attacked (dynconv8-cifar10 fgsm eps 1 FGM, dynconv8-cifar10 fgsm eps 2 FGM, "
+        "dynconv8-cifar10 fgsm eps 4 FGM, and 1 more)."
+    )

@@ -1,0 +1,198 @@
+"""LGM against FGM: scipy's bootstrap and a p-value computed by hand are the oracles."""
+
+import itertools
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from finished_cells import finished, image_rows, scene_rows
+from scipy import stats
+
+from lgm_bench.evaluation.store.store import ROWS
+from lgm_bench.metrics.segmentation import mean_iou
+from lgm_bench.results.statistics import bootstrap, iou_difference, iou_parts, mcnemar, paired_differences
+from lgm_bench.results.tables.difference_table import (
+    differences_as_json,
+    differences_to_latex,
+    differences_to_markdown,
+)
+
+FGM, LGM = {"gradient": "fgm"}, {"gradient": "lgm", "slope": 5.0}
+RANDOM = np.random.default_rng(1)
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 8), (8, 1), (0, 3), (40, 17), (5, 5)])
+def test_mcnemar_is_twice_the_smaller_binomial_tail(first: int, second: int) -> None:
+    tail = sum(math.comb(first + second, k) for k in range(min(first, second) + 1)) / 2 ** (first + second)
+    assert mcnemar(first, second) == pytest.approx(min(1.0, 2 * tail), rel=1e-12)
+
+
+def test_an_image_counts_once_under_each_gradient(tmp_path: Path) -> None:
+    fgm, lgm = RANDOM.random(200) < 0.4, RANDOM.random(200) < 0.6
+    results = [finished(tmp_path, "aa", image_rows(fgm), FGM), finished(tmp_path, "bb", image_rows(lgm), LGM)]
+    (one,) = paired_differences(results, tmp_path)
+    assert (one.metric, one.n_samples, one.fgm.fingerprint, one.lgm.fingerprint) == ("accuracy", 200, "aa", "bb")
+    assert (one.fgm_value, one.lgm_value) == pytest.approx(((~fgm).mean(), (~lgm).mean()))
+    assert (one.only_fgm, one.only_lgm) == ((fgm & ~lgm).sum(), (lgm & ~fgm).sum())
+    assert one.p_value == stats.binomtest(int((fgm & ~lgm).sum()), int((fgm ^ lgm).sum())).pvalue
+    oracle = stats.bootstrap(
+        ((~fgm).astype(float), (~lgm).astype(float)),
+        lambda x, y, axis: y.mean(axis) - x.mean(axis),
+        paired=True,
+        method="percentile",
+        n_resamples=10_000,
+        rng=np.random.default_rng(2),
+    ).confidence_interval
+    assert one.interval == pytest.approx(tuple(oracle), abs=0.006)  # a sample is 0.005
+    assert one.difference == pytest.approx(one.lgm_value - one.fgm_value)
+    assert paired_differences(results, tmp_path)[0] == one
+
+
+def test_scenes_are_resampled_with_both_their_matrices(tmp_path: Path) -> None:
+    """The oracle adds up the matrices of the scenes that scipy draws, and takes the mIoU of each sum."""
+    fgm, lgm = RANDOM.integers(0, 30, (2, 12, 4, 4)) + 60 * np.eye(4, dtype=int) * np.array([1, 0])[:, None, None, None]
+    fgm[:, 3] = fgm[:, :, 3] = lgm[:, 3] = lgm[:, :, 3] = 0  # one class occurs nowhere
+    fgm[0, 3, 3] = lgm[0, 3, 3] = 5  # but in one scene, so that resamples differ in how many there are
+    rows = [scene_rows(matrices, ignored=(0,)) for matrices in (fgm, lgm)]
+    results = [finished(tmp_path, "aa", rows[0], FGM), finished(tmp_path, "bb", rows[1], LGM)]
+    (one,) = paired_differences(results, tmp_path)
+
+    def difference(chosen: np.ndarray) -> float:
+        miou = [float(mean_iou(torch.from_numpy(matrices[chosen].sum(0)), (0,))) for matrices in (fgm, lgm)]
+        return miou[1] - miou[0]
+
+    oracle = stats.bootstrap(
+        (np.arange(12),), difference, vectorized=False, method="percentile", n_resamples=3000,
+        rng=np.random.default_rng(3),
+    ).confidence_interval  # fmt: skip
+    assert one.difference == pytest.approx(difference(np.arange(12)), abs=1e-12)
+    assert one.difference == pytest.approx(one.lgm_value - one.fgm_value, abs=1e-12)
+    assert one.interval == pytest.approx(tuple(oracle), abs=0.006)
+    assert (one.metric, one.only_fgm, one.p_value) == ("miou", None, None)
+
+
+def test_the_difference_of_sums_is_that_of_the_metric() -> None:
+    first, second = RANDOM.integers(0, 9, (2, 5, 3, 3))
+    parts = np.concatenate([iou_parts(scene_rows(matrices)) for matrices in (first, second)], axis=1)
+    wanted = mean_iou(torch.from_numpy(second.sum(0)), (1,)) - mean_iou(torch.from_numpy(first.sum(0)), (1,))
+    assert float(iou_difference(parts.sum(0), (1,))) == pytest.approx(float(wanted), abs=1e-12)
+
+
+def test_the_targets_of_an_image_go_together_and_give_no_p(tmp_path: Path) -> None:
+    attacked = RANDOM.random((3, 60)) < 0.9
+    fell = {name: np.tile(RANDOM.random(60) < share, (3, 1)) for name, share in (("fgm", 0.3), ("lgm", 0.6))}
+    results = []
+    for name, changes in (("fgm", FGM), ("lgm", LGM)):
+        parts = [image_rows(fell[name][t], target=t, attacked=attacked[t]) for t in range(3)]
+        rows = pa.concat_tables(parts).sort_by([("id", "ascending"), ("target", "ascending")])
+        results.append(finished(tmp_path, name, rows, {**changes, "targeted": True}))
+    (one,) = paired_differences(results, tmp_path)
+    success = {name: (values & attacked).sum() / attacked.sum() for name, values in fell.items()}
+    assert (one.metric, one.n_samples, one.p_value) == ("success", 60, None)
+    assert one.difference == pytest.approx(success["lgm"] - success["fgm"])
+    assert one.only_lgm == (fell["lgm"] & ~fell["fgm"] & attacked).sum()
+
+    def ratio(chosen: np.ndarray) -> float:
+        tried = attacked[:, chosen]
+        return float(((fell["lgm"][:, chosen] & tried).sum() - (fell["fgm"][:, chosen] & tried).sum()) / tried.sum())
+
+    oracle = stats.bootstrap(
+        (np.arange(60),), ratio, vectorized=False, method="percentile", n_resamples=3000,
+        rng=np.random.default_rng(4),
+    ).confidence_interval  # fmt: skip
+    assert one.interval == pytest.approx(tuple(oracle), abs=0.02)
+    text = differences_to_markdown([one])
+    assert "several targets" in text
+    assert "above 0 LGM succeeds more often" in text
+    assert "leaves less" not in text
+
+
+def test_few_scenes_get_words_in_place_of_an_interval(tmp_path: Path) -> None:
+    rows = [scene_rows(RANDOM.integers(0, 30, (3, 4, 4))) for _ in range(2)]
+    results = [
+        finished(tmp_path, "aa", rows[0], {**FGM, "data": "s3dis"}),
+        finished(tmp_path, "bb", rows[1], {**LGM, "data": "s3dis"}),
+    ]
+    found = paired_differences(results, tmp_path)
+    assert (found[0].interval, found[0].note) == (None, "too few samples")
+    text = differences_to_markdown(found)
+    assert "Too few samples to say how sure the difference is: s3dis (3)" in text
+    assert "bootstrap" not in text
+
+
+def test_samples_that_are_all_alike_show_no_spread(tmp_path: Path) -> None:
+    """Zero width is what resampling gives, and would be read as certainty."""
+    results = [
+        finished(tmp_path, "aa", image_rows([False] * 20), FGM),
+        finished(tmp_path, "bb", image_rows([True] * 20), LGM),
+    ]
+    (one,) = paired_differences(results, tmp_path)
+    assert (one.difference, one.interval, one.note) == (-1.0, None, "all samples alike")
+    assert one.p_value == pytest.approx(2 / 2**20)
+
+
+def test_only_the_gradient_may_differ(tmp_path: Path) -> None:
+    rows = image_rows([True, False] * 5)
+    base = finished(tmp_path, "aa", rows, FGM)
+    others = [{"eps": 2.0}, {"seed": 1}, {"attack": "bim"}, {"targeted": True}, {"victim": "skipnet38-cifar10"}]
+    alone = [finished(tmp_path, f"x{n}", rows, {**LGM, **changes}) for n, changes in enumerate(others)]
+    alone += [finished(tmp_path, "yy", rows, {**LGM, "seed": 0}, checkpoint_sha256="11")]
+    pairs = [finished(tmp_path, f"s{slope}", rows, {**LGM, "slope": slope, "forward": f}) for slope, f in
+             itertools.product((1.0, 2.0), ("soft", "hard"))]  # fmt: skip
+    found = paired_differences([*alone, base, *pairs], tmp_path)
+    assert [one.lgm.cell for one in found] == [one.cell for one in pairs]
+    assert {one.fgm.fingerprint for one in found} == {"aa"}
+
+
+def test_of_several_baselines_the_one_with_the_same_steps_counts_else_any(tmp_path: Path) -> None:
+    rows = image_rows([True, False] * 5)
+    baselines = [finished(tmp_path, f"b{steps}", rows, {**FGM, "steps": steps, "step": 1.0}) for steps in (10, 20)]
+    leaded = [finished(tmp_path, f"s{steps}", rows, {**LGM, "steps": steps, "step": 1.0}) for steps in (20, 10)]
+    found = paired_differences([*baselines, *leaded], tmp_path)
+    assert [one.fgm.fingerprint for one in found] == ["b20", "b10"]
+    released = finished(tmp_path, "s50", rows, {**LGM, "steps": 50, "step": 0.5})
+    (one,) = paired_differences([baselines[0], released], tmp_path)
+    assert (one.fgm.fingerprint, one.lgm.fingerprint) == ("b10", "s50")
+    told = "(FGM, LGM): dynconv8-cifar10 step 1.0, 0.5; dynconv8-cifar10 steps 10, 50."
+    assert told in differences_to_markdown([one])
+    assert "more than the gradient" not in differences_to_markdown(found)
+
+
+def test_damaged_rows_are_named_and_leave_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = image_rows([True, False] * 5)
+    results = [finished(tmp_path, "aa", rows, FGM)]
+    results += [finished(tmp_path, f"b{slope}", rows, {**LGM, "slope": slope}) for slope in (1.0, 2.0)]
+    damaged = next(tmp_path.glob(f"*-b1.0/{ROWS}"))
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    with caplog.at_level(logging.WARNING):
+        found = paired_differences(results, tmp_path)
+    assert [one.lgm.cell.slope for one in found] == [2.0]
+    assert str(damaged) in caplog.text
+
+
+def test_other_samples_are_not_compared(tmp_path: Path) -> None:
+    results = [
+        finished(tmp_path, "aa", image_rows([True] * 5), FGM),
+        finished(tmp_path, "bb", image_rows([True] * 6), LGM),
+    ]
+    assert paired_differences(results, tmp_path) == []
+
+
+def test_a_bootstrap_without_any_value_is_none() -> None:
+    assert bootstrap(np.ones((6, 2)), lambda sums: np.full(sums.shape[:-1], np.nan)) is None
+
+
+def test_the_table_has_the_same_numbers_in_all_forms(tmp_path: Path) -> None:
+    fgm, lgm = [False] * 8 + [True] * 2, [True] * 6 + [False] * 2 + [True] * 2
+    results = [finished(tmp_path, "aa", image_rows(fgm), FGM), finished(tmp_path, "bb", image_rows(lgm), LGM)]
+    found = paired_differences(results, tmp_path)
+    row = "| dynconv8-cifar10 fgsm eps 1 slope 5 | accuracy | 10 | 80.00 | 20.00 | -60.00 |"
+    assert row in differences_to_markdown(found)
+    assert "| 0 | 6 | 0.031 |" in differences_to_markdown(found)
+    assert r"accuracy & 10 & 80.00 & 20.00 & -60.00 &" in differences_to_latex(found)
+    (plain,) = differences_as_json(found)
+    assert (plain["fgm"], plain["lgm"], plain["only_lgm"], plain["p_value"]) == ("aa", "bb", 6, 0.03125)
