@@ -67,7 +67,7 @@ def in_one_process(bench: Path, out: Path, **options: Any) -> RunResults:
 
 def environment() -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    path = os.pathsep.join(str(folder) for folder in (TESTS, TESTS / "bench", TESTS.parent))
+    path = os.pathsep.join(str(folder) for folder in (TESTS, TESTS / "evaluation", TESTS.parent))
     return clean | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
