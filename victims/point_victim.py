@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from lgm_bench.metrics.segmentation import mean_iou_of
 from lgm_bench.voxels import IGNORED, PointCloud
 from lgm_bench.voxels.grid import Grid
 from lgm_bench.voxels.voxelization import Voxelization, Voxels
@@ -79,18 +80,8 @@ class PointVictim(Victim):
         self.confusion.reset()
         self.log("accuracy", counts.diagonal().sum() / counts.sum(), prog_bar=True)
         if self.task == "segmentation":
-            self.log("miou", mean_iou(counts), prog_bar=True)
-
-
-def mean_iou(confusion: Tensor) -> Tensor:
-    """Return the mean, over the classes that have points, of the intersection over union.
-
-    Args:
-        confusion: (C, C) int64, points by true and by predicted class.
-    """
-    hits, points = confusion.diagonal(), confusion.sum(1)
-    iou = hits / (points + confusion.sum(0) - hits)
-    return iou[points > 0].mean()
+            ignored = getattr(self.trainer.datamodule, "ignored_classes", ())  # type: ignore[attr-defined]
+            self.log("miou", mean_iou_of(counts, ignored).float(), prog_bar=True)
 
 
 def majority(labels: Tensor, row: Tensor, n_voxels: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Segmentation: confusion matrices of scenes, and the intersection over union of classes from their sum."""
+"""Segmentation: confusion matrices of scenes, and the mIoU of their sum over all processes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.metrics.iou import iou_counts, mean_iou
 from lgm_bench.voxels import IGNORED
 
 
@@ -39,46 +40,12 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
     return cells.reshape(num_classes, num_classes)
 
 
-def class_ious(confusion: Tensor, ignored_classes: Sequence[int] = ()) -> Tensor:
-    """Return the intersection over union of each class, (..., C) float64.
-
-    A class that occurs neither among the labels nor among the predictions has no value: NaN, and so have ignored
-    classes. A point that is taken for an ignored class is a mistake like any other: it counts in its label's union.
-    So does, in the union of what it is taken for, one that is labelled as one: such labels are to be `IGNORED`.
-
-    Args:
-        confusion: (..., C, C) int64, rows labels, columns predictions.
-        ignored_classes: Classes that are not measured, such as "unlabeled" of SemanticKITTI.
-
-    >>> class_ious(torch.tensor([[1, 0, 0], [1, 2, 0], [0, 0, 0]])).tolist()
-    [0.5, 0.6666666666666666, nan]
-    """
-    hits = confusion.diagonal(dim1=-2, dim2=-1)
-    union = confusion.sum(-1) + confusion.sum(-2) - hits
-    ious = hits.double() / union.double()  # 0 / 0 is NaN
-    ious[..., list(ignored_classes)] = torch.nan
-    return ious
-
-
-def mean_iou(confusion: Tensor, ignored_classes: Sequence[int] = ()) -> Tensor:
-    """Return the mean over the classes that have an IoU, (...) float64; NaN where no class has.
-
-    Over a data set, take the sum of its scenes' matrices: classes that occur in none of them, neither as label nor
-    as prediction, do not take part; one that is only ever predicted takes part with 0.
-
-    Args:
-        confusion: See `class_ious`.
-        ignored_classes: See `class_ious`.
-    """
-    return class_ious(confusion, ignored_classes).nanmean(-1)
-
-
 class MeanIoU(Metric):
     """Mean IoU over all points of all scenes, on all processes; the sum of confusion matrices is its only state.
 
     Args:
         num_classes: C.
-        ignored_classes: See `class_ious`.
+        ignored_classes: See `iou_counts`.
         kwargs: Of `torchmetrics.Metric`.
     """
 
@@ -99,4 +66,10 @@ class MeanIoU(Metric):
 
     def compute(self) -> Tensor:
         """Return the mean IoU; NaN before any point."""
-        return mean_iou(self.confusion, self.ignored_classes)
+        return mean_iou_of(self.confusion, self.ignored_classes)
+
+
+def mean_iou_of(confusion: Tensor, ignored_classes: Sequence[int] = ()) -> Tensor:
+    """Return the mean IoU (...) float64 of confusion matrices (..., C, C), on their device; see `iou`."""
+    values = mean_iou(*iou_counts(confusion.cpu().numpy(), ignored_classes))
+    return torch.from_numpy(values).to(confusion.device)

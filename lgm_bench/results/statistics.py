@@ -14,6 +14,7 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.rows import merged
+from lgm_bench.metrics.iou import iou_counts, mean_iou
 from lgm_bench.results.reading import Finished, located
 
 log = logging.getLogger(__name__)
@@ -150,34 +151,23 @@ def bootstrap(samples: Numbers, statistic: Statistic, seed: int = SEED) -> tuple
     return float(low), float(high)
 
 
-def iou_difference(sums: Numbers, ignored_classes: Sequence[int] = ()) -> Numbers:
-    """Return mIoU under LGM minus mIoU under FGM, as `metrics.segmentation.mean_iou` defines it.
+def iou_difference(sums: Numbers) -> Numbers:
+    """Return mIoU under LGM minus mIoU under FGM.
 
     Args:
-        sums: (..., 4C) from `iou_parts`, added up over scenes.
-        ignored_classes: Classes that take no part.
+        sums: (..., 4C) from `iou_parts` of both, added up over scenes.
     """
     parts = sums.reshape(*sums.shape[:-1], 4, -1)
-    known = np.ones(parts.shape[-1], bool)
-    known[list(ignored_classes)] = False
-    values = []
-    for hits, union in ((parts[..., 0, :], parts[..., 1, :]), (parts[..., 2, :], parts[..., 3, :])):
-        occurs = (union > 0) & known
-        ious = np.divide(hits, union, out=np.zeros_like(hits), where=occurs)
-        values.append(ious.sum(-1) / np.maximum(occurs.sum(-1), 1))
-    difference: Numbers = values[1] - values[0]
+    difference: Numbers = mean_iou(parts[..., 2, :], parts[..., 3, :]) - mean_iou(parts[..., 0, :], parts[..., 1, :])
     return difference
 
 
-def iou_parts(table: pa.Table) -> Numbers:
-    """Return each scene's hits and unions after the attack, class by class, (scenes, 2C) float64."""
+def iou_parts(table: pa.Table, ignored_classes: Sequence[int] = ()) -> Numbers:
+    """Return each scene's intersections and unions after the attack, class by class, (scenes, 2C); see `iou_counts`."""
     lists = table.column("confusion").combine_chunks()
-    flat = lists.flatten().to_numpy().astype(np.float64).reshape(len(lists), -1)
+    flat = lists.flatten().to_numpy().reshape(len(lists), -1)
     classes = round(flat.shape[1] ** 0.5)
-    matrices = flat.reshape(-1, classes, classes)
-    hits = matrices.diagonal(axis1=1, axis2=2)
-    parts: Numbers = np.concatenate([hits, matrices.sum(1) + matrices.sum(2) - hits], axis=1)
-    return parts
+    return np.concatenate(iou_counts(flat.reshape(-1, classes, classes), ignored_classes), axis=1)
 
 
 def _alike(result: CellResult) -> tuple[Cell, str, str, str]:
@@ -225,8 +215,8 @@ def _classified(fgm: CellResult, lgm: CellResult, before: pa.Table, after: pa.Ta
 
 def _scenes(fgm: CellResult, lgm: CellResult, before: pa.Table, after: pa.Table) -> PairedDifference:
     ignored = before.column("ignored_classes")[0].as_py()
-    samples = np.concatenate([iou_parts(before), iou_parts(after)], axis=1)
-    interval, note = _interval(samples, lambda sums: iou_difference(sums, ignored), len(samples))
+    samples = np.concatenate([iou_parts(before, ignored), iou_parts(after, ignored)], axis=1)
+    interval, note = _interval(samples, iou_difference, len(samples))
     values = [one.segmentation.miou if one.segmentation else float("nan") for one in (fgm, lgm)]
     return PairedDifference(
         fgm=fgm,
@@ -235,7 +225,7 @@ def _scenes(fgm: CellResult, lgm: CellResult, before: pa.Table, after: pa.Table)
         n_samples=len(samples),
         fgm_value=values[0],
         lgm_value=values[1],
-        difference=float(iou_difference(samples.sum(0), ignored)),
+        difference=float(iou_difference(samples.sum(0))),
         interval=interval,
         only_fgm=None,
         only_lgm=None,

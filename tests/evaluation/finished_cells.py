@@ -14,7 +14,7 @@ from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.evaluation.store.scene_rows import SceneOutcome
 from lgm_bench.evaluation.store.scene_tally import SceneTally
 from lgm_bench.evaluation.store.store import CellStore
-from lgm_bench.metrics import ChangeCounts
+from lgm_bench.metrics.architecture_change import ChangeCounts
 
 
 def image_rows(fell: Sequence[bool], target: int | None = None, attacked: Sequence[bool] | None = None) -> Any:

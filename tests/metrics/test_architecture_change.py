@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.metrics import ArchitectureChange, change_counts
-from lgm_bench.metrics.architecture_change import definition_scope
+from lgm_bench.metrics.architecture_change import ArchitectureChange, change_counts, definition_scope
 
 SHAPES = [(), (), (1, 4, 4), (1, 2, 3)]
 

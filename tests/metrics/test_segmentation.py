@@ -7,7 +7,8 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.metrics import MeanIoU, class_ious, confusion_matrix, mean_iou
+from lgm_bench.metrics.iou import class_ious, iou_counts, mean_iou
+from lgm_bench.metrics.segmentation import MeanIoU, confusion_matrix, mean_iou_of
 from lgm_bench.voxels import IGNORED
 
 CLASSES = 6
@@ -50,12 +51,13 @@ def test_confusion_of_a_scene() -> None:
 def test_ious_of_a_scene() -> None:
     for labels, predictions in scenes(5):
         confusion = confusion_matrix(labels, predictions, CLASSES)
-        expected = numpy_ious(labels.numpy(), predictions.numpy())
-        np.testing.assert_allclose(class_ious(confusion).numpy(), expected, rtol=1e-15)
-        assert torch.isnan(class_ious(confusion)[5]), "a class that does not occur has no value"
-        assert mean_iou(confusion).item() == pytest.approx(np.nanmean(expected), rel=1e-15)
+        counts, expected = iou_counts(confusion.numpy()), numpy_ious(labels.numpy(), predictions.numpy())
+        np.testing.assert_allclose(class_ious(*counts), expected, rtol=1e-15)
+        assert np.isnan(class_ious(*counts)[5]), "a class that does not occur has no value"
+        assert mean_iou(*counts) == pytest.approx(np.nanmean(expected), rel=1e-15)
+        assert mean_iou_of(confusion) == mean_iou(*counts)
         jaccard = MulticlassJaccardIndex(CLASSES, ignore_index=IGNORED)(predictions, labels)
-        assert mean_iou(confusion).item() == pytest.approx(jaccard.item(), rel=1e-6)
+        assert mean_iou(*counts) == pytest.approx(jaccard.item(), rel=1e-6)
 
 
 def test_the_mean_of_a_data_set_is_that_of_the_sum() -> None:
@@ -73,22 +75,37 @@ def test_the_mean_of_a_data_set_is_that_of_the_sum() -> None:
 
 
 def test_absent_and_only_predicted_classes() -> None:
+    """torchmetrics agrees: a class that is only predicted counts with 0, and one that is absent does not count."""
     labels, predictions = torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1])
-    confusion = confusion_matrix(labels, predictions, 4)
-    np.testing.assert_equal(class_ious(confusion).numpy(), [0.5, 1, 0, np.nan])
-    assert mean_iou(confusion).item() == 0.5
+    counts = iou_counts(confusion_matrix(labels, predictions, 4).numpy())
+    np.testing.assert_equal(class_ious(*counts), [0.5, 1, 0, np.nan])
+    assert mean_iou(*counts) == 0.5
+    assert MulticlassJaccardIndex(4)(predictions, labels).item() == 0.5
 
 
 def test_ignored_classes() -> None:
-    """What is taken for an ignored class stays a mistake; the class itself has no IoU."""
-    labels, predictions = torch.tensor([1, 1, 2, 2]), torch.tensor([1, 0, 2, 2])
-    confusion = confusion_matrix(labels, predictions, 3)
-    np.testing.assert_equal(class_ious(confusion, (0,)).numpy(), [np.nan, 0.5, 1])
-    assert mean_iou(confusion, (0,)).item() == 0.75
-    assert mean_iou(confusion).item() == 0.5
-    assert mean_iou(confusion, (0, 1, 2)).isnan()
-    stacked = torch.stack([confusion, confusion.T])
-    np.testing.assert_equal(mean_iou(stacked, (0,)).numpy(), [0.75, mean_iou(confusion.T, (0,)).item()])
+    """What is taken for an ignored class stays a mistake; the class itself has no IoU, and its points count nowhere."""
+    labels, predictions = torch.tensor([1, 1, 2, 2, 0]), torch.tensor([1, 0, 2, 2, 2])
+    confusion = confusion_matrix(labels, predictions, 3).numpy()
+    np.testing.assert_equal(class_ious(*iou_counts(confusion, (0,))), [np.nan, 0.5, 1])
+    assert mean_iou(*iou_counts(confusion, (0,))) == 0.75
+    assert mean_iou(*iou_counts(confusion)) == pytest.approx((0 + 0.5 + 2 / 3) / 3)
+    assert np.isnan(mean_iou(*iou_counts(confusion, (0, 1, 2))))
+    stacked = np.stack([confusion, confusion.T])
+    alone = mean_iou(*iou_counts(confusion.T, (0,)))
+    np.testing.assert_equal(mean_iou(*iou_counts(stacked, (0,))), [0.75, alone])
+    assert confusion.sum() == 5, "the matrix itself stays as it was"
+
+
+def test_against_the_official_evaluation_of_semantickitti() -> None:
+    """`np_ioueval.py` of its devkit clears the labels of ignored classes; its mean is over all others, which occur."""
+    confusion = np.random.default_rng(0).integers(1, 50, (4, 4))
+    rows_are_predictions = confusion.T.copy()
+    rows_are_predictions[:, [0]] = 0
+    hits = np.diag(rows_are_predictions)
+    wrong = rows_are_predictions.sum(axis=1) - hits + rows_are_predictions.sum(axis=0) - hits
+    official = (hits[1:] / (hits[1:] + wrong[1:] + 1e-15)).mean()
+    assert mean_iou(*iou_counts(confusion, (0,))) == pytest.approx(official, rel=1e-12)
 
 
 @pytest.mark.parametrize(

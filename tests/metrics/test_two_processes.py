@@ -8,7 +8,8 @@ import torch
 from forked import together
 from torch import distributed
 
-from lgm_bench.metrics import ArchitectureChange, MeanIoU, confusion_matrix
+from lgm_bench.metrics.architecture_change import ArchitectureChange
+from lgm_bench.metrics.segmentation import MeanIoU, confusion_matrix
 
 SHARES = {"4+3": (range(0, 7, 2), range(1, 7, 2)), "7+0": (range(7), range(0))}
 CLASSES = 4

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.metrics import voxel_change
+from lgm_bench.metrics.voxel_change import voxel_change
 
 
 def voxels(seed: int, n: int = 60) -> torch.Tensor:

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from finished_cells import finished, image_rows, scene_rows
 from scipy import stats
 
 from lgm_bench.evaluation.store.store import ROWS
-from lgm_bench.metrics.segmentation import mean_iou
+from lgm_bench.metrics.iou import iou_counts, mean_iou
 from lgm_bench.results.statistics import bootstrap, iou_difference, iou_parts, mcnemar, paired_differences
 from lgm_bench.results.tables.difference_table import (
     differences_as_json,
@@ -62,7 +61,7 @@ def test_scenes_are_resampled_with_both_their_matrices(tmp_path: Path) -> None:
     (one,) = paired_differences(results, tmp_path)
 
     def difference(chosen: np.ndarray) -> float:
-        miou = [float(mean_iou(torch.from_numpy(matrices[chosen].sum(0)), (0,))) for matrices in (fgm, lgm)]
+        miou = [float(mean_iou(*iou_counts(matrices[chosen].sum(0), (0,)))) for matrices in (fgm, lgm)]
         return miou[1] - miou[0]
 
     oracle = stats.bootstrap(
@@ -77,9 +76,9 @@ def test_scenes_are_resampled_with_both_their_matrices(tmp_path: Path) -> None:
 
 def test_the_difference_of_sums_is_that_of_the_metric() -> None:
     first, second = RANDOM.integers(0, 9, (2, 5, 3, 3))
-    parts = np.concatenate([iou_parts(scene_rows(matrices)) for matrices in (first, second)], axis=1)
-    wanted = mean_iou(torch.from_numpy(second.sum(0)), (1,)) - mean_iou(torch.from_numpy(first.sum(0)), (1,))
-    assert float(iou_difference(parts.sum(0), (1,))) == pytest.approx(float(wanted), abs=1e-12)
+    parts = np.concatenate([iou_parts(scene_rows(matrices), (1,)) for matrices in (first, second)], axis=1)
+    wanted = np.subtract(*(mean_iou(*iou_counts(one.sum(0), (1,))) for one in (second, first)))
+    assert float(iou_difference(parts.sum(0))) == pytest.approx(float(wanted), abs=1e-12)
 
 
 def test_the_targets_of_an_image_go_together_and_give_no_p(tmp_path: Path) -> None:

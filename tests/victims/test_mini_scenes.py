@@ -45,7 +45,8 @@ def test_clean_miou_is_that_of_the_training_record(name: str, tmp_path: Path, mo
         both = both + hits.bincount(minlength=victim.num_classes)
         points = points + batch.labels[kept].bincount(minlength=victim.num_classes)
         labelled = labelled + predicted[kept].bincount(minlength=victim.num_classes)
-    iou = (both / (points + labelled - both))[points > 0]
+    unions = points + labelled - both
+    iou = (both / unions)[unions > 0]
     assert int(points.sum()) == record["n_points"]
     assert iou.tolist() == pytest.approx(list(record["iou"].values()), abs=0.005)
     assert iou.mean().item() == pytest.approx(record["miou"], abs=0.005)

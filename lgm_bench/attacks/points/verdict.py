@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lgm_bench.attacks.losses import margin
 from lgm_bench.errors import ConfigError
-from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou
+from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
 from lgm_bench.voxels import IGNORED
 
 
@@ -42,7 +42,7 @@ def scene_verdict(logits: Tensor, labels: Tensor, ignored_classes: tuple[int, ..
     check_classes(labels[labels != IGNORED], logits)
     if not bool(logits.isfinite().all()):
         raise ConfigError(f"the victim's logits of {name!r} are not finite; check its weights")
-    score = mean_iou(confusion_matrix(labels, logits.argmax(dim=1), logits.shape[1]), ignored_classes)
+    score = mean_iou_of(confusion_matrix(labels, logits.argmax(dim=1), logits.shape[1]), ignored_classes)
     return Verdict(score[None], torch.zeros(1, dtype=torch.bool, device=logits.device))
 
 

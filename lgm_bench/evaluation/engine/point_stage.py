@@ -20,8 +20,8 @@ from lgm_bench.evaluation.store.example_clouds import example_cloud
 from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.evaluation.store.scene_rows import SceneOutcome
 from lgm_bench.leaded import GradientMethod, hard_forward
-from lgm_bench.metrics import ChangeCounts
-from lgm_bench.metrics.segmentation import MeanIoU, confusion_matrix, mean_iou
+from lgm_bench.metrics.architecture_change import ChangeCounts
+from lgm_bench.metrics.segmentation import MeanIoU, confusion_matrix, mean_iou_of
 from lgm_bench.metrics.voxel_change import voxel_change
 from lgm_bench.voxels import PointCloud
 from victims.point_victim import PointVictim
@@ -122,7 +122,7 @@ class PointStage(pl.LightningModule):
         self.miou.update(matrices[1])
         sizes = torch.bincount(batch.cloud.scene)
         distance, inside = self._moves(batch.cloud, result.points)
-        clean_miou = mean_iou(matrices[0], self.ignored_classes)
+        clean_miou = mean_iou_of(matrices[0], self.ignored_classes)
         return SceneOutcome(
             ids=batch.ids,
             n_points=sizes,
@@ -130,7 +130,7 @@ class PointStage(pl.LightningModule):
             confusion=matrices[1],
             ignored_classes=self.ignored_classes,
             clean_miou=clean_miou,
-            miou=mean_iou(matrices[1], self.ignored_classes),
+            miou=mean_iou_of(matrices[1], self.ignored_classes),
             distance=distance,
             within_bounds=inside,
             clean_loss=self._scene_loss(batch, before),

@@ -20,8 +20,7 @@ from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.leaded import GradientMethod, hard_forward
-from lgm_bench.metrics import ArchitectureChange, change_counts
-from lgm_bench.metrics.architecture_change import definition_scope
+from lgm_bench.metrics.architecture_change import ArchitectureChange, change_counts, definition_scope
 
 _ROUNDING = 1e-6  # intensities: what float32 may add to clean + eps
 
@@ -30,9 +29,10 @@ class AttackStage(pl.LightningModule):
     """Attacks a victim on a datamodule's test batches: `Trainer(inference_mode=False).test(stage, datamodule)`.
 
     Untargeted, the images that the hard network classifies correctly count as attacked. Targeted, every class in turn
-    is the target and the images not yet predicted as it count. Where the victim's architecture change is defined over
-    all images (DynConv), those that do not count are perturbed too, for that number only; not so with an active set,
-    which leaves images alone once they have fallen and so measures no such number.
+    is the target, and the images count that are neither predicted nor labelled as it: to lead an image to its own label
+    is no attack. Where the victim's architecture change is defined over all images (DynConv),
+    those that do not count are perturbed too, for that number only; not so with an active set, which leaves images alone
+    once they have fallen and so measures no such number.
 
     The logged metrics "clean_accuracy", "accuracy", "success_rate" and "architecture_change" (fractions; over all
     processes) are those of the images of this run.
@@ -120,7 +120,7 @@ class AttackStage(pl.LightningModule):
         self, batch: ImageBatch, logits: Tensor, before: list[Tensor], target: int | None, classes: int
     ) -> tuple[Outcome, Tensor]:
         clean = logits.argmax(1)
-        attacked = clean == batch.labels if target is None else clean != target
+        attacked = clean == batch.labels if target is None else (clean != target) & (batch.labels != target)
         scope = "attacked" if self.attack.active_set else definition_scope(before)
         perturbed = attacked if scope == "attacked" else torch.ones_like(attacked)
         adversarial = batch.images.clone()

@@ -156,7 +156,8 @@ class CellResult(_Record):
         fingerprint: Name of the cell's folder, see `Cell.fingerprint`.
         n_samples: Images, shapes or scenes; `cell.limit` says whether they are only the first ones.
         n_attempts: Images x targets (untargeted: `n_samples`).
-        n_attacked: Attempts that count: untargeted the clean-correct images, targeted those not yet predicted as it.
+        n_attacked: Attempts that count: untargeted the clean-correct images; targeted those neither labelled nor
+            predicted as the target.
         clean_accuracy: Of the hard network, over all images; of scenes, over all labelled points.
         accuracy: After the attack, over all attempts; an attempt that does not count keeps its clean prediction.
         success_rate: Share of the attacked that fell; None if none was attacked.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lgm_bench.errors import ResultError
-from lgm_bench.metrics import ChangeCounts
+from lgm_bench.metrics.architecture_change import ChangeCounts
 
 COUNT_COLUMNS = ("on_before", "on_to_off", "off_to_on", "positions")
 

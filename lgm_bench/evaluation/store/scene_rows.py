@@ -8,7 +8,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from lgm_bench.evaluation.store.rows import COUNT_COLUMNS, HISTORY, POINT_COLUMNS, as_array, count_columns
-from lgm_bench.metrics import ChangeCounts
+from lgm_bench.metrics.architecture_change import ChangeCounts
 
 #: One row a scene.
 #:

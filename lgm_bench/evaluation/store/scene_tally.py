@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from lgm_bench.evaluation.store.effort import Effort
 from lgm_bench.evaluation.store.record import ArchitectureRecord, SegmentationRecord
 from lgm_bench.evaluation.store.scene_rows import confusion_sum
 from lgm_bench.evaluation.store.tally import Tally, executed, summary, unit_sums
-from lgm_bench.metrics.segmentation import class_ious, mean_iou
+from lgm_bench.metrics.iou import class_ious, iou_counts, mean_iou
 
 Counts = np.ndarray
 
@@ -101,10 +100,10 @@ class SceneTally:
         }
 
     def _miou(self, confusion: Counts) -> float:
-        return float(mean_iou(torch.from_numpy(confusion), self.ignored_classes))
+        return float(mean_iou(*iou_counts(confusion, self.ignored_classes)))
 
     def _ious(self, confusion: Counts) -> tuple[float | None, ...]:
-        ious = class_ious(torch.from_numpy(confusion), self.ignored_classes)
+        ious = class_ious(*iou_counts(confusion, self.ignored_classes))
         return tuple(None if iou != iou else iou for iou in ious.tolist())
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from lgm_bench.attacks import PointBIM, RandomPerturbation
 from lgm_bench.leaded import FGM, LGM, GradientMethod
 from lgm_bench.losses import lovasz_softmax
-from lgm_bench.metrics import confusion_matrix, mean_iou, voxel_change
+from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
+from lgm_bench.metrics.voxel_change import voxel_change
 from lgm_bench.sparse.cost import counted_cost
 from lgm_bench.voxels import IGNORED, PointCloud, Reach, VoxelSlopes
 
@@ -41,7 +42,7 @@ def scene_scores(name: str, cloud: PointCloud, labels: Tensor, iterates: list[Te
     for x in iterates:
         logits = victim(name)(cloud.moved(x))
         if victim(name).task == "segmentation":
-            scores.append(mean_iou(confusion_matrix(labels, logits.argmax(1), logits.shape[1])))
+            scores.append(mean_iou_of(confusion_matrix(labels, logits.argmax(1), logits.shape[1])))
         else:
             others = logits[0].clone()
             others[labels[0]] = -torch.inf
@@ -105,7 +106,7 @@ def test_the_lowest_score_is_kept_and_is_that_of_the_points(name: str) -> None:
         labels = data.labels[rows] if of_points else data.labels[[number]]
         logits = hard[rows] if of_points else hard[[number]]
         if of_points:
-            score = mean_iou(confusion_matrix(labels, logits.argmax(1), logits.shape[1]))
+            score = mean_iou_of(confusion_matrix(labels, logits.argmax(1), logits.shape[1]))
             assert result.scores[:, number].min() == score
         else:
             others = logits[0].clone()

@@ -12,7 +12,7 @@ from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.store.arrays import sample_path
 from lgm_bench.evaluation.store.clouds import SavedCloud, colour, load_cloud, save_cloud
 from lgm_bench.leaded import LGM
-from lgm_bench.metrics import confusion_matrix
+from lgm_bench.metrics.segmentation import confusion_matrix
 from lgm_bench.voxels import PointCloud
 from victims import load_victim
 

@@ -13,7 +13,7 @@ from lgm_bench.evaluation.store.part_files import About, UnusableError, encode, 
 from lgm_bench.evaluation.store.rows import merged
 from lgm_bench.evaluation.store.scene_rows import SCENE_SCHEMA, SceneOutcome, confusion_sum
 from lgm_bench.evaluation.store.scene_tally import SceneTally, tally_of, total
-from lgm_bench.metrics import ChangeCounts
+from lgm_bench.metrics.architecture_change import ChangeCounts
 
 C = 4
 RANDOM = np.random.default_rng(0)
@@ -51,6 +51,8 @@ def table(*numbers: int) -> pa.Table:
 
 def expected_ious(matrix: np.ndarray, ignored: tuple[int, ...]) -> list[float | None]:
     ious: list[float | None] = []
+    matrix = matrix.copy()
+    matrix[list(ignored)] = 0
     for k in range(C):
         union = matrix[k].sum() + matrix[:, k].sum() - matrix[k, k]
         ious.append(None if k in ignored or not union else matrix[k, k] / union)
