@@ -31,8 +31,8 @@ class AttackStage(pl.LightningModule):
     Untargeted, the images that the hard network classifies correctly count as attacked. Targeted, every class in turn
     is the target, and the images count that are neither predicted nor labelled as it: to lead an image to its own label
     is no attack. Where the victim's architecture change is defined over all images (DynConv),
-    those that do not count are perturbed too, for that number only; not so with an active set, which leaves images alone
-    once they have fallen and so measures no such number.
+    those that do not count are perturbed too, for that number only; not so with an active set, which leaves images
+    alone once they have fallen and so measures no such number.
 
     The logged metrics "clean_accuracy", "accuracy", "success_rate" and "architecture_change" (fractions; over all
     processes) are those of the images of this run.
