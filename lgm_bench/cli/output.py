@@ -52,25 +52,25 @@ def finish(
             tables are written into the results folder. None: the results stand alone, and nothing is written.
     """
     from lgm_bench.cli import session as sessions
-    from lgm_bench.results.tables.difference_table import differences_to_rich
+    from lgm_bench.results.tables.arms_table import comparisons_to_rich
     from lgm_bench.results.tables.table_formats import to_rich
     from lgm_bench.results.tables.tables import build_tables
 
-    results, tables, differences, unfinished = (
+    results, tables, comparisons, unfinished = (
         sessions.Merged(results, build_tables(results), [], []) if planned is None else session.merge(results, planned)
     )
     if as_json:
-        show_json(sessions.as_json(results, unfinished, differences))
+        show_json(sessions.as_json(results, unfinished, comparisons))
     else:
         for table in tables:
             show(to_rich(table))
-        if differences:
-            show(differences_to_rich(differences))
+        if comparisons:
+            show(comparisons_to_rich(comparisons))
         if unfinished:
             print(f"{len(unfinished)} of {len(unfinished) + len(results)} cells are not finished yet")
         print(f"Results are in {session.options.out}")
     if planned is not None and results:
-        path = session.report(results, differences, unfinished)
+        path = session.report(results, comparisons, unfinished)
         if path and not as_json:
             print(f"Report: {path}")
     leave_if_failed(results)

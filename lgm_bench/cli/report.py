@@ -18,7 +18,7 @@ def report(
 
     [dim]$[/] lgm-bench report results/mini
 
-    [dim]$[/] lgm-bench report results --out lgm-against-fgm.html
+    [dim]$[/] lgm-bench report results --out arms.html
     """
     from lgm_bench.report.writing import write_report
 

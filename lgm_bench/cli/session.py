@@ -23,8 +23,8 @@ from lgm_bench.evaluation.estimates.preview import Preview, preview
 from lgm_bench.evaluation.readiness import Gap, find_gaps, look
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.report.folder import ResultsFolder
-from lgm_bench.results.statistics import PairedDifference
-from lgm_bench.results.tables.difference_table import differences_as_json
+from lgm_bench.results.statistics import Comparison
+from lgm_bench.results.tables.arms_table import comparisons_as_json
 from lgm_bench.results.tables.table import Table
 
 
@@ -34,13 +34,13 @@ class Merged(NamedTuple):
     Attributes:
         results: The results, with what failed in this run.
         tables: Their tables, as written.
-        differences: LGM against FGM, as written.
+        comparisons: Arms against their baselines, as written.
         unfinished: The cells still to come.
     """
 
     results: RunResults
     tables: list[Table]
-    differences: list[PairedDifference]
+    comparisons: list[Comparison]
     unfinished: list[Cell]
 
 
@@ -152,24 +152,22 @@ class Session:
             # cells that turn out to be the same, once their defaults are filled in, are shown once
             everything.extend({(one.fingerprint, one.cell.paper): one for one in found.values()}.values())
             tables = self.folder.write_tables(everything, cells) if everything else []
-            differences = self.folder.write_differences(everything, cells)
+            comparisons = self.folder.write_comparisons(everything, cells)
         unfinished = [one.cell for one in planned if one.cell not in found and not one.optional]
-        return Merged(everything, tables, differences, unfinished)
+        return Merged(everything, tables, comparisons, unfinished)
 
-    def report(
-        self, results: RunResults, differences: Sequence[PairedDifference], unfinished: Sequence[Cell]
-    ) -> Path | None:
+    def report(self, results: RunResults, comparisons: Sequence[Comparison], unfinished: Sequence[Cell]) -> Path | None:
         """Write the report of results into their folder; return its path, or None if it is not wanted or failed."""
-        return self.folder.write_report(results, differences, unfinished) if self.options.report else None
+        return self.folder.write_report(results, comparisons, unfinished) if self.options.report else None
 
 
 def as_json(
-    results: RunResults, unfinished: Sequence[Cell] = (), differences: Sequence[PairedDifference] = ()
+    results: RunResults, unfinished: Sequence[Cell] = (), comparisons: Sequence[Comparison] = ()
 ) -> dict[str, Any]:
-    """Return results, how they differ, failures and the cells that are still to come as plain values."""
+    """Return results, their comparisons, failures and the cells that are still to come as plain values."""
     return {
         "results": [result.model_dump(mode="json") for result in results],
-        "differences": differences_as_json(differences),
+        "comparisons": comparisons_as_json(comparisons),
         "failures": [{"cell": describe(cell), "error": str(error)} for cell, error in results.failures],
         "unfinished": [describe(cell) for cell in unfinished],
     }

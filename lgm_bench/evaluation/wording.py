@@ -6,24 +6,46 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE, takes_points
 from lgm_bench.evaluation.store.record import CellResult
 
+LONGEST_ACRONYM = 3
+"""Letters of a gradient's name that is an acronym."""
+
 
 def describe(cell: Cell) -> str:
     """Return a cell in a reader's words.
 
-    >>> describe(Cell("dynconv20-cifar10", "cifar10", "bim", "lgm", 8.0, slope=10.0, valid_pixels=0.05))
-    'dynconv20-cifar10 bim eps 8 5% pixels LGM slope 10'
+    >>> describe(Cell("dynconv20-cifar10", "cifar10", "bim", "soft", 8.0, slope=10.0, valid_pixels=0.05))
+    'dynconv20-cifar10 bim eps 8 5% pixels soft slope 10'
     """
+    return f"{describe_setting(cell)} {describe_gradient(cell)}".strip()
+
+
+def describe_setting(cell: Cell) -> str:
+    """Return a cell without its gradient in a reader's words."""
     parts = [cell.victim, "targeted" if cell.targeted else "", cell.attack, f"eps {cell.eps:g}"]
     parts += [
         f"{cell.valid_pixels:.3g} of the pixels" if cell.valid_pixels < 0.01 else f"{cell.valid_pixels:.0%} pixels"
     ]
     if cell.valid_pixels == 1:
         parts.pop()
-    if cell.attack not in GRADIENT_FREE:
-        parts.append(cell.gradient.upper() if cell.slope is None else f"{cell.gradient.upper()} slope {cell.slope:g}")
-    if cell.relation not in (None, "sigmoid"):
-        parts.append(str(cell.relation))
     return " ".join(part for part in parts if part)
+
+
+def describe_gradient(cell: Cell) -> str:
+    """Return a cell's gradient with its settings in a reader's words; nothing where the attack follows none."""
+    if cell.attack in GRADIENT_FREE:
+        return ""
+    slope = "" if cell.slope is None else f" slope {cell.slope:g}"
+    relation = "" if cell.relation in (None, "sigmoid") else f" {cell.relation}"
+    return f"{gradient_name(cell.gradient)}{slope}{relation}"
+
+
+def gradient_name(name: str) -> str:
+    """Return how a gradient method is printed: acronyms in capitals, other names as they are.
+
+    >>> gradient_name("fgm"), gradient_name("straight-through")
+    ('FGM', 'straight-through')
+    """
+    return name.upper() if len(name) <= LONGEST_ACRONYM else name
 
 
 def unit_of_eps(result: CellResult) -> str:

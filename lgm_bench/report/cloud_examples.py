@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from lgm_bench.evaluation.store.example_clouds import ExampleCloud
+from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.report.classes import class_name
 from lgm_bench.report.cloud_view import ROOM, SHAPE, STREET, Camera
-from lgm_bench.report.comparisons import Comparison
-from lgm_bench.report.drawing import NAMES, picture
+from lgm_bench.report.drawing import picture
+from lgm_bench.report.groups import Group
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.voxels import IGNORED
 
@@ -34,15 +35,15 @@ FAR = 15.0
 """Metres from the middle beyond which a scene is a street."""
 
 
-def cloud_examples(comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Figure]:
+def cloud_examples(groups: Sequence[Group], names: Sequence[str]) -> list[Figure]:
     """Return the examples of every victim of one data set: the first scene, or two shapes.
 
     Args:
-        comparisons: One for each victim.
+        groups: One for each victim.
         names: Of the classes.
     """
     figures = []
-    for one in comparisons:
+    for one in groups:
         clouds = one.examples(ExampleCloud)
         if not clouds:
             continue
@@ -73,8 +74,8 @@ def _scene(title: str, of_gradients: dict[str, ExampleCloud], names: Sequence[st
     below = []
     for gradient, cloud in of_gradients.items():
         moved, after = cloud.points.numpy(), cloud.prediction.numpy()
-        above.append(seen(after, moved, f"{NAMES[gradient]}: {_right(after, labels)}"))
-        below.append(_changes(camera, cloud, shown, f"{NAMES[gradient]}", title))
+        above.append(seen(after, moved, f"{gradient_name(gradient)}: {_right(after, labels)}"))
+        below.append(_changes(camera, cloud, shown, gradient_name(gradient), title))
     legend = [(_hex(rgb), class_name(names, k) if k != IGNORED else "no label") for k, rgb in colours.items()]
     return [
         Figure(title, SCENE_CAPTION, [above], legend),
@@ -93,7 +94,7 @@ def _shapes(of_gradients: dict[str, ExampleCloud], names: Sequence[str]) -> list
     panels = [Panel(picture(pixels, f"Clean shape {first.id}, {truth}"), f"clean: {before}", width=WIDTH)]
     for gradient, cloud in of_gradients.items():
         after = class_name(names, int(cloud.prediction))
-        label = f"{NAMES[gradient]}: {after}{'' if after == truth else ' ✗'}"
+        label = f"{gradient_name(gradient)}: {after}{'' if after == truth else ' ✗'}"
         panels.append(_changes(camera, cloud, everything, label, first.id))
     return panels
 

@@ -1,11 +1,11 @@
-"""What is left at each eps, under FGM, LGM and random moves."""
+"""What is left at each eps, under each gradient and random moves."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.report.comparisons import Comparison, clean, left, metric
-from lgm_bench.report.drawing import COLOURS, LINES, NAMES, NEUTRAL, RANDOM_COLOUR, finish_axes, plot, svg
+from lgm_bench.report.drawing import NEUTRAL, finish_axes, plot, svg
+from lgm_bench.report.groups import Group, clean, left, legend, metric
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.tables.tables import paper_numbers
 
@@ -18,37 +18,37 @@ CAPTION = (
 )
 
 
-def curves(key: str, together: Sequence[Sequence[Comparison]]) -> list[Figure]:
+def curves(key: str, together: Sequence[Sequence[Group]]) -> list[Figure]:
     """Return the curves of one data set, a plot for each victim and attack that was run with several eps.
 
     Args:
         key: Of the data set, for names inside the pictures.
-        together: See `comparisons.series`.
+        together: See `groups.series`.
     """
     shown = [ones for ones in together if len(ones) > 1]
     panels = [_panel(f"{key}-curve{number}", ones) for number, ones in enumerate(shown)]
-    random = any(one.random for ones in shown for one in ones)
-    legend = [(NEUTRAL, "clean"), *[(RANDOM_COLOUR, "random moves")] * random, *LINES]
+    lines = [(NEUTRAL, "clean"), *legend([one for ones in shown for one in ones])]
     title = f"{metric(shown[0][0].any)} against eps" if shown else ""
-    return [Figure(title.replace("acc", "Acc"), CAPTION, [panels], legend)] if panels else []
+    return [Figure(title.replace("acc", "Acc"), CAPTION, [panels], lines)] if panels else []
 
 
-def _panel(key: str, ones: Sequence[Comparison]) -> Panel:
+def _panel(key: str, ones: Sequence[Group]) -> Panel:
     with plot() as (figure, ax):
         _draw(ax, ones)
         return Panel(svg(figure, key, _words(ones)))
 
 
-def _draw(ax: Any, ones: Sequence[Comparison]) -> None:
+def _draw(ax: Any, ones: Sequence[Group]) -> None:
     first = ones[0].any
     ax.axhline(100 * clean(first), color=NEUTRAL, linestyle="--", linewidth=1)
-    for name in ("random", "fgm", "lgm"):
-        found = [(one.cell.eps, result.result) for one in ones if (result := getattr(one, name)) is not None]
+    for name, style in ones[0].styles.items():
+        found = [(one.cell.eps, one.shown[name].result) for one in ones if name in one.shown]
+        look = {"marker": style.marker, "color": style.colour}
         if found:
-            ax.plot(*zip(*((eps, 100 * left(result)) for eps, result in found), strict=True), "o-", color=COLOURS[name])
+            ax.plot(*zip(*((eps, 100 * left(result)) for eps, result in found), strict=True), **look)
             printed = [(eps, number) for eps, result in found if (number := _printed(result)) is not None]
             if printed:
-                ax.plot(*zip(*printed, strict=True), "o", color=COLOURS[name], markerfacecolor="none")
+                ax.plot(*zip(*printed, strict=True), linestyle="", markerfacecolor="none", **look)
     places = [one.cell.eps for one in ones]
     if places[-1] >= LOGARITHMIC_FROM * places[0] > 0:
         ax.set_xscale("log")
@@ -62,10 +62,10 @@ def _printed(result: CellResult) -> float | None:
     return paper_numbers(result)["miou" if result.segmentation else "accuracy"]
 
 
-def _words(ones: Sequence[Comparison]) -> str:
+def _words(ones: Sequence[Group]) -> str:
     first = ones[0].any
     parts = [f"Line plot of {first.cell.victim} under {ones[0].attack}, clean {metric(first)} {clean(first):.1%}."]
     for one in ones:
-        values = [f"{NAMES[name]} leaves {left(found.result):.1%}" for name, found in one.gradients.items()]
+        values = [f"{one.styles[name].name} leaves {left(arm.result):.1%}" for name, arm in one.arms.items()]
         parts.append(f"At eps {one.eps} {', '.join(values)}.")
     return " ".join(parts)

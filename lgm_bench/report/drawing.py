@@ -2,24 +2,28 @@
 
 import base64
 import io
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from lgm_bench.evaluation.wording import gradient_name
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FGM_COLOUR, LGM_COLOUR, RANDOM_COLOUR, NEUTRAL = "#d97706", "#2f7fd0", "#a45bb5", "#999999"
-"""Readable on white and on nearly black."""
-LINES = ((FGM_COLOUR, "FGM"), (LGM_COLOUR, "LGM"))
-COLOURS = {"fgm": FGM_COLOUR, "lgm": LGM_COLOUR, "random": RANDOM_COLOUR}
-NAMES = {"fgm": "FGM", "lgm": "LGM", "random": "random"}
+NEUTRAL = "#999999"
+ARM_COLOURS = ("#d97706", "#2f7fd0", "#3a9d5d", "#c2417c", "#7a6ff0", "#8a6d3b")
+"""Of the baseline and of other arms in order; readable on white and on nearly black."""
+MARKERS = ("o", "s", "^", "D", "v", "P")
+RANDOM = "random"
 JPEG_FROM = 96 * 96
 """Pixels from which on a picture is a JPEG, which for noise is a tenth of a PNG."""
 Margins = tuple[float, float, float, float]
@@ -47,6 +51,28 @@ _STYLE: Any = {
     "legend.frameon": False,
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
 }
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an arm is drawn and named.
+
+    Attributes:
+        name: In legends and labels.
+        colour: As in HTML.
+        marker: Matplotlib's.
+    """
+
+    name: str
+    colour: str
+    marker: str
+
+
+def arm_styles(gradients: Sequence[str]) -> dict[str, Style]:
+    """Return the style of random moves and of each gradient, whose order decides on colour and marker."""
+    looks = zip(gradients, itertools.cycle(zip(ARM_COLOURS, MARKERS, strict=True)), strict=False)
+    arms = {name: Style(gradient_name(name), colour, marker) for name, (colour, marker) in looks}
+    return {RANDOM: Style("random moves", "#a45bb5", "o"), **arms}
 
 
 @contextmanager

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from lgm_bench.evaluation.store.rows import unit_counts
 from lgm_bench.report.classes import class_name
-from lgm_bench.report.comparisons import Comparison
 from lgm_bench.report.drawing import finish_axes, plot, svg
+from lgm_bench.report.groups import Group
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.reading import Finished
 
@@ -42,17 +42,17 @@ def executions(found: Finished) -> tuple[np.ndarray, np.ndarray] | None:
     return on / np.maximum(positions, 1), rows.column("label").to_numpy().astype(np.int64)
 
 
-def execution_maps(key: str, comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Figure]:
+def execution_maps(key: str, groups: Sequence[Group], names: Sequence[str]) -> list[Figure]:
     """Return heat maps of execution by class, a plot for each victim of one data set.
 
     Args:
         key: Of the data set, for names inside the picture.
-        comparisons: One for each victim.
+        groups: One for each victim.
         names: Of the classes.
     """
     panels = []
-    for number, one in enumerate(comparisons):
-        found = executions(next(iter(one.gradients.values())))
+    for number, one in enumerate(groups):
+        found = executions(next(iter(one.arms.values())))
         if found is not None:
             panels.append(_map(f"{key}-map{number}", one.cell.victim, *found, names))
     return [Figure("Execution of each unit by class", MAP_CAPTION, [panels])] if panels else []
@@ -81,12 +81,12 @@ def _map(key: str, victim: str, shares: np.ndarray, labels: np.ndarray, names: S
         return Panel(svg(figure, key, alt), width=380)
 
 
-def execution_planes(key: str, comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Figure]:
+def execution_planes(key: str, groups: Sequence[Group], names: Sequence[str]) -> list[Figure]:
     """Return t-SNE plots of execution vectors, one for each victim of one data set; see `execution_maps`."""
-    panels, classes = [], sorted({label for found in _all(comparisons) for label in np.unique(found[1]).tolist()})
+    panels, classes = [], sorted({label for found in _all(groups) for label in np.unique(found[1]).tolist()})
     colours = dict(zip(classes, _colours(len(classes)), strict=True))
-    for number, one in enumerate(comparisons):
-        found = executions(next(iter(one.gradients.values())))
+    for number, one in enumerate(groups):
+        found = executions(next(iter(one.arms.values())))
         if found is not None and len(found[0]) >= FEWEST_POINTS and len(np.unique(found[0], axis=0)) > 2:
             shares, labels = (values[:MOST_POINTS] for values in found)
             panels.append(_plane(f"{key}-plane{number}", one.cell.victim, _laid_out(shares), labels, colours))
@@ -95,8 +95,8 @@ def execution_planes(key: str, comparisons: Sequence[Comparison], names: Sequenc
     return [Figure("Execution vectors of images (t-SNE)", PLANE_CAPTION, [panels], few)] if panels else []
 
 
-def _all(comparisons: Sequence[Comparison]) -> list[tuple[np.ndarray, np.ndarray]]:
-    found = (executions(next(iter(one.gradients.values()))) for one in comparisons)
+def _all(groups: Sequence[Group]) -> list[tuple[np.ndarray, np.ndarray]]:
+    found = (executions(next(iter(one.arms.values()))) for one in groups)
     return [one for one in found if one is not None]
 
 

@@ -1,4 +1,4 @@
-"""What lies beside the cells in a results folder: tables, differences, the report."""
+"""What lies beside the cells in a results folder: tables, comparisons, the report."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.runner import RunResults
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.files import write_whole
-from lgm_bench.results.statistics import PairedDifference, paired_differences
-from lgm_bench.results.tables.difference_table import differences_to_latex, differences_to_markdown
+from lgm_bench.results.statistics import Comparison, compare_arms
+from lgm_bench.results.tables.arms_table import comparisons_to_latex, comparisons_to_markdown
 from lgm_bench.results.tables.table import Table
 from lgm_bench.results.tables.table_formats import to_csv, to_latex, to_markdown
 from lgm_bench.results.tables.tables import build_tables, table_of
 
 LOCK, LOCK_SECONDS = ".tables.lock", 120.0
-DIFFERENCES = "lgm-against-fgm"
+COMPARISONS = "comparisons"
 
 
 class ResultsFolder:
@@ -74,8 +74,8 @@ class ResultsFolder:
         self._latest = _Version.of(self.save(f"results{_limits(cells)}.csv", to_csv(results)))
         return tables
 
-    def write_differences(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[PairedDifference]:
-        """Return how LGM differs from FGM after writing it as Markdown and LaTeX, if there is anything to compare.
+    def write_comparisons(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[Comparison]:
+        """Return each arm against its baseline after writing them as Markdown and LaTeX, if there are any.
 
         Args:
             results: Finished cells of the results folder.
@@ -84,15 +84,15 @@ class ResultsFolder:
         Raises:
             ResultError: The results folder cannot be written.
         """
-        differences = paired_differences(results, self.path)
-        if differences:
-            name = f"{DIFFERENCES}{_limits(cells)}"
-            self.save(f"{name}.md", differences_to_markdown(differences))
-            self.save(f"{name}.tex", differences_to_latex(differences))
-        return differences
+        comparisons = compare_arms(results, self.path)
+        if comparisons:
+            name = f"{COMPARISONS}{_limits(cells)}"
+            self.save(f"{name}.md", comparisons_to_markdown(comparisons))
+            self.save(f"{name}.tex", comparisons_to_latex(comparisons))
+        return comparisons
 
     def write_report(
-        self, results: RunResults, differences: Sequence[PairedDifference], unfinished: Sequence[Cell]
+        self, results: RunResults, comparisons: Sequence[Comparison], unfinished: Sequence[Cell]
     ) -> Path | None:
         """Write the report of results; return its path, or None if it failed.
 
@@ -105,7 +105,7 @@ class ResultsFolder:
                 if self._latest is None or self._latest == _Version.of(self._latest.path):
                     write_whole(path, content)
 
-        return report_of_run(results, self.path, differences, results.failures, unfinished, write)
+        return report_of_run(results, self.path, comparisons, results.failures, unfinished, write)
 
     def save(self, name: str, text: str) -> Path:
         """Write a text file whole or not at all; return its path.

@@ -6,9 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from lgm_bench.evaluation.store.images import SavedImage
+from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.report.classes import class_name
-from lgm_bench.report.comparisons import Comparison
-from lgm_bench.report.drawing import NAMES, picture
+from lgm_bench.report.drawing import picture
+from lgm_bench.report.groups import Group
 from lgm_bench.report.model import Figure, Panel
 
 CAPTION = (
@@ -21,15 +22,15 @@ WIDTH = 136
 """Of a picture, in CSS pixels, about."""
 
 
-def image_examples(comparisons: Sequence[Comparison], names: Sequence[str]) -> list[Figure]:
+def image_examples(groups: Sequence[Group], names: Sequence[str]) -> list[Figure]:
     """Return the examples of every victim of one data set.
 
     Args:
-        comparisons: One for each victim.
+        groups: One for each victim.
         names: Of the classes.
     """
     figures: list[Figure] = []
-    for one in comparisons:
+    for one in groups:
         rows = [_row(one, of_gradients, names) for of_gradients in one.examples(SavedImage).values()]
         if rows:
             caption = "" if figures else CAPTION
@@ -37,7 +38,7 @@ def image_examples(comparisons: Sequence[Comparison], names: Sequence[str]) -> l
     return figures
 
 
-def _row(one: Comparison, of_gradients: dict[str, SavedImage], names: Sequence[str]) -> list[Panel]:
+def _row(one: Group, of_gradients: dict[str, SavedImage], names: Sequence[str]) -> list[Panel]:
     first = next(iter(of_gradients.values()))
     truth, before = class_name(names, int(first.label)), class_name(names, int(first.clean_prediction))
     panels = [
@@ -45,7 +46,7 @@ def _row(one: Comparison, of_gradients: dict[str, SavedImage], names: Sequence[s
     ]
     largest = max(float((image.adversarial - image.clean).abs().max()) for image in of_gradients.values()) or 1.0
     for gradient, image in of_gradients.items():
-        after, word = class_name(names, int(image.adversarial_prediction)), NAMES[gradient]
+        after, word = class_name(names, int(image.adversarial_prediction)), gradient_name(gradient)
         target = "" if int(image.target) < 0 else f", wanted {class_name(names, int(image.target))}"
         words = f"{word}: {after}{target}{_wrong(truth, after)}"
         panels.append(_panel(_shown(image.adversarial), words, f"{first.id} after {one.attack} with {word}: {after}"))

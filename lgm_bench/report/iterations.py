@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from lgm_bench.report.comparisons import Comparison
-from lgm_bench.report.drawing import COLOURS, LINES, NAMES, finish_axes, plot, svg
+from lgm_bench.report.drawing import finish_axes, plot, svg
+from lgm_bench.report.groups import Group, legend
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.reading import Finished
 
@@ -21,28 +21,28 @@ POINTS_CAPTION = (
 )
 
 
-def iterations(key: str, comparisons: Sequence[Comparison]) -> list[Figure]:
+def iterations(key: str, groups: Sequence[Group]) -> list[Figure]:
     """Return the progress of attacks with several iterations, a plot for each victim, attack and eps.
 
     Args:
         key: Of the data set, for names inside the picture.
-        comparisons: Those of one data set.
+        groups: Those of one data set.
     """
     shown = []
-    for one in comparisons:
-        lines = {name: line for name, found in one.gradients.items() if (line := progress(found)) is not None}
+    for one in groups:
+        lines = {name: line for name, found in one.arms.items() if (line := progress(found)) is not None}
         if lines:
             shown.append((one, lines))
     panels = [_panel(f"{key}-iterations{number}", *one) for number, one in enumerate(shown)]
-    caption = POINTS_CAPTION if any(one.points for one in comparisons) else CAPTION
-    return [Figure(TITLE, caption, [panels], LINES)] if panels else []
+    caption = POINTS_CAPTION if any(one.points for one in groups) else CAPTION
+    return [Figure(TITLE, caption, [panels], legend(groups, random=False))] if panels else []
 
 
-def _panel(key: str, one: Comparison, lines: dict[str, np.ndarray]) -> Panel:
+def _panel(key: str, one: Group, lines: dict[str, np.ndarray]) -> Panel:
     scenes = one.any.segmentation is not None
     with plot() as (figure, ax):
         for name, line in lines.items():
-            ax.plot(range(len(line)), 100 * line, color=COLOURS[name])
+            ax.plot(range(len(line)), 100 * line, color=one.styles[name].colour)
         ax.set_ylim(bottom=0, top=None if scenes else 103)
         up = "mIoU (%)" if scenes else "fallen (%)"
         finish_axes(ax, f"{one.title}, eps {one.eps}", "iteration", up)
@@ -77,6 +77,6 @@ def _matrix(rows: pa.Table) -> np.ndarray | None:
     return np.array(lists, float) if len(lengths) == 1 else None
 
 
-def _words(one: Comparison, lines: dict[str, np.ndarray]) -> str:
-    ends = ", ".join(f"{NAMES[name]} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
+def _words(one: Group, lines: dict[str, np.ndarray]) -> str:
+    ends = ", ".join(f"{one.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
     return f"Line plot of {one.cell.victim} under {one.attack}, eps {one.eps}: {ends}."

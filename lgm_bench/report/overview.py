@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 
-from lgm_bench.report.comparisons import Comparison, clean, left, metric
+from lgm_bench.report.groups import Group, clean, left, metric
 from lgm_bench.report.model import Grid, Section
 from lgm_bench.results.reading import Finished
+from lgm_bench.results.statistics import Comparison
+from lgm_bench.results.tables.arms_table import verdict_counts
 
-HEADER = ("data", "victim", "attack", "eps", "samples", "measure", "clean", "random", "FGM", "LGM", "LGM − FGM")
+BEFORE = ("data", "victim", "attack", "eps", "samples", "measure", "clean")
 
 
-def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telling: Sequence[Comparison]) -> Section:
+def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telling: Sequence[Group]) -> Section:
     """Return the section.
 
     Args:
         found: All finished cells.
-        comparisons: All of them side by side.
-        telling: One for each victim.
+        comparisons: Each arm against its baseline.
+        telling: One group for each victim.
     """
     victims, data = ({getattr(one.result.cell, name) for one in found} for name in ("victim", "data"))
     limited = [one for one in found if one.result.cell.limit is not None]
@@ -23,39 +25,24 @@ def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telli
     intro = [
         f"{_number(len(found), 'cell')} (a victim, an attack, an eps and a gradient each), of "
         f"{_number(len(victims), 'victim')} on {_number(len(data), 'data set')}; {_clock(seconds)} of computing.",
-        headline(comparisons),
+        *(
+            verdict_counts(comparisons)
+            or ["No samples were attacked under two gradients: there is nothing to compare."]
+        ),
     ]
     if limited:
         intro.append(f"{len(limited)} of the cells are of the first few samples of their data sets only.")
-    notes = ["In percent, differences in points: below 0 LGM leaves less, and is the stronger attack."]
-    title = "Each victim under its longest attack with the largest eps"
-    return Section("overview", "Overview", intro, grids=[Grid(title, HEADER, [_row(one) for one in telling], notes)])
+    title = "Each victim under its longest attack with the largest eps: what is left, in percent"
+    names = [name for name in (telling[0].styles if telling else ()) if any(name in one.shown for one in telling)]
+    header = (*BEFORE, *(telling[0].styles[name].name for name in names))
+    return Section("overview", "Overview", intro, grids=[Grid(title, header, [_row(one, names) for one in telling])])
 
 
-def headline(comparisons: Sequence[Comparison]) -> str:
-    """Return how LGM compares with FGM over all untargeted attacks, in a sentence."""
-    both = [one for one in comparisons if len(one.gradients) == 2 and not one.cell.targeted]
-    if not both:
-        return "Nothing was run under both gradients, so there is nothing to compare."
-    differences = [left(one.lgm.result) - left(one.fgm.result) for one in both if one.fgm and one.lgm]
-    less, more = (sum(sign * d > 0 for d in differences) for sign in (-1, 1))
-    return (
-        f"Where an attack was run under both gradients, LGM leaves less than FGM in {less} of {len(both)} cases and "
-        f"more in {more}; on average {100 * sum(differences) / len(both):+.1f} points of accuracy or mIoU."
-    )
-
-
-def _row(one: Comparison) -> tuple[str, ...]:
-    results = {name: found.result for name, found in one.gradients.items()}
-    if one.random:
-        results["random"] = one.random.result
-    values = [f"{100 * left(results[name]):.2f}" if name in results else "–" for name in ("random", "fgm", "lgm")]
-    difference = "–"
-    if "fgm" in results and "lgm" in results:
-        difference = f"{100 * (left(results['lgm']) - left(results['fgm'])):+.2f}"
+def _row(one: Group, names: Sequence[str]) -> tuple[str, ...]:
+    values = [f"{100 * left(one.shown[name].result):.2f}" if name in one.shown else "–" for name in names]
     first = one.any
     texts = (one.cell.data, one.cell.victim, one.attack, one.eps, f"{first.n_samples:,}", metric(first))
-    return (*texts, f"{100 * clean(first):.2f}", *values, difference)
+    return (*texts, f"{100 * clean(first):.2f}", *values)
 
 
 def _number(n: int, what: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -19,13 +20,19 @@ from lgm_bench.report import (
     relations,
 )
 from lgm_bench.report.classes import class_names
-from lgm_bench.report.comparisons import Comparison, compare, series, telling
+from lgm_bench.report.drawing import RANDOM
+from lgm_bench.report.groups import Group, grouped, series, telling
 from lgm_bench.report.model import Grid, Section, attempted
 from lgm_bench.report.overview import overview
 from lgm_bench.report.provenance import checks, provenance
 from lgm_bench.results.reading import Finished
-from lgm_bench.results.statistics import PairedDifference
-from lgm_bench.results.tables.difference_table import HEAD, TITLE, difference_notes, difference_rows
+from lgm_bench.results.statistics import Comparison
+from lgm_bench.results.tables.arms_table import (
+    comparisons_head,
+    comparisons_notes,
+    comparisons_rows,
+    comparisons_title,
+)
 from lgm_bench.results.tables.table import Table
 from lgm_bench.results.tables.table_formats import heading, row_label
 from lgm_bench.results.tables.tables import build_tables
@@ -33,7 +40,7 @@ from lgm_bench.results.tables.tables import build_tables
 
 def page(
     found: Sequence[Finished],
-    differences: Sequence[PairedDifference] = (),
+    comparisons: Sequence[Comparison] = (),
     tables: Sequence[Table] | None = None,
     *,
     title: str = "lgm-bench report",
@@ -43,7 +50,7 @@ def page(
 
     Args:
         found: The cells.
-        differences: LGM against FGM on the same samples.
+        comparisons: Arms against their baselines on the same samples.
         tables: What belongs into the section of tables; None: the tables of the cells as they are.
         title: Heading of the page.
         notes: What is to be said of the whole, such as what is missing.
@@ -57,7 +64,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = [section for section in sections(found, differences, tables, notes) if section.has_something]
+    shown = [section for section in sections(found, comparisons, tables, notes) if section.has_something]
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     template = environment.get_template("report.html.j2")
     return template.render(
@@ -67,39 +74,40 @@ def page(
 
 def sections(
     found: Sequence[Finished],
-    differences: Sequence[PairedDifference] = (),
+    comparisons: Sequence[Comparison] = (),
     tables: Sequence[Table] | None = None,
     notes: Sequence[str] = (),
 ) -> list[Section]:
     """Return the chapters of the report, also those that turn out to be empty; see `page`."""
-    comparisons = compare(found)
-    chosen = telling(comparisons)
+    groups = grouped(found)
+    chosen = telling(groups)
     first = overview(found, comparisons, chosen)
     first.notes += notes
     if tables is None:
         tables = build_tables(one.result for one in found)
     chapters = [first, Section("tables", "Tables", tables=_in_order(tables))]
-    if differences:
-        grid = Grid(TITLE, HEAD, difference_rows(differences), difference_notes(differences))
-        chapters.append(Section("differences", "How sure the differences are", grids=[grid]))
-    chapters += [_of_data(name, comparisons, chosen) for name in dict.fromkeys(one.cell.data for one in comparisons)]
-    if any(one.points for one in comparisons):
+    if comparisons:
+        title, head = comparisons_title(comparisons), comparisons_head(comparisons)
+        grid = Grid(title, head, comparisons_rows(comparisons), comparisons_notes(comparisons))
+        chapters.append(Section("comparisons", "How sure the differences are", grids=[grid]))
+    chapters += [_of_data(name, groups, chosen) for name in dict.fromkeys(one.cell.data for one in groups)]
+    if any(one.points for one in groups):
         intro = ["The leaded gradient of point clouds lets a point belong to several voxels, each to some degree."]
         chapters.append(attempted(Section("relations", "Points and voxels", intro), relations.relations))
     return [*chapters, provenance(found), checks(found)]
 
 
-def _of_data(name: str, comparisons: Sequence[Comparison], telling: Sequence[Comparison]) -> Section:
+def _of_data(name: str, groups: Sequence[Group], telling: Sequence[Group]) -> Section:
     """Return the pictures of one data set."""
     key = "data-" + re.sub(r"[^A-Za-z0-9]+", "-", name)
     section = Section(key, f"Data set {name}")
-    ours, chosen = ([one for one in many if one.cell.data == name] for many in (comparisons, telling))
+    ours, chosen = ([one for one in many if one.cell.data == name] for many in (groups, telling))
     together, names = series(ours), class_names(ours[0].any)
     attempted(section, partial(curves.curves, key, together))
     ours, chosen = (_readable(many, section) for many in (ours, chosen))
     together = series(ours)
     attempted(section, partial(iterations.iterations, key, ours))
-    iterative = any((found.result.cell.steps or 1) > 1 for one in ours for found in one.gradients.values())
+    iterative = any((found.result.cell.steps or 1) > 1 for one in ours for found in one.arms.values())
     if iterative and iterations.TITLE not in [figure.title for figure in section.figures]:
         section.notes.append(
             "Not known iteration by iteration: of images that takes --history, and older versions did not look."
@@ -107,7 +115,7 @@ def _of_data(name: str, comparisons: Sequence[Comparison], telling: Sequence[Com
     attempted(section, partial(architecture.architecture, key, chosen, together))
     points = any(one.points for one in chosen)
     show = cloud_examples.cloud_examples if points else image_examples.image_examples
-    if chosen and not any(read_examples(found.folder) for one in chosen for found in one.gradients.values()):
+    if chosen and not any(read_examples(found.folder) for one in chosen for found in one.arms.values()):
         section.notes.append("No sample can be shown: these results have no examples beside them.")
     attempted(section, partial(show, chosen, names))
     attempted(section, partial(execution.execution_maps, key, chosen, names))
@@ -115,22 +123,24 @@ def _of_data(name: str, comparisons: Sequence[Comparison], telling: Sequence[Com
     return section
 
 
-def _readable(comparisons: Sequence[Comparison], section: Section) -> list[Comparison]:
-    """Return the comparisons without those results whose rows cannot be used, which a note names."""
-    found = []
-    for one in comparisons:
-        kept = Comparison(one.cell)
-        for name in ("fgm", "lgm", "random"):
-            result: Finished | None = getattr(one, name)
-            try:
-                if result is not None:
-                    result.rows()
-                    setattr(kept, name, result)
-            except ResultError as error:
-                note = f"Not in the pictures: {error}."
-                section.notes += [note] if note not in section.notes else []
-        found += [kept] if kept.gradients else []
-    return found
+def _readable(groups: Sequence[Group], section: Section) -> list[Group]:
+    """Return the groups without those results whose rows cannot be used, which a note names."""
+    kept = []
+    for one in groups:
+        usable = {name: result for name, result in one.shown.items() if _is_readable(result, section)}
+        random = usable.pop(RANDOM, None)
+        kept += [replace(one, arms=usable, random=random)] if usable else []
+    return kept
+
+
+def _is_readable(one: Finished, section: Section) -> bool:
+    try:
+        one.rows()
+    except ResultError as error:
+        note = f"Not in the pictures: {error}."
+        section.notes += [note] if note not in section.notes else []
+        return False
+    return True
 
 
 def _in_order(tables: Sequence[Table]) -> list[Table]:

@@ -14,8 +14,8 @@ from lgm_bench.files import write_whole
 from lgm_bench.report.page import page
 from lgm_bench.report.places import with_places
 from lgm_bench.results.reading import located, read_results
-from lgm_bench.results.statistics import PairedDifference, paired_differences
-from lgm_bench.results.tables.difference_table import differences_to_latex, differences_to_markdown
+from lgm_bench.results.statistics import Comparison, compare_arms
+from lgm_bench.results.tables.arms_table import comparisons_to_latex, comparisons_to_markdown
 from lgm_bench.results.tables.table_formats import to_latex, to_markdown
 from lgm_bench.results.tables.tables import build_tables
 
@@ -27,7 +27,7 @@ REPORT = "report.html"
 def report_of_run(
     results: Sequence[CellResult],
     out: Path,
-    differences: Sequence[PairedDifference],
+    comparisons: Sequence[Comparison],
     failures: Sequence[tuple[Cell, Exception]] = (),
     unfinished: Sequence[Cell] = (),
     write: Callable[[Path, bytes], None] = write_whole,
@@ -39,7 +39,7 @@ def report_of_run(
     Args:
         results: What was measured.
         out: The results folder.
-        differences: LGM against FGM.
+        comparisons: Arms against their baselines.
         failures: Cells that failed, each with its error.
         unfinished: Cells that are still to come.
         write: Writes a file.
@@ -47,7 +47,7 @@ def report_of_run(
     notes = [f"Failed: {describe(cell)}: {error or type(error).__name__}" for cell, error in failures]
     notes += [f"{len(unfinished)} cells of the suite are not finished yet."] if unfinished else []
     try:
-        html = page(located(results, out), differences, title=f"lgm-bench: {out.resolve().name}", notes=notes)
+        html = page(located(results, out), comparisons, title=f"lgm-bench: {out.resolve().name}", notes=notes)
         write(out / REPORT, html.encode())
     except Exception as error:  # see above
         log.warning("no report could be made (%s: %s); try lgm-bench report %s", type(error).__name__, error, out)
@@ -72,13 +72,13 @@ def write_report(results: Path, out: Path | None = None) -> list[Path]:
     path = out or folder / REPORT
     if path.suffix in (".md", ".tex"):
         raise ResultError(f"{path} would hold the tables; give the HTML file another name with --out")
-    differences = paired_differences(shown, found[0].folder.parent)
+    comparisons = compare_arms(shown, found[0].folder.parent)
     tables = build_tables(with_places(shown))
-    html = page(found, differences, tables, title=f"lgm-bench: {folder.resolve().name}", notes=notes)
+    html = page(found, comparisons, tables, title=f"lgm-bench: {folder.resolve().name}", notes=notes)
     markdown, latex = [to_markdown(table) for table in tables], [to_latex(table) for table in tables]
-    if differences:
-        markdown.append(differences_to_markdown(differences))
-        latex.append(differences_to_latex(differences))
+    if comparisons:
+        markdown.append(comparisons_to_markdown(comparisons))
+        latex.append(comparisons_to_latex(comparisons))
     texts = {path: html, path.with_suffix(".md"): "\n".join(markdown), path.with_suffix(".tex"): "\n".join(latex)}
     for file, text in texts.items():
         try:

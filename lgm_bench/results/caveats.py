@@ -7,6 +7,7 @@ from dataclasses import replace
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
 from lgm_bench.evaluation.store.record import CellResult, Checks
+from lgm_bench.evaluation.wording import gradient_name
 
 ZERO_GRADIENT = 0.5
 INVARIANCE = {"float32": 1e-4, "float64": 1e-9}
@@ -56,9 +57,10 @@ def caveats_across(results: Sequence[CellResult]) -> list[str]:
             continue
         for small, large in _neighbours(same):
             if _left(large) > _left(small) + RISE and not large.cell.targeted:
+                name = f"{alike.victim} {alike.attack} {gradient_name(alike.gradient)}"
                 found.append(
-                    f"{alike.victim} {alike.attack} {alike.gradient.upper()} leaves more at eps {large.cell.eps:g} "
-                    f"({_left(large):.1%}) than at {small.cell.eps:g} ({_left(small):.1%})"
+                    f"{name} leaves more at eps {large.cell.eps:g} ({_left(large):.1%}) than at {small.cell.eps:g} "
+                    f"({_left(small):.1%})"
                 )
     return found
 
@@ -97,7 +99,7 @@ def _left(result: CellResult) -> float:
 
 def _name(result: CellResult) -> str:
     cell = result.cell
-    return f"{cell.victim} {cell.attack} eps {cell.eps:g} {cell.gradient.upper()}"
+    return f"{cell.victim} {cell.attack} eps {cell.eps:g} {gradient_name(cell.gradient)}"
 
 
 def _few(names: Iterable[str], most: int = 3) -> str:

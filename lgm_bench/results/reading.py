@@ -13,6 +13,7 @@ from lgm_bench.evaluation.engine.building import ids_sha256
 from lgm_bench.evaluation.store.part_files import UnusableError, read_part
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, newest_first
+from lgm_bench.results.arms import BASELINE
 
 log = logging.getLogger(__name__)
 
@@ -113,4 +114,5 @@ def _read(path: Path) -> CellResult | None:
 
 def _order(one: Finished) -> tuple[object, ...]:
     cell = one.result.cell
-    return (cell.data, cell.victim, cell.attack, -cell.valid_pixels, cell.targeted, cell.eps, cell.gradient)
+    gradient = (cell.gradient != BASELINE, cell.gradient)
+    return (cell.data, cell.victim, cell.attack, -cell.valid_pixels, cell.targeted, cell.eps, *gradient)

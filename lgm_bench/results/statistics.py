@@ -1,7 +1,8 @@
-"""How sure it is that LGM and FGM differ: the same samples under both, sample by sample."""
+"""How sure it is that two gradients differ: each arm against its baseline, on the same samples, sample by sample."""
 
+import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,102 +11,116 @@ import pyarrow as pa
 from scipy.stats import binomtest
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.rows import merged
 from lgm_bench.metrics.iou import iou_counts, mean_iou
+from lgm_bench.results.arms import BASELINE, TUNED, in_order, without_gradient
 from lgm_bench.results.reading import Finished, located
 
 log = logging.getLogger(__name__)
 
 RESAMPLES, CONFIDENCE, SEED = 10_000, 0.95, 0
+ALPHA = 0.05
+"""Corrected p-value below which a difference counts as significant."""
 FEWEST = 5
 """Samples below which resampling says nothing about others than these."""
 AT_ONCE = 500
 """Resamples that are drawn at once, which bounds the memory for thousands of scenes."""
-
-TUNED = ("step", "steps", "relation", "loss")
-"""What the released attacks on scenes choose for each gradient by itself."""
+STRONGER = {"accuracy": -1, "success": 1, "miou": -1}
+"""The sign of a difference of each measure under which the arm is the stronger attack."""
 
 Numbers = np.ndarray
-Statistic = Callable[[Numbers], Numbers]
+Value = Callable[[Numbers], Numbers]
+"""From sums over samples (..., K) to the measure (...)."""
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """A pair of cells that differ in the gradient, and at most in `TUNED`, compared on the samples that they share.
+class Comparison:
+    """Two cells that differ in the gradient, and at most in `TUNED`, compared on the samples that they share.
 
     Attributes:
-        fgm: Result under FGM.
-        lgm: Result under LGM.
+        baseline: Result under the gradient that others are compared with.
+        arm: Result under another gradient.
         metric: "accuracy", "success" (targeted cells) or "miou" (scenes).
         n_samples: Images, shapes or scenes.
-        fgm_value: The metric under FGM, a fraction in [0, 1].
-        lgm_value: Under LGM.
-        difference: LGM minus FGM, a fraction: below 0 LGM is the stronger attack, but for "success", where it is above.
+        baseline_value: The metric under the baseline, a fraction in [0, 1].
+        arm_value: Under the arm.
+        difference: Arm minus baseline, a fraction; `STRONGER` has the sign under which the arm is the stronger attack.
         interval: Bootstrap interval of the difference over samples, at `CONFIDENCE`; None where `note` says why.
-        only_fgm: Attempts that succeed under FGM alone; None for scenes.
-        only_lgm: Attempts that succeed under LGM alone.
-        p_value: McNemar's exact test of these two numbers, two-sided; None for scenes and where an image has several
-            targets, whose attempts are not independent.
+        only_baseline: Attempts that succeed under the baseline alone; None for scenes.
+        only_arm: Attempts that succeed under the arm alone.
+        p_value: Two-sided, by `test`; None for scenes and images with several targets of which there are too few.
+        test: "McNemar" of `only_baseline` and `only_arm`, or "sign-flip" where a sample is more than one attempt.
+        p_holm: `p_value` after Holm's correction over all comparisons of one table.
         note: Why there is no interval, or nothing.
     """
 
-    fgm: CellResult
-    lgm: CellResult
+    baseline: CellResult
+    arm: CellResult
     metric: str
     n_samples: int
-    fgm_value: float
-    lgm_value: float
+    baseline_value: float
+    arm_value: float
     difference: float
     interval: tuple[float, float] | None
-    only_fgm: int | None
-    only_lgm: int | None
+    only_baseline: int | None
+    only_arm: int | None
     p_value: float | None
+    test: str
+    p_holm: float | None = None
     note: str = ""
 
+    @property
+    def verdict(self) -> str:
+        """Whether the arm is a significantly "stronger" or "weaker" attack than the baseline, or "undecided"."""
+        if self.p_holm is None or self.p_holm >= ALPHA:
+            return "undecided"
+        return "stronger" if self.difference * STRONGER[self.metric] > 0 else "weaker"
 
-def paired_differences(results: Sequence[CellResult], out: Path) -> list[PairedDifference]:
-    """Return LGM against FGM for every LGM result that has its FGM counterpart, in the order of the results.
 
-    Of several counterparts the one is taken that agrees in most of `TUNED`. Pairs whose rows are missing or damaged are
-    named in the log and left out.
+def compare_arms(results: Sequence[CellResult], out: Path, baseline: str = BASELINE) -> list[Comparison]:
+    """Return each arm against the baseline of its group, corrected together; groups in the order of the results.
+
+    Of several cells of the baseline the one is taken that agrees in most of `TUNED`. Pairs whose rows are missing or
+    damaged are named in the log and left out.
 
     Args:
         results: Finished cells.
         out: The results folder that they lie in.
+        baseline: The gradient to compare with; a group without it is compared with the first of its gradients.
     """
-    found = located(results, Path(out))
-    baselines: dict[object, list[Finished]] = {}
-    for one in found:
-        if one.result.cell.gradient == "fgm":
-            baselines.setdefault(_alike(one.result), []).append(one)
-    differences = []
-    for leaded in found:
-        lagged = _nearest(leaded, baselines.get(_alike(leaded.result), ()))
-        if leaded.result.cell.gradient == "lgm" and leaded.result.cell.attack not in GRADIENT_FREE and lagged:
+    groups: dict[object, list[Finished]] = {}
+    for one in located(results, Path(out)):
+        if one.result.cell.attack not in GRADIENT_FREE:
+            groups.setdefault(_shared(one.result), []).append(one)
+    comparisons = []
+    for group in groups.values():
+        first = in_order((one.result.cell.gradient for one in group), baseline)[0]
+        baselines = [one for one in group if one.result.cell.gradient == first]
+        for arm in (one for one in group if one.result.cell.gradient != first):
             try:
-                differences.append(paired_difference(lagged, leaded))
+                comparisons.append(compare_pair(_nearest(arm, baselines), arm))
             except ResultError as error:
-                log.warning("LGM is not compared with FGM for %s: %s", leaded.folder.name, error)
-    return differences
+                log.warning("%s is compared with no baseline: %s", arm.folder.name, error)
+    corrected = holm([one.p_value for one in comparisons])
+    return [replace(one, p_holm=p) for one, p in zip(comparisons, corrected, strict=True)]
 
 
-def paired_difference(fgm: Finished, lgm: Finished) -> PairedDifference:
-    """Return the comparison of two cells.
+def compare_pair(baseline: Finished, arm: Finished) -> Comparison:
+    """Return the comparison of two cells, without Holm's correction.
 
     Raises:
         ResultError: Rows are missing or damaged, or the two are not of the same samples.
     """
-    before, after = fgm.rows(), lgm.rows()
+    before, after = baseline.rows(), arm.rows()
     ids = list(dict.fromkeys(before.column("id").to_pylist()))
     before, after = merged([before], ids), merged([after], ids)
     keys = ["id", "target"] if "target" in before.column_names else ["id"]
     if any(before.column(key).combine_chunks() != after.column(key).combine_chunks() for key in keys):
-        raise ResultError(f"{fgm.folder.name} and {lgm.folder.name} are not of the same samples and targets")
+        raise ResultError(f"{baseline.folder.name} and {arm.folder.name} are not of the same samples and targets")
     compare = _scenes if "confusion" in before.column_names else _classified
-    return compare(fgm.result, lgm.result, before, after)
+    return compare(baseline.result, arm.result, before, after)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -122,7 +137,47 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
-def bootstrap(samples: Numbers, statistic: Statistic, seed: int = SEED) -> tuple[float, float] | None:
+def sign_flip(first: Numbers, second: Numbers, value: Value, seed: int = SEED) -> float:
+    """Return the two-sided p-value of the paired permutation test: that the arms of any sample could be swapped.
+
+    All swaps are tried where there are at most `RESAMPLES` of them, else that many random ones.
+
+    Args:
+        first: (n, K) numbers of each sample under one arm.
+        second: (n, K) under the other.
+        value: The measure of sums over samples.
+        seed: Of the random swaps.
+    """
+    middle, half = (first + second).sum(0) / 2, (second - first) / 2
+
+    def sizes(signs: Numbers) -> Numbers:
+        moved = signs @ half
+        differences: Numbers = np.abs(value(middle + moved) - value(middle - moved))
+        return differences
+
+    observed = sizes(np.ones(len(first))) - 1e-12
+    hits, total = 0, 0
+    for signs in _signs(len(first), seed):
+        hits, total = hits + int((sizes(signs) >= observed).sum()), total + len(signs)
+    exact = total < RESAMPLES
+    return hits / total if exact else (hits + 1) / (total + 1)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values after Holm's correction over all of them that are not None.
+
+    >>> holm([0.25, None, 0.125, 1.0])
+    [0.5, None, 0.375, 1.0]
+    """
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(known):
+        corrected[place] = largest = max(largest, min(1.0, (len(known) - rank) * p))
+    return corrected
+
+
+def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[float, float] | None:
     """Return the percentile bootstrap interval of a statistic of the samples' sum.
 
     Resampling n samples and adding them up is drawing how often each occurs: a multinomial draw, which for samples
@@ -151,17 +206,6 @@ def bootstrap(samples: Numbers, statistic: Statistic, seed: int = SEED) -> tuple
     return float(low), float(high)
 
 
-def iou_difference(sums: Numbers) -> Numbers:
-    """Return mIoU under LGM minus mIoU under FGM.
-
-    Args:
-        sums: (..., 4C) from `iou_parts` of both, added up over scenes.
-    """
-    parts = sums.reshape(*sums.shape[:-1], 4, -1)
-    difference: Numbers = mean_iou(parts[..., 2, :], parts[..., 3, :]) - mean_iou(parts[..., 0, :], parts[..., 1, :])
-    return difference
-
-
 def iou_parts(table: pa.Table, ignored_classes: Sequence[int] = ()) -> Numbers:
     """Return each scene's intersections and unions after the attack, class by class, (scenes, 2C); see `iou_counts`."""
     lists = table.column("confusion").combine_chunks()
@@ -170,72 +214,92 @@ def iou_parts(table: pa.Table, ignored_classes: Sequence[int] = ()) -> Numbers:
     return np.concatenate(iou_counts(flat.reshape(-1, classes, classes), ignored_classes), axis=1)
 
 
-def _alike(result: CellResult) -> tuple[Cell, str, str, str]:
-    """Return what two results have in common that differ in the gradient, and maybe in `TUNED`."""
-    cell = replace(result.cell, gradient="", slope=None, forward="soft", paper=None)
-    cell = replace(cell, input_slope=None, output_slope=None, floor_slope=None)
-    cell = replace(cell, step=None, steps=None, relation=None, loss=None)
-    return cell, result.checkpoint_sha256, result.data_sha256, f"{result.precision} {result.backend}"
+def _shared(result: CellResult) -> tuple[object, ...]:
+    """Return what the results of one group have in common."""
+    weights_and_samples = (result.checkpoint_sha256, result.data_sha256)
+    return without_gradient(result.cell), *weights_and_samples, result.precision, result.backend
 
 
-def _nearest(leaded: Finished, baselines: Sequence[Finished]) -> Finished | None:
+def _nearest(arm: Finished, baselines: Sequence[Finished]) -> Finished:
     def agreeing(one: Finished) -> int:
-        return sum(getattr(one.result.cell, name) == getattr(leaded.result.cell, name) for name in TUNED)
+        return sum(getattr(one.result.cell, name) == getattr(arm.result.cell, name) for name in TUNED)
 
-    return max(baselines, key=agreeing, default=None)
+    return max(baselines, key=agreeing)
 
 
-def _classified(fgm: CellResult, lgm: CellResult, before: pa.Table, after: pa.Table) -> PairedDifference:
-    targeted = fgm.cell.targeted
+def _signs(n: int, seed: int) -> Iterator[Numbers]:
+    """Yield arrays (m, n) of signs: all there are, or `RESAMPLES` random ones."""
+    if 2**n < RESAMPLES:
+        yield np.array(list(itertools.product((1.0, -1.0), repeat=n)))
+        return
+    generator = np.random.default_rng(seed)
+    for start in range(0, RESAMPLES, AT_ONCE):
+        yield 1.0 - 2.0 * generator.integers(0, 2, (min(AT_ONCE, RESAMPLES - start), n), dtype=np.int8)
+
+
+def _classified(baseline: CellResult, arm: CellResult, before: pa.Table, after: pa.Table) -> Comparison:
+    targeted = arm.cell.targeted
     column = "success" if targeted else "correct"
     first, second = (table.column(column).to_numpy().astype(np.int64) for table in (before, after))
-    weights = before.column("attacked").to_numpy().astype(np.int64) if targeted else np.ones_like(first)
+    attempts = before.column("attacked").to_numpy().astype(np.int64) if targeted else np.ones_like(first)
     gone, stays = (first, second) if targeted else (1 - first, 1 - second)
-    only_fgm, only_lgm = int((gone > stays).sum()), int((stays > gone).sum())
+    only = int((gone > stays).sum()), int((stays > gone).sum())
     # One sample is one image with all its targets: its attempts go together into a resample.
     n_samples = len(before.column("id").unique())
-    samples = np.stack([second - first, weights], axis=1).reshape(n_samples, -1, 2).sum(1)
-    values = [float(sums.sum() / max(weights.sum(), 1)) for sums in (first, second)]
-    interval, note = _interval(samples, lambda sums: sums[..., 0] / np.maximum(sums[..., 1], 1), n_samples)
-    return PairedDifference(
-        fgm=fgm,
-        lgm=lgm,
-        metric="success" if targeted else "accuracy",
-        n_samples=n_samples,
-        fgm_value=values[0],
-        lgm_value=values[1],
-        difference=values[1] - values[0],
-        interval=interval,
-        only_fgm=only_fgm,
-        only_lgm=only_lgm,
-        p_value=None if len(first) > n_samples else mcnemar(only_fgm, only_lgm),
-        note=note,
-    )
+    parts = [np.stack([hits, attempts], axis=1).reshape(n_samples, -1, 2).sum(1) for hits in (first, second)]
+    return _compared(
+        (baseline, arm), parts, lambda sums: sums[..., 0] / np.maximum(sums[..., 1], 1),
+        metric=column if targeted else "accuracy", only=only, alone=len(first) == n_samples,
+    )  # fmt: skip
 
 
-def _scenes(fgm: CellResult, lgm: CellResult, before: pa.Table, after: pa.Table) -> PairedDifference:
+def _scenes(baseline: CellResult, arm: CellResult, before: pa.Table, after: pa.Table) -> Comparison:
     ignored = before.column("ignored_classes")[0].as_py()
-    samples = np.concatenate([iou_parts(before, ignored), iou_parts(after, ignored)], axis=1)
-    interval, note = _interval(samples, iou_difference, len(samples))
-    values = [one.segmentation.miou if one.segmentation else float("nan") for one in (fgm, lgm)]
-    return PairedDifference(
-        fgm=fgm,
-        lgm=lgm,
-        metric="miou",
-        n_samples=len(samples),
-        fgm_value=values[0],
-        lgm_value=values[1],
-        difference=float(iou_difference(samples.sum(0))),
+    parts = [iou_parts(rows, ignored) for rows in (before, after)]
+    return _compared((baseline, arm), parts, lambda sums: mean_iou(*np.split(sums, 2, axis=-1)), metric="miou")
+
+
+def _compared(
+    results: tuple[CellResult, CellResult],
+    parts: Sequence[Numbers],
+    value: Value,
+    *,
+    metric: str,
+    only: tuple[int, int] | None = None,
+    alone: bool = False,
+) -> Comparison:
+    """Return the comparison of two cells.
+
+    Args:
+        results: Baseline and arm.
+        parts: (n, K) numbers of each sample under both.
+        value: The measure of their sums.
+        metric: Name of the measure.
+        only: Attempts that succeed under the baseline alone, and under the arm alone; None for scenes.
+        alone: Whether a sample is one attempt, so that McNemar's test holds.
+    """
+    first, second = (np.asarray(one, np.float64) for one in parts)
+    k, n_samples = first.shape[1], len(first)
+
+    def difference(sums: Numbers) -> Numbers:
+        return value(sums[..., k:]) - value(sums[..., :k])
+
+    few = n_samples < FEWEST
+    both = np.concatenate([first, second], axis=1)
+    interval = None if few else bootstrap(both, difference)
+    p_value = mcnemar(*only) if only and alone else None if few else sign_flip(first, second, value)
+    return Comparison(
+        baseline=results[0],
+        arm=results[1],
+        metric=metric,
+        n_samples=n_samples,
+        baseline_value=float(value(first.sum(0))),
+        arm_value=float(value(second.sum(0))),
+        difference=float(difference(both.sum(0))),
         interval=interval,
-        only_fgm=None,
-        only_lgm=None,
-        p_value=None,
-        note=note,
+        only_baseline=only[0] if only else None,
+        only_arm=only[1] if only else None,
+        p_value=p_value,
+        test="McNemar" if alone else "sign-flip",
+        note="too few samples" if few else "" if interval else "all samples alike",
     )
-
-
-def _interval(samples: Numbers, statistic: Statistic, n_samples: int) -> tuple[tuple[float, float] | None, str]:
-    if n_samples < FEWEST:
-        return None, "too few samples"
-    interval = bootstrap(samples, statistic)
-    return interval, "" if interval else "all samples alike"

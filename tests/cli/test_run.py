@@ -8,7 +8,7 @@ from lgm_bench.cli.run import DEFAULT_SUITE, planned_cells
 from lgm_bench.evaluation.cells.config import load_bench
 
 TABLE = "results-tiny_cifar10-TinyCIFAR10"
-DIFFERENCES = "results/lgm-against-fgm"
+COMPARISONS = "results/comparisons"
 
 
 def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Command, tiny_bench: Path) -> None:
@@ -27,9 +27,9 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     ]
     assert f"{float(rows[2]['accuracy']):.2f}" in Path(f"results/{TABLE}.md").read_text()
     assert r"\toprule" in Path(f"results/{TABLE}.tex").read_text()
-    assert "LGM against FGM, on the same samples" in first.out
-    assert "tiny_networks:Linear fgsm eps 1 slope 1 | accuracy | 12 |" in Path(f"{DIFFERENCES}.md").read_text()
-    assert r"\toprule" in Path(f"{DIFFERENCES}.tex").read_text()
+    assert "Against FGM, on the same samples" in first.out
+    assert "tiny_networks:Linear fgsm eps 1 | LGM slope 1 | accuracy | 12 |" in Path(f"{COMPARISONS}.md").read_text()
+    assert r"\toprule" in Path(f"{COMPARISONS}.tex").read_text()
 
     again = lgm_bench("run", tiny_bench)
     assert again.out == first.out
@@ -39,7 +39,7 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     assert as_json.err == ""
     found = as_json.json
     assert found["failures"] == []
-    assert [one["n_samples"] for one in found["differences"]] == [12, 12]
+    assert [one["n_samples"] for one in found["comparisons"]] == [12, 12]
     assert [100 * result["accuracy"] for result in found["results"]] == [float(row["accuracy"]) for row in rows]
 
 
@@ -48,7 +48,7 @@ def test_a_narrow_terminal_breaks_lines_and_not_words(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "50")
     answer = lgm_bench("run", tiny_bench, "--victim", "dynconv8-cifar10", "--quiet", "--no-report")
-    below = answer.out.partition("LGM against FGM")[2]
+    below = answer.out.partition("Against FGM")[2]
     assert "dynconv8-cifar10" in below
 
 

@@ -13,11 +13,10 @@ from PIL import Image
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.report.cloud_view import Camera, View
-from lgm_bench.report.comparisons import compare, series, telling
 from lgm_bench.report.curves import _draw
-from lgm_bench.report.drawing import picture, plot, svg
+from lgm_bench.report.drawing import arm_styles, picture, plot, svg
+from lgm_bench.report.groups import grouped, legend, series, telling
 from lgm_bench.report.model import Grid
-from lgm_bench.report.overview import headline
 from lgm_bench.report.places import with_places
 from lgm_bench.results.reading import Finished
 
@@ -96,12 +95,12 @@ def test_gradients_of_one_attack_are_compared_and_sweeps_come_last() -> None:
     fgm, lgm = cell(attack="pointbim", eps=0.01), cell(attack="pointbim", eps=0.01, gradient="lgm", slope=5.0)
     swept = cell(attack="pointbim", eps=0.01, gradient="lgm", slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
     random, large = cell(attack="random", eps=0.01), cell(attack="pointbim", eps=0.02)
-    comparisons = compare(finished(swept, large, fgm, random, lgm))
-    assert [one.cell.eps for one in series(comparisons)[0]] == [0.01, 0.02]
-    small, other = sorted(comparisons, key=lambda one: one.cell.eps)
-    assert (small.fgm.result.cell, small.lgm.result.cell, small.random.result.cell) == (fgm, lgm, random)
-    assert (other.fgm.result.cell, other.lgm, other.random) == (large, None, None)
-    assert telling(comparisons) == [small]
+    groups = grouped(finished(swept, large, fgm, random, lgm))
+    assert [one.cell.eps for one in series(groups)[0]] == [0.01, 0.02]
+    small, other = sorted(groups, key=lambda one: one.cell.eps)
+    assert [one.result.cell for one in small.shown.values()] == [random, fgm, lgm]
+    assert [one.result.cell for one in other.shown.values()] == [large]
+    assert telling(groups) == [small]
 
 
 def test_of_sweeps_the_default_relation_stands_for_lgm() -> None:
@@ -109,23 +108,23 @@ def test_of_sweeps_the_default_relation_stands_for_lgm() -> None:
     rbf = replace(one, relation="rbf", paper=("table_5", "eps=0.01", "v", "rbf"))
     usual = replace(one, paper=("table_5", "eps=0.01", "v", "sigmoid"))
     slope = replace(one, slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
-    assert compare(finished(rbf, slope, usual))[0].lgm.result.cell == usual
-    assert compare(finished(rbf, slope))[0].lgm.result.cell == slope
-    assert compare(finished(rbf, slope, usual, one))[0].lgm.result.cell == one
+    assert grouped(finished(rbf, slope, usual))[0].arms["lgm"].result.cell == usual
+    assert grouped(finished(rbf, slope))[0].arms["lgm"].result.cell == slope
+    assert grouped(finished(rbf, slope, usual, one))[0].arms["lgm"].result.cell == one
 
 
 def test_pictures_are_of_the_most_samples_and_say_how_many_if_not_of_all() -> None:
     few = Finished(Path("few"), result(cell(limit=2, eps=8.0), n_samples=2))
     many = Finished(Path("many"), result(cell(limit=50, eps=4.0), n_samples=50))
-    (chosen,) = telling(compare([few, many]))
-    assert chosen.fgm == many
+    (chosen,) = telling(grouped([few, many]))
+    assert chosen.arms == {"fgm": many}
     assert chosen.title == "dynconv8-cifar10\nfgsm, first 50"
-    assert telling(compare(finished(cell())))[0].title == "dynconv8-cifar10\nfgsm"
+    assert telling(grouped(finished(cell())))[0].title == "dynconv8-cifar10\nfgsm"
 
 
 @pytest.mark.parametrize(("several", "scale"), [((0.005, 0.01, 0.05), "log"), ((3.0, 4.0, 6.0), "linear")])
 def test_close_eps_do_not_run_into_each_other(several: tuple[float, ...], scale: str) -> None:
-    ((ones),) = series(compare(finished(*(cell(eps=eps) for eps in several))))
+    ((ones),) = series(grouped(finished(*(cell(eps=eps) for eps in several))))
     with plot() as (_, ax):
         _draw(ax, ones)
         assert ax.get_xscale() == scale
@@ -133,18 +132,12 @@ def test_close_eps_do_not_run_into_each_other(several: tuple[float, ...], scale:
         assert not ax.get_xticks(minor=True).size
 
 
-def test_the_headline_counts() -> None:
-    pairs = [(0.5, 0.25), (0.5, 0.5), (0.25, 0.5), (0.75, 0.5)]
-    found = [
-        Finished(Path(), result(cell(eps=float(eps), gradient=gradient), accuracy=accuracy))
-        for eps, pair in enumerate(pairs)
-        for gradient, accuracy in zip(("fgm", "lgm"), pair, strict=True)
-    ]
-    assert headline(compare(found)) == (
-        "Where an attack was run under both gradients, LGM leaves less than FGM in 2 of 4 cases and more in 1; "
-        "on average -6.2 points of accuracy or mIoU."
-    )
-    assert "nothing to compare" in headline(compare(found[:1]))
+def test_arms_look_different_and_the_baseline_comes_first() -> None:
+    groups = grouped(finished(*(cell(gradient=name) for name in ("soft", "lgm", "fgm"))))
+    assert [name for _, name in legend(groups)] == ["FGM", "soft", "LGM"]
+    styles = arm_styles(["fgm", "lgm", "soft", "straight-through"])
+    assert len({(one.colour, one.marker) for one in styles.values()}) == len(styles) == 5
+    assert len(arm_styles([str(number) for number in range(20)])) == 21
 
 
 def test_a_cell_stands_in_every_table_that_prints_it() -> None:

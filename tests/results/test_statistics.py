@@ -1,4 +1,4 @@
-"""LGM against FGM: scipy's bootstrap and a p-value computed by hand are the oracles."""
+"""Arms against their baseline: scipy's bootstrap and a p-value computed by hand are the oracles."""
 
 import itertools
 import logging
@@ -13,11 +13,11 @@ from scipy import stats
 
 from lgm_bench.evaluation.store.store import ROWS
 from lgm_bench.metrics.iou import iou_counts, mean_iou
-from lgm_bench.results.statistics import bootstrap, iou_difference, iou_parts, mcnemar, paired_differences
-from lgm_bench.results.tables.difference_table import (
-    differences_as_json,
-    differences_to_latex,
-    differences_to_markdown,
+from lgm_bench.results.statistics import bootstrap, compare_arms, holm, iou_parts, mcnemar, sign_flip
+from lgm_bench.results.tables.arms_table import (
+    comparisons_as_json,
+    comparisons_to_latex,
+    comparisons_to_markdown,
 )
 
 FGM, LGM = {"gradient": "fgm"}, {"gradient": "lgm", "slope": 5.0}
@@ -33,10 +33,10 @@ def test_mcnemar_is_twice_the_smaller_binomial_tail(first: int, second: int) -> 
 def test_an_image_counts_once_under_each_gradient(tmp_path: Path) -> None:
     fgm, lgm = RANDOM.random(200) < 0.4, RANDOM.random(200) < 0.6
     results = [finished(tmp_path, "aa", image_rows(fgm), FGM), finished(tmp_path, "bb", image_rows(lgm), LGM)]
-    (one,) = paired_differences(results, tmp_path)
-    assert (one.metric, one.n_samples, one.fgm.fingerprint, one.lgm.fingerprint) == ("accuracy", 200, "aa", "bb")
-    assert (one.fgm_value, one.lgm_value) == pytest.approx(((~fgm).mean(), (~lgm).mean()))
-    assert (one.only_fgm, one.only_lgm) == ((fgm & ~lgm).sum(), (lgm & ~fgm).sum())
+    (one,) = compare_arms(results, tmp_path)
+    assert (one.metric, one.n_samples, one.baseline.fingerprint, one.arm.fingerprint) == ("accuracy", 200, "aa", "bb")
+    assert (one.baseline_value, one.arm_value) == pytest.approx(((~fgm).mean(), (~lgm).mean()))
+    assert (one.only_baseline, one.only_arm) == ((fgm & ~lgm).sum(), (lgm & ~fgm).sum())
     assert one.p_value == stats.binomtest(int((fgm & ~lgm).sum()), int((fgm ^ lgm).sum())).pvalue
     oracle = stats.bootstrap(
         ((~fgm).astype(float), (~lgm).astype(float)),
@@ -47,8 +47,8 @@ def test_an_image_counts_once_under_each_gradient(tmp_path: Path) -> None:
         rng=np.random.default_rng(2),
     ).confidence_interval
     assert one.interval == pytest.approx(tuple(oracle), abs=0.006)  # a sample is 0.005
-    assert one.difference == pytest.approx(one.lgm_value - one.fgm_value)
-    assert paired_differences(results, tmp_path)[0] == one
+    assert one.difference == pytest.approx(one.arm_value - one.baseline_value)
+    assert compare_arms(results, tmp_path)[0] == one
 
 
 def test_scenes_are_resampled_with_both_their_matrices(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_scenes_are_resampled_with_both_their_matrices(tmp_path: Path) -> None:
     fgm[0, 3, 3] = lgm[0, 3, 3] = 5  # but in one scene, so that resamples differ in how many there are
     rows = [scene_rows(matrices, ignored=(0,)) for matrices in (fgm, lgm)]
     results = [finished(tmp_path, "aa", rows[0], FGM), finished(tmp_path, "bb", rows[1], LGM)]
-    (one,) = paired_differences(results, tmp_path)
+    (one,) = compare_arms(results, tmp_path)
 
     def difference(chosen: np.ndarray) -> float:
         miou = [float(mean_iou(*iou_counts(matrices[chosen].sum(0), (0,)))) for matrices in (fgm, lgm)]
@@ -69,19 +69,53 @@ def test_scenes_are_resampled_with_both_their_matrices(tmp_path: Path) -> None:
         rng=np.random.default_rng(3),
     ).confidence_interval  # fmt: skip
     assert one.difference == pytest.approx(difference(np.arange(12)), abs=1e-12)
-    assert one.difference == pytest.approx(one.lgm_value - one.fgm_value, abs=1e-12)
+    assert one.difference == pytest.approx(one.arm_value - one.baseline_value, abs=1e-12)
     assert one.interval == pytest.approx(tuple(oracle), abs=0.006)
-    assert (one.metric, one.only_fgm, one.p_value) == ("miou", None, None)
+    assert (one.metric, one.only_baseline, one.test) == ("miou", None, "sign-flip")
+    assert one.p_value == pytest.approx(swapping_by_hand(fgm, lgm, (0,)), abs=1e-12)
 
 
-def test_the_difference_of_sums_is_that_of_the_metric() -> None:
-    first, second = RANDOM.integers(0, 9, (2, 5, 3, 3))
-    parts = np.concatenate([iou_parts(scene_rows(matrices), (1,)) for matrices in (first, second)], axis=1)
-    wanted = np.subtract(*(mean_iou(*iou_counts(one.sum(0), (1,))) for one in (second, first)))
-    assert float(iou_difference(parts.sum(0))) == pytest.approx(float(wanted), abs=1e-12)
+def swapping_by_hand(first: np.ndarray, second: np.ndarray, ignored: tuple[int, ...]) -> float:
+    """Share of all swaps of scenes between two arms that make the mIoUs differ at least as much as they do."""
+
+    def size(swaps: tuple[bool, ...]) -> float:
+        chosen = np.array(swaps)[:, None, None]
+        pair = np.where(chosen, second, first), np.where(chosen, first, second)
+        one, other = (float(mean_iou(*iou_counts(matrices.sum(0), ignored))) for matrices in pair)
+        return abs(one - other)
+
+    sizes = [size(swaps) for swaps in itertools.product((False, True), repeat=len(first))]
+    return float(np.mean([one >= sizes[0] - 1e-12 for one in sizes]))
 
 
-def test_the_targets_of_an_image_go_together_and_give_no_p(tmp_path: Path) -> None:
+def test_parts_add_up_to_those_of_the_metric() -> None:
+    matrices = RANDOM.integers(0, 9, (5, 3, 3))
+    wanted = np.concatenate(iou_counts(matrices.sum(0), (1,)))
+    assert iou_parts(scene_rows(matrices), (1,)).sum(0).tolist() == wanted.tolist()
+
+
+def test_swapping_many_samples_at_random_agrees_with_scipy() -> None:
+    first, second = RANDOM.normal(0, 1, (2, 40, 1)) + np.array([0, 0.35])[:, None, None]
+    oracle = stats.permutation_test(
+        ((second - first)[:, 0],), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True,
+        n_resamples=10_000, rng=np.random.default_rng(5),
+    ).pvalue  # fmt: skip
+    assert sign_flip(first, second, lambda sums: sums[..., 0]) == pytest.approx(oracle, abs=0.01)
+    assert sign_flip(first, first + 1, lambda sums: sums[..., 0]) == pytest.approx(1 / 10_001)
+
+
+@pytest.mark.parametrize("p_values", [[0.01, 0.04, 0.03, 0.005], [0.6, 0.5], [0.2], []])
+def test_holm_is_its_definition(p_values: list[float]) -> None:
+    """A hypothesis is rejected at the corrected p-value if all smaller ones are and it passes alpha / (those left)."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    wanted = {
+        place: min(1.0, max((len(order) - k) * p_values[order[k]] for k in range(rank + 1)))
+        for rank, place in enumerate(order)
+    }
+    assert holm([*p_values, None]) == pytest.approx([wanted[place] for place in range(len(p_values))] + [None])
+
+
+def test_the_targets_of_an_image_go_together(tmp_path: Path) -> None:
     attacked = RANDOM.random((3, 60)) < 0.9
     fell = {name: np.tile(RANDOM.random(60) < share, (3, 1)) for name, share in (("fgm", 0.3), ("lgm", 0.6))}
     results = []
@@ -89,11 +123,11 @@ def test_the_targets_of_an_image_go_together_and_give_no_p(tmp_path: Path) -> No
         parts = [image_rows(fell[name][t], target=t, attacked=attacked[t]) for t in range(3)]
         rows = pa.concat_tables(parts).sort_by([("id", "ascending"), ("target", "ascending")])
         results.append(finished(tmp_path, name, rows, {**changes, "targeted": True}))
-    (one,) = paired_differences(results, tmp_path)
+    (one,) = compare_arms(results, tmp_path)
     success = {name: (values & attacked).sum() / attacked.sum() for name, values in fell.items()}
-    assert (one.metric, one.n_samples, one.p_value) == ("success", 60, None)
+    assert (one.metric, one.n_samples, one.test) == ("success", 60, "sign-flip")
     assert one.difference == pytest.approx(success["lgm"] - success["fgm"])
-    assert one.only_lgm == (fell["lgm"] & ~fell["fgm"] & attacked).sum()
+    assert one.only_arm == (fell["lgm"] & ~fell["fgm"] & attacked).sum()
 
     def ratio(chosen: np.ndarray) -> float:
         tried = attacked[:, chosen]
@@ -104,10 +138,16 @@ def test_the_targets_of_an_image_go_together_and_give_no_p(tmp_path: Path) -> No
         rng=np.random.default_rng(4),
     ).confidence_interval  # fmt: skip
     assert one.interval == pytest.approx(tuple(oracle), abs=0.02)
-    text = differences_to_markdown([one])
+    by_image = (fell["lgm"] & attacked).sum(0) - (fell["fgm"] & attacked).sum(0).astype(int)
+    swapped = stats.permutation_test(
+        (by_image,), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True,
+        n_resamples=10_000, rng=np.random.default_rng(6),
+    ).pvalue  # fmt: skip
+    assert one.p_value == pytest.approx(swapped, abs=0.01)
+    text = comparisons_to_markdown([one])
     assert "several targets" in text
-    assert "above 0 LGM succeeds more often" in text
-    assert "leaves less" not in text
+    assert "stronger attack above 0 of success rate" in text
+    assert "below 0" not in text
 
 
 def test_few_scenes_get_words_in_place_of_an_interval(tmp_path: Path) -> None:
@@ -116,9 +156,10 @@ def test_few_scenes_get_words_in_place_of_an_interval(tmp_path: Path) -> None:
         finished(tmp_path, "aa", rows[0], {**FGM, "data": "s3dis"}),
         finished(tmp_path, "bb", rows[1], {**LGM, "data": "s3dis"}),
     ]
-    found = paired_differences(results, tmp_path)
-    assert (found[0].interval, found[0].note) == (None, "too few samples")
-    text = differences_to_markdown(found)
+    found = compare_arms(results, tmp_path)
+    assert (found[0].interval, found[0].p_holm, found[0].note) == (None, None, "too few samples")
+    assert found[0].verdict == "undecided"
+    text = comparisons_to_markdown(found)
     assert "Too few samples to say how sure the difference is: s3dis (3)" in text
     assert "bootstrap" not in text
 
@@ -129,7 +170,7 @@ def test_samples_that_are_all_alike_show_no_spread(tmp_path: Path) -> None:
         finished(tmp_path, "aa", image_rows([False] * 20), FGM),
         finished(tmp_path, "bb", image_rows([True] * 20), LGM),
     ]
-    (one,) = paired_differences(results, tmp_path)
+    (one,) = compare_arms(results, tmp_path)
     assert (one.difference, one.interval, one.note) == (-1.0, None, "all samples alike")
     assert one.p_value == pytest.approx(2 / 2**20)
 
@@ -142,23 +183,23 @@ def test_only_the_gradient_may_differ(tmp_path: Path) -> None:
     alone += [finished(tmp_path, "yy", rows, {**LGM, "seed": 0}, checkpoint_sha256="11")]
     pairs = [finished(tmp_path, f"s{slope}", rows, {**LGM, "slope": slope, "forward": f}) for slope, f in
              itertools.product((1.0, 2.0), ("soft", "hard"))]  # fmt: skip
-    found = paired_differences([*alone, base, *pairs], tmp_path)
-    assert [one.lgm.cell for one in found] == [one.cell for one in pairs]
-    assert {one.fgm.fingerprint for one in found} == {"aa"}
+    found = compare_arms([*alone, base, *pairs], tmp_path)
+    assert [one.arm.cell for one in found] == [one.cell for one in pairs]
+    assert {one.baseline.fingerprint for one in found} == {"aa"}
 
 
 def test_of_several_baselines_the_one_with_the_same_steps_counts_else_any(tmp_path: Path) -> None:
     rows = image_rows([True, False] * 5)
     baselines = [finished(tmp_path, f"b{steps}", rows, {**FGM, "steps": steps, "step": 1.0}) for steps in (10, 20)]
     leaded = [finished(tmp_path, f"s{steps}", rows, {**LGM, "steps": steps, "step": 1.0}) for steps in (20, 10)]
-    found = paired_differences([*baselines, *leaded], tmp_path)
-    assert [one.fgm.fingerprint for one in found] == ["b20", "b10"]
+    found = compare_arms([*baselines, *leaded], tmp_path)
+    assert [one.baseline.fingerprint for one in found] == ["b20", "b10"]
     released = finished(tmp_path, "s50", rows, {**LGM, "steps": 50, "step": 0.5})
-    (one,) = paired_differences([baselines[0], released], tmp_path)
-    assert (one.fgm.fingerprint, one.lgm.fingerprint) == ("b10", "s50")
-    told = "(FGM, LGM): dynconv8-cifar10 step 1.0, 0.5; dynconv8-cifar10 steps 10, 50."
-    assert told in differences_to_markdown([one])
-    assert "more than the gradient" not in differences_to_markdown(found)
+    (one,) = compare_arms([baselines[0], released], tmp_path)
+    assert (one.baseline.fingerprint, one.arm.fingerprint) == ("b10", "s50")
+    told = "(baseline, arm): dynconv8-cifar10 step 1.0, 0.5; dynconv8-cifar10 steps 10, 50."
+    assert told in comparisons_to_markdown([one])
+    assert "more than the gradient" not in comparisons_to_markdown(found)
 
 
 def test_damaged_rows_are_named_and_leave_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -168,8 +209,8 @@ def test_damaged_rows_are_named_and_leave_the_others(tmp_path: Path, caplog: pyt
     damaged = next(tmp_path.glob(f"*-b1.0/{ROWS}"))
     damaged.write_bytes(damaged.read_bytes()[:200])
     with caplog.at_level(logging.WARNING):
-        found = paired_differences(results, tmp_path)
-    assert [one.lgm.cell.slope for one in found] == [2.0]
+        found = compare_arms(results, tmp_path)
+    assert [one.arm.cell.slope for one in found] == [2.0]
     assert str(damaged) in caplog.text
 
 
@@ -178,7 +219,7 @@ def test_other_samples_are_not_compared(tmp_path: Path) -> None:
         finished(tmp_path, "aa", image_rows([True] * 5), FGM),
         finished(tmp_path, "bb", image_rows([True] * 6), LGM),
     ]
-    assert paired_differences(results, tmp_path) == []
+    assert compare_arms(results, tmp_path) == []
 
 
 def test_a_bootstrap_without_any_value_is_none() -> None:
@@ -188,10 +229,29 @@ def test_a_bootstrap_without_any_value_is_none() -> None:
 def test_the_table_has_the_same_numbers_in_all_forms(tmp_path: Path) -> None:
     fgm, lgm = [False] * 8 + [True] * 2, [True] * 6 + [False] * 2 + [True] * 2
     results = [finished(tmp_path, "aa", image_rows(fgm), FGM), finished(tmp_path, "bb", image_rows(lgm), LGM)]
-    found = paired_differences(results, tmp_path)
-    row = "| dynconv8-cifar10 fgsm eps 1 slope 5 | accuracy | 10 | 80.00 | 20.00 | -60.00 |"
-    assert row in differences_to_markdown(found)
-    assert "| 0 | 6 | 0.031 |" in differences_to_markdown(found)
-    assert r"accuracy & 10 & 80.00 & 20.00 & -60.00 &" in differences_to_latex(found)
-    (plain,) = differences_as_json(found)
-    assert (plain["fgm"], plain["lgm"], plain["only_lgm"], plain["p_value"]) == ("aa", "bb", 6, 0.03125)
+    found = compare_arms(results, tmp_path)
+    row = "| dynconv8-cifar10 fgsm eps 1 | LGM slope 5 | accuracy | 10 | 80.00 | 20.00 | -60.00 |"
+    assert row in comparisons_to_markdown(found)
+    assert "| 0 | 6 | 0.031 | 0.031 |" in comparisons_to_markdown(found)
+    assert r"accuracy & 10 & 80.00 & 20.00 & -60.00 &" in comparisons_to_latex(found)
+    (plain,) = comparisons_as_json(found)
+    assert (plain["baseline"], plain["arm"], plain["only_arm"], plain["p_value"]) == ("aa", "bb", 6, 0.03125)
+
+
+def test_every_arm_is_compared_with_the_baseline_and_all_are_corrected_together(tmp_path: Path) -> None:
+    fell = {"fgm": [False] * 30, "lgm": [True] * 12 + [False] * 18, "soft": [True] * 5 + [False] * 25}
+    results = [
+        finished(tmp_path, name, image_rows(values), {"gradient": name, "slope": None if name == "fgm" else 5.0})
+        for name, values in fell.items()
+    ]
+    found = compare_arms(results, tmp_path)
+    assert [(one.baseline.fingerprint, one.arm.fingerprint) for one in found] == [("fgm", "lgm"), ("fgm", "soft")]
+    assert [one.p_holm for one in found] == pytest.approx([2 * 2 / 2**12, 2 / 2**5])
+    assert [one.verdict for one in found] == ["stronger", "undecided"]
+    text = comparisons_to_markdown(found)
+    assert "LGM against FGM, accuracy: significantly stronger in 1, weaker in 0, undecided in 0 (Holm, 5%)." in text
+    assert "soft against FGM, accuracy: significantly stronger in 0, weaker in 0, undecided in 1 (Holm, 5%)." in text
+    assert "| FGM | arm | arm - FGM |" in text
+    named = compare_arms(results, tmp_path, baseline="lgm")
+    assert [(one.arm.fingerprint, one.verdict) for one in named] == [("fgm", "weaker"), ("soft", "weaker")]
+    assert [one.arm.fingerprint for one in compare_arms(results[1:], tmp_path)] == ["soft"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lgm_bench.evaluation.cells.paper import PaperTable
 from lgm_bench.evaluation.store.record import CellResult, SegmentationRecord
-from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table
+from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table, in_variant_order
 
 MEAN = "mean"
 HEADER = "IoU"
@@ -24,7 +24,8 @@ def class_table(paper: PaperTable, results: Sequence[CellResult], notes: list[st
                 entries[row, place] = Entry(iou, paper.number(row, victim, column, "iou"))
     rows = [row for row in paper.rows if any(key[0] == row for key in entries)]
     rows += [row for row in dict.fromkeys(row for row, _ in entries) if row not in rows]
-    columns = sorted({column for _, column in entries}, key=lambda c: (c.group, (CLEAN, "fgm", "lgm").index(c.variant)))
+    order = in_variant_order(column.variant for _, column in entries)
+    columns = sorted({column for _, column in entries}, key=lambda c: (c.group, order.index(c.variant)))
     return Table(paper.name, paper.title, "class", rows, columns, entries, notes)
 
 

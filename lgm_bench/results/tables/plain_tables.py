@@ -7,6 +7,7 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import unit_of_eps
+from lgm_bench.results.tables.table import TARGETED
 
 UNITS = {"m": "metres", "radii": "radii of the unit sphere"}
 
@@ -31,11 +32,11 @@ def title_of_data(results: Sequence[CellResult]) -> str:
 def plain_place(cell: Cell) -> tuple[str, str, str]:
     """Return (row, victim, variant) of a cell.
 
-    >>> plain_place(Cell("dynconv8-mini", "digits", "bim", "lgm", 8.0, valid_pixels=0.05))
-    ('bim 5% pixels eps=8', 'dynconv8-mini', 'lgm')
+    >>> plain_place(Cell("dynconv8-mini", "digits", "bim", "soft", 8.0, valid_pixels=0.05))
+    ('bim 5% pixels eps=8', 'dynconv8-mini', 'soft')
     """
     pixels = "" if cell.valid_pixels == 1 else f" {cell.valid_pixels:.3%} pixels".replace(".000", "")
-    variant = f"{cell.gradient}-targeted" if cell.targeted else cell.gradient
+    variant = cell.gradient + TARGETED * cell.targeted
     row = f"{cell.attack}{pixels} eps={cell.eps:g}"
     return row, cell.victim, cell.attack if cell.attack in GRADIENT_FREE else variant
 

@@ -1,8 +1,38 @@
 """A table of numbers of ours and the paper's, ready to be printed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-CLEAN = "clean"
+from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.wording import gradient_name
+from lgm_bench.results.arms import in_order
+
+CLEAN, TARGETED = "clean", "-targeted"
+
+
+def in_variant_order(variants: Iterable[str]) -> list[str]:
+    """Return the distinct variants: clean and random first, then gradient by gradient, each untargeted before targeted.
+
+    >>> in_variant_order(["lgm-targeted", "random", "lgm", "clean"])
+    ['clean', 'random', 'lgm', 'lgm-targeted']
+    """
+    distinct = list(dict.fromkeys(variants))
+    gradients = in_order(variant.removesuffix(TARGETED) for variant in distinct)
+    order = [CLEAN, *GRADIENT_FREE, *gradients]
+    return sorted(distinct, key=lambda name: (order.index(name.removesuffix(TARGETED)), name.endswith(TARGETED)))
+
+
+def variant_words(variant: str) -> str:
+    """Return a column's variant in words: a gradient, with the attack before it where a table has several.
+
+    >>> variant_words("lgm-targeted"), variant_words("straight-through"), variant_words("knnpert-lgm")
+    ('LGM, targeted', 'straight-through', 'knnpert, LGM')
+    """
+    name = variant.removesuffix(TARGETED)
+    attack, _, gradient = name.rpartition("-")
+    acronym = gradient_name(gradient)
+    words = f"{attack}, {acronym}" if attack and acronym != gradient else gradient_name(name)
+    return words + ", targeted" * variant.endswith(TARGETED)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table
+from lgm_bench.results.tables.table import CLEAN, TARGETED, Column, Entry, Table, variant_words
 from lgm_bench.results.tables.tables import measured, paper_numbers
-
-TARGETED = "-targeted"
 
 
 def to_rich(table: Table) -> RenderableType:
@@ -59,7 +57,7 @@ def to_latex(table: Table) -> str:
         r"\toprule",
         " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{tex(group)}}}" for group, n in spans)]) + r" \\",
         _rules([n for _, n in spans]),
-        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{_variant(key[1])}}}" for key, n in variants)]) + r" \\",
+        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{variant_words(key[1])}}}" for key, n in variants)]) + r" \\",
         " & ".join([tex(table.corner), *(tex(column.header) for column in table.columns)]) + r" \\",
         r"\midrule",
         *bodies,
@@ -92,7 +90,7 @@ def _block(table: Table, group: str, columns: list[Column]) -> RenderableType:
     block = RichTable(title=group, box=box.SIMPLE_HEAD, title_style="cyan", pad_edge=False)
     block.add_column(table.corner, overflow="fold", vertical="bottom")
     for column in columns:
-        words = f"{_variant(column.variant.removesuffix(TARGETED))}\n{column.header}"
+        words = f"{variant_words(column.variant.removesuffix(TARGETED))}\n{column.header}"
         block.add_column(words.strip(), justify="right", overflow="fold", vertical="bottom")
     for row in table.rows:
         entries = [table.entry(row, column) for column in columns]
@@ -104,11 +102,7 @@ def _block(table: Table, group: str, columns: list[Column]) -> RenderableType:
 
 def heading(column: Column) -> str:
     """Return the words above a column: its gradient and what is measured."""
-    return f"{_variant(column.variant)} {column.header}".strip()
-
-
-def _variant(variant: str) -> str:
-    return ", ".join(word.upper() if word in ("fgm", "lgm") else word for word in variant.split("-", 1))
+    return f"{variant_words(column.variant)} {column.header}".strip()
 
 
 def row_label(row: str) -> str:

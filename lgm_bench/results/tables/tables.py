@@ -7,10 +7,11 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
 from lgm_bench.evaluation.cells.suites import takes_points
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.results.arms import BASELINE
 from lgm_bench.results.caveats import caveat_notes
 from lgm_bench.results.tables.class_tables import class_table
 from lgm_bench.results.tables.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
-from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table
+from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table, in_variant_order
 
 HEADERS = {
     "accuracy": "Acc.",
@@ -32,7 +33,6 @@ METRICS = {
 COSTS = ("kvoxels", "gflops")
 MOST_ROWS_NAMED = 3
 UNITS = {"official": "an eps of 1 is 2/255 of the intensity range", "paper": "an eps of 1 is 1/255"}
-VARIANTS = ("clean", "random", "fgm", "fgm-targeted", "lgm", "lgm-targeted")
 
 
 def build_tables(results: Iterable[CellResult]) -> list[Table]:
@@ -132,8 +132,8 @@ def _ordered(
     groups = list(dict.fromkeys(column.group for column in columns))
     rows.sort(key=lambda row: _index([CLEAN, *known_rows], row))
     groups.sort(key=lambda group: _index(known_groups, group))
-    order = list(HEADERS.values())
-    columns.sort(key=lambda c: (groups.index(c.group), _index(VARIANTS, c.variant), order.index(c.header)))
+    headers, variants = list(HEADERS.values()), in_variant_order(column.variant for column in columns)
+    columns.sort(key=lambda c: (groups.index(c.group), variants.index(c.variant), headers.index(c.header)))
     return rows, columns
 
 
@@ -154,7 +154,7 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     notes.append(f"Measured on {first}{', '.join(counted)}.")
     protocols = sorted({result.cell.protocol for result in results})
     protocols = [name if points else f"{name} ({UNITS[name]})" for name in protocols]
-    forwards = sorted({result.cell.forward for result in results if result.cell.gradient == "lgm"})
+    forwards = sorted({result.cell.forward for result in results if result.cell.gradient != BASELINE})
     seeds = sorted({str(result.cell.seed) for result in results})
     leaded = f"; LGM with {' and '.join(forwards)} forward" if forwards else ""
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}{leaded}.")

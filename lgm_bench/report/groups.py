@@ -1,7 +1,7 @@
-"""Results side by side: the same victim, samples and attack under FGM, under LGM, and under random moves."""
+"""Results side by side: the same victim, samples and attack under each gradient, and under random moves."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from lgm_bench.evaluation.cells.cell import Cell
@@ -11,44 +11,45 @@ from lgm_bench.evaluation.store.examples import read_examples
 from lgm_bench.evaluation.store.images import SavedImage
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import unit_of_eps
+from lgm_bench.report.drawing import RANDOM, Style, arm_styles
+from lgm_bench.results.arms import in_order, without_gradient
 from lgm_bench.results.reading import Finished
 
 Kind = TypeVar("Kind", SavedImage, ExampleCloud)
 SWEEPS = ("table_5", "table_7")
-"""Tables that try relations and slopes; their LGM is not the one to compare where there is another."""
+"""Tables that try relations and slopes; their cells are not those to show where there are others."""
 
 
 @dataclass
-class Comparison:
+class Group:
     """One attack with one eps on one victim.
 
     Attributes:
         cell: What the results have in common.
-        fgm: Result under FGM, if there is one.
-        lgm: Result under LGM.
-        random: Random moves of the same size.
+        styles: Of random moves and all arms of the report, in order, see `drawing.arm_styles`.
+        arms: Result by gradient, in the order of `styles`.
+        random: Random moves of the same size, if there is such a result.
     """
 
     cell: Cell
-    fgm: Finished | None = None
-    lgm: Finished | None = None
+    styles: Mapping[str, Style]
+    arms: dict[str, Finished] = field(default_factory=dict)
     random: Finished | None = None
 
     @property
-    def gradients(self) -> dict[str, Finished]:
-        """The results by gradient, those that are there."""
-        found = {"fgm": self.fgm, "lgm": self.lgm}
-        return {name: one for name, one in found.items() if one is not None}
+    def shown(self) -> dict[str, Finished]:
+        """The arms behind random moves, if there are any."""
+        return ({RANDOM: self.random} if self.random else {}) | self.arms
 
     @property
     def any(self) -> CellResult:
         """One of the results."""
-        return next(iter(self.gradients.values())).result
+        return next(iter(self.arms.values())).result
 
     def examples(self, kind: type[Kind]) -> dict[str, dict[str, Kind]]:
         """Return the examples of one kind that were kept, by sample id and gradient."""
         found: dict[str, dict[str, Kind]] = {}
-        for gradient, one in self.gradients.items():
+        for gradient, one in self.arms.items():
             for example in read_examples(one.folder):
                 if isinstance(example, kind):
                     found.setdefault(example.id, {})[gradient] = example
@@ -84,38 +85,46 @@ class Comparison:
         return takes_points(self.cell.attack)
 
 
-def compare(found: Sequence[Finished]) -> list[Comparison]:
-    """Return what there is to compare, in the order of the results."""
-    comparisons: dict[Cell, Comparison] = {}
+def grouped(found: Sequence[Finished]) -> list[Group]:
+    """Return results by what they have in common, in the order of the results."""
+    arms: dict[Cell, dict[str, Finished]] = {}
     randoms: dict[tuple[object, ...], Finished] = {}
     for one in sorted(found, key=_sweep):
         cell = one.result.cell
         if cell.attack in GRADIENT_FREE:
             randoms.setdefault(_place(cell), one)
-            continue
-        shared = comparisons.setdefault(_alike(cell), Comparison(_alike(cell)))
-        if getattr(shared, cell.gradient) is None:
-            setattr(shared, cell.gradient, one)
-    for comparison in comparisons.values():
-        comparison.random = randoms.get(_place(comparison.cell))
-    return list(comparisons.values())
+        else:
+            arms.setdefault(_alike(cell), {}).setdefault(cell.gradient, one)
+    order = in_order(name for names in arms.values() for name in names)
+    styles = arm_styles(order)
+    return [
+        Group(cell, styles, {name: there[name] for name in order if name in there}, randoms.get(_place(cell)))
+        for cell, there in arms.items()
+    ]
 
 
-def series(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
-    """Return comparisons that differ in their eps alone together, the eps rising."""
-    together: dict[Cell, list[Comparison]] = {}
-    for one in comparisons:
+def legend(groups: Sequence[Group], *, random: bool = True) -> list[tuple[str, str]]:
+    """Return colour and name of what the groups have, for the legend of a figure."""
+    there = {name for one in groups for name in (one.shown if random else one.arms)}
+    styles = groups[0].styles if groups else {}
+    return [(style.colour, style.name) for name, style in styles.items() if name in there]
+
+
+def series(groups: Sequence[Group]) -> list[list[Group]]:
+    """Return groups that differ in their eps alone together, the eps rising."""
+    together: dict[Cell, list[Group]] = {}
+    for one in groups:
         together.setdefault(replace(one.cell, eps=0.0, limit=one.cell.limit), []).append(one)
     return [sorted(ones, key=lambda one: one.cell.eps) for ones in together.values()]
 
 
-def telling(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return one comparison a victim and data set, for pictures.
+def telling(groups: Sequence[Group]) -> list[Group]:
+    """Return one group a victim and data set, for pictures.
 
-    Of both gradients if there is one, then of the most samples, of the most steps, with the largest eps.
+    Of the most gradients, then of the most samples, of the most steps, with the largest eps.
     """
-    best: dict[tuple[str, str], Comparison] = {}
-    for one in comparisons:
+    best: dict[tuple[str, str], Group] = {}
+    for one in groups:
         key = (one.cell.victim, one.cell.data)
         if key not in best or _tells(one) > _tells(best[key]):
             best[key] = one
@@ -137,10 +146,10 @@ def metric(result: CellResult) -> str:
     return "mIoU" if result.segmentation else "accuracy"
 
 
-def _tells(one: Comparison) -> tuple[int, bool, int, int, float, float]:
-    steps = max(found.result.cell.steps or 1 for found in one.gradients.values())
+def _tells(one: Group) -> tuple[int, bool, int, int, float, float]:
+    steps = max(found.result.cell.steps or 1 for found in one.arms.values())
     n = one.any.n_samples
-    return len(one.gradients), not one.cell.targeted, n, steps, one.cell.valid_pixels, one.cell.eps
+    return len(one.arms), not one.cell.targeted, n, steps, one.cell.valid_pixels, one.cell.eps
 
 
 def _sweep(one: Finished) -> tuple[bool, bool, int]:
@@ -151,9 +160,7 @@ def _sweep(one: Finished) -> tuple[bool, bool, int]:
 
 
 def _alike(cell: Cell) -> Cell:
-    same = replace(cell, gradient="", slope=None, forward="soft", relation=None, paper=None, step=None, steps=None)
-    same = replace(same, mean=None, std=None, checkpoint=None)
-    return replace(same, input_slope=None, output_slope=None, floor_slope=None, loss=None)
+    return replace(without_gradient(cell), mean=None, std=None, checkpoint=None)
 
 
 def _place(cell: Cell) -> tuple[object, ...]:

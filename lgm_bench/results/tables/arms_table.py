@@ -1,0 +1,179 @@
+"""Arms against their baselines as a table: how far they differ on the same samples, and how sure that is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lgm_bench.evaluation.wording import describe, describe_gradient, describe_setting, gradient_name
+from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, STRONGER, Comparison
+from lgm_bench.results.tables.table_formats import markdown_row, tex
+
+N_TEXTS = 3
+MEASURES = {"accuracy": "accuracy", "success": "success rate", "miou": "mIoU"}
+IN_TERMINAL = (3, 6, 7, 8, 9, 11)
+"""Columns for a terminal, behind the cell in full: without the numbers of the tables of results above it."""
+
+
+def comparisons_title(comparisons: Sequence[Comparison]) -> str:
+    """Return what the table shows."""
+    baselines = dict.fromkeys(gradient_name(one.baseline.cell.gradient) for one in comparisons)
+    return f"Against {' and '.join(baselines)}, on the same samples"
+
+
+def comparisons_head(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """Return the names of the columns, with the gradients' names where there is one baseline or one arm."""
+    baseline = _only([one.baseline.cell.gradient for one in comparisons], "baseline")
+    arm = _only([one.arm.cell.gradient for one in comparisons], "arm")
+    values = (baseline, arm, f"{arm} - {baseline}", f"{CONFIDENCE:.0%} interval")
+    return ("cell", "gradient", "measure", "samples", *values, f"{baseline} only", f"{arm} only", "p", "p Holm")
+
+
+def comparisons_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
+    """Return the rows below `comparisons_head`, as texts."""
+    return [_row(one) for one in comparisons]
+
+
+def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return a sentence for each arm, baseline and measure: how often the arm is the stronger attack.
+
+    Differences of other measures or other data are never averaged: they are counted.
+    """
+    kinds: dict[tuple[str, str, str], Counter[str]] = {}
+    for one in comparisons:
+        arm, baseline = (gradient_name(result.cell.gradient) for result in (one.arm, one.baseline))
+        kinds.setdefault((arm, baseline, MEASURES[one.metric]), Counter())[one.verdict] += 1
+    return [
+        f"{arm} against {baseline}, {measure}: significantly stronger in {counts['stronger']}, weaker in "
+        f"{counts['weaker']}, undecided in {counts['undecided']} (Holm, {ALPHA:.0%})."
+        for (arm, baseline, measure), counts in kinds.items()
+    ]
+
+
+def comparisons_notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return the sentences below the table, as far as they concern something in it."""
+    *_, difference, interval, only_baseline, only_arm, p, p_holm = comparisons_head(comparisons)
+    signs = {STRONGER[one.metric]: MEASURES[one.metric] for one in comparisons}
+    stronger = [f"{'below' if sign < 0 else 'above'} 0 of {measure}" for sign, measure in signs.items()]
+    notes = [
+        *verdict_counts(comparisons),
+        f"In percent, {difference} in points; the arm is the stronger attack {' and '.join(stronger)}.",
+    ]
+    if any(one.interval for one in comparisons):
+        notes.append(f"{interval}: percentile bootstrap over samples, {RESAMPLES:,} resamples; each row by itself.")
+    tests = {one.test for one in comparisons if one.p_value is not None}
+    if "McNemar" in tests:
+        notes.append(f"{p}: McNemar's exact test of {only_baseline} and {only_arm}, the attacks that succeed alone.")
+    if "sign-flip" in tests:
+        notes.append(
+            f"{p} of scenes, and of images with several targets: permutation test that swaps the two results of a "
+            "sample."
+        )
+    if tests:
+        notes.append(f"{p_holm}: corrected for all {len(comparisons)} comparisons of this table.")
+    unlike = dict.fromkeys(text for one in comparisons for text in _unlike(one))
+    if unlike:
+        notes.append(f"Here the two differ in more than the gradient (baseline, arm): {'; '.join(unlike)}.")
+    few = dict.fromkeys(
+        f"{one.arm.cell.data} ({one.n_samples})" for one in comparisons if one.note == "too few samples"
+    )
+    if few:
+        notes.append(f"Too few samples to say how sure the difference is: {', '.join(few)}.")
+    if any(one.note == "all samples alike" for one in comparisons):
+        notes.append("All samples alike: every one differs by the same, so resampling them shows no spread.")
+    return notes
+
+
+def comparisons_to_rich(comparisons: Sequence[Comparison]) -> RenderableType:
+    """Return the table for a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    head = comparisons_head(comparisons)
+    # The first column gives way on a narrow terminal.
+    table.add_column("cell", overflow="fold", vertical="bottom")
+    for index in IN_TERMINAL:
+        table.add_column(head[index].replace(" only", "\nonly"), justify="right", no_wrap=True, vertical="bottom")
+    for one, row in zip(comparisons, comparisons_rows(comparisons), strict=True):
+        table.add_row(Text(describe(one.arm.cell)), *(Text(row[index]) for index in IN_TERMINAL))
+    notes = [Text(note, style="dim") for note in comparisons_notes(comparisons)]
+    return Group(Text(f"\n{comparisons_title(comparisons)}", style="bold"), table, *notes)
+
+
+def comparisons_to_markdown(comparisons: Sequence[Comparison]) -> str:
+    """Return the table as GitHub Markdown."""
+    head = comparisons_head(comparisons)
+    rules = ["---"] * N_TEXTS + ["---:"] * (len(head) - N_TEXTS)
+    lines = [markdown_row(list(row)) for row in (head, rules, *comparisons_rows(comparisons))]
+    notes = "\n".join(f"- {note}" for note in comparisons_notes(comparisons))
+    return f"**{comparisons_title(comparisons)}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
+
+
+def comparisons_to_latex(comparisons: Sequence[Comparison]) -> str:
+    """Return the table as LaTeX, for the packages booktabs and graphicx."""
+    head = comparisons_head(comparisons)
+    bodies = [" & ".join(tex(text) for text in row) + r" \\" for row in comparisons_rows(comparisons)]
+    lines = [
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{tex(comparisons_title(comparisons))}. {tex(' '.join(comparisons_notes(comparisons)))}}}",
+        r"\resizebox{\linewidth}{!}{%",
+        rf"\begin{{tabular}}{{{'l' * N_TEXTS}{'r' * (len(head) - N_TEXTS)}}}",
+        r"\toprule",
+        " & ".join(tex(name) for name in head) + r" \\",
+        r"\midrule",
+        *bodies,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def comparisons_as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Return plain values; the two cells by what they are and by the names of their folders."""
+    names = [field.name for field in fields(Comparison) if field.name not in ("baseline", "arm")]
+    return [
+        {
+            "cell": describe_setting(one.arm.cell),
+            "gradient": describe_gradient(one.arm.cell),
+            "against": describe_gradient(one.baseline.cell),
+            "baseline": one.baseline.fingerprint,
+            "arm": one.arm.fingerprint,
+            **{name: getattr(one, name) for name in names},
+            "verdict": one.verdict,
+        }
+        for one in comparisons
+    ]
+
+
+def p_text(value: float | None) -> str:
+    """Return a p-value in words that do not promise more digits than matter.
+
+    >>> p_text(0.0123), p_text(1.0), p_text(3e-8), p_text(None)
+    ('0.012', '1.000', '< 0.001', '–')
+    """
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _row(one: Comparison) -> tuple[str, ...]:
+    interval = "{:+.2f} to {:+.2f}".format(*(100 * end for end in one.interval)) if one.interval else one.note
+    counts = ["–" if count is None else str(count) for count in (one.only_baseline, one.only_arm)]
+    values = (f"{100 * one.baseline_value:.2f}", f"{100 * one.arm_value:.2f}", f"{100 * one.difference:+.2f}")
+    texts = (describe_setting(one.arm.cell), describe_gradient(one.arm.cell), MEASURES[one.metric])
+    return (*texts, f"{one.n_samples:,}", *values, interval, *counts, p_text(one.p_value), p_text(one.p_holm))
+
+
+def _only(gradients: Sequence[str], several: str) -> str:
+    return gradient_name(gradients[0]) if len(set(gradients)) == 1 else several
+
+
+def _unlike(one: Comparison) -> list[str]:
+    """Return what else than the gradient differs between the two cells."""
+    pairs = (
+        (name, getattr(one.baseline.cell, name), getattr(one.arm.cell, name)) for name in ("step", "steps", "loss")
+    )
+    return [f"{one.arm.cell.victim} {name} {baseline}, {arm}" for name, baseline, arm in pairs if baseline != arm]
