@@ -5,8 +5,9 @@ import inspect
 import json
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -40,26 +41,28 @@ def load_victim(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     seed: int = 0,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> Victim:
     """Return a victim in evaluation mode, in torch's default dtype, on the CPU.
 
     Args:
         name: Registered name (`victims.victim_names()`), or `package.module:Class` of a network of your own. Such a
-            class is called without arguments; unless it returns an `ImageVictim` it gets images in [0, 1] as they
-            are, or normalized by `mean` and `std`.
+            class is called with `kwargs`; unless it returns an `ImageVictim` it gets images in [0, 1] as they are, or
+            normalized by `mean` and `std`.
         checkpoint: None for the default of the registry (a network of your own that none was imported for: as it was
             constructed); a path (.safetensors, or a published .pth, .pth.tar, .th, which is imported on the fly); or
             "random" for untrained weights that depend on `seed` alone.
         mean: Mean of each channel of the training images in [0, 1], instead of the checkpoint's.
         std: Standard deviation of each channel, instead of the checkpoint's.
         seed: Seed of the untrained weights. Global random state is left as it was.
+        kwargs: Keyword arguments of a network of your own.
 
     Raises:
         UnknownNameError: No victim of that name.
         CheckpointError: The checkpoint is missing, damaged, of another network, or not the registered one.
-        ConfigError: A mean or std that makes no sense.
+        ConfigError: A mean, a std or an argument that makes no sense.
     """
-    victim = _untrained(name, seed)
+    victim = _untrained(name, seed, kwargs or {})
     normalization = None
     default = _default(name) if checkpoint is None else None
     if default is not None:
@@ -114,7 +117,7 @@ def import_checkpoint(
         CheckpointError: The file does not fit the victim (one message lists all keys), or cannot be written.
     """
     path = Path(path).expanduser()
-    victim = _untrained(name, seed=0)
+    victim = _untrained(name, 0, {})
     stored = _load_file(victim, name, path, keep_precision=True)
     mean, std = normalization or (None, None)
     _normalize(victim, stored, mean, std)
@@ -180,17 +183,20 @@ def _default(name: str) -> tuple[CheckpointStore, CheckpointEntry] | None:
     return None
 
 
-def _untrained(name: str, seed: int) -> Victim:
+def _untrained(name: str, seed: int, kwargs: Mapping[str, Any]) -> Victim:
     build = resolve("victim", name, VICTIMS)
     try:
-        inspect.signature(build).bind()
+        inspect.signature(build).bind(**kwargs)
     except TypeError as error:
-        raise ConfigError(f"victim {name!r} is called without arguments, but: {error}") from error
+        given = f"with {', '.join(kwargs)}" if kwargs else "without arguments"
+        raise ConfigError(
+            f"victim {name!r} is called {given}, but: {error}; a class of your own gets what `kwargs` of the victim say"
+        ) from error
     except ValueError:
         pass  # some built-in types do not tell
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        built = build()
+        built = build(**kwargs)
     if isinstance(built, Victim):
         return built
     if not isinstance(built, nn.Module):

@@ -7,7 +7,7 @@ from datamodules import MARKS
 from lgm_bench.cli import inventory
 from lgm_bench.cli.diagnosis import BROKEN, MISSING, OK, Finding
 from lgm_bench.errors import CheckpointError
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import Planned, plan
 from lgm_bench.evaluation.readiness import look
@@ -27,10 +27,12 @@ def data_sets(data_root: str | None) -> Iterator[Finding]:
         if name not in MARKS:
             yield Finding("data sets", name, OK, "made on the spot when it is wanted", required=name in wanted)
             continue
-        probe = Cell("resnet20-cifar10", name, "fgsm", "fgm", 1.0, checkpoint="random")
+        probe = Cell(
+            VictimSpec("resnet20-cifar10", "random"), DataSpec(name), AttackSpec("fgsm", 1.0), GradientSpec("fgm")
+        )
         found = look([Planned(probe)], data_root)
         if not found.gaps:
-            size = found.sizes[name, probe.subset]
+            size = found.sizes[name, probe.data.subset]
             yield Finding("data sets", name, OK, f"{item['folder']}, {size:,} sample{'s' * (size != 1)}")
         else:
             status = BROKEN if item["ready"] else MISSING
@@ -59,4 +61,4 @@ def checkpoints() -> Iterator[Finding]:
 def _embedded() -> tuple[frozenset[str], frozenset[str]]:
     """Return the victims and the data sets that the embedded suite cannot do without."""
     cells = [one.cell for one in plan(load_bench(), [EMBEDDED_SUITE]) if not one.optional]
-    return frozenset(cell.victim for cell in cells), frozenset(cell.data for cell in cells)
+    return frozenset(cell.victim.name for cell in cells), frozenset(cell.data.name for cell in cells)

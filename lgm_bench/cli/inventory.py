@@ -63,7 +63,7 @@ def suites(data_root: str | None) -> list[Item]:
     found = []
     for name, suite in bench.suites.items():
         cells, all_cells = ([one.cell for one in plan(bench, [name], full=full)] for full in (False, True))
-        ready = sum(cell.victim in here and cell.data in folders for cell in cells)
+        ready = sum(cell.victim.name in here and cell.data.name in folders for cell in cells)
         counts = {"cells": len(cells), "cells_ready": ready, "cells_full": len(all_cells)}
         found.append({"name": name, "ready": ready > 0, **counts, "title": suite.title})
     return found

@@ -69,9 +69,9 @@ def run(
     if file and config:
         raise ConfigError("give the file either as an argument or with --config")
     bench, planned = planned_cells(file or config, suite, full=full, victims=victim, tables=table, overrides=overrides)
-    given = {"limit": limit, "seed": seed, "history": history}
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    planned = [replace(one, cell=replace(one.cell, **changes)) for one in planned]
+    changes: dict[str, Any] = {"data": {} if limit is None else {"limit": limit}}
+    changes |= {"attack": {} if seed is None else {"seed": seed}} | ({} if history is None else {"history": history})
+    planned = [replace(one, cell=one.cell.replace(**changes)) for one in planned]
     options = opt.run_options(locals(), bench.run)
     from lgm_bench.evaluation.cells.sharding import Shard
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lgm_bench.errors import ConfigError
@@ -34,9 +34,9 @@ class Search:
     def name(self) -> str:
         """Name of the files that hold it: searches of several victims and attacks lie side by side."""
         cell = self.results[0].cell
-        kind = f"targeted-{cell.attack}" if cell.targeted else cell.attack
-        pixels = "" if cell.valid_pixels == 1 else f"-{100 * cell.valid_pixels:g}pct"
-        return f"search-{cell.victim.replace(':', '.')}-{kind}{pixels}"
+        kind = f"targeted-{cell.attack.name}" if cell.attack.targeted else cell.attack.name
+        pixels = "" if cell.attack.valid_pixels == 1 else f"-{100 * cell.attack.valid_pixels:g}pct"
+        return f"search-{cell.victim.name.replace(':', '.')}-{kind}{pixels}"
 
     def score(self, result: CellResult) -> float:
         """Return how strong an attack was, higher is stronger, in percent.
@@ -44,7 +44,7 @@ class Search:
         Untargeted: the share of the images that it gets wrong, or what is missing in the mIoU of scenes; targeted: the
         success rate.
         """
-        if result.cell.targeted:
+        if result.cell.attack.targeted:
             return 100 * (result.success_rate or 0.0)
         return 100 - self.left(result)
 
@@ -55,39 +55,39 @@ class Search:
     def best(self) -> dict[float, float]:
         """Return the strongest slope of every eps; of equals, the smallest."""
         found: dict[float, CellResult] = {}
-        for result in sorted(self.results, key=lambda result: result.cell.slope or 0.0):
-            if result.cell.slope is None:
+        for result in sorted(self.results, key=lambda result: result.cell.gradient.slope or 0.0):
+            if result.cell.gradient.slope is None:
                 continue
-            strongest = found.get(result.cell.eps)
+            strongest = found.get(result.cell.attack.eps)
             if strongest is None or self.score(result) > self.score(strongest):
-                found[result.cell.eps] = result
-        return {eps: float(result.cell.slope or 0.0) for eps, result in sorted(found.items())}
+                found[result.cell.attack.eps] = result
+        return {eps: float(result.cell.gradient.slope or 0.0) for eps, result in sorted(found.items())}
 
     def table(self) -> Table:
         """Return the results in the form of Table VII of Tao et al. 2024: a row a slope, a column an eps."""
         first = self.results[0].cell
         measure, header = ("mIoU", "mIoU") if self.results[0].segmentation else ("accuracy", "Acc.")
-        header = "Suc." if first.targeted else header
+        header = "Suc." if first.attack.targeted else header
         best = self.best()
         entries: dict[tuple[str, Column], Entry] = {}
         for result in self.results:
-            slope, eps = result.cell.slope, result.cell.eps
+            slope, eps = result.cell.gradient.slope, result.cell.attack.eps
             row = FGM_ROW if slope is None else f"slope={slope:g}"
-            number = self.score(result) if first.targeted else self.left(result)
-            column = Column(first.victim, f"eps={eps:g}", header)
+            number = self.score(result) if first.attack.targeted else self.left(result)
+            column = Column(first.victim.name, f"eps={eps:g}", header)
             entries[row, column] = Entry(number, best=slope is not None and slope == best.get(eps))
         rows = list(dict.fromkeys(row for row, _ in entries))
         columns = list(dict.fromkeys(column for _, column in entries))
         rows.sort(key=lambda row: -1.0 if row == FGM_ROW else float(row.removeprefix("slope=")))
         columns.sort(key=lambda column: float(column.variant.removeprefix("eps=")))
-        measure = "success rate, higher is stronger" if first.targeted else f"{measure} left, lower is stronger"
+        measure = "success rate, higher is stronger" if first.attack.targeted else f"{measure} left, lower is stronger"
         samples = "images" if self.results[0].cost is None else "point clouds"
         notes = [
             f"In percent: {measure}. Best slope of each eps marked.",
-            f"{self.results[0].n_samples:,} {first.data} {first.subset} {samples}, protocol {first.protocol}, "
-            f"{first.forward} forward, seed {first.seed}.",
+            f"{self.results[0].n_samples:,} {first.data.name} {first.data.subset} {samples}, "
+            f"protocol {first.protocol}, {first.gradient.forward} forward, seed {first.attack.seed}.",
         ]
-        title = f"Slopes for {'targeted ' if first.targeted else ''}{first.attack} on {first.victim}"
+        title = f"Slopes for {'targeted ' if first.attack.targeted else ''}{first.attack.name} on {first.victim.name}"
         return Table(self.name, title, "slope", rows, columns, entries, notes)
 
     def record(self) -> dict[str, Any]:
@@ -97,9 +97,9 @@ class Search:
         keys += ["valid_pixels", "subset", "limit", "seed"]
         scores = [
             {
-                "eps": result.cell.eps,
-                "gradient": result.cell.gradient,
-                "slope": result.cell.slope,
+                "eps": result.cell.attack.eps,
+                "gradient": result.cell.gradient.name,
+                "slope": result.cell.gradient.slope,
                 "accuracy": result.accuracy,
                 "miou": result.segmentation.miou if result.segmentation else None,
                 "success_rate": result.success_rate,
@@ -109,15 +109,15 @@ class Search:
             for result in self.results
         ]
         best = [{"eps": eps, "slope": slope} for eps, slope in self.best().items()]
-        about = {key: getattr(first, key) for key in keys}
+        about = {key: value for key, value in first.flat().items() if key in keys}
         return about | {"n_samples": self.results[0].n_samples, "best": best, "scores": scores}
 
     def yaml(self) -> str:
         """Return the victim's line for a benchmark file with the best slopes in it."""
         first = self.results[0].cell
         slopes = ", ".join(f"{eps:g}: {slope:g}" for eps, slope in self.best().items())
-        checkpoint = "" if first.checkpoint is None else f"checkpoint: {first.checkpoint}, "
-        return f"{{name: {first.victim}, {checkpoint}slopes: {{{first.attack}: {{{slopes}}}}}}}"
+        checkpoint = "" if first.victim.checkpoint is None else f"checkpoint: {first.victim.checkpoint}, "
+        return f"{{name: {first.victim.name}, {checkpoint}slopes: {{{first.attack.name}: {{{slopes}}}}}}}"
 
 
 def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float]) -> list[Cell]:
@@ -132,15 +132,16 @@ def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float]) -> l
         ConfigError: A slope is not positive.
     """
     if not slopes:
-        of_images = SINGLE_STEP_SLOPES if base.attack == "fgsm" else ITERATIVE_SLOPES
-        slopes = POINT_SLOPES if takes_points(base.attack) else of_images
+        of_images = SINGLE_STEP_SLOPES if base.attack.name == "fgsm" else ITERATIVE_SLOPES
+        slopes = POINT_SLOPES if takes_points(base.attack.name) else of_images
     for slope in slopes:
         if not slope > 0:
             raise ConfigError(f"slopes must be above 0, got {slope:g}")
     cells = []
     for width in eps:
-        cells.append(replace(base, eps=width, gradient="fgm", slope=None))
-        cells += [replace(base, eps=width, gradient="lgm", slope=slope) for slope in sorted(set(slopes))]
+        here = base.replace(attack={"eps": width})
+        cells.append(here.replace(gradient={"name": "fgm", "slope": None}))
+        cells += [here.replace(gradient={"name": "lgm", "slope": slope}) for slope in sorted(set(slopes))]
     return cells
 
 

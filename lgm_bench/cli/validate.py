@@ -1,7 +1,6 @@
 """`lgm-bench validate`: does every cell of a benchmark file run, before hours are spent on it."""
 
 import tempfile
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -74,8 +73,8 @@ def _tiny(cell: "Cell") -> "Cell":
 
     points = moves_points(cell)
     cell = resolved(cell) if points else cell  # slopes of points are released for an eps: they go with the real one
-    changes: dict[str, Any] = {"limit": SAMPLES, "seed": 0, "paper": None, "eps": EPS["points" if points else "images"]}
-    changes |= {name: 1.0 for name in SLOPES if getattr(cell, name) is not None}
-    if cell.attack != "fgsm":
-        changes |= {"steps": STEPS, "step": None}
-    return replace(cell, **changes)
+    attack: dict[str, Any] = {"seed": 0, "eps": EPS["points" if points else "images"]}
+    if cell.attack.name != "fgsm":
+        attack |= {"steps": STEPS, "step": None}
+    slopes = {name: 1.0 for name in SLOPES if getattr(cell.gradient, name) is not None}
+    return cell.replace(data={"limit": SAMPLES}, attack=attack, gradient=slopes, paper=None)

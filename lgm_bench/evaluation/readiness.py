@@ -81,9 +81,12 @@ def look(planned: Sequence[Planned], data_root: str | None = None, *, known: Con
     problems: dict[tuple[str | None, ...], _Problem | None] = {}
     for one in planned:
         cell = one.cell
-        data, checkpoint = (DATA, cell.data, cell.subset), (CHECKPOINT, cell.victim, cell.checkpoint)
+        data, checkpoint = (
+            (DATA, cell.data.name, cell.data.subset),
+            (CHECKPOINT, cell.victim.name, cell.victim.checkpoint),
+        )
         if data not in problems:
-            passed = cell.data in known and _is_generated(cell.data)
+            passed = cell.data.name in known and _is_generated(cell.data.name)
             problems[data] = None if passed else _data(cell, data_root, findings.sizes)
         if checkpoint not in problems:
             problems[checkpoint] = _checkpoint(cell)
@@ -104,21 +107,21 @@ def _data(cell: Cell, data_root: str | None, sizes: dict[tuple[str, str], int]) 
     try:
         datamodule = build_data(cell, data_root, 1)
         datamodule.setup("test")
-        sizes[cell.data, cell.subset] = len(datamodule.subset_ids())
+        sizes[cell.data.name, cell.data.subset] = len(datamodule.subset_ids())
     except (DataError, ConfigError) as error:
-        brief = str(error).removesuffix(how_to_choose(cell.data)).strip()
-        return _Problem(DATA, cell.data, f"data set {cell.data}: {error}", brief)
+        brief = str(error).removesuffix(how_to_choose(cell.data.name)).strip()
+        return _Problem(DATA, cell.data.name, f"data set {cell.data.name}: {error}", brief)
     return None
 
 
 def _checkpoint(cell: Cell) -> _Problem | None:
-    if cell.checkpoint is None:
+    if cell.victim.checkpoint is None:
         try:
-            if cell.victim in VICTIMS:
-                default_checkpoint(cell.victim)
+            if cell.victim.name in VICTIMS:
+                default_checkpoint(cell.victim.name)
         except CheckpointError as error:
-            return _Problem(CHECKPOINT, cell.victim, str(error), how_to_get(cell.victim))
-    elif cell.checkpoint != "random" and not Path(cell.checkpoint).is_file():
-        text = f"there is no checkpoint file {cell.checkpoint}; correct its path or put it there"
-        return _Problem(CHECKPOINT, cell.victim, f"{cell.victim}: {text}", text)
+            return _Problem(CHECKPOINT, cell.victim.name, str(error), how_to_get(cell.victim.name))
+    elif cell.victim.checkpoint != "random" and not Path(cell.victim.checkpoint).is_file():
+        text = f"there is no checkpoint file {cell.victim.checkpoint}; correct its path or put it there"
+        return _Problem(CHECKPOINT, cell.victim.name, f"{cell.victim.name}: {text}", text)
     return None

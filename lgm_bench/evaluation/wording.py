@@ -13,7 +13,9 @@ LONGEST_ACRONYM = 3
 def describe(cell: Cell) -> str:
     """Return a cell in a reader's words.
 
-    >>> describe(Cell("dynconv20-cifar10", "cifar10", "bim", "soft", 8.0, slope=10.0, valid_pixels=0.05))
+    >>> from lgm_bench.evaluation.cells.cell import AttackSpec, DataSpec, GradientSpec, VictimSpec
+    >>> attack, gradient = AttackSpec("bim", 8.0, valid_pixels=0.05), GradientSpec("soft", slope=10.0)
+    >>> describe(Cell(VictimSpec("dynconv20-cifar10"), DataSpec("cifar10"), attack, gradient))
     'dynconv20-cifar10 bim eps 8 5% pixels soft slope 10'
     """
     return f"{describe_setting(cell)} {describe_gradient(cell)}".strip()
@@ -21,22 +23,20 @@ def describe(cell: Cell) -> str:
 
 def describe_setting(cell: Cell) -> str:
     """Return a cell without its gradient in a reader's words."""
-    parts = [cell.victim, "targeted" if cell.targeted else "", cell.attack, f"eps {cell.eps:g}"]
-    parts += [
-        f"{cell.valid_pixels:.3g} of the pixels" if cell.valid_pixels < 0.01 else f"{cell.valid_pixels:.0%} pixels"
-    ]
-    if cell.valid_pixels == 1:
-        parts.pop()
+    attack, pixels = cell.attack, cell.attack.valid_pixels
+    parts = [cell.victim.name, "targeted" if attack.targeted else "", attack.name, f"eps {attack.eps:g}"]
+    if pixels != 1:
+        parts.append(f"{pixels:.3g} of the pixels" if pixels < 0.01 else f"{pixels:.0%} pixels")
     return " ".join(part for part in parts if part)
 
 
 def describe_gradient(cell: Cell) -> str:
     """Return a cell's gradient with its settings in a reader's words; nothing where the attack follows none."""
-    if cell.attack in GRADIENT_FREE:
+    if cell.attack.name in GRADIENT_FREE:
         return ""
-    slope = "" if cell.slope is None else f" slope {cell.slope:g}"
-    relation = "" if cell.relation in (None, "sigmoid") else f" {cell.relation}"
-    return f"{gradient_name(cell.gradient)}{slope}{relation}"
+    slope = "" if cell.gradient.slope is None else f" slope {cell.gradient.slope:g}"
+    relation = "" if cell.gradient.relation in (None, "sigmoid") else f" {cell.gradient.relation}"
+    return f"{gradient_name(cell.gradient.name)}{slope}{relation}"
 
 
 def gradient_name(name: str) -> str:
@@ -50,7 +50,7 @@ def gradient_name(name: str) -> str:
 
 def unit_of_eps(result: CellResult) -> str:
     """Return what an eps of 1 is: a metre in scenes, the radius of a shape's unit sphere, a share of intensities."""
-    if takes_points(result.cell.attack):
+    if takes_points(result.cell.attack.name):
         return "m" if result.segmentation else "radii"
     return "2/255" if result.cell.protocol == "official" else "1/255"
 

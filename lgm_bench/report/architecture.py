@@ -42,7 +42,7 @@ def architecture(key: str, groups: Sequence[Group], together: Sequence[Sequence[
             panels.append(_panel(f"{key}-architecture{number}", title, UNITS, labels, shares, one.styles))
         elif units:
             ones = next(ones for ones in together if one in ones)
-            title, labels = one.title, [f"{same.cell.eps:g}" for same in ones]
+            title, labels = one.title, [f"{same.cell.attack.eps:g}" for same in ones]
             across, by_eps = f"eps ({one.unit})", _by_eps(ones)
             panels.append(_panel(f"{key}-architecture{number}", title, across, labels, by_eps, one.styles))
     points = any(one.points for one in groups)

@@ -17,6 +17,6 @@ def class_names(result: CellResult) -> Sequence[str]:
     if result.segmentation is not None:
         return result.segmentation.classes
     try:
-        return tuple(str(name) for name in resolve("data set", result.cell.data, DATAMODULES).class_names)
+        return tuple(str(name) for name in resolve("data set", result.cell.data.name, DATAMODULES).class_names)
     except Exception:  # a data set of a user's own, whose code may be gone or fail in any way
         return ()

@@ -47,7 +47,7 @@ def cloud_examples(groups: Sequence[Group], names: Sequence[str]) -> list[Figure
         clouds = one.examples(ExampleCloud)
         if not clouds:
             continue
-        title = f"{one.cell.victim}: {one.attack}, eps {one.eps}"
+        title = f"{one.cell.victim.name}: {one.attack}, eps {one.eps}"
         if one.any.segmentation is None:
             rows = [_shapes(of_gradients, names) for of_gradients in clouds.values()]
             figures.append(Figure(title, SHAPE_CAPTION, rows, CHANGES))

@@ -42,14 +42,14 @@ def _draw(ax: Any, ones: Sequence[Group]) -> None:
     first = ones[0].any
     ax.axhline(100 * clean(first), color=NEUTRAL, linestyle="--", linewidth=1)
     for name, style in ones[0].styles.items():
-        found = [(one.cell.eps, one.shown[name].result) for one in ones if name in one.shown]
+        found = [(one.cell.attack.eps, one.shown[name].result) for one in ones if name in one.shown]
         look = {"marker": style.marker, "color": style.colour}
         if found:
             ax.plot(*zip(*((eps, 100 * left(result)) for eps, result in found), strict=True), **look)
             printed = [(eps, number) for eps, result in found if (number := _printed(result)) is not None]
             if printed:
                 ax.plot(*zip(*printed, strict=True), linestyle="", markerfacecolor="none", **look)
-    places = [one.cell.eps for one in ones]
+    places = [one.cell.attack.eps for one in ones]
     if places[-1] >= LOGARITHMIC_FROM * places[0] > 0:
         ax.set_xscale("log")
         ax.minorticks_off()
@@ -64,7 +64,7 @@ def _printed(result: CellResult) -> float | None:
 
 def _words(ones: Sequence[Group]) -> str:
     first = ones[0].any
-    parts = [f"Line plot of {first.cell.victim} under {ones[0].attack}, clean {metric(first)} {clean(first):.1%}."]
+    parts = [f"Line plot of {first.cell.victim.name} under {ones[0].attack}, clean {metric(first)} {clean(first):.1%}."]
     for one in ones:
         values = [f"{one.styles[name].name} leaves {left(arm.result):.1%}" for name, arm in one.arms.items()]
         parts.append(f"At eps {one.eps} {', '.join(values)}.")

@@ -54,7 +54,7 @@ def execution_maps(key: str, groups: Sequence[Group], names: Sequence[str]) -> l
     for number, one in enumerate(groups):
         found = executions(next(iter(one.arms.values())))
         if found is not None:
-            panels.append(_map(f"{key}-map{number}", one.cell.victim, *found, names))
+            panels.append(_map(f"{key}-map{number}", one.cell.victim.name, *found, names))
     return [Figure("Execution of each unit by class", MAP_CAPTION, [panels])] if panels else []
 
 
@@ -89,7 +89,7 @@ def execution_planes(key: str, groups: Sequence[Group], names: Sequence[str]) ->
         found = executions(next(iter(one.arms.values())))
         if found is not None and len(found[0]) >= FEWEST_POINTS and len(np.unique(found[0], axis=0)) > 2:
             shares, labels = (values[:MOST_POINTS] for values in found)
-            panels.append(_plane(f"{key}-plane{number}", one.cell.victim, _laid_out(shares), labels, colours))
+            panels.append(_plane(f"{key}-plane{number}", one.cell.victim.name, _laid_out(shares), labels, colours))
     legend = [(_hex(colour), class_name(names, label)) for label, colour in colours.items()]
     few = legend if len(legend) <= MOST_CLASSES_NAMED else ()
     return [Figure("Execution vectors of images (t-SNE)", PLANE_CAPTION, [panels], few)] if panels else []

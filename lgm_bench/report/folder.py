@@ -138,7 +138,7 @@ class _Version(NamedTuple):
 
 def _limits(cells: Sequence[Cell]) -> str:
     """Return the part of a file's name that tells the limits of its cells, or nothing."""
-    limits = sorted({cell.limit for cell in cells if cell.limit is not None})
+    limits = sorted({cell.data.limit for cell in cells if cell.data.limit is not None})
     return "".join(f"-limit{limit}" for limit in limits)
 
 

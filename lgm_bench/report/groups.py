@@ -1,7 +1,7 @@
 """Results side by side: the same victim, samples and attack under each gradient, and under random moves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lgm_bench.evaluation.cells.cell import Cell
@@ -58,21 +58,21 @@ class Group:
     @property
     def attack(self) -> str:
         """The attack in words, without its eps."""
-        parts = [self.cell.attack]
-        if self.cell.valid_pixels != 1:
-            parts.append(f"{self.cell.valid_pixels:.3g} of the pixels")
-        return " ".join([*parts, *["targeted"] * self.cell.targeted])
+        parts = [self.cell.attack.name]
+        if self.cell.attack.valid_pixels != 1:
+            parts.append(f"{self.cell.attack.valid_pixels:.3g} of the pixels")
+        return " ".join([*parts, *["targeted"] * self.cell.attack.targeted])
 
     @property
     def title(self) -> str:
         """The victim and the attack in two lines, for the top of a plot."""
-        limited = [] if self.cell.limit is None else [f"first {self.any.n_samples:,}"]
-        return "\n".join([self.cell.victim, ", ".join([self.attack, *limited])])
+        limited = [] if self.cell.data.limit is None else [f"first {self.any.n_samples:,}"]
+        return "\n".join([self.cell.victim.name, ", ".join([self.attack, *limited])])
 
     @property
     def eps(self) -> str:
         """The eps with its unit."""
-        return f"{self.cell.eps:g}{' ' if self.points else ' × '}{self.unit}"
+        return f"{self.cell.attack.eps:g}{' ' if self.points else ' × '}{self.unit}"
 
     @property
     def unit(self) -> str:
@@ -82,7 +82,7 @@ class Group:
     @property
     def points(self) -> bool:
         """Whether points were moved, and not intensities."""
-        return takes_points(self.cell.attack)
+        return takes_points(self.cell.attack.name)
 
 
 def grouped(found: Sequence[Finished]) -> list[Group]:
@@ -91,10 +91,10 @@ def grouped(found: Sequence[Finished]) -> list[Group]:
     randoms: dict[tuple[object, ...], Finished] = {}
     for one in sorted(found, key=_sweep):
         cell = one.result.cell
-        if cell.attack in GRADIENT_FREE:
+        if cell.attack.name in GRADIENT_FREE:
             randoms.setdefault(_place(cell), one)
         else:
-            arms.setdefault(_alike(cell), {}).setdefault(cell.gradient, one)
+            arms.setdefault(_alike(cell), {}).setdefault(cell.gradient.name, one)
     order = in_order(name for names in arms.values() for name in names)
     styles = arm_styles(order)
     return [
@@ -114,8 +114,8 @@ def series(groups: Sequence[Group]) -> list[list[Group]]:
     """Return groups that differ in their eps alone together, the eps rising."""
     together: dict[Cell, list[Group]] = {}
     for one in groups:
-        together.setdefault(replace(one.cell, eps=0.0, limit=one.cell.limit), []).append(one)
-    return [sorted(ones, key=lambda one: one.cell.eps) for ones in together.values()]
+        together.setdefault(one.cell.without("attack.eps"), []).append(one)
+    return [sorted(ones, key=lambda one: one.cell.attack.eps) for ones in together.values()]
 
 
 def telling(groups: Sequence[Group]) -> list[Group]:
@@ -125,7 +125,7 @@ def telling(groups: Sequence[Group]) -> list[Group]:
     """
     best: dict[tuple[str, str], Group] = {}
     for one in groups:
-        key = (one.cell.victim, one.cell.data)
+        key = (one.cell.victim.name, one.cell.data.name)
         if key not in best or _tells(one) > _tells(best[key]):
             best[key] = one
     return list(best.values())
@@ -147,21 +147,21 @@ def metric(result: CellResult) -> str:
 
 
 def _tells(one: Group) -> tuple[int, bool, int, int, float, float]:
-    steps = max(found.result.cell.steps or 1 for found in one.arms.values())
+    steps = max(found.result.cell.attack.steps or 1 for found in one.arms.values())
     n = one.any.n_samples
-    return len(one.arms), not one.cell.targeted, n, steps, one.cell.valid_pixels, one.cell.eps
+    return len(one.arms), not one.cell.attack.targeted, n, steps, one.cell.attack.valid_pixels, one.cell.attack.eps
 
 
 def _sweep(one: Finished) -> tuple[bool, bool, int]:
     """Return how badly a result stands for its gradient: sweeps after others, other relations after the sigmoid."""
     cell = one.result.cell
     rank = SWEEPS.index(cell.paper[0]) + 1 if cell.paper and cell.paper[0] in SWEEPS else 0
-    return rank > 0, cell.relation not in (None, "sigmoid"), rank
+    return rank > 0, cell.gradient.relation not in (None, "sigmoid"), rank
 
 
 def _alike(cell: Cell) -> Cell:
-    return replace(without_gradient(cell), mean=None, std=None, checkpoint=None)
+    return without_gradient(cell).without("victim.mean", "victim.std", "victim.checkpoint")
 
 
 def _place(cell: Cell) -> tuple[object, ...]:
-    return cell.victim, cell.data, cell.subset, cell.limit, cell.eps
+    return cell.victim.name, cell.data.name, cell.data.subset, cell.data.limit, cell.attack.eps

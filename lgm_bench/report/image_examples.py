@@ -34,7 +34,7 @@ def image_examples(groups: Sequence[Group], names: Sequence[str]) -> list[Figure
         rows = [_row(one, of_gradients, names) for of_gradients in one.examples(SavedImage).values()]
         if rows:
             caption = "" if figures else CAPTION
-            figures.append(Figure(f"{one.cell.victim}: {one.attack}, eps {one.eps}", caption, rows))
+            figures.append(Figure(f"{one.cell.victim.name}: {one.attack}, eps {one.eps}", caption, rows))
     return figures
 
 

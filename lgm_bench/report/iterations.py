@@ -79,4 +79,4 @@ def _matrix(rows: pa.Table) -> np.ndarray | None:
 
 def _words(one: Group, lines: dict[str, np.ndarray]) -> str:
     ends = ", ".join(f"{one.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
-    return f"Line plot of {one.cell.victim} under {one.attack}, eps {one.eps}: {ends}."
+    return f"Line plot of {one.cell.victim.name} under {one.attack}, eps {one.eps}: {ends}."

@@ -20,7 +20,7 @@ def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telli
         telling: One group for each victim.
     """
     victims, data = ({getattr(one.result.cell, name) for one in found} for name in ("victim", "data"))
-    limited = [one for one in found if one.result.cell.limit is not None]
+    limited = [one for one in found if one.result.cell.data.limit is not None]
     seconds = sum(one.result.wall_time_s for one in found)
     intro = [
         f"{_number(len(found), 'cell')} (a victim, an attack, an eps and a gradient each), of "
@@ -41,7 +41,7 @@ def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telli
 def _row(one: Group, names: Sequence[str]) -> tuple[str, ...]:
     values = [f"{100 * left(one.shown[name].result):.2f}" if name in one.shown else "–" for name in names]
     first = one.any
-    texts = (one.cell.data, one.cell.victim, one.attack, one.eps, f"{first.n_samples:,}", metric(first))
+    texts = (one.cell.data.name, one.cell.victim.name, one.attack, one.eps, f"{first.n_samples:,}", metric(first))
     return (*texts, f"{100 * clean(first):.2f}", *values)
 
 

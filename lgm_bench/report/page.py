@@ -90,7 +90,7 @@ def sections(
         title, head = comparisons_title(comparisons), comparisons_head(comparisons)
         grid = Grid(title, head, comparisons_rows(comparisons), comparisons_notes(comparisons))
         chapters.append(Section("comparisons", "How sure the differences are", grids=[grid]))
-    chapters += [_of_data(name, groups, chosen) for name in dict.fromkeys(one.cell.data for one in groups)]
+    chapters += [_of_data(name, groups, chosen) for name in dict.fromkeys(one.cell.data.name for one in groups)]
     if any(one.points for one in groups):
         intro = ["The leaded gradient of point clouds lets a point belong to several voxels, each to some degree."]
         chapters.append(attempted(Section("relations", "Points and voxels", intro), relations.relations))
@@ -101,13 +101,13 @@ def _of_data(name: str, groups: Sequence[Group], telling: Sequence[Group]) -> Se
     """Return the pictures of one data set."""
     key = "data-" + re.sub(r"[^A-Za-z0-9]+", "-", name)
     section = Section(key, f"Data set {name}")
-    ours, chosen = ([one for one in many if one.cell.data == name] for many in (groups, telling))
+    ours, chosen = ([one for one in many if one.cell.data.name == name] for many in (groups, telling))
     together, names = series(ours), class_names(ours[0].any)
     attempted(section, partial(curves.curves, key, together))
     ours, chosen = (_readable(many, section) for many in (ours, chosen))
     together = series(ours)
     attempted(section, partial(iterations.iterations, key, ours))
-    iterative = any((found.result.cell.steps or 1) > 1 for one in ours for found in one.arms.values())
+    iterative = any((found.result.cell.attack.steps or 1) > 1 for one in ours for found in one.arms.values())
     if iterative and iterations.TITLE not in [figure.title for figure in section.figures]:
         section.notes.append(
             "Not known iteration by iteration: of images that takes --history, and older versions did not look."

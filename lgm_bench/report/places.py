@@ -1,7 +1,6 @@
 """Where results belong in the paper's tables, which a record alone tells only of one of them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
@@ -20,18 +19,18 @@ def with_places(results: Sequence[CellResult]) -> list[CellResult]:
     """
     bench = load_bench()
     planned = [one.cell for one in plan(bench, list(bench.suites), full=True) if one.cell.paper]
-    victims = {result.cell.victim for result in results}
+    victims = {result.cell.victim.name for result in results}
     places: dict[Cell, dict[tuple[str, ...], None]] = {}
     for cell in planned:
-        if cell.victim in victims and cell.paper:
+        if cell.victim.name in victims and cell.paper:
             places.setdefault(_plain(resolved(cell)), {})[cell.paper] = None
     found = []
     for result in results:
         known = dict.fromkeys([result.cell.paper, *places.get(_plain(result.cell), {})])
         tables = [place for place in known if place is not None or len(known) == 1]
-        found += [result.model_copy(update={"cell": replace(result.cell, paper=place)}) for place in tables]
+        found += [result.model_copy(update={"cell": result.cell.replace(paper=place)}) for place in tables]
     return found
 
 
 def _plain(cell: Cell) -> Cell:
-    return replace(cell, paper=None, mean=None, std=None, checkpoint=None)
+    return cell.without("paper", "victim.mean", "victim.std", "victim.checkpoint")

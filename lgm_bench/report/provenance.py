@@ -28,8 +28,13 @@ def provenance(found: Sequence[Finished]) -> Section:
     software = _distinct(
         results, lambda r: (_versions(r), _commit(r.git_commit), r.device, r.precision, r.backend or "–")
     )
-    victims = _distinct(results, lambda r: (r.cell.victim, r.cell.data, r.cell.subset, f"{r.n_samples:,}",
-                                            r.checkpoint_sha256[:16], r.data_sha256[:16]))  # fmt: skip
+    victims = _distinct(
+        results,
+        lambda r: (
+            *(r.cell.victim.name, r.cell.data.name, r.cell.data.subset, f"{r.n_samples:,}"),
+            *(r.checkpoint_sha256[:16], r.data_sha256[:16]),
+        ),
+    )
     software_head = ("versions", "commit", "device", "precision", "sparse backend", "cells")
     victims_head = ("victim", "data", "subset", "samples", "weights sha256", "sample ids sha256", "cells")
     grids = [
@@ -72,9 +77,9 @@ def _versions(result: CellResult) -> str:
 def _cell(result: CellResult) -> tuple[str, ...]:
     cell = result.cell
     memory = "–" if result.peak_memory is None else f"{result.peak_memory / 1e6:.0f}"
-    step = "–" if cell.step is None else f"{cell.step:g}"
-    first = f"first {result.n_samples:,}" if cell.limit is not None else f"{result.n_samples:,}"
-    texts = (describe(cell), first, cell.protocol, str(cell.seed), str(cell.steps), step)
+    step = "–" if cell.attack.step is None else f"{cell.attack.step:g}"
+    first = f"first {result.n_samples:,}" if cell.data.limit is not None else f"{result.n_samples:,}"
+    texts = (describe(cell), first, cell.protocol, str(cell.attack.seed), str(cell.attack.steps), step)
     return (*texts, f"{result.wall_time_s:.1f}", memory, result.fingerprint)
 
 

@@ -1,7 +1,6 @@
 """Arms: cells that are alike but for the gradient, and which of them the others are compared with."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from lgm_bench.evaluation.cells.cell import Cell
 
@@ -22,6 +21,4 @@ def in_order(gradients: Iterable[str], baseline: str = BASELINE) -> list[str]:
 
 def without_gradient(cell: Cell) -> Cell:
     """Return what the cells of a group have in common: the cell without its gradient, `TUNED` and the paper's place."""
-    cell = replace(cell, gradient="", slope=None, forward="soft", paper=None)
-    cell = replace(cell, input_slope=None, output_slope=None, floor_slope=None)
-    return replace(cell, step=None, steps=None, relation=None, loss=None)
+    return cell.without("gradient", "attack.step", "attack.steps", "attack.loss", "paper")

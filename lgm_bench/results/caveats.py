@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
@@ -10,6 +9,7 @@ from lgm_bench.evaluation.store.record import CellResult, Checks
 from lgm_bench.evaluation.wording import gradient_name
 
 ZERO_GRADIENT = 0.5
+TUNED_TO_EPS = ("attack.eps", "attack.step", *(f"gradient.{name}slope" for name in ("", "input_", "output_", "floor_")))
 INVARIANCE = {"float32": 1e-4, "float64": 1e-9}
 SATURATED = 0.9
 WEAKER = 0.98
@@ -29,11 +29,11 @@ def caveats(result: CellResult) -> list[str]:
         found.append(f"logits depend on the batch (by {checks.batch_invariance:.1e} of the largest)")
     if not checks.within_bounds:
         found.append("adversarial samples left their bounds")
-    if checks.zero_gradient_share > ZERO_GRADIENT and result.cell.attack not in GRADIENT_FREE:
+    if checks.zero_gradient_share > ZERO_GRADIENT and result.cell.attack.name not in GRADIENT_FREE:
         found.append(f"{checks.zero_gradient_share:.0%} of the input gradient is exactly 0")
     if checks.saturated_occupancies is not None and checks.saturated_occupancies > SATURATED:
         found.append(f"{checks.saturated_occupancies:.0%} of the occupancies have no derivative at slope "
-                     f"{result.cell.slope:g}; a smaller one may be stronger")  # fmt: skip
+                     f"{result.cell.gradient.slope:g}; a smaller one may be stronger")  # fmt: skip
     if checks.units and checks.constant_units == checks.units:
         found.append(f"none of the {checks.units} adaptive units decides differently for any sample looked at")
     found += _signs_of_masking(checks)
@@ -48,19 +48,17 @@ def caveats_across(results: Sequence[CellResult]) -> list[str]:
     """Return what is suspicious about results beside each other: a larger eps that leaves more."""
     rows: dict[Cell, list[CellResult]] = {}
     for result in results:
-        alike = replace(result.cell, eps=0.0, step=None, slope=None, paper=None)
-        alike = replace(alike, input_slope=None, output_slope=None, floor_slope=None)
-        rows.setdefault(alike, []).append(result)
+        rows.setdefault(result.cell.without(*TUNED_TO_EPS, "paper"), []).append(result)
     found = []
     for alike, same in rows.items():
-        if alike.attack in ("fgsm", "random"):  # one step may overshoot, and a random one need not hit
+        if alike.attack.name in ("fgsm", "random"):  # one step may overshoot, and a random one need not hit
             continue
         for small, large in _neighbours(same):
-            if _left(large) > _left(small) + RISE and not large.cell.targeted:
-                name = f"{alike.victim} {alike.attack} {gradient_name(alike.gradient)}"
+            if _left(large) > _left(small) + RISE and not large.cell.attack.targeted:
+                name = f"{alike.victim.name} {alike.attack.name} {gradient_name(alike.gradient.name)}"
                 found.append(
-                    f"{name} leaves more at eps {large.cell.eps:g} ({_left(large):.1%}) than at {small.cell.eps:g} "
-                    f"({_left(small):.1%})"
+                    f"{name} leaves more at eps {large.cell.attack.eps:g} ({_left(large):.1%}) than at "
+                    f"{small.cell.attack.eps:g} ({_left(small):.1%})"
                 )
     return found
 
@@ -89,8 +87,10 @@ def _signs_of_masking(checks: Checks) -> list[str]:
 
 
 def _neighbours(results: Sequence[CellResult]) -> Iterable[tuple[CellResult, CellResult]]:
-    ordered = sorted(results, key=lambda result: result.cell.eps)
-    return ((small, large) for small, large in itertools.pairwise(ordered) if small.cell.eps < large.cell.eps)
+    ordered = sorted(results, key=lambda result: result.cell.attack.eps)
+    return (
+        (small, large) for small, large in itertools.pairwise(ordered) if small.cell.attack.eps < large.cell.attack.eps
+    )
 
 
 def _left(result: CellResult) -> float:
@@ -99,7 +99,7 @@ def _left(result: CellResult) -> float:
 
 def _name(result: CellResult) -> str:
     cell = result.cell
-    return f"{cell.victim} {cell.attack} eps {cell.eps:g} {gradient_name(cell.gradient)}"
+    return f"{cell.victim.name} {cell.attack.name} eps {cell.attack.eps:g} {gradient_name(cell.gradient.name)}"
 
 
 def _few(names: Iterable[str], most: int = 3) -> str:

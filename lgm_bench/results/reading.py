@@ -114,5 +114,13 @@ def _read(path: Path) -> CellResult | None:
 
 def _order(one: Finished) -> tuple[object, ...]:
     cell = one.result.cell
-    gradient = (cell.gradient != BASELINE, cell.gradient)
-    return (cell.data, cell.victim, cell.attack, -cell.valid_pixels, cell.targeted, cell.eps, *gradient)
+    gradient = (cell.gradient.name != BASELINE, cell.gradient.name)
+    return (
+        cell.data.name,
+        cell.victim.name,
+        cell.attack.name,
+        -cell.attack.valid_pixels,
+        cell.attack.targeted,
+        cell.attack.eps,
+        *gradient,
+    )

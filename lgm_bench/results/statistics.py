@@ -92,13 +92,13 @@ def compare_arms(results: Sequence[CellResult], out: Path, baseline: str = BASEL
     """
     groups: dict[object, list[Finished]] = {}
     for one in located(results, Path(out)):
-        if one.result.cell.attack not in GRADIENT_FREE:
+        if one.result.cell.attack.name not in GRADIENT_FREE:
             groups.setdefault(_shared(one.result), []).append(one)
     comparisons = []
     for group in groups.values():
-        first = in_order((one.result.cell.gradient for one in group), baseline)[0]
-        baselines = [one for one in group if one.result.cell.gradient == first]
-        for arm in (one for one in group if one.result.cell.gradient != first):
+        first = in_order((one.result.cell.gradient.name for one in group), baseline)[0]
+        baselines = [one for one in group if one.result.cell.gradient.name == first]
+        for arm in (one for one in group if one.result.cell.gradient.name != first):
             try:
                 comparisons.append(compare_pair(_nearest(arm, baselines), arm))
             except ResultError as error:
@@ -222,7 +222,8 @@ def _shared(result: CellResult) -> tuple[object, ...]:
 
 def _nearest(arm: Finished, baselines: Sequence[Finished]) -> Finished:
     def agreeing(one: Finished) -> int:
-        return sum(getattr(one.result.cell, name) == getattr(arm.result.cell, name) for name in TUNED)
+        first, second = one.result.cell.flat(), arm.result.cell.flat()
+        return sum(first[name] == second[name] for name in TUNED)
 
     return max(baselines, key=agreeing)
 
@@ -238,7 +239,7 @@ def _signs(n: int, seed: int) -> Iterator[Numbers]:
 
 
 def _classified(baseline: CellResult, arm: CellResult, before: pa.Table, after: pa.Table) -> Comparison:
-    targeted = arm.cell.targeted
+    targeted = arm.cell.attack.targeted
     column = "success" if targeted else "correct"
     first, second = (table.column(column).to_numpy().astype(np.int64) for table in (before, after))
     attempts = before.column("attacked").to_numpy().astype(np.int64) if targeted else np.ones_like(first)

@@ -53,6 +53,8 @@ def test_unknown_cells_say_what_to_do(victim: str, attack: str, eps: float, mess
 def test_the_shipped_suites_find_a_slope_for_every_leaded_cell() -> None:
     bench = load_bench()
     cells = [planned.cell for planned in plan(bench, list(bench.suites), full=True)]
-    leaded = [resolved(cell) if cell.attack in POINT_ATTACKS else cell for cell in cells if cell.gradient == "lgm"]
+    leaded = [
+        resolved(cell) if cell.attack.name in POINT_ATTACKS else cell for cell in cells if cell.gradient.name == "lgm"
+    ]
     assert leaded
-    assert all(cell.slope is not None and cell.slope > 0 for cell in leaded)
+    assert all(cell.gradient.slope is not None and cell.gradient.slope > 0 for cell in leaded)

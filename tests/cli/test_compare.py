@@ -144,7 +144,7 @@ def test_other_weights_and_other_samples_have_verdicts_of_their_own(
 
 
 def test_cells_of_one_side_only_are_named(here: Path, lgm_bench: Command) -> None:
-    edit(here / "board.json", lambda content: content["cells"][0]["cell"].update(eps=5.0))
+    edit(here / "board.json", lambda content: content["cells"][0]["cell"]["attack"].update(eps=5.0))
     answer = lgm_bench("compare", "results", "--against", "board.json", "--json")
     assert answer.code == 1
     cells = {cell["verdicts"][0]: cell for cell in answer.json["cells"] if cell["verdicts"] != ["ok"]}

@@ -76,8 +76,8 @@ def test_a_scan_in_the_official_layout(lgm_bench: Command, tmp_path: Path) -> No
     )
     assert answer.code == 0, answer.err
     (result,) = answer.json["results"]
-    cell, scenes = result["cell"], result["segmentation"]
-    assert (cell["eps"], cell["slope"], cell["input_slope"], cell["step"], cell["loss"]) == (
+    attack, gradient, scenes = result["cell"]["attack"], result["cell"]["gradient"], result["segmentation"]
+    assert (attack["eps"], gradient["slope"], gradient["input_slope"], attack["step"], attack["loss"]) == (
         0.01,
         200,
         10,

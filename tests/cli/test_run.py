@@ -131,7 +131,7 @@ def test_dry_run_as_json(lgm_bench: Command, tiny_bench: Path) -> None:
 
 def test_a_part_of_the_paper_by_its_table(lgm_bench: Command) -> None:
     found = lgm_bench("run", "--table", "VIII", "--dry-run", "--json").json
-    assert [(cell["victim"], cell["gradient"]) for cell in found["cells"]] == [
+    assert [(cell["victim"]["name"], cell["gradient"]["name"]) for cell in found["cells"]] == [
         ("minkunet34c-scannet", "fgm"),
         ("minkunet34c-scannet", "lgm"),
     ]
@@ -172,8 +172,9 @@ def test_attack_on_a_network_of_ones_own(lgm_bench: Command, tiny_root: Path) ->
     answer = lgm_bench("attack", "tiny_networks:Adaptive", "--gradient", "lgm", "--slope", "2", *iterative, *here)
     assert answer.code == 0, answer.err
     (result,) = answer.json["results"]
+    attack = result["cell"]["attack"]
     assert result["n_attempts"] == 120
-    assert (result["cell"]["steps"], result["cell"]["targeted"], result["cell"]["slope"]) == (3, True, 2.0)
+    assert (attack["steps"], attack["targeted"], result["cell"]["gradient"]["slope"]) == (3, True, 2.0)
     assert 0 < result["architecture"]["executed_clean"] < 1
     broken = lgm_bench("attack", "tiny_networks:Broken", *here)
     assert broken.code == 3

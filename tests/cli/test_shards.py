@@ -83,7 +83,7 @@ def test_what_was_computed_with_other_weights_is_not_merged(suite: Path, lgm_ben
         next(victim.network.parameters()).mul_(1.01)
     weights.write_bytes(save_checkpoint("resnet8-mini", victim, source="changed", out=suite.parent / "s").read_bytes())
     only = lgm_bench("run", suite, "--shard", "1/6", "--quiet", "--json").json
-    names = [result["cell"]["victim"] for result in only["results"]]
+    names = [result["cell"]["victim"]["name"] for result in only["results"]]
     assert names.count("dynconv8-mini") == 4
     assert names.count("resnet8-mini") <= 1
     assert any(name.startswith("resnet8-mini") for name in only["unfinished"])

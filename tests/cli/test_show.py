@@ -27,7 +27,7 @@ def test_a_folder_in_a_line_each_and_a_cell_in_full(show: Command) -> None:
     assert listed.code == 0
     assert listed.out.count("dynconv8-cifar10 fgsm eps 8") == 2
     records = show("--json").json
-    assert [record["cell"]["gradient"] for record in records] == ["fgm", "lgm"]
+    assert [record["cell"]["gradient"]["name"] for record in records] == ["fgm", "lgm"]
     for record in records:
         assert record["fingerprint"][:8] in listed.out
     one = records[1]
@@ -36,7 +36,7 @@ def test_a_folder_in_a_line_each_and_a_cell_in_full(show: Command) -> None:
     for text in (
         f"accuracy  {one['accuracy']:>20.2%}".split(),
         [one["checkpoint_sha256"], one["data_sha256"], one["fingerprint"]],
-        ["slope", f"{one['cell']['slope']:g}", "cpu", "float32", "deterministic"],
+        ["slope", f"{one['cell']['gradient']['slope']:g}", "cpu", "float32", "deterministic"],
     ):
         assert [word for word in text if word not in full] == []
     units = [line.split() for line in full.split("Adaptive units")[1].splitlines() if line.strip()[:1].isdigit()]

@@ -48,8 +48,8 @@ def test_the_yaml_line_gives_the_best_slopes_to_a_grid() -> None:
     bench = load_bench(
         None, [f"suites.cifar10.grids.0.victims=[{found().yaml()}]", "suites.cifar10.grids.0.eps=[1, 8]"]
     )
-    cells = [one.cell for one in plan(bench, ["cifar10"]) if one.cell.victim == "dynconv8-cifar10"]
-    assert [(one.eps, one.slope) for one in cells if one.slope] == [(1.0, 2.0), (8.0, 2.0)]
+    cells = [one.cell for one in plan(bench, ["cifar10"]) if one.cell.victim.name == "dynconv8-cifar10"]
+    assert [(one.attack.eps, one.gradient.slope) for one in cells if one.gradient.slope] == [(1.0, 2.0), (8.0, 2.0)]
 
 
 def test_the_record_has_every_score() -> None:
@@ -67,15 +67,15 @@ def test_searches_of_one_folder_have_names_of_their_own() -> None:
 
 def test_the_cells_are_fgm_and_every_slope_at_every_eps() -> None:
     cells = search_cells(cell(seed=3, subset="holdout"), [1.0, 2.0], [2.0, 1.0, 2.0])
-    assert [(one.eps, one.gradient, one.slope) for one in cells] == [
+    assert [(one.attack.eps, one.gradient.name, one.gradient.slope) for one in cells] == [
         (eps, *kind) for eps in (1.0, 2.0) for kind in (("fgm", None), ("lgm", 1.0), ("lgm", 2.0))
     ]
-    assert {(one.seed, one.subset) for one in cells} == {(3, "holdout")}
+    assert {(one.attack.seed, one.data.subset) for one in cells} == {(3, "holdout")}
 
 
 def test_the_default_range_depends_on_the_attack() -> None:
-    assert [one.slope for one in search_cells(cell(), [1.0], [])][1:] == list(SINGLE_STEP_SLOPES)
-    assert [one.slope for one in search_cells(cell(attack="bim"), [1.0], [])][1:] == list(ITERATIVE_SLOPES)
+    assert [one.gradient.slope for one in search_cells(cell(), [1.0], [])][1:] == list(SINGLE_STEP_SLOPES)
+    assert [one.gradient.slope for one in search_cells(cell(attack="bim"), [1.0], [])][1:] == list(ITERATIVE_SLOPES)
 
 
 def test_numbers() -> None:

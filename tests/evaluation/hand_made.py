@@ -1,17 +1,38 @@
 """Cells and results made by hand, for tests of what is done with them."""
 
-from dataclasses import replace
+from dataclasses import fields
 from typing import Any
 
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import KINDS, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.store.record import ArchitectureRecord, CellResult, ChangeSummary, Checks
 
-ONE = Cell("dynconv8-cifar10", "cifar10", "fgsm", "fgm", 1.0)
+PART_OF = {one.name: part for part, kind in KINDS.items() for one in fields(kind)}
+
+
+def altered(of: Cell, **values: Any) -> Cell:
+    """The cell with other values, each by its own name: `altered(cell, victim="resnet8-mini", eps=2.0)`."""
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in KINDS or name in PART_OF:
+            part, key = (name, "name") if name in KINDS else (PART_OF[name], name)
+            changes.setdefault(part, {})[key] = value
+        else:
+            changes[name] = value
+    return of.replace(**changes)
+
+
+def flat_cell(victim: str, data: str, attack: str, gradient: str, eps: float, **others: Any) -> Cell:
+    """A cell of plain values."""
+    plain = Cell(VictimSpec(victim), DataSpec(data), AttackSpec(attack, eps), GradientSpec(gradient))
+    return altered(plain, **others)
+
+
+ONE = flat_cell("dynconv8-cifar10", "cifar10", "fgsm", "fgm", 1.0)
 
 
 def cell(**changes: Any) -> Cell:
     """`ONE` with other values."""
-    return replace(ONE, **changes)
+    return altered(ONE, **changes)
 
 
 def result(of: Cell = ONE, accuracy: float = 0.25, change: float | None = 0.125, **others: Any) -> CellResult:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from hand_made import flat_cell
 from miniatures import CIFAR_FOLDER, dump, write_cifar10
 
 from lgm_bench.evaluation.cells.cell import Cell
@@ -53,4 +54,4 @@ def judged_cell(victim: str, gradient: str = "fgm", **options: Any) -> Cell:
     """Return a cell of one victim with random weights on `write_judged` images."""
     slope = 1.0 if gradient == "lgm" else None
     given = {"attack": "fgsm", "eps": 4.0, "slope": slope, "checkpoint": "random", **options}
-    return Cell(victim, DATA, gradient=gradient, **given)
+    return flat_cell(victim, DATA, gradient=gradient, **given)

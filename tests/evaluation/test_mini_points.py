@@ -1,9 +1,9 @@
 """The embedded suite's cells on the generated street and shapes, a few of them run: who is stronger than whom."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hand_made import altered
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
@@ -16,18 +16,18 @@ EPS = {"cylinder3d-semantickitti-mini": (0.05,), "minknet-modelnet40-mini": (0.0
 
 
 def cells_of(victim: str) -> list[Cell]:
-    return [resolved(planned.cell) for planned in plan(load_bench(), ["mini"]) if planned.cell.victim == victim]
+    return [resolved(planned.cell) for planned in plan(load_bench(), ["mini"]) if planned.cell.victim.name == victim]
 
 
 @pytest.mark.parametrize("victim", EPS)
 def test_the_suite_compares_random_moves_fgm_and_lgm(victim: str) -> None:
     found = cells_of(victim)
-    assert {cell.data for cell in found} == {victim.partition("-")[2]}
-    assert {(cell.attack, cell.gradient, cell.eps) for cell in found} == {
+    assert {cell.data.name for cell in found} == {victim.partition("-")[2]}
+    assert {(cell.attack.name, cell.gradient.name, cell.attack.eps) for cell in found} == {
         (*kind, eps) for kind in KINDS for eps in EPS[victim]
     }
-    assert all(cell.slope for cell in found if cell.gradient == "lgm")
-    assert all(cell.steps == 10 for cell in found if cell.attack == "pointbim")
+    assert all(cell.gradient.slope for cell in found if cell.gradient.name == "lgm")
+    assert all(cell.attack.steps == 10 for cell in found if cell.attack.name == "pointbim")
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,15 @@ def test_gradients_are_stronger_than_chance(
 ) -> None:
     monkeypatch.setenv("LGM_BENCH_CHECKPOINTS", str(tmp_path / "store"))
     chosen = [
-        replace(cell, limit=limit, steps=4 if cell.attack == "pointbim" else cell.steps)
+        altered(cell, limit=limit, steps=4 if cell.attack.name == "pointbim" else cell.attack.steps)
         for cell in cells_of(victim)
-        if cell.eps == eps
+        if cell.attack.eps == eps
     ]
     results = run_cells(chosen, tmp_path / "out", accelerator="cpu")
-    left = {(r.cell.attack, r.cell.gradient): r.segmentation.miou if r.segmentation else r.accuracy for r in results}
+    left = {
+        (r.cell.attack.name, r.cell.gradient.name): r.segmentation.miou if r.segmentation else r.accuracy
+        for r in results
+    }
     clean = results[0].segmentation.clean_miou if results[0].segmentation else results[0].clean_accuracy
     assert clean > 0.6
     assert left["pointbim", "lgm"] < left["pointbim", "fgm"] < clean

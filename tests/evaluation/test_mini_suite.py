@@ -1,11 +1,11 @@
 """The embedded suite: what `lgm-bench run --suite mini` runs, on a few images, against the attack written out."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hand_made import altered
 
 from datamodules import load_datamodule
 from lgm_bench import LGM, Leaded
@@ -41,26 +41,26 @@ def cells() -> list[Cell]:
 def test_the_suite_compares_fgm_with_lgm_on_both_adaptive_victims(
     data: str, static: str, adaptive: tuple[str, str]
 ) -> None:
-    chosen = [cell for cell in cells() if cell.data == data]
+    chosen = [cell for cell in cells() if cell.data.name == data]
     gradients = {static: {"fgm"}} | {victim: {"fgm", "lgm"} for victim in adaptive}
-    assert {(cell.victim, cell.attack, cell.gradient) for cell in chosen} == {
+    assert {(cell.victim.name, cell.attack.name, cell.gradient.name) for cell in chosen} == {
         (victim, attack, gradient)
         for victim in gradients
         for gradient in gradients[victim]
         for attack in ("fgsm", "bim")
     }
-    assert all(cell.slope for cell in chosen if cell.gradient == "lgm")
+    assert all(cell.gradient.slope for cell in chosen if cell.gradient.name == "lgm")
 
 
 @pytest.mark.parametrize("data", ["scannet-mini", "s3dis-mini"])
 def test_the_suite_compares_random_moves_fgm_and_lgm_in_rooms(data: str) -> None:
-    found = [resolved(cell) for cell in cells() if cell.data == data]
+    found = [resolved(cell) for cell in cells() if cell.data.name == data]
     kinds = [("random", "fgm"), ("pointbim", "fgm"), ("pointbim", "lgm")]
-    assert {(cell.victim, cell.attack, cell.gradient, cell.eps) for cell in found} == {
+    assert {(cell.victim.name, cell.attack.name, cell.gradient.name, cell.attack.eps) for cell in found} == {
         (f"minkunet-{data}", *kind, eps) for kind in kinds for eps in (0.01, 0.02)
     }
-    assert all(cell.slope for cell in found if cell.gradient == "lgm")
-    assert {cell.limit for cell in found} == {3}
+    assert all(cell.gradient.slope for cell in found if cell.gradient.name == "lgm")
+    assert {cell.data.limit for cell in found} == {3}
 
 
 def test_nothing_is_missing_on_a_fresh_machine(tmp_path: Path) -> None:
@@ -69,18 +69,22 @@ def test_nothing_is_missing_on_a_fresh_machine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("victim_name", ["dynconv8-mini", "skipnet10-imagenet-mini"])
 def test_a_cell_is_the_attack_written_out(victim_name: str, tmp_path: Path) -> None:
-    chosen = next(cell for cell in cells() if (cell.victim, cell.attack, cell.gradient) == (victim_name, "fgsm", "lgm"))
-    cell = replace(chosen, limit=LIMIT)
+    chosen = next(
+        cell
+        for cell in cells()
+        if (cell.victim.name, cell.attack.name, cell.gradient.name) == (victim_name, "fgsm", "lgm")
+    )
+    cell = altered(chosen, limit=LIMIT)
     (result,) = run_cells([cell], tmp_path / "out", accelerator="cpu")
-    datamodule = load_datamodule(cell.data, batch_size=LIMIT, limit=LIMIT)
+    datamodule = load_datamodule(cell.data.name, batch_size=LIMIT, limit=LIMIT)
     datamodule.setup("test")
     batch = next(iter(datamodule.test_dataloader()))
-    victim = load_victim(cell.victim)
+    victim = load_victim(cell.victim.name)
     clean = victim(batch.images).argmax(1) == batch.labels
     images = batch.images.clone().requires_grad_()
-    loss = F.cross_entropy(Leaded(victim, LGM(cell.slope))(images), batch.labels, reduction="sum")
+    loss = F.cross_entropy(Leaded(victim, LGM(cell.gradient.slope))(images), batch.labels, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, images)
-    attacked = (batch.images + cell.eps * 2 / 255 * gradient.sign()).clamp(-1, 1)
+    attacked = (batch.images + cell.attack.eps * 2 / 255 * gradient.sign()).clamp(-1, 1)
     correct = clean & (victim(attacked).argmax(1) == batch.labels)
     assert result.n_samples == LIMIT
     assert result.clean_accuracy == clean.double().mean().item()

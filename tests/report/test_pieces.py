@@ -2,12 +2,11 @@
 
 import base64
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hand_made import cell, result
+from hand_made import altered, cell, flat_cell, result
 from PIL import Image
 
 from lgm_bench.evaluation.cells.cell import Cell
@@ -96,8 +95,8 @@ def test_gradients_of_one_attack_are_compared_and_sweeps_come_last() -> None:
     swept = cell(attack="pointbim", eps=0.01, gradient="lgm", slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
     random, large = cell(attack="random", eps=0.01), cell(attack="pointbim", eps=0.02)
     groups = grouped(finished(swept, large, fgm, random, lgm))
-    assert [one.cell.eps for one in series(groups)[0]] == [0.01, 0.02]
-    small, other = sorted(groups, key=lambda one: one.cell.eps)
+    assert [one.cell.attack.eps for one in series(groups)[0]] == [0.01, 0.02]
+    small, other = sorted(groups, key=lambda one: one.cell.attack.eps)
     assert [one.result.cell for one in small.shown.values()] == [random, fgm, lgm]
     assert [one.result.cell for one in other.shown.values()] == [large]
     assert telling(groups) == [small]
@@ -105,9 +104,9 @@ def test_gradients_of_one_attack_are_compared_and_sweeps_come_last() -> None:
 
 def test_of_sweeps_the_default_relation_stands_for_lgm() -> None:
     one = cell(attack="pointbim", eps=0.01, gradient="lgm", slope=5.0, relation="sigmoid")
-    rbf = replace(one, relation="rbf", paper=("table_5", "eps=0.01", "v", "rbf"))
-    usual = replace(one, paper=("table_5", "eps=0.01", "v", "sigmoid"))
-    slope = replace(one, slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
+    rbf = altered(one, relation="rbf", paper=("table_5", "eps=0.01", "v", "rbf"))
+    usual = altered(one, paper=("table_5", "eps=0.01", "v", "sigmoid"))
+    slope = altered(one, slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
     assert grouped(finished(rbf, slope, usual))[0].arms["lgm"].result.cell == usual
     assert grouped(finished(rbf, slope))[0].arms["lgm"].result.cell == slope
     assert grouped(finished(rbf, slope, usual, one))[0].arms["lgm"].result.cell == one
@@ -141,7 +140,7 @@ def test_arms_look_different_and_the_baseline_comes_first() -> None:
 
 
 def test_a_cell_stands_in_every_table_that_prints_it() -> None:
-    printed = resolved(Cell("minkunet34c-scannet", "scannet", "pointbim", "fgm", 0.01))
+    printed = resolved(flat_cell("minkunet34c-scannet", "scannet", "pointbim", "fgm", 0.01))
     own = resolved(cell(victim="dynconv8-mini", data="digits"))
     places = [one.cell.paper for one in with_places([result(printed), result(own)])]
     assert {place[0] for place in places if place} == {"table_4", "table_6", "table_7", "table_8"} - {"table_7"}

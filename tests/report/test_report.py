@@ -3,19 +3,17 @@
 import itertools
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import html5lib
 import numpy as np
 import pytest
-from hand_made import cell, result
+from hand_made import altered, cell, flat_cell, result
 from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, SHAPE_NET, SHAPES
 
 from lgm_bench.cli.session import Session
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.schema import RunOptions
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.tally import unit_sums
@@ -55,11 +53,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResults]:
         for eps in (2.0, 4.0)
     ]
     results = run_cells(images, out, data_root=root, accelerator="cpu")
-    scene = Cell(SCENE_NET, ROOMS, "pointbim", "fgm", 0.03, step=0.01, steps=STEPS)
-    shape = replace(scene, victim=SHAPE_NET, data=SHAPES)
-    leaded = [replace(one, gradient="lgm", slope=10.0) for one in (scene, shape)]
-    random = replace(scene, attack="random", step=None, steps=None)
-    points = [scene, replace(scene, eps=0.02), random, shape, *leaded]
+    scene = flat_cell(SCENE_NET, ROOMS, "pointbim", "fgm", 0.03, step=0.01, steps=STEPS)
+    shape = altered(scene, victim=SHAPE_NET, data=SHAPES)
+    leaded = [altered(one, gradient="lgm", slope=10.0) for one in (scene, shape)]
+    random = altered(scene, attack="random", step=None, steps=None)
+    points = [scene, altered(scene, eps=0.02), random, shape, *leaded]
     more = run_cells(points, out, accelerator="cpu")
     assert not results.failures + more.failures
     results.extend(more)
@@ -131,11 +129,12 @@ def test_numbers_and_provenance_are_those_of_the_results(html: str, run: tuple[P
 
 
 def by_cell(run: tuple[Path, RunResults], victim: str, gradient: str, eps: float) -> Finished:
-    found = [one for one in read_results(run[0]) if one.result.cell.attack != "random"]
+    found = [one for one in read_results(run[0]) if one.result.cell.attack.name != "random"]
     (chosen,) = (
         one
         for one in found
-        if (one.result.cell.victim, one.result.cell.gradient, one.result.cell.eps) == (victim, gradient, eps)
+        if (one.result.cell.victim.name, one.result.cell.gradient.name, one.result.cell.attack.eps)
+        == (victim, gradient, eps)
     )
     return chosen
 

@@ -210,7 +210,7 @@ def test_damaged_rows_are_named_and_leave_the_others(tmp_path: Path, caplog: pyt
     damaged.write_bytes(damaged.read_bytes()[:200])
     with caplog.at_level(logging.WARNING):
         found = compare_arms(results, tmp_path)
-    assert [one.arm.cell.slope for one in found] == [2.0]
+    assert [one.arm.cell.gradient.slope for one in found] == [2.0]
     assert str(damaged) in caplog.text
 
 

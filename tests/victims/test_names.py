@@ -99,6 +99,13 @@ def test_own_class_that_cannot_be_called(name: str, message: str) -> None:
         load_victim(name)
 
 
+def test_own_class_with_arguments() -> None:
+    sizes = {"in_features": 4, "out_features": 2}
+    assert load_victim("torch.nn:Linear", kwargs=sizes).network.weight.shape == (2, 4)
+    with pytest.raises(ConfigError, match="called with in_features, but: missing a required argument: 'out_features'"):
+        load_victim("torch.nn:Linear", kwargs={"in_features": 4})
+
+
 def test_a_name_without_a_module() -> None:
     with pytest.raises(UnknownNameError, match="':Net'"):
         load_victim(":Net")

@@ -1,7 +1,6 @@
 """One result in full, for a terminal: numbers, what was run, checks, where it comes from, every unit, samples."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -32,9 +31,9 @@ def results_table(found: Sequence[Finished]) -> Table:
     table.add_column("samples", justify="right", no_wrap=True)
     table.add_column("numbers", overflow="fold")
     for one in found:
-        limit = f"first {one.result.n_samples:,}" if one.result.cell.limit else f"{one.result.n_samples:,}"
+        limit = f"first {one.result.n_samples:,}" if one.result.cell.data.limit else f"{one.result.n_samples:,}"
         cell = one.result.cell
-        data = cell.data if cell.subset == "test" else f"{cell.data} {cell.subset}"
+        data = cell.data.name if cell.data.subset == "test" else f"{cell.data.name} {cell.data.subset}"
         table.add_row(one.result.fingerprint[:DIGITS], describe(cell), data, limit, numbers(one.result))
     return table
 
@@ -58,7 +57,7 @@ def full_result(finished: Finished, rows: pa.Table) -> RenderableType:
     if result.segmentation:
         parts += [_heading("Classes"), _classes(result)]
     if result.architecture:
-        voxels = takes_points(result.cell.attack)
+        voxels = takes_points(result.cell.attack.name)
         heading = "Voxels" if voxels else "Adaptive units, in the order of the forward pass"
         parts += [_heading(heading), _units(rows)]
     notable = list(notable_samples(result, rows))
@@ -89,13 +88,13 @@ def _numbers(result: CellResult) -> Iterator[tuple[str, str]]:
     if result.success_rate is not None:
         yield "success rate", f"{result.success_rate:.2%} of {result.n_attacked:,} attacked"
     per_sample = f", {result.n_attempts:,} attacks" if result.n_attempts != result.n_samples else ""
-    first = " (the first ones of the set)" if result.cell.limit else ""
+    first = " (the first ones of the set)" if result.cell.data.limit else ""
     yield "samples", f"{result.n_samples:,}{per_sample}{first}"
     architecture = result.architecture
     if architecture:
         after = architecture.executed_adversarial
         then = "" if after is None else f" -> {after:.2%}"
-        of = "all voxels that there ever were" if takes_points(result.cell.attack) else "the units' decisions"
+        of = "all voxels that there ever were" if takes_points(result.cell.attack.name) else "the units' decisions"
         yield "executed", f"{architecture.executed_clean:.2%}{then} of {of}"
         for name, change in (("attacked", architecture.attacked), ("all", architecture.all_images)):
             if change:
@@ -110,7 +109,7 @@ def _numbers(result: CellResult) -> Iterator[tuple[str, str]]:
 
 
 def _configuration(result: CellResult) -> Pairs:
-    values = {name: value for name, value in asdict(result.cell).items() if value is not None}
+    values = {name: value for name, value in result.cell.flat().items() if value is not None}
     return [
         (name, ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}") for name, value in values.items()
     ]

@@ -1,8 +1,102 @@
 """A cell: one number of a table, everything that determines it, and nothing else."""
 
+import dataclasses
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+NO_IDENTITY = ("paper", "history")
+"""What changes no number, and so neither a cell's fingerprint nor its place in a leaderboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class VictimSpec:
+    """The network that is attacked.
+
+    Attributes:
+        name: Registered victim name, or `package.module:Class` of a user's own.
+        checkpoint: Path of a checkpoint, "random", or None for the registry's default.
+        mean: Normalization of the victim, if it is not its default.
+        std: See `mean`.
+        kwargs: Keyword arguments of a user's own class, as sorted pairs; may be given as a mapping.
+    """
+
+    name: str
+    checkpoint: str | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        pairs = self.kwargs.items() if isinstance(self.kwargs, Mapping) else self.kwargs
+        object.__setattr__(self, "kwargs", tuple(sorted((name, _frozen(value)) for name, value in pairs)))
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """The samples that are attacked.
+
+    Attributes:
+        name: Registered datamodule name, or `package.module:Class` of a user's own.
+        subset: "test" (or the data set's evaluation split), or "holdout" (training images kept from training).
+        limit: Number of samples, the first ones of the set; None for all.
+    """
+
+    name: str
+    subset: str = "test"
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttackSpec:
+    """How the inputs are changed.
+
+    Attributes:
+        name: Registered attack name, or `package.module:Class` of a user's own.
+        eps: Half-width of the L-infinity ball, in 1/255 for images and metres for points.
+        step: Step in the unit of eps; None for the attack's default.
+        steps: Iterations; None for the attack's default.
+        loss: "cross_entropy" or "lovasz", what an attack on points raises; None for images.
+        targeted: Whether every class in turn is the target.
+        valid_pixels: Share of the pixels that may change.
+        active_set: Whether samples that have fallen are left alone from then on.
+        seed: Seed of all randomness.
+    """
+
+    name: str
+    eps: float
+    step: float | None = None
+    steps: int | None = None
+    loss: str | None = None
+    targeted: bool = False
+    valid_pixels: float = 1.0
+    active_set: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GradientSpec:
+    """The gradient that the attack follows.
+
+    Attributes:
+        name: "fgm" or "lgm".
+        slope: Slope lambda of the leaded occupancy; None for FGM.
+        forward: "soft" or "hard", the forward pass under LGM.
+        relation: How points and voxels are related, see `VoxelSlopes`; like those that follow None for images.
+        input_slope: Slope of the way from points to voxels; None where there is none.
+        output_slope: Slope of the way back.
+        floor_slope: Slope of the soft floor in coordinate features.
+    """
+
+    name: str
+    slope: float | None = None
+    forward: str = "soft"
+    relation: str | None = None
+    input_slope: float | None = None
+    output_slope: float | None = None
+    floor_slope: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,76 +104,89 @@ class Cell:
     """Victim x data x attack x gradient, as plain values.
 
     Attributes:
-        victim: Registered victim name, or `package.module:Class` of a user's own.
-        data: Registered datamodule name.
-        attack: Registered attack name.
-        gradient: "fgm" or "lgm".
-        eps: Half-width of the L-infinity ball, in 1/255 for images and metres for points.
-        step: Step in the unit of eps; None for the attack's default.
-        steps: Iterations; None for the attack's default.
-        slope: Slope lambda of the leaded occupancy; None for FGM.
-        forward: "soft" or "hard", the forward pass under LGM.
+        victim: The network.
+        data: The samples.
+        attack: The attack.
+        gradient: The gradient that it follows.
         protocol: "paper" or "official".
-        targeted: Whether every class in turn is the target.
-        valid_pixels: Share of the pixels that may change.
-        seed: Seed of all randomness.
-        limit: Number of samples, the first ones of the set; None for all.
-        subset: "test" (or the data set's evaluation split), or "holdout" (training images kept from training).
-        checkpoint: Path of a checkpoint, "random", or None for the registry's default.
-        mean: Normalization of the victim, if it is not its default.
-        std: See `mean`.
-        active_set: Whether samples that have fallen are left alone from then on.
-        relation: How points and voxels are related, see `VoxelSlopes`; like those that follow None for images.
-        input_slope: Slope of the way from points to voxels; None where there is none.
-        output_slope: Slope of the way back.
-        floor_slope: Slope of the soft floor in coordinate features.
-        loss: "cross_entropy" or "lovasz", what an attack on points raises.
         history: Whether the hard network judges every iterate of an attack on images, see `rows.HISTORY`; that changes
             no number, so it is not part of the fingerprint, and cells that differ in nothing else are equal.
         paper: Where the paper prints this number, such as ("table_1", "eps=1", "dynconv32", "fgm"); not part of
             the fingerprint.
     """
 
-    victim: str
-    data: str
-    attack: str
-    gradient: str
-    eps: float
-    step: float | None = None
-    steps: int | None = None
-    slope: float | None = None
-    forward: str = "soft"
+    victim: VictimSpec
+    data: DataSpec
+    attack: AttackSpec
+    gradient: GradientSpec
     protocol: str = "official"
-    targeted: bool = False
-    valid_pixels: float = 1.0
-    seed: int = 0
-    limit: int | None = None
-    subset: str = "test"
-    checkpoint: str | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    active_set: bool = False
-    relation: str | None = None
-    input_slope: float | None = None
-    output_slope: float | None = None
-    floor_slope: float | None = None
-    loss: str | None = None
     history: bool = field(default=False, compare=False)
     paper: tuple[str, ...] | None = None
 
     @property
     def title(self) -> str:
         """Short text for progress displays and folder names."""
-        kind = "targeted-" if self.targeted else ""
-        pixels = "" if self.valid_pixels == 1 else f"-{self.valid_pixels:.0%}".replace("%", "pct")
-        relation = "" if self.relation in (None, "sigmoid") else f"-{self.relation}"
-        return f"{self.victim}-{kind}{self.attack}{pixels}-eps{self.eps:g}-{self.gradient}{relation}"
+        attack, relation = self.attack, self.gradient.relation
+        kind = "targeted-" if attack.targeted else ""
+        pixels = "" if attack.valid_pixels == 1 else f"-{attack.valid_pixels:.0%}".replace("%", "pct")
+        ending = "" if relation in (None, "sigmoid") else f"-{relation}"
+        return f"{self.victim.name}-{kind}{attack.name}{pixels}-eps{attack.eps:g}-{self.gradient.name}{ending}"
+
+    def replace(self, **changes: Any) -> "Cell":
+        """Return the cell with other values; those of a part as a mapping, such as `attack={"eps": 2.0}`."""
+        for part in KINDS:
+            if isinstance(changes.get(part), Mapping):
+                changes[part] = dataclasses.replace(getattr(self, part), **changes[part])
+        return dataclasses.replace(self, **changes)
+
+    def without(self, *names: str) -> "Cell":
+        """Return the cell with parts or values blank, which is what cells have in common that differ in nothing else.
+
+        A value becomes its default, and one that has none becomes None: the cell is one to compare, not to run.
+
+        Args:
+            names: Such as "gradient", "attack.step" or "paper".
+
+        >>> cells = [Cell(VictimSpec("a"), DataSpec("b"), AttackSpec("bim", 4.0), GradientSpec(g)) for g in ("x", "y")]
+        >>> cells[0].without("gradient") == cells[1].without("gradient")
+        True
+        """
+        cell = self
+        for name in names:
+            part, _, value = name.partition(".")
+            old = getattr(cell, part)
+            new = dataclasses.replace(old, **{value: _blank(old, value)}) if value else _blank(cell, part)
+            cell = dataclasses.replace(cell, **{part: new})
+        return cell
+
+    def flat(self) -> dict[str, Any]:
+        """Return every value by its own name: "victim" is the victim's name, "kwargs" a text such as "width=3"."""
+        values: dict[str, Any] = {}
+        for name, value in dataclasses.asdict(self).items():
+            values |= {name: value.pop("name"), **value} if name in KINDS else {name: value}
+        values["kwargs"] = ", ".join(f"{name}={value}" for name, value in self.victim.kwargs) or None
+        return values
 
     def fingerprint(self, **context: object) -> str:
         """Return 16 hex digits of the sha256 of the cell and of `context` (checkpoint hash, data hash, version).
 
-        Batch size, devices, `history` and `paper` do not enter: they do not change the result.
+        Batch size, devices, the checkpoint's path, `history` and `paper` do not enter: they do not change the result.
         """
-        values = {key: value for key, value in asdict(self).items() if key not in ("paper", "history", "checkpoint")}
+        values = dataclasses.asdict(self.without("victim.checkpoint", *NO_IDENTITY))
         text = json.dumps({"cell": values, **context}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+KINDS: dict[str, type] = {"victim": VictimSpec, "data": DataSpec, "attack": AttackSpec, "gradient": GradientSpec}
+"""The parts of a cell that have values of their own."""
+
+
+def _blank(holder: Any, name: str) -> Any:
+    """Return the default of a dataclass's value, or None."""
+    default = next(one.default for one in fields(holder) if one.name == name)
+    return None if default is dataclasses.MISSING else default
+
+
+def _frozen(value: Any) -> Any:
+    """Return a value with tuples for its lists, so that it can be hashed."""
+    return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value

@@ -42,7 +42,7 @@ class Slopes(Strict):
         return self.eps.get(eps, self.default)
 
 
-class VictimSpec(Strict):
+class VictimEntry(Strict):
     """A victim; in YAML its name alone will do.
 
     Attributes:
@@ -51,6 +51,7 @@ class VictimSpec(Strict):
         mean: Normalization, if it is not the victim's default.
         std: See `mean`.
         slopes: By attack, the slopes of the leaded gradient where they differ from the released ones.
+        kwargs: Keyword arguments of a class of the user's own.
         paper: The paper's victim whose numbers stand beside this one's, if it is not the same.
     """
 
@@ -59,10 +60,11 @@ class VictimSpec(Strict):
     mean: Triple | None = None
     std: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
     slopes: dict[str, Annotated[Slopes, BeforeValidator(_as_slopes)]] = {}
+    kwargs: dict[str, Any] = {}
     paper: str | None = None
 
 
-class AttackSpec(Strict):
+class AttackEntry(Strict):
     """An attack; in YAML its name alone will do.
 
     Attributes:
@@ -73,9 +75,9 @@ class AttackSpec(Strict):
         active_set: Whether samples that have fallen are left alone; of images.
         slope: Slopes of LGM to try one by one (Table VII); none: the victim's.
         relation: Relation functions to try one by one (Table V); of points, as all that follow.
-        input_slope: See `Cell`.
-        output_slope: See `Cell`.
-        floor_slope: See `Cell`.
+        input_slope: See `GradientSpec`.
+        output_slope: See `GradientSpec`.
+        floor_slope: See `GradientSpec`.
         loss: What the attack raises.
     """
 
@@ -103,8 +105,8 @@ class Settings(Strict):
     history: bool = False
 
 
-Victims = Annotated[list[Annotated[VictimSpec, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
-Attacks = Annotated[list[Annotated[AttackSpec, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
+Victims = Annotated[list[Annotated[VictimEntry, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
+Attacks = Annotated[list[Annotated[AttackEntry, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
 
 
 class Grid(Strict):

@@ -1,17 +1,17 @@
 """Unfold a benchmark file's grids into cells."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.slopes import default_slope
 from lgm_bench.errors import ConfigError, UnknownNameError
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.cells.config import check
 from lgm_bench.evaluation.cells.paper import ROMAN, paper_tables, table_name
-from lgm_bench.evaluation.cells.schema import AttackSpec, BenchFile, Grid, Settings, Strict, VictimSpec
+from lgm_bench.evaluation.cells.schema import AttackEntry, BenchFile, Grid, Settings, Strict, VictimEntry
 from victims.names import VICTIMS
 
 STATIC_FAMILIES = ("resnet",)
@@ -60,16 +60,16 @@ def plan(
             for planned in unfold(grid, bench.defaults):
                 earlier = found.get(planned.cell, planned)
                 history = earlier.cell.history or planned.cell.history
-                cell = replace(planned.cell, history=history)
+                cell = planned.cell.replace(history=history)
                 found[cell] = Planned(cell, earlier.optional and planned.optional)
     chosen = _of_tables(list(found.values()), tables, suites)
     if not victims:
         return chosen
-    there = {planned.cell.victim for planned in chosen}
+    there = {planned.cell.victim.name for planned in chosen}
     for victim in victims:
         if victim not in there:
             raise UnknownNameError("victim of this suite", victim, there)
-    return [Planned(planned.cell) for planned in chosen if planned.cell.victim in victims]
+    return [Planned(planned.cell) for planned in chosen if planned.cell.victim.name in victims]
 
 
 def _of_tables(planned: list[Planned], tables: Sequence[str], suites: Sequence[str]) -> list[Planned]:
@@ -107,23 +107,35 @@ def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
             if gradient == "lgm" and slope is None:
                 slope = _slope(victim, attack.name, eps, targeted)
             cell = Cell(
-                victim=_known("victim", victim.name, VICTIMS),
-                data=grid.data or data_of(victim.name),
-                attack=_known("attack", attack.name, ATTACKS),
-                gradient=gradient,
-                eps=eps,
-                step=attack.step.at(eps),
-                slope=slope,
-                targeted=targeted,
-                valid_pixels=pixels,
-                relation=relation,
-                **_options(victim, attack),
-                **settings.model_dump(),
+                _victim(victim),
+                DataSpec(grid.data or data_of(victim.name), settings.subset, settings.limit),
+                AttackSpec(
+                    _known("attack", attack.name, ATTACKS),
+                    eps,
+                    attack.step.at(eps),
+                    attack.steps,
+                    attack.loss,
+                    targeted,
+                    pixels,
+                    attack.active_set,
+                    settings.seed,
+                ),
+                GradientSpec(
+                    gradient,
+                    slope,
+                    settings.forward,
+                    relation,
+                    attack.input_slope,
+                    attack.output_slope,
+                    attack.floor_slope,
+                ),
+                settings.protocol,
+                settings.history,
             )
-            yield Planned(replace(cell, paper=place_in(grid.table, cell, victim.paper)), optional)
+            yield Planned(cell.replace(paper=place_in(grid.table, cell, victim.paper)), optional)
 
 
-def _gradients(grid: Grid, victim: VictimSpec, attack: AttackSpec) -> list[tuple[str, float | None, str | None]]:
+def _gradients(grid: Grid, victim: VictimEntry, attack: AttackEntry) -> list[tuple[str, float | None, str | None]]:
     """Return each gradient with a slope of LGM to try and a relation function, None standing for the default."""
     slopes: list[float | None] = [*attack.slope] or [None]
     relations: list[str | None] = [*attack.relation] or [None]
@@ -148,8 +160,8 @@ def single_cell(flags: Mapping[str, Any]) -> Cell:
         UnknownNameError: There is no such victim, attack or data set.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    victim = {"name": given["victim"], **_among(given, VictimSpec)}
-    attack = {"name": given["attack"], **_among(given, AttackSpec)}
+    victim = {"name": given["victim"], **_among(given, VictimEntry)}
+    attack = {"name": given["attack"], **_among(given, AttackEntry)}
     content = {**_among(given, Grid), "victims": [victim], "attacks": [attack], "gradients": given["gradient"]}
     cells = [planned.cell for planned in unfold(check(Grid, content, "command line", _flag), Settings())]
     if not cells and given["attack"] in GRADIENT_FREE:
@@ -198,21 +210,24 @@ def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[
     if table is None:
         return None
     layout = paper_tables()[table].layout
-    row, variant = f"eps={cell.eps:g}", f"{cell.gradient}-targeted" if cell.targeted else cell.gradient
-    if cell.attack in GRADIENT_FREE:
-        return (table, row, victim or cell.victim, cell.attack)
+    row, variant = (
+        f"eps={cell.attack.eps:g}",
+        f"{cell.gradient.name}-targeted" if cell.attack.targeted else cell.gradient.name,
+    )
+    if cell.attack.name in GRADIENT_FREE:
+        return (table, row, victim or cell.victim.name, cell.attack.name)
     if layout == "attack":
-        row = f"{cell.attack} {cell.valid_pixels:.0%}"
+        row = f"{cell.attack.name} {cell.attack.valid_pixels:.0%}"
     elif layout == "slope":
-        given = "released" if cell.slope is None else f"{cell.slope:g}"
-        row, variant = "FGM" if cell.gradient == "fgm" else f"slope={given}", row
-    elif layout == "relation" and cell.gradient == "lgm":
-        variant = cell.relation or RELATION
+        given = "released" if cell.gradient.slope is None else f"{cell.gradient.slope:g}"
+        row, variant = "FGM" if cell.gradient.name == "fgm" else f"slope={given}", row
+    elif layout == "relation" and cell.gradient.name == "lgm":
+        variant = cell.gradient.relation or RELATION
     elif layout == "attack and eps":
-        variant = f"{cell.attack}-{cell.gradient}"
+        variant = f"{cell.attack.name}-{cell.gradient.name}"
     elif layout == "class":
         row = ""
-    return (table, row, victim or cell.victim, variant)
+    return (table, row, victim or cell.victim.name, variant)
 
 
 def _among(flags: Mapping[str, Any], model: type[Strict]) -> dict[str, Any]:
@@ -230,21 +245,19 @@ def _given(grid: Grid) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _options(victim: VictimSpec, attack: AttackSpec) -> dict[str, Any]:
-    return {
-        "checkpoint": victim.checkpoint,
-        "mean": tuple(victim.mean) if victim.mean else None,
-        "std": tuple(victim.std) if victim.std else None,
-        "steps": attack.steps,
-        "active_set": attack.active_set,
-        "input_slope": attack.input_slope,
-        "output_slope": attack.output_slope,
-        "floor_slope": attack.floor_slope,
-        "loss": attack.loss,
-    }
+def _victim(entry: VictimEntry) -> VictimSpec:
+    mean, std = (_triple(values) for values in (entry.mean, entry.std))
+    return VictimSpec(_known("victim", entry.name, VICTIMS), entry.checkpoint, mean, std, tuple(entry.kwargs.items()))
 
 
-def _slope(victim: VictimSpec, attack: str, eps: float, targeted: bool) -> float | None:
+def _triple(values: Sequence[float] | None) -> tuple[float, float, float] | None:
+    if values is None:
+        return None
+    red, green, blue = values
+    return red, green, blue
+
+
+def _slope(victim: VictimEntry, attack: str, eps: float, targeted: bool) -> float | None:
     given = victim.slopes[attack].at(eps) if attack in victim.slopes else None
     if given is not None or takes_points(attack):
         return given  # points: the released parameters of a cell are filled in together, see `building.resolved`

@@ -1,8 +1,8 @@
 """From a cell's plain values to the objects that compute it, and back to a cell with every default filled in."""
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,25 +39,26 @@ def resolved(cell: Cell) -> Cell:
         ConfigError: A value makes no sense.
         UnknownNameError: The attack, the gradient, the victim or the data set is not known.
     """
-    resolve("victim", cell.victim, VICTIMS)
-    resolve("data set", cell.data, DATAMODULES)
-    if cell.gradient not in GRADIENTS:
-        raise UnknownNameError("gradient", cell.gradient, GRADIENTS)
-    if cell.limit is not None and cell.limit < 1:
-        raise ConfigError(f"limit must be a number of samples of at least 1, got {cell.limit}")
-    if cell.gradient == "fgm" and cell.slope is not None:
-        raise ConfigError(f"FGM has no slope, got slope={cell.slope:g}; leave it out, or take the gradient lgm")
-    if cell.gradient == "fgm":
-        cell = replace(cell, forward="soft")
+    resolve("victim", cell.victim.name, VICTIMS)
+    resolve("data set", cell.data.name, DATAMODULES)
+    if cell.gradient.name not in GRADIENTS:
+        raise UnknownNameError("gradient", cell.gradient.name, GRADIENTS)
+    if cell.data.limit is not None and cell.data.limit < 1:
+        raise ConfigError(f"limit must be a number of samples of at least 1, got {cell.data.limit}")
+    if cell.gradient.name == "fgm" and cell.gradient.slope is not None:
+        raise ConfigError(
+            f"FGM has no slope, got slope={cell.gradient.slope:g}; leave it out, or take the gradient lgm"
+        )
+    if cell.gradient.name == "fgm":
+        cell = cell.replace(gradient={"forward": "soft"})
     _check_fit(cell)
     cell = resolved_points(cell) if moves_points(cell) else _resolved_images(cell)
     build_gradient(cell)
     attack = build_attack(cell)
-    slope = None if cell.slope is None else float(cell.slope)
-    cell = replace(
-        cell, eps=float(cell.eps), valid_pixels=float(cell.valid_pixels), slope=slope, steps=int(attack.steps)
-    )
-    return replace(cell, step=float(attack.step)) if attack.takes_step else cell
+    slope = None if cell.gradient.slope is None else float(cell.gradient.slope)
+    given: dict[str, Any] = {"eps": float(cell.attack.eps), "valid_pixels": float(cell.attack.valid_pixels)}
+    given |= {"steps": int(attack.steps)} | ({"step": float(attack.step)} if attack.takes_step else {})
+    return cell.replace(attack=given, gradient={"slope": slope})
 
 
 def build_attack(cell: Cell) -> Attack | PointAttack:
@@ -67,13 +68,13 @@ def build_attack(cell: Cell) -> Attack | PointAttack:
         UnknownNameError: No attack of that name.
         ConfigError: It refuses an option.
     """
-    kind = resolve("attack", cell.attack, ATTACKS)
-    options = {"protocol": cell.protocol, "seed": cell.seed}
+    kind = resolve("attack", cell.attack.name, ATTACKS)
+    options = {"protocol": cell.protocol, "seed": cell.attack.seed}
     if kind.inputs == "points":
-        options |= {"loss": cell.loss} if cell.loss else {}
+        options |= {"loss": cell.attack.loss} if cell.attack.loss else {}
     else:
-        options |= {"valid_pixels": cell.valid_pixels, "active_set": cell.active_set}
-    attack: Attack | PointAttack = kind(cell.eps, cell.step, cell.steps, **options)
+        options |= {"valid_pixels": cell.attack.valid_pixels, "active_set": cell.attack.active_set}
+    attack: Attack | PointAttack = kind(cell.attack.eps, cell.attack.step, cell.attack.steps, **options)
     return attack
 
 
@@ -84,7 +85,7 @@ def build_gradient(cell: Cell) -> GradientMethod:
         ConfigError: A slope, the relation function or the forward pass makes no sense.
     """
     voxels = voxel_slopes(cell)
-    return FGM(voxels) if cell.slope is None else LGM(cell.slope, cell.forward, voxels)
+    return FGM(voxels) if cell.gradient.slope is None else LGM(cell.gradient.slope, cell.gradient.forward, voxels)
 
 
 def moves_points(cell: Cell) -> bool:
@@ -93,40 +94,46 @@ def moves_points(cell: Cell) -> bool:
     Raises:
         UnknownNameError: There is no such attack.
     """
-    inputs: str = resolve("attack", cell.attack, ATTACKS).inputs
+    inputs: str = resolve("attack", cell.attack.name, ATTACKS).inputs
     return inputs == "points"
 
 
 def _check_fit(cell: Cell) -> None:
-    task = getattr(resolve("data set", cell.data, DATAMODULES), "task", None)
+    task = getattr(resolve("data set", cell.data.name, DATAMODULES), "task", None)
     if task is not None and (task == "images") == moves_points(cell):
         inputs = "images" if task == "images" else "point clouds"
         fitting = [name for name in ATTACKS if takes_points(name) == (task != "images")]
         raise ConfigError(
-            f"data set {cell.data!r} holds {inputs}, and {cell.attack!r} is no attack on these; "
+            f"data set {cell.data.name!r} holds {inputs}, and {cell.attack.name!r} is no attack on these; "
             f"choose one of {', '.join(fitting)}"
         )
 
 
 def _resolved_images(cell: Cell) -> Cell:
-    given = {name: getattr(cell, name) for name in POINT_FIELDS if getattr(cell, name) is not None}
+    values = cell.flat()
+    given = [name for name in POINT_FIELDS if values[name] is not None]
     if given:
-        raise ConfigError(f"{next(iter(given))} is for attacks on points; leave it out with {cell.attack!r}")
-    if cell.gradient == "lgm" and cell.slope is None:
-        return replace(cell, slope=default_slope(cell.victim, cell.attack, cell.eps, cell.targeted))
+        raise ConfigError(f"{given[0]} is for attacks on points; leave it out with {cell.attack.name!r}")
+    if cell.gradient.name == "lgm" and cell.gradient.slope is None:
+        attack = cell.attack
+        slope = default_slope(cell.victim.name, attack.name, attack.eps, attack.targeted)
+        return cell.replace(gradient={"slope": slope})
     return cell
 
 
 def build_victim(cell: Cell) -> Victim:
     """Return the cell's victim in evaluation mode, on the CPU; see `load_victim` for what it raises."""
-    return load_victim(cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
+    victim = cell.victim
+    return load_victim(
+        victim.name, victim.checkpoint, victim.mean, victim.std, cell.attack.seed, kwargs=dict(victim.kwargs)
+    )
 
 
 def normalization(cell: Cell, victim: Victim) -> tuple[Triple | None, Triple | None]:
-    """Return the mean and std that a victim of images normalizes by, see `Cell.mean`; None for one of points."""
+    """Return the mean and std that a victim of images normalizes by, see `VictimSpec.mean`; None for one of points."""
     if not isinstance(victim, ImageVictim):
-        return cell.mean, cell.std
-    return cell.mean or _channels(victim.mean), cell.std or _channels(victim.std)
+        return cell.victim.mean, cell.victim.std
+    return cell.victim.mean or _channels(victim.mean), cell.victim.std or _channels(victim.std)
 
 
 def _channels(values: Tensor) -> Triple:
@@ -147,12 +154,12 @@ def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None)
         UnknownNameError: There is no such data set.
         ConfigError: It is of a user's own and no `SamplesDataModule`, or refuses an option.
     """
-    kind = resolve("data set", cell.data, DATAMODULES)
+    kind = resolve("data set", cell.data.name, DATAMODULES)
     size = batch_size or getattr(kind, "default_batch_size", 1)
-    datamodule = kind(data_root=data_root, batch_size=size, limit=cell.limit, subset=cell.subset)
+    datamodule = kind(data_root=data_root, batch_size=size, limit=cell.data.limit, subset=cell.data.subset)
     if not isinstance(datamodule, SamplesDataModule):
         raise ConfigError(
-            f"data set {cell.data!r} is a {type(datamodule).__name__}; derive it from "
+            f"data set {cell.data.name!r} is a {type(datamodule).__name__}; derive it from "
             "datamodules.samples_datamodule.SamplesDataModule, whose samples have ids"
         )
     return datamodule
@@ -167,8 +174,8 @@ def check_pair(cell: Cell, victim: Victim, datamodule: SamplesDataModule) -> Non
     does = victim.task if isinstance(victim, PointVictim) else "images"
     if does != datamodule.task:
         raise ConfigError(
-            f"victim {cell.victim!r} is for {does} and data set {cell.data!r} for {datamodule.task}; choose another "
-            "victim, or another data set (data: in YAML, or --data)"
+            f"victim {cell.victim.name!r} is for {does} and data set {cell.data.name!r} for {datamodule.task}; choose "
+            "another victim, or another data set (data: in YAML, or --data)"
         )
 
 

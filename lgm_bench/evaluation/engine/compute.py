@@ -158,7 +158,7 @@ def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink
             victim,
             attack,
             gradient,
-            targeted=job.cell.targeted,
+            targeted=job.cell.attack.targeted,
             sink=sink,
             probe=images,
             examples=examples,
@@ -166,8 +166,9 @@ def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink
             history=job.cell.history,
             n_samples=n,
         )
+    cell = job.cell
     raise ConfigError(
-        f"attack {job.cell.attack!r}, victim {job.cell.victim!r} and data set {job.cell.data!r} do not go together: "
+        f"attack {cell.attack.name!r}, victim {cell.victim.name!r} and data set {cell.data.name!r} do not go together: "
         "one is for images, another for points"
     )
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -76,13 +75,13 @@ def finished_results(
         others = (result for result in stored.get(wanted.get(cell, cell), ()) if at_hand.fits(cell, result))
         match = known.get(cell) or next(others, None)
         if match is not None:
-            found[cell] = match.model_copy(update={"cell": replace(match.cell, paper=cell.paper)})
+            found[cell] = match.model_copy(update={"cell": match.cell.replace(paper=cell.paper)})
     return found
 
 
 def _key(cell: Cell) -> Cell:
     """Return what a cell that was asked for and its record have in common; the victim fills in mean and std."""
-    return replace(cell, mean=None, std=None, paper=None)
+    return cell.without("victim.mean", "victim.std", "paper")
 
 
 def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
@@ -93,9 +92,7 @@ def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
         except (OSError, ValidationError):
             log.warning("%s is not used: it is damaged or of another version", path)
             continue
-        expected = fingerprint_of(
-            replace(result.cell, paper=None), result.checkpoint_sha256, result.data_sha256, **setting
-        )
+        expected = fingerprint_of(result.cell, result.checkpoint_sha256, result.data_sha256, **setting)
         if expected == result.fingerprint and path.parent.name.endswith(f"-{expected}"):
             yield result
 
@@ -105,17 +102,15 @@ class _AtHand:
 
     def __init__(self, known: Iterable[CellResult], data_root: Path | str | None) -> None:
         self.data_root = data_root
-        self._found: dict[tuple[object, ...], object] = {_data_key(one.cell): one.data_sha256 for one in known}
+        self._found: dict[tuple[object, ...], object] = {(one.cell.data,): one.data_sha256 for one in known}
 
     def fits(self, cell: Cell, result: CellResult) -> bool:
         """Return whether a record is of the weights, the normalization and the samples that a cell names."""
-        mean, std = result.cell.mean, result.cell.std
-        if (cell.mean or mean, cell.std or std) != (mean, std):
+        mean, std = result.cell.victim.mean, result.cell.victim.std
+        if (cell.victim.mean or mean, cell.victim.std or std) != (mean, std):
             return False
-        victim = self._look(
-            ("victim", cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed), lambda: _seen(cell)
-        )
-        samples = self._look(_data_key(cell), lambda: self._ids(cell))
+        victim = self._look((cell.victim, cell.attack.seed), lambda: _seen(cell))
+        samples = self._look((cell.data,), lambda: self._ids(cell))
         return victim in (None, (result.checkpoint_sha256, mean, std)) and samples in (None, result.data_sha256)
 
     def _ids(self, cell: Cell) -> str:
@@ -138,7 +133,3 @@ def _seen(cell: Cell) -> tuple[object, ...]:
     """Return what a record says of a cell's victim."""
     victim = build_victim(cell)
     return (weights_sha256(victim), *normalization(cell, victim))
-
-
-def _data_key(cell: Cell) -> tuple[object, ...]:
-    return ("data", cell.data, cell.subset, cell.limit)

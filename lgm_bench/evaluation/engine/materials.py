@@ -1,6 +1,6 @@
 """Victims and data sets of the cells of one run, each loaded once for the cells that share it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.batch import ImageBatch, PointBatch
@@ -44,7 +44,7 @@ class Target:
     Attributes:
         victim: In evaluation mode, on the CPU.
         sha256: Of its weights.
-        mean: Its normalization, see `Cell.mean`; None for one of points.
+        mean: Its normalization, see `VictimSpec.mean`; None for one of points.
         std: See `mean`.
     """
 
@@ -70,20 +70,22 @@ class Materials:
 
     def data(self, cell: Cell) -> DataSet:
         """Return the cell's samples; raises what the datamodule raises."""
-        key = (cell.data, cell.subset, cell.limit)
+        key = (cell.data,)
         if self._data is None or self._data[0] != key:
             datamodule = build_data(cell, self.data_root, self.batch_size)
             datamodule.prepare_data()
             datamodule.setup("test")
             ids = list(datamodule.sample_ids())
             if not ids:
-                raise DataError(f"data set {cell.data} has no samples in its subset {cell.subset!r}; choose another")
+                raise DataError(
+                    f"data set {cell.data.name} has no samples in its subset {cell.data.subset!r}; choose another"
+                )
             self._data = key, DataSet(datamodule, ids, ids_sha256(ids), self._probe(cell, datamodule))
         return self._data[1]
 
     def target(self, cell: Cell) -> Target:
         """Return the cell's victim; raises what `load_victim` raises."""
-        key = (cell.victim, cell.checkpoint, cell.mean, cell.std, cell.seed)
+        key = (cell.victim, cell.attack.seed)
         if self._target is None or self._target[0] != key:
             victim = build_victim(cell)
             self._target = key, Target(victim, weights_sha256(victim), *normalization(cell, victim))
@@ -100,7 +102,7 @@ class Materials:
 
     def _probe(self, cell: Cell, datamodule: SamplesDataModule) -> ImageBatch | PointBatch:
         most = min(N_SAMPLES, 2 * datamodule.default_batch_size)
-        few = build_data(replace(cell, limit=min(cell.limit or most, most)), self.data_root, most)
+        few = build_data(cell.replace(data={"limit": min(cell.data.limit or most, most)}), self.data_root, most)
         few.setup("test")
         batch: ImageBatch | PointBatch = next(iter(few.test_dataloader()))
         return batch

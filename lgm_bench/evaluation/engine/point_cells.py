@@ -1,12 +1,11 @@
 """Cells of attacks on points: the released parameters where a cell says nothing, and the slopes as an object."""
 
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.points.defaults import PointSettings, default_settings
 from lgm_bench.errors import ConfigError
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import Cell, GradientSpec
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE, RELATION
 from lgm_bench.registry import resolve
 from lgm_bench.voxels import VoxelSlopes
@@ -26,34 +25,30 @@ def resolved_points(cell: Cell) -> Cell:
         UnknownNameError: There is no such relation function.
     """
     voxel_slopes(cell)  # also what is not going to be used has to make sense
-    if cell.targeted or cell.valid_pixels != 1 or cell.active_set:
-        option = "targeted" if cell.targeted else "valid_pixels" if cell.valid_pixels != 1 else "active_set"
-        raise ConfigError(f"{option} is for attacks on images; leave it out with {cell.attack!r}")
-    if cell.attack in GRADIENT_FREE:
-        nothing: dict[str, Any] = dict.fromkeys(POINT_FIELDS)
-        return replace(cell, gradient="fgm", slope=None, step=None, **nothing)
+    if cell.attack.targeted or cell.attack.valid_pixels != 1 or cell.attack.active_set:
+        option = (
+            "targeted" if cell.attack.targeted else "valid_pixels" if cell.attack.valid_pixels != 1 else "active_set"
+        )
+        raise ConfigError(f"{option} is for attacks on images; leave it out with {cell.attack.name!r}")
+    if cell.attack.name in GRADIENT_FREE:
+        return cell.replace(attack={"step": None, "loss": None}, gradient=GradientSpec("fgm"))
     released = _released(cell)
-    slope = cell.slope if cell.slope is not None or released is None else released.slope
-    if cell.gradient == "lgm" and slope is None:
-        default_settings(cell.victim, cell.gradient, cell.eps)
-    plain = VoxelSlopes(input=slope, output=slope) if cell.gradient == "lgm" else VoxelSlopes()
+    slope = cell.gradient.slope if cell.gradient.slope is not None or released is None else released.slope
+    if cell.gradient.name == "lgm" and slope is None:
+        default_settings(cell.victim.name, cell.gradient.name, cell.attack.eps)
+    plain = VoxelSlopes(input=slope, output=slope) if cell.gradient.name == "lgm" else VoxelSlopes()
     voxels = released.voxels if released else plain
     ends: dict[str, Any] = {
-        f"{name}_slope": _first(getattr(cell, f"{name}_slope"), getattr(voxels, name))
+        f"{name}_slope": _first(getattr(cell.gradient, f"{name}_slope"), getattr(voxels, name))
         for name in ("input", "output", "floor")
     }
     ends = {name: value if value is None else float(value) for name, value in ends.items()}
     smooth = slope is not None or any(ends.values())
-    cell = replace(
-        cell,
-        slope=slope,
-        relation=_first(cell.relation, RELATION) if smooth else None,
-        loss=_first(cell.loss, _default_loss(cell.attack, released)),
-        **ends,
-    )
-    if released is None or cell.attack != "pointbim":
-        return cell
-    return replace(cell, steps=_first(cell.steps, released.steps), step=_first(cell.step, released.step))
+    relation = _first(cell.gradient.relation, RELATION) if smooth else None
+    attack: dict[str, Any] = {"loss": _first(cell.attack.loss, _default_loss(cell.attack.name, released))}
+    if released and cell.attack.name == "pointbim":
+        attack |= {"steps": _first(cell.attack.steps, released.steps), "step": _first(cell.attack.step, released.step)}
+    return cell.replace(attack=attack, gradient={"slope": slope, "relation": relation, **ends})
 
 
 def voxel_slopes(cell: Cell) -> VoxelSlopes:
@@ -64,10 +59,10 @@ def voxel_slopes(cell: Cell) -> VoxelSlopes:
         UnknownNameError: There is no such relation function.
     """
     return VoxelSlopes(
-        input=cell.input_slope,
-        output=cell.output_slope,
-        floor=cell.floor_slope,
-        relation=cell.relation or RELATION,
+        input=cell.gradient.input_slope,
+        output=cell.gradient.output_slope,
+        floor=cell.gradient.floor_slope,
+        relation=cell.gradient.relation or RELATION,
         normalized=cell.protocol == "paper",
     )
 
@@ -80,7 +75,7 @@ def _default_loss(attack: str, released: PointSettings | None) -> str:
 
 def _released(cell: Cell) -> PointSettings | None:
     try:
-        return default_settings(cell.victim, cell.gradient, cell.eps)
+        return default_settings(cell.victim.name, cell.gradient.name, cell.attack.eps)
     except ConfigError:
         return None
 

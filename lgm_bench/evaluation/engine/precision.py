@@ -30,7 +30,7 @@ def checked_precision(precision: str | int, cells: Iterable[Cell], *, force: boo
     name = _SHORT.get(str(precision), str(precision))
     if name not in RECORDED:
         raise UnknownNameError("precision", str(precision), [*_SHORT, *RECORDED])
-    signed = next((cell.attack for cell in cells if cell.attack not in GRADIENT_FREE), None)
+    signed = next((cell.attack.name for cell in cells if cell.attack.name not in GRADIENT_FREE), None)
     if name not in (SINGLE, "64-true") and signed is not None and not force:
         raise ConfigError(
             f"precision {precision} is refused for {signed!r}: sign attacks step by the sign of a gradient, most of "

@@ -1,7 +1,6 @@
 """Running cells: each is read from the results folder, or computed, or resumed where it was left."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lgm_bench.attacks.base import Attack
@@ -95,7 +94,7 @@ def run_cells(
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
     place = launched()
     accelerator = checked_devices(accelerator, devices, num_nodes, place)
-    asked = [cell if seed is None else replace(cell, seed=seed) for cell in cells]
+    asked = [cell if seed is None else cell.replace(attack={"seed": seed}) for cell in cells]
     plain = [resolved(cell) for cell in asked]
     precision = checked_precision(precision, plain, force=force_precision)
     run = _Run(Path(out), Materials(data_root, batch_size), observer or SilentObserver(), len(asked))
@@ -151,7 +150,7 @@ class _Run:
         self.announced = False
         data, target = self.materials.data(filled), self.materials.target(filled)
         check_pair(filled, target.victim, data.datamodule)
-        filled = replace(filled, mean=target.mean, std=target.std)
+        filled = filled.replace(victim={"mean": target.mean, "std": target.std})
         fingerprint = fingerprint_of(filled, target.sha256, data.sha256, backend=self.backend, precision=self.precision)
         store = CellStore(self.out, filled.title, fingerprint)
         result = self._finished(filled, store, data)
@@ -161,14 +160,14 @@ class _Run:
                 result = self._finished(filled, store, data) or self._complete(asked, filled, store, data, target)
         else:
             self._announce(asked, len(data.ids), len(data.ids))
-        result = result.model_copy(update={"cell": replace(filled, paper=asked.paper)})
+        result = result.model_copy(update={"cell": filled.replace(paper=asked.paper)})
         self.observer.cell_finished(result, stored)
         return result
 
     def failed(self, asked: Cell, error: Exception) -> None:
         """Tell that a cell failed, and before that it began, if it had not come so far."""
         if not self.announced:
-            self._announce(asked, asked.limit or 0, 0)
+            self._announce(asked, asked.data.limit or 0, 0)
         self.observer.cell_failed(asked, error)
 
     def _announce(self, asked: Cell, total: int, done: int) -> None:

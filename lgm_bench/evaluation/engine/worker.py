@@ -85,7 +85,7 @@ def take_part(job: Job, tell: Callable[[Event], None], place: Place | None = Non
     victim = build_victim(job.cell)
     if weights_sha256(victim) != job.weights:
         raise CheckpointError(
-            f"the weights of {job.cell.victim} are not the same in all processes; do not change them while a run "
+            f"the weights of {job.cell.victim.name} are not the same in all processes; do not change them while a run "
             "starts, and bring the same ones to every machine"
         )
     compute(job, victim, build_data(job.cell, job.data_root, job.batch_size), tell, place)

@@ -86,26 +86,30 @@ def estimates(
 
 def computation(cell: Cell) -> Cell:
     """Return what is computed for a cell: with its defaults filled in, and wherever it is printed."""
-    return replace(resolved(cell), paper=None)
+    return resolved(cell).without("paper")
 
 
 def _of(cell: Cell, sizes: Mapping[tuple[str, str], int], counted: Mapping[tuple[str, str], float]) -> Estimate:
-    size = sizes.get((cell.data, cell.subset), SAMPLES.get(cell.data) if cell.subset == "test" else None)
-    limits = [number for number in (size, cell.limit) if number is not None]
-    samples, iterations = min(limits, default=None), cell.steps or 1
-    if takes_points(cell.attack):
-        return Estimate(POINTS, samples, 1, iterations, _points(cell, counted.get((cell.victim, cell.data))))
-    kind = LARGE_IMAGES if image_side(cell.data) >= LARGE else SMALL_IMAGES
-    once = image_pass(cell.victim, cell.data)
-    attempts = max(once.classes - 1, 1) if once and cell.targeted else 1
+    size = sizes.get(
+        (cell.data.name, cell.data.subset), SAMPLES.get(cell.data.name) if cell.data.subset == "test" else None
+    )
+    limits = [number for number in (size, cell.data.limit) if number is not None]
+    samples, iterations = min(limits, default=None), cell.attack.steps or 1
+    if takes_points(cell.attack.name):
+        return Estimate(POINTS, samples, 1, iterations, _points(cell, counted.get((cell.victim.name, cell.data.name))))
+    kind = LARGE_IMAGES if image_side(cell.data.name) >= LARGE else SMALL_IMAGES
+    once = image_pass(cell.victim.name, cell.data.name)
+    attempts = max(once.classes - 1, 1) if once and cell.attack.targeted else 1
     return Estimate(kind, samples, attempts, iterations, once.gflops if once else None)
 
 
 def _points(cell: Cell, counted: float | None) -> float | None:
     """Return the GFLOPs of an iteration on a point cloud: a gradient, if one is followed, and a verdict."""
-    hard, followed = (point_pass(cell.victim, gradient, cell.eps) for gradient in ("fgm", cell.gradient))
+    hard, followed = (
+        point_pass(cell.victim.name, gradient, cell.attack.eps) for gradient in ("fgm", cell.gradient.name)
+    )
     if hard is None and counted is not None:
-        hard, followed = counted, counted * (LEADED if cell.gradient == "lgm" else 1)
-    if hard is None or followed is None or cell.attack in GRADIENT_FREE:
+        hard, followed = counted, counted * (LEADED if cell.gradient.name == "lgm" else 1)
+    if hard is None or followed is None or cell.attack.name in GRADIENT_FREE:
         return hard
     return 2 * followed + hard

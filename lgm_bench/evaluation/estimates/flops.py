@@ -1,6 +1,5 @@
 """Operations of one iteration of an attack on one sample, without data and without weights."""
 
-from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -103,11 +102,11 @@ def point_pass(victim: str, gradient: str, eps: float) -> float | None:
 def counted_pass(cell: Cell, data_root: str | None = None) -> float | None:
     """Return the GFLOPs of the hard network's pass over a cell's first sample; None where that is not to be had."""
     try:
-        datamodule = build_data(replace(cell, limit=1), data_root, 1)
+        datamodule = build_data(cell.replace(data={"limit": 1}), data_root, 1)
         datamodule.prepare_data()
         datamodule.setup("test")
         (batch, *_) = datamodule.test_dataloader()
-        victim = load_victim(cell.victim, "random")
+        victim = load_victim(cell.victim.name, "random", kwargs=dict(cell.victim.kwargs))
         with torch.no_grad(), counted_cost() as cost:
             victim(inputs_of(batch))
     except LgmBenchError:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.cells.suites import takes_points
 from lgm_bench.evaluation.estimates.calibration import gflops_per_second
 from lgm_bench.evaluation.estimates.estimate import Estimate, estimates
@@ -41,7 +41,7 @@ class Preview:
         """Return the places of the cells by table of the paper, else by data set."""
         found: dict[str, list[int]] = {}
         for number, cell in enumerate(self.cells):
-            found.setdefault(cell.paper[0] if cell.paper else cell.data, []).append(number)
+            found.setdefault(cell.paper[0] if cell.paper else cell.data.name, []).append(number)
         return found
 
     def totals(self, numbers: Sequence[int]) -> dict[str, Any]:
@@ -100,8 +100,12 @@ def preview(
     """
     counted: dict[tuple[str, str], float] = {}
     for cell in cells:
-        key = (cell.victim, cell.data)
-        if key not in counted and takes_points(cell.attack) and point_pass(cell.victim, "fgm", cell.eps) is None:
+        key = (cell.victim.name, cell.data.name)
+        if (
+            key not in counted
+            and takes_points(cell.attack.name)
+            and point_pass(cell.victim.name, "fgm", cell.attack.eps) is None
+        ):
             gflops = None if cell in missing else counted_pass(_sample_of(cell), data_root)
             counted |= {} if gflops is None else {key: gflops}
     work = estimates(cells, sizes, counted)
@@ -114,4 +118,9 @@ def preview(
 
 def _sample_of(cell: Cell) -> Cell:
     """Return a cell that differs only where the cells of one victim on one data set do."""
-    return Cell(cell.victim, cell.data, "pointbim", "fgm", eps=0.0, subset=cell.subset)
+    return Cell(
+        VictimSpec(cell.victim.name, kwargs=cell.victim.kwargs),
+        DataSpec(cell.data.name, cell.data.subset),
+        AttackSpec("pointbim", eps=0.0),
+        GradientSpec("fgm"),
+    )

@@ -154,7 +154,7 @@ class CellResult(_Record):
     Attributes:
         cell: What was run, with every default filled in.
         fingerprint: Name of the cell's folder, see `Cell.fingerprint`.
-        n_samples: Images, shapes or scenes; `cell.limit` says whether they are only the first ones.
+        n_samples: Images, shapes or scenes; `cell.data.limit` says whether they are only the first ones.
         n_attempts: Images x targets (untargeted: `n_samples`).
         n_attacked: Attempts that count: untargeted the clean-correct images; targeted those neither labelled nor
             predicted as the target.
@@ -210,7 +210,7 @@ class CellResult(_Record):
 
         An active set leaves images alone once they have fallen, so there is none with it.
         """
-        if self.cell.active_set:
+        if self.cell.attack.active_set:
             return None
         change = self.architecture.change if self.architecture else None
         return change.ratio if change else None

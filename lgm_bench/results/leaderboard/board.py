@@ -1,19 +1,19 @@
 """A leaderboard: the numbers that a suite is expected to give, as typed JSON that reads well as a difference."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lgm_bench.errors import ConfigError, ResultError, UnknownNameError, did_you_mean
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import KINDS, NO_IDENTITY, Cell
 from lgm_bench.evaluation.cells.config import check
 from lgm_bench.files import write_whole
 from lgm_bench.resources import resource
 
 FOLDER = "leaderboard"
-NOT_IDENTITY = ("paper", "history")
 SAMPLE_LETTERS = {(True, True): "+", (True, False): "x", (False, False): "-", (False, True): "*"}
 """A sample's letter by whether it is right before and after the attack."""
 
@@ -41,10 +41,13 @@ class Numbers(_Strict):
 
 
 def _known_names(value: Any) -> Any:
-    names = Cell.__dataclass_fields__.keys() - set(NOT_IDENTITY)
-    for name in value if isinstance(value, dict) else ():
-        if name not in names:
-            raise UnknownNameError("value of a cell", str(name), names)
+    content = value if isinstance(value, dict) else {}
+    kinds = [(Cell, content), *((KINDS[part], content[part]) for part in KINDS if isinstance(content.get(part), dict))]
+    for kind, values in kinds:
+        names = [one.name for one in fields(kind) if one.name not in NO_IDENTITY]
+        for name in values:
+            if name not in names:
+                raise UnknownNameError("value of a cell", str(name), names)
     return value
 
 

@@ -1,7 +1,7 @@
 """What differs between the numbers that are expected and those that were measured."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -216,5 +216,5 @@ def _nearest(cell: Cell, others: Sequence[Cell], where: str) -> str:
 
 
 def _difference(cell: Cell, other: Cell) -> list[str]:
-    pairs = ((part.name, getattr(cell, part.name), getattr(other, part.name)) for part in fields(Cell))
-    return [f"{name} is {value} and not {own}" for name, own, value in pairs if own != value]
+    own, others = cell.flat(), other.flat()
+    return [f"{name} is {others[name]} and not {value}" for name, value in own.items() if value != others[name]]

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 from pydantic import ValidationError
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import NO_IDENTITY, Cell
 from lgm_bench.evaluation.cells.suites import takes_points
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.scene_tally import figures_of
@@ -47,8 +47,8 @@ class Measured:
 
 def identity(cell: Cell) -> Cell:
     """Return what a cell is on any machine: without paths, and without what changes no number."""
-    checkpoint = "random" if cell.checkpoint == "random" else None
-    return replace(cell, paper=None, history=False, checkpoint=checkpoint)
+    checkpoint = "random" if cell.victim.checkpoint == "random" else None
+    return cell.without(*NO_IDENTITY).replace(victim={"checkpoint": checkpoint})
 
 
 def read_measured(results: Path) -> list[Measured]:
@@ -61,7 +61,7 @@ def read_measured(results: Path) -> list[Measured]:
     """
     newest: dict[Cell, Finished] = {}
     for one in read_results(results):
-        newest.setdefault(replace(one.result.cell, paper=None), one)
+        newest.setdefault(one.result.cell.without("paper"), one)
     return [measured(one) for one in newest.values()]
 
 
@@ -114,7 +114,9 @@ def _agree(first: Numbers, second: Numbers) -> bool:
 def numbers_of(result: CellResult) -> Numbers:
     """Return a record's numbers with the tolerances that docs/leaderboard.md gives the reasons of."""
     change = result.architecture_change
-    tolerance = CHANGE_OF_CLOUDS if takes_points(result.cell.attack) else max(CHANGE, SHARE_OF_CHANGE * (change or 0))
+    tolerance = (
+        CHANGE_OF_CLOUDS if takes_points(result.cell.attack.name) else max(CHANGE, SHARE_OF_CHANGE * (change or 0))
+    )
     found = {} if change is None else {"architecture_change": _number(change, tolerance)}
     if result.segmentation:
         found["clean_miou"] = _number(result.segmentation.clean_miou, CLEAN_SCENES)

@@ -1,7 +1,6 @@
 """A leaderboard made of a whole suite's results, and what speaks against making it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lgm_bench import __version__
@@ -121,13 +120,13 @@ def _check_distinct(entries: Sequence[Entry]) -> None:
 
 def _refusal(suite: str, unfinished: Sequence[Cell], results: Path) -> str:
     """Return why cells of the suite have no result that counts, as far as records tell."""
-    there = {_unlimited(one.entry.cell): one.entry.cell.limit for one in read_measured(results)}
+    there = {_unlimited(one.entry.cell): one.entry.cell.data.limit for one in read_measured(results)}
     lines = []
     for cell in unfinished[:MOST_NAMED]:
         own = _unlimited(identity(resolved(cell)))
         why = "not finished"
-        if own in there and there[own] != cell.limit:
-            why = f"limit is {there[own] or 'none'}, the suite's own {cell.limit or 'none'}"
+        if own in there and there[own] != cell.data.limit:
+            why = f"limit is {there[own] or 'none'}, the suite's own {cell.data.limit or 'none'}"
         elif own in there:
             why = "of another version, checkpoint, data set, precision or backend"
         lines.append(f"  {describe(cell)}: {why}")
@@ -140,7 +139,7 @@ def _refusal(suite: str, unfinished: Sequence[Cell], results: Path) -> str:
 
 
 def _unlimited(cell: Cell) -> Cell:
-    return replace(cell, limit=None, mean=None, std=None)
+    return cell.without("data.limit", "victim.mean", "victim.std")
 
 
 def _count(cells: Sequence[Cell]) -> str:

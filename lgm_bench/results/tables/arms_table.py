@@ -22,14 +22,14 @@ IN_TERMINAL = (3, 6, 7, 8, 9, 11)
 
 def comparisons_title(comparisons: Sequence[Comparison]) -> str:
     """Return what the table shows."""
-    baselines = dict.fromkeys(gradient_name(one.baseline.cell.gradient) for one in comparisons)
+    baselines = dict.fromkeys(gradient_name(one.baseline.cell.gradient.name) for one in comparisons)
     return f"Against {' and '.join(baselines)}, on the same samples"
 
 
 def comparisons_head(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     """Return the names of the columns, with the gradients' names where there is one baseline or one arm."""
-    baseline = _only([one.baseline.cell.gradient for one in comparisons], "baseline")
-    arm = _only([one.arm.cell.gradient for one in comparisons], "arm")
+    baseline = _only([one.baseline.cell.gradient.name for one in comparisons], "baseline")
+    arm = _only([one.arm.cell.gradient.name for one in comparisons], "arm")
     values = (baseline, arm, f"{arm} - {baseline}", f"{CONFIDENCE:.0%} interval")
     return ("cell", "gradient", "measure", "samples", *values, f"{baseline} only", f"{arm} only", "p", "p Holm")
 
@@ -46,7 +46,7 @@ def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
     """
     kinds: dict[tuple[str, str, str], Counter[str]] = {}
     for one in comparisons:
-        arm, baseline = (gradient_name(result.cell.gradient) for result in (one.arm, one.baseline))
+        arm, baseline = (gradient_name(result.cell.gradient.name) for result in (one.arm, one.baseline))
         kinds.setdefault((arm, baseline, MEASURES[one.metric]), Counter())[one.verdict] += 1
     return [
         f"{arm} against {baseline}, {measure}: significantly stronger in {counts['stronger']}, weaker in "
@@ -80,7 +80,7 @@ def comparisons_notes(comparisons: Sequence[Comparison]) -> list[str]:
     if unlike:
         notes.append(f"Here the two differ in more than the gradient (baseline, arm): {'; '.join(unlike)}.")
     few = dict.fromkeys(
-        f"{one.arm.cell.data} ({one.n_samples})" for one in comparisons if one.note == "too few samples"
+        f"{one.arm.cell.data.name} ({one.n_samples})" for one in comparisons if one.note == "too few samples"
     )
     if few:
         notes.append(f"Too few samples to say how sure the difference is: {', '.join(few)}.")
@@ -174,6 +174,7 @@ def _only(gradients: Sequence[str], several: str) -> str:
 def _unlike(one: Comparison) -> list[str]:
     """Return what else than the gradient differs between the two cells."""
     pairs = (
-        (name, getattr(one.baseline.cell, name), getattr(one.arm.cell, name)) for name in ("step", "steps", "loss")
+        (name, getattr(one.baseline.cell.attack, name), getattr(one.arm.cell.attack, name))
+        for name in ("step", "steps", "loss")
     )
-    return [f"{one.arm.cell.victim} {name} {baseline}, {arm}" for name, baseline, arm in pairs if baseline != arm]
+    return [f"{one.arm.cell.victim.name} {name} {baseline}, {arm}" for name, baseline, arm in pairs if baseline != arm]

@@ -19,7 +19,7 @@ def class_table(paper: PaperTable, results: Sequence[CellResult], notes: list[st
         _, _, victim, variant = result.cell.paper
         for name, column in ((CLEAN, CLEAN), (variant, variant)):
             ious = class_ious(result.segmentation, after=name != CLEAN)
-            place = Column(result.cell.victim, column, HEADER)
+            place = Column(result.cell.victim.name, column, HEADER)
             for row, iou in ious.items():
                 entries[row, place] = Entry(iou, paper.number(row, victim, column, "iou"))
     rows = [row for row in paper.rows if any(key[0] == row for key in entries)]

@@ -26,19 +26,21 @@ def title_of_data(results: Sequence[CellResult]) -> str:
     first = results[0]
     what = "mIoU" if first.segmentation else "Accuracy"
     units = sorted({UNITS.get(unit, unit) for unit in map(unit_of_eps, results)})
-    return f"{first.cell.data}: {what} before and after attacks; eps in {' and '.join(units)}"
+    return f"{first.cell.data.name}: {what} before and after attacks; eps in {' and '.join(units)}"
 
 
 def plain_place(cell: Cell) -> tuple[str, str, str]:
     """Return (row, victim, variant) of a cell.
 
-    >>> plain_place(Cell("dynconv8-mini", "digits", "bim", "soft", 8.0, valid_pixels=0.05))
+    >>> from lgm_bench.evaluation.cells.cell import AttackSpec, DataSpec, GradientSpec, VictimSpec
+    >>> attack, gradient = AttackSpec("bim", 8.0, valid_pixels=0.05), GradientSpec("soft")
+    >>> plain_place(Cell(VictimSpec("dynconv8-mini"), DataSpec("digits"), attack, gradient))
     ('bim 5% pixels eps=8', 'dynconv8-mini', 'soft')
     """
-    pixels = "" if cell.valid_pixels == 1 else f" {cell.valid_pixels:.3%} pixels".replace(".000", "")
-    variant = cell.gradient + TARGETED * cell.targeted
-    row = f"{cell.attack}{pixels} eps={cell.eps:g}"
-    return row, cell.victim, cell.attack if cell.attack in GRADIENT_FREE else variant
+    pixels = "" if cell.attack.valid_pixels == 1 else f" {cell.attack.valid_pixels:.3%} pixels".replace(".000", "")
+    variant = cell.gradient.name + TARGETED * cell.attack.targeted
+    row = f"{cell.attack.name}{pixels} eps={cell.attack.eps:g}"
+    return row, cell.victim.name, cell.attack.name if cell.attack.name in GRADIENT_FREE else variant
 
 
 def rows_of(result: CellResult, results: Sequence[CellResult]) -> list[str]:
@@ -51,20 +53,21 @@ def rows_of(result: CellResult, results: Sequence[CellResult]) -> list[str]:
     if cell.paper:
         return [cell.paper[1]]
     own = plain_place(cell)[0]
-    if cell.attack not in GRADIENT_FREE:
+    if cell.attack.name not in GRADIENT_FREE:
         return [own]
     others = (other.cell for other in results)
     compared = (
         plain_place(other)[0]
         for other in others
-        if (other.victim, other.eps) == (cell.victim, cell.eps) and other.attack not in GRADIENT_FREE
+        if (other.victim.name, other.attack.eps) == (cell.victim.name, cell.attack.eps)
+        and other.attack.name not in GRADIENT_FREE
     )
     return list(dict.fromkeys(compared)) or [own]
 
 
 def plain_rows(results: Sequence[CellResult]) -> list[str]:
     """Return the rows in order: attack by attack as they come, each by its share of pixels and then by eps."""
-    attacks = list(dict.fromkeys(result.cell.attack for result in results))
+    attacks = list(dict.fromkeys(result.cell.attack.name for result in results))
     cells = [result.cell for result in results]
-    cells.sort(key=lambda cell: (attacks.index(cell.attack), -cell.valid_pixels, cell.eps))
+    cells.sort(key=lambda cell: (attacks.index(cell.attack.name), -cell.attack.valid_pixels, cell.attack.eps))
     return list(dict.fromkeys(plain_place(cell)[0] for cell in cells))

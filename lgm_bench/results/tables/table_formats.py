@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import asdict
 
 from rich import box
 from rich.columns import Columns
@@ -72,7 +71,7 @@ def to_csv(results: Iterable[CellResult]) -> str:
     """Return one line a cell: all that was run, our numbers and the paper's (in percent)."""
     lines = []
     for result in results:
-        line: dict[str, object] = {**asdict(result.cell), "paper": "/".join(result.cell.paper or ())}
+        line: dict[str, object] = {**result.cell.flat(), "paper": "/".join(result.cell.paper or ())}
         line |= {"n_samples": result.n_samples, "n_attacked": result.n_attacked}
         line |= {"clean_accuracy": 100 * result.clean_accuracy, **measured(result)}
         line |= {f"paper_{metric}": number for metric, number in paper_numbers(result).items()}

@@ -45,7 +45,7 @@ def build_tables(results: Iterable[CellResult]) -> list[Table]:
 
 def table_of(cell: Cell) -> str:
     """Return the name of the table that a cell's result stands in."""
-    return cell.paper[0] if cell.paper else name_of_data(cell.data)
+    return cell.paper[0] if cell.paper else name_of_data(cell.data.name)
 
 
 def measured(result: CellResult) -> dict[str, float | None]:
@@ -104,7 +104,7 @@ def _place(result: CellResult) -> tuple[str, str, str]:
     cell = result.cell
     if cell.paper:
         _, row, _, variant = cell.paper
-        return row, cell.victim, variant
+        return row, cell.victim.name, variant
     return plain_place(cell)
 
 
@@ -112,7 +112,7 @@ def _shown(metric: str, result: CellResult) -> bool:
     if metric == "miou" or (metric in ("accuracy", "success") and result.segmentation):
         return metric == "miou" and result.segmentation is not None
     if metric == "success" and not result.cell.paper:
-        return result.cell.targeted  # untargeted it says what the accuracy says
+        return result.cell.attack.targeted  # untargeted it says what the accuracy says
     return metric != "architecture" or result.architecture is not None
 
 
@@ -145,17 +145,17 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     printed = paper and any(number is not None for result in results for number in paper_numbers(result).values())
     unit = f"{paper.unit}" if paper and paper.unit else "In percent"
     notes = [f"{unit}; in brackets what the paper prints{_other_victims(results)}." if printed else f"{unit}."]
-    sizes = sorted({(result.n_samples, result.cell.data, result.cell.subset) for result in results})
-    first = "the first " if any(result.cell.limit is not None for result in results) else ""
+    sizes = sorted({(result.n_samples, result.cell.data.name, result.cell.data.subset) for result in results})
+    first = "the first " if any(result.cell.data.limit is not None for result in results) else ""
     first = first or "the " * (sizes[0][0] == 1)
-    points = any(takes_points(result.cell.attack) for result in results)
+    points = any(takes_points(result.cell.attack.name) for result in results)
     what = "point cloud" if points else "image"
     counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
     notes.append(f"Measured on {first}{', '.join(counted)}.")
     protocols = sorted({result.cell.protocol for result in results})
     protocols = [name if points else f"{name} ({UNITS[name]})" for name in protocols]
-    forwards = sorted({result.cell.forward for result in results if result.cell.gradient != BASELINE})
-    seeds = sorted({str(result.cell.seed) for result in results})
+    forwards = sorted({result.cell.gradient.forward for result in results if result.cell.gradient.name != BASELINE})
+    seeds = sorted({str(result.cell.attack.seed) for result in results})
     leaded = f"; LGM with {' and '.join(forwards)} forward" if forwards else ""
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}{leaded}.")
     if paper and paper.layout == "slope":
@@ -167,7 +167,7 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
 
 def _other_victims(results: Sequence[CellResult]) -> str:
     """Return for which victims the paper's numbers are, where they are not for the ones measured."""
-    others = {result.cell.paper[2] for result in results if result.cell.paper} - {r.cell.victim for r in results}
+    others = {result.cell.paper[2] for result in results if result.cell.paper} - {r.cell.victim.name for r in results}
     return f" for {' and '.join(sorted(others))}" if others else ""
 
 
@@ -175,9 +175,9 @@ def _slope_notes(results: Sequence[CellResult]) -> list[str]:
     """Return a sentence a victim: each slope with the rows that it was used for, the commonest one without them."""
     victims: dict[str, dict[float, list[str]]] = {}
     for result in results:
-        if result.cell.slope is not None:
+        if result.cell.gradient.slope is not None:
             row, group, variant = _place(result)
-            rows = victims.setdefault(group, {}).setdefault(result.cell.slope, [])
+            rows = victims.setdefault(group, {}).setdefault(result.cell.gradient.slope, [])
             rows.append(f"{row} targeted" if variant.endswith("targeted") else row)
     notes = []
     for victim, slopes in victims.items():

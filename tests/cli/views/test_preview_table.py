@@ -2,16 +2,15 @@
 
 import io
 
-from hand_made import cell
+from hand_made import cell, flat_cell
 from rich.console import Console
 
 from lgm_bench.cli.views.preview_table import duration, operations, preview_table
-from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.estimates.estimate import POINTS, SMALL_IMAGES, Estimate
 from lgm_bench.evaluation.estimates.preview import Preview
 
 ONE = cell(paper=("table_1", "eps=1", "dynconv8-cifar10", "fgm"))
-SCENE = Cell("minkunet14-scannet", "rooms-scannet", "pointbim", "lgm", 0.01, slope=10.0)
+SCENE = flat_cell("minkunet14-scannet", "rooms-scannet", "pointbim", "lgm", 0.01, slope=10.0)
 AGAIN = cell(attack="bim", targeted=True)
 OWN = cell(victim="my:Net", eps=2.0)
 

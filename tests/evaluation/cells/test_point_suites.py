@@ -23,7 +23,7 @@ def cells(**grid: Any) -> list[Any]:
 
 def test_relations_are_tried_one_by_one() -> None:
     found = cells(attacks=POINTBIM | {"relation": ["bilinear", "rbf", "sigmoid"]}, table="table_5", gradients="lgm")
-    assert [(cell.relation, cell.paper) for cell in found] == [
+    assert [(cell.gradient.relation, cell.paper) for cell in found] == [
         (name, ("table_5", "eps=0.01", "minkunet34c-scannet", name)) for name in ("bilinear", "rbf", "sigmoid")
     ]
     assert [cell.paper[3] for cell in cells(table="table_5")] == ["fgm", "sigmoid"]
@@ -31,7 +31,7 @@ def test_relations_are_tried_one_by_one() -> None:
 
 def test_slopes_are_tried_one_by_one_and_fgm_once() -> None:
     found = cells(attacks=POINTBIM | {"slope": [5, 10]}, table="table_7", eps=[0.01, 0.02])
-    assert [(cell.eps, cell.gradient, cell.slope) for cell in found] == [
+    assert [(cell.attack.eps, cell.gradient.name, cell.gradient.slope) for cell in found] == [
         (eps, *kind) for eps in (0.01, 0.02) for kind in (("fgm", None), ("lgm", 5.0), ("lgm", 10.0))
     ]
     places = [("table_7", row, "minkunet34c-scannet", "eps=0.01") for row in ("FGM", "slope=5", "slope=10")]
@@ -42,26 +42,26 @@ def test_slopes_are_tried_one_by_one_and_fgm_once() -> None:
 
 def test_a_step_for_every_eps() -> None:
     found = cells(attacks=POINTBIM | {"step": {0.01: 0.005, 0.02: 0.002}}, eps=[0.01, 0.02, 0.05], gradients="lgm")
-    assert [cell.step for cell in found] == [0.005, 0.002, None]
-    assert [cell.step for cell in cells(attacks=POINTBIM | {"step": 0.003}, gradients="lgm")] == [0.003]
+    assert [cell.attack.step for cell in found] == [0.005, 0.002, None]
+    assert [cell.attack.step for cell in cells(attacks=POINTBIM | {"step": 0.003}, gradients="lgm")] == [0.003]
 
 
 def test_options_of_points_reach_the_cell() -> None:
     options = {"input_slope": 3.0, "output_slope": 4.0, "floor_slope": 5.0, "loss": "lovasz", "steps": 6}
     (cell,) = cells(attacks=POINTBIM | options, gradients="lgm")
-    assert {name: getattr(cell, name) for name in options} == options
+    assert {name: cell.flat()[name] for name in options} == options
 
 
 def test_a_victim_may_stand_beside_anothers_numbers() -> None:
     (cell, *_) = cells(victims=[{"name": "minkunet14-scannet", "paper": "minkunet34c-scannet"}], table="table_4")
-    assert (cell.victim, cell.paper[2]) == ("minkunet14-scannet", "minkunet34c-scannet")
+    assert (cell.victim.name, cell.paper[2]) == ("minkunet14-scannet", "minkunet34c-scannet")
     table = paper_tables()["table_4"]
     assert table.number(*cell.paper[1:], "miou") == 55.51
 
 
 def test_random_moves_are_there_once_and_have_a_column_of_their_own() -> None:
     found = cells(attacks=["random", "pointbim"], table="table_4")
-    assert [(cell.attack, cell.gradient, cell.paper[3]) for cell in found] == [
+    assert [(cell.attack.name, cell.gradient.name, cell.paper[3]) for cell in found] == [
         ("random", "fgm", "random"), ("pointbim", "fgm", "fgm"), ("pointbim", "lgm", "lgm")
     ]  # fmt: skip
 
@@ -88,8 +88,8 @@ def test_flags_make_the_cell_that_a_grid_makes() -> None:
     assert single_cell(FLAGS) == cells(gradients="lgm")[0]
     options = {"relation": "rbf", "slope": 7.0, "input_slope": 1.0, "output_slope": 2.0, "floor_slope": 3.0}
     cell = single_cell(FLAGS | options | {"step": 0.004, "loss": "lovasz"})
-    assert {name: getattr(cell, name) for name in options} == options
-    assert (cell.step, cell.loss) == (0.004, "lovasz")
+    assert {name: cell.flat()[name] for name in options} == options
+    assert (cell.attack.step, cell.attack.loss) == (0.004, "lovasz")
 
 
 @pytest.mark.parametrize(

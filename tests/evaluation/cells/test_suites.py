@@ -39,7 +39,7 @@ def test_table_2_has_every_cell_that_the_paper_prints() -> None:
 
 def test_order_and_slopes_are_the_released_ones() -> None:
     cells = [one.cell for one in plan(bench(eps=[1, 2, 4, 8]), ["a"])]
-    assert [(c.eps, c.gradient, c.slope) for c in cells[:4]] == [
+    assert [(c.attack.eps, c.gradient.name, c.gradient.slope) for c in cells[:4]] == [
         (1.0, "fgm", None),
         (1.0, "lgm", 0.5),
         (2.0, "fgm", None),
@@ -50,17 +50,17 @@ def test_order_and_slopes_are_the_released_ones() -> None:
 def test_a_victims_own_slopes_come_first() -> None:
     own = {"name": "dynconv8-cifar10", "slopes": {"fgsm": {1: 7}, "bim": 3}}
     cells = plan(bench(victims=[own], attacks=["fgsm", "bim"], eps=[1, 2], gradients="lgm"), ["a"])
-    assert [one.cell.slope for one in cells] == [7, 0.2, 3, 3]
+    assert [one.cell.gradient.slope for one in cells] == [7, 0.2, 3, 3]
 
 
 def test_a_grid_says_otherwise_than_the_defaults() -> None:
     file = bench(protocol="paper", seed=4).model_dump() | {"defaults": {"seed": 1, "forward": "hard"}}
     (first, *_) = plan(BenchFile.model_validate(file), ["a"])
-    assert (first.cell.protocol, first.cell.seed, first.cell.forward) == ("paper", 4, "hard")
+    assert (first.cell.protocol, first.cell.attack.seed, first.cell.gradient.forward) == ("paper", 4, "hard")
 
 
 def test_static_victims_have_no_leaded_gradient() -> None:
-    assert [one.cell.gradient for one in plan(bench(victims=["resnet20-cifar10"]), ["a"])] == ["fgm"]
+    assert [one.cell.gradient.name for one in plan(bench(victims=["resnet20-cifar10"]), ["a"])] == ["fgm"]
 
 
 def test_a_cell_of_two_suites_runs_once_and_is_required_if_it_is_anywhere() -> None:
@@ -82,7 +82,7 @@ def test_a_cell_that_is_to_keep_its_history_anywhere_keeps_it() -> None:
 
 def test_the_asked_victims_are_required() -> None:
     planned = plan(load_bench(), ["cifar10"], victims=["resnet32-cifar10"])
-    assert {(one.cell.victim, one.optional) for one in planned} == {("resnet32-cifar10", False)}
+    assert {(one.cell.victim.name, one.optional) for one in planned} == {("resnet32-cifar10", False)}
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,13 @@ def test_unknown_suite_and_victim() -> None:
 
 
 def test_a_victim_of_ones_own() -> None:
-    own = {"name": "own.package:Net", "slopes": {"fgsm": 1}}
+    own = {"name": "own.package:Net", "slopes": {"fgsm": 1}, "kwargs": {"width": 3}}
     cells = [one.cell for one in plan(bench(victims=[own], data="cifar10"), ["a"])]
-    assert [(c.victim, c.data, c.slope) for c in cells] == [
+    assert [(c.victim.name, c.data.name, c.gradient.slope) for c in cells] == [
         ("own.package:Net", "cifar10", None),
         ("own.package:Net", "cifar10", 1),
     ]
+    assert {c.victim.kwargs for c in cells} == {(("width", 3),)}
 
 
 FLAGS = {"victim": "dynconv8-cifar10", "attack": "fgsm", "eps": 1.0, "gradient": "lgm"}
@@ -123,7 +124,12 @@ FLAGS = {"victim": "dynconv8-cifar10", "attack": "fgsm", "eps": 1.0, "gradient":
 def test_flags_make_the_cell_that_a_grid_makes() -> None:
     assert single_cell(FLAGS) == plan(bench(gradients="lgm"), ["a"])[0].cell
     own = single_cell(FLAGS | {"slope": 3.0, "steps": None, "mean": [0.5, 0.5, 0.5], "limit": 10, "targeted": True})
-    assert (own.slope, own.mean, own.limit, own.targeted) == (3.0, (0.5, 0.5, 0.5), 10, True)
+    assert (own.gradient.slope, own.victim.mean, own.data.limit, own.attack.targeted) == (
+        3.0,
+        (0.5, 0.5, 0.5),
+        10,
+        True,
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """Finding what is finished in a results folder: each cell's own result, and no other's."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hand_made import altered
 from judged import SKIPNET, judged_cell, write_judged
 
 from lgm_bench.evaluation.cells.cell import Cell
@@ -11,8 +11,8 @@ from lgm_bench.evaluation.engine.finished import finished_results
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 
 PLAIN = judged_cell(SKIPNET, limit=3)
-SHIFTED = replace(PLAIN, mean=(0.4, 0.4, 0.4))
-THE_SAME = replace(PLAIN, step=4.0, steps=1)
+SHIFTED = altered(PLAIN, mean=(0.4, 0.4, 0.4))
+THE_SAME = altered(PLAIN, step=4.0, steps=1)
 """As `PLAIN` is with its defaults filled in."""
 
 
@@ -44,6 +44,6 @@ def test_a_record_of_another_normalization_is_not_the_plain_cell_s(root: Path, t
 
 def test_a_result_stands_where_the_cell_that_was_asked_for_does(root: Path, tmp_path: Path) -> None:
     run(root, [PLAIN], tmp_path)
-    places = [replace(PLAIN, paper=(table, "eps=4", "x", "fgm")) for table in ("table_1", "table_2")]
+    places = [altered(PLAIN, paper=(table, "eps=4", "x", "fgm")) for table in ("table_1", "table_2")]
     found = finished_results(places, tmp_path, data_root=root)
     assert [result.cell.paper for result in found.values()] == [place.paper for place in places]

@@ -1,6 +1,5 @@
 """What runs on images keep: examples, all attacked images, and the verdict about every iterate."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hand_made import altered, flat_cell
 from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET
 
@@ -136,7 +136,7 @@ def test_damaged_and_foreign_examples_are_left_out(root: Path, tmp_path: Path) -
 
 
 def test_history_begins_with_the_clean_image_and_ends_with_the_verdict(root: Path, tmp_path: Path) -> None:
-    cell = replace(CELL, history=True)
+    cell = altered(CELL, history=True)
     plain = run(CELL, tmp_path / "plain", root)
     for size in (1, 7):
         assert run(cell, tmp_path / str(size), root, batch_size=size).fingerprint == plain.fingerprint
@@ -152,7 +152,7 @@ def test_history_begins_with_the_clean_image_and_ends_with_the_verdict(root: Pat
 
 
 def test_rows_without_a_history_count_until_one_is_asked_for(root: Path, tmp_path: Path) -> None:
-    events, cell = Started(), replace(CELL, history=True)
+    events, cell = Started(), altered(CELL, history=True)
     run(CELL, tmp_path, root, observer=events)
     (path,) = tmp_path.glob("*/rows.parquet")
     older = pq.read_table(path).drop_columns("history")
@@ -164,7 +164,7 @@ def test_rows_without_a_history_count_until_one_is_asked_for(root: Path, tmp_pat
     assert events.done == [0, N, 0, N, N]
     assert None not in [row["history"] for row in rows_of(tmp_path)]
     assert pq.read_schema(path).field("history").type == pa.list_(pa.float32())
-    single = replace(judged_cell(SKIPNET, "lgm"), history=True)
+    single = altered(judged_cell(SKIPNET, "lgm"), history=True)
     for _ in range(2):
         run(single, tmp_path / "single", root, observer=events)
     assert events.done[5:] == [0, N], "a single step has no iterates, and nothing to be missed"
@@ -173,7 +173,7 @@ def test_rows_without_a_history_count_until_one_is_asked_for(root: Path, tmp_pat
 @pytest.mark.parametrize(("attack", "gradient", "length"), [("pointbim", "lgm", 3), ("random", "fgm", 4)])
 def test_history_of_scenes_is_their_miou(tmp_path: Path, attack: str, gradient: str, length: int) -> None:
     slope = 10.0 if gradient == "lgm" else None
-    run(Cell(SCENE_NET, ROOMS, attack, gradient, 0.03, steps=3, slope=slope), tmp_path, None)
+    run(flat_cell(SCENE_NET, ROOMS, attack, gradient, 0.03, steps=3, slope=slope), tmp_path, None)
     for row in rows_of(tmp_path):
         assert len(row["history"]) == length
         assert row["history"][0] == pytest.approx(row["clean_miou"])

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from forked import ended_by
+from hand_made import flat_cell
 from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
@@ -20,7 +21,7 @@ from lgm_bench.evaluation.store.record import CellResult
 
 N, BATCH, STEPS = 13, 4, 3
 IMAGES = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=STEPS)
-SCENES = Cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2, slope=10.0)
+SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2, slope=10.0)
 
 #: What is written, in order: the checks, two examples, 4 batches, all rows, the record.
 WRITES = {0: 0, 2: 0, 3: 0, 4: 4, 6: 12, 7: 13, 8: 13}

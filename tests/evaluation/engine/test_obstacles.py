@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from forked import ended_by
+from hand_made import flat_cell
 from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
@@ -22,7 +23,7 @@ from lgm_bench.evaluation.store.record import CellResult
 
 NOBODY = 65534
 IMAGES = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=3)
-SCENES = Cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2, slope=10.0)
+SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2, slope=10.0)
 
 
 @pytest.fixture

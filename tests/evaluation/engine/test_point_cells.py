@@ -1,32 +1,36 @@
 """Cells of points with their defaults filled in: the released parameters, and what becomes of what a user gives."""
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from hand_made import altered, flat_cell
 from tiny_points import ROOMS, SCENE_NET, SHAPE_NET, SHAPES
 
 from lgm_bench.attacks import PointPert
 from lgm_bench.attacks.points.defaults import OURS, RELEASED
 from lgm_bench.errors import ConfigError, UnknownNameError
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import GradientSpec
 from lgm_bench.evaluation.cells.suites import data_of
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient, resolved
 from lgm_bench.leaded import FGM, LGM
 
-OWN = Cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, slope=7.0)
+OWN = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, slope=7.0)
 
 
 @pytest.mark.parametrize(("victim", "gradient"), [*RELEASED, *OURS], ids=lambda name: name)
 def test_every_released_parameter_is_filled_in(victim: str, gradient: str) -> None:
     for eps, released in {**RELEASED, **OURS}[victim, gradient].items():
-        cell = resolved(Cell(victim, data_of(victim), "pointbim", gradient, eps))
-        assert (cell.steps, cell.step, cell.slope, cell.loss) == (
+        cell = resolved(flat_cell(victim, data_of(victim), "pointbim", gradient, eps))
+        assert (cell.attack.steps, cell.attack.step, cell.gradient.slope, cell.attack.loss) == (
             released.steps, released.step, released.slope, released.loss
         )  # fmt: skip
         voxels = released.voxels
-        assert (cell.input_slope, cell.output_slope, cell.floor_slope) == (voxels.input, voxels.output, voxels.floor)
+        assert (cell.gradient.input_slope, cell.gradient.output_slope, cell.gradient.floor_slope) == (
+            voxels.input,
+            voxels.output,
+            voxels.floor,
+        )
         attack, method = build_attack(cell), build_gradient(cell)
         assert (attack.iterates, attack.step, attack.loss, attack.eps) == (
             released.steps, released.step, released.loss, eps
@@ -43,37 +47,37 @@ def test_every_released_parameter_is_filled_in(victim: str, gradient: str) -> No
     ids=lambda given: next(iter(given)),
 )  # fmt: skip
 def test_what_is_given_comes_before_what_was_released(given: dict[str, Any]) -> None:
-    plain = Cell("minkunet34-s3dis", "s3dis", "pointbim", "lgm", 0.01)
-    assert resolved(replace(plain, **given)) == replace(resolved(plain), **given)
+    plain = flat_cell("minkunet34-s3dis", "s3dis", "pointbim", "lgm", 0.01)
+    assert resolved(altered(plain, **given)) == altered(resolved(plain), **given)
 
 
 def test_released_steps_are_of_point_bim_alone() -> None:
-    cell = resolved(Cell("minkunet34c-scannet", "scannet", "pointpert", "lgm", 0.01))
-    assert (cell.slope, cell.input_slope, cell.steps) == (10.0, 10.0, PointPert.default_steps)
-    assert cell.steps not in (30, 50)
-    assert cell.loss not in ("cross_entropy", "lovasz"), "its own"
+    cell = resolved(flat_cell("minkunet34c-scannet", "scannet", "pointpert", "lgm", 0.01))
+    assert (cell.gradient.slope, cell.gradient.input_slope, cell.attack.steps) == (10.0, 10.0, PointPert.default_steps)
+    assert cell.attack.steps not in (30, 50)
+    assert cell.attack.loss not in ("cross_entropy", "lovasz"), "its own"
 
 
 def test_without_released_parameters_all_slopes_are_lgms_and_fgm_has_none() -> None:
-    lgm, fgm = resolved(OWN), resolved(replace(OWN, gradient="fgm", slope=None))
+    lgm, fgm = resolved(OWN).gradient, resolved(altered(OWN, gradient="fgm", slope=None)).gradient
     assert (lgm.input_slope, lgm.output_slope, lgm.floor_slope, lgm.relation) == (7.0, 7.0, None, "sigmoid")
     assert (fgm.input_slope, fgm.output_slope, fgm.floor_slope, fgm.relation) == (None,) * 4
-    smooth = resolved(replace(OWN, gradient="fgm", slope=None, input_slope=5.0, relation="rbf"))
+    smooth = resolved(altered(OWN, gradient="fgm", slope=None, input_slope=5.0, relation="rbf")).gradient
     assert (smooth.input_slope, smooth.output_slope, smooth.relation) == (5.0, None, "rbf")
 
 
 def test_the_papers_protocol_divides_and_the_released_one_does_not() -> None:
-    paper, official = (build_gradient(resolved(replace(OWN, protocol=name))) for name in ("paper", "official"))
+    paper, official = (build_gradient(resolved(altered(OWN, protocol=name))) for name in ("paper", "official"))
     assert (paper.voxels.normalized, official.voxels.normalized) == (True, False)
-    counts = [build_attack(resolved(replace(OWN, protocol=name, steps=5))).iterates for name in ("paper", "official")]
+    counts = [build_attack(resolved(altered(OWN, protocol=name, steps=5))).iterates for name in ("paper", "official")]
     assert counts == [6, 5]
 
 
 def test_random_moves_keep_nothing_of_a_gradient() -> None:
-    cell = Cell(SCENE_NET, ROOMS, "random", "fgm", 0.03)
+    cell = flat_cell(SCENE_NET, ROOMS, "random", "fgm", 0.03)
     plain = resolved(cell)
-    assert (plain.slope, plain.step, plain.input_slope, plain.relation, plain.loss) == (None,) * 5
-    assert resolved(replace(cell, input_slope=5.0, relation="rbf", loss="lovasz", step=0.01)) == plain
+    assert (plain.attack.step, plain.attack.loss, plain.gradient) == (None, None, GradientSpec("fgm"))
+    assert resolved(altered(cell, input_slope=5.0, relation="rbf", loss="lovasz", step=0.01)) == plain
 
 
 @pytest.mark.parametrize(
@@ -101,16 +105,16 @@ def test_random_moves_keep_nothing_of_a_gradient() -> None:
 )  # fmt: skip
 def test_what_makes_no_sense_is_named(changes: dict[str, Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=re.escape(message)):
-        resolved(replace(OWN, **changes))
+        resolved(altered(OWN, **changes))
 
 
 def test_options_of_points_are_none_of_images() -> None:
-    images = Cell("dynconv8-mini", "digits", "fgsm", "fgm", 1.0)
+    images = flat_cell("dynconv8-mini", "digits", "fgsm", "fgm", 1.0)
     for name, value in {"relation": "rbf", "input_slope": 1.0, "output_slope": 1.0, "loss": "lovasz"}.items():
         with pytest.raises(ConfigError, match=f"{name} is for attacks on points; leave it out with 'fgsm'"):
-            resolved(replace(images, **{name: value}))
+            resolved(altered(images, **{name: value}))
 
 
 def test_no_move_at_all_is_an_attack_too() -> None:
-    assert resolved(replace(OWN, eps=0.0)).step == 0.0
-    assert resolved(Cell(SHAPE_NET, SHAPES, "random", "fgm", 0.0)).eps == 0.0
+    assert resolved(altered(OWN, eps=0.0)).attack.step == 0.0
+    assert resolved(flat_cell(SHAPE_NET, SHAPES, "random", "fgm", 0.0)).attack.eps == 0.0

@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from forked import free_port, together
+from hand_made import altered, flat_cell
 from sklearn.metrics import confusion_matrix, jaccard_score
 from tiny_points import CLASSES, ROOMS, SCENE_NET, SHAPE_NET, SHAPES, Rooms
 
@@ -22,8 +22,8 @@ from lgm_bench.evaluation.store.clouds import load_cloud
 from lgm_bench.evaluation.store.record import CellResult
 
 TESTS = Path(__file__).resolve().parents[2]
-SCENES = Cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=3, slope=10.0)
-FORMS = Cell(SHAPE_NET, SHAPES, "pointpert", "lgm", 0.03, step=0.01, steps=3, slope=10.0)
+SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=3, slope=10.0)
+FORMS = flat_cell(SHAPE_NET, SHAPES, "pointpert", "lgm", 0.03, step=0.01, steps=3, slope=10.0)
 N = len(Rooms.sizes)
 
 
@@ -174,16 +174,16 @@ def test_architecture_is_the_voxels(tmp_path: Path) -> None:
 
 
 def test_what_changes_a_number_changes_the_folder_and_what_does_not_does_not(tmp_path: Path) -> None:
-    few = replace(SCENES, limit=1, steps=1)
+    few = altered(SCENES, limit=1, steps=1)
     others = [
-        replace(few, relation="rbf"),
-        replace(few, input_slope=20.0),
-        replace(few, output_slope=20.0),
-        replace(few, floor_slope=20.0),
-        replace(few, loss="lovasz"),
-        replace(few, protocol="paper"),
+        altered(few, relation="rbf"),
+        altered(few, input_slope=20.0),
+        altered(few, output_slope=20.0),
+        altered(few, floor_slope=20.0),
+        altered(few, loss="lovasz"),
+        altered(few, protocol="paper"),
     ]
-    same = [few, replace(few, relation="sigmoid", input_slope=10.0, output_slope=10.0, loss="cross_entropy")]
+    same = [few, altered(few, relation="sigmoid", input_slope=10.0, output_slope=10.0, loss="cross_entropy")]
     results = run_cells([*same, *others], tmp_path, accelerator="cpu")
     assert not results.failures
     assert results[0].fingerprint == results[1].fingerprint
@@ -191,7 +191,7 @@ def test_what_changes_a_number_changes_the_folder_and_what_does_not_does_not(tmp
 
 
 def test_gradient_free_attacks_are_one_cell_whatever_the_slopes(tmp_path: Path) -> None:
-    cell = Cell(SCENE_NET, ROOMS, "random", "fgm", 0.03, limit=2)
-    first, second = run_cells([cell, replace(cell, relation="rbf", input_slope=5.0)], tmp_path, accelerator="cpu")
+    cell = flat_cell(SCENE_NET, ROOMS, "random", "fgm", 0.03, limit=2)
+    first, second = run_cells([cell, altered(cell, relation="rbf", input_slope=5.0)], tmp_path, accelerator="cpu")
     assert first.fingerprint == second.fingerprint
     assert first.cost is None

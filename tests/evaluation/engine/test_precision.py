@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
+from hand_made import flat_cell
 from judged import DYNCONV, SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
@@ -20,7 +21,7 @@ from lgm_bench.evaluation.store.record import CellResult
 from victims import load_victim
 
 N, EPS, STEP, STEPS = 9, 4.0, 1.0, 3
-SCENES = Cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2, slope=10.0)
+SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2, slope=10.0)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_lower_precision_that_is_forced_is_in_the_record(root: Path, tmp_path: P
 
 
 def test_random_moves_have_no_sign_to_lose() -> None:
-    random = Cell(SCENE_NET, ROOMS, "random", "fgm", 0.03)
+    random = flat_cell(SCENE_NET, ROOMS, "random", "fgm", 0.03)
     assert checked_precision("16", [random]) == "16-mixed"
     assert checked_precision(32, [SCENES]) == "32-true"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from hand_made import flat_cell
 
 from datamodules.cifar10 import CIFAR10DataModule
 from lgm_bench import FGM, LGM, architecture
-from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.leaded import GradientMethod
@@ -18,7 +18,7 @@ N, EPS = 100, 2.0
 
 
 def measured(samples: Path, out: Path, victim: str, file: str, **options) -> CellResult:
-    cell = Cell(victim, "cifar10", "fgsm", eps=EPS, limit=N, checkpoint=str(samples / "weights" / file), **options)
+    cell = flat_cell(victim, "cifar10", "fgsm", eps=EPS, limit=N, checkpoint=str(samples / "weights" / file), **options)
     results = run_cells([cell], out, data_root=samples / "data" / "cifar10", batch_size=100, accelerator="cpu")
     assert results.failures == []
     return results[0]

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from forked import ended_by
+from hand_made import altered
 from judged import DATA, DYNCONV, SKIPNET, STATIC, judged_cell, write_judged
 
 from lgm_bench.errors import ConfigError, ResultError, RunInterruptedError, UnknownNameError
@@ -56,7 +56,9 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run(roots: dict[str, Path], cells: list[Cell], out: Path, **options: Any) -> RunResults:
-    return run_cells(cells, out, data_root=roots[cells[0].victim], **{"batch_size": 4, "accelerator": "cpu"} | options)
+    return run_cells(
+        cells, out, data_root=roots[cells[0].victim.name], **{"batch_size": 4, "accelerator": "cpu"} | options
+    )
 
 
 def one(results: RunResults) -> CellResult:
@@ -93,9 +95,9 @@ def test_a_finished_cell_is_read(roots, tmp_path: Path, victim: str) -> None:
     assert first.n_attacked == sum(row["attacked"] for row in rows) == 8
     last = events.of("batch")[-1][1]
     assert (last["accuracy"], last.get("architecture_change")) == (first.accuracy, first.architecture_change)
-    assert first.cell == replace(cell, step=4.0, steps=1, mean=first.cell.mean, std=first.cell.std)
+    assert first.cell == altered(cell, step=4.0, steps=1, mean=first.cell.victim.mean, std=first.cell.victim.std)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    second = one(run(roots, [replace(cell, step=4.0, paper=None)], tmp_path, observer=again))
+    second = one(run(roots, [altered(cell, step=4.0, paper=None)], tmp_path, observer=again))
     assert again.of("finished") == [(True,)]
     assert second.model_dump(exclude={"cell"}) == first.model_dump(exclude={"cell"})
     assert (first.cell.paper, second.cell.paper) == (cell.paper, None)
@@ -117,14 +119,14 @@ def test_batch_size_changes_nothing(roots, tmp_path: Path, victim: str) -> None:
 def test_whatever_changes_a_number_changes_the_folder(roots, tmp_path: Path) -> None:
     cell = judged_cell(SKIPNET)
     others = [
-        replace(cell, eps=5.0),
-        replace(cell, seed=1),  # which also is the seed of the random weights
-        replace(cell, limit=12),
-        replace(cell, protocol="paper"),
-        replace(cell, mean=(0.5, 0.5, 0.5)),
-        replace(cell, gradient="lgm", slope=1.0),
-        replace(cell, gradient="lgm", slope=2.0),
-        replace(cell, targeted=True, limit=2),
+        altered(cell, eps=5.0),
+        altered(cell, seed=1),  # which also is the seed of the random weights
+        altered(cell, limit=12),
+        altered(cell, protocol="paper"),
+        altered(cell, mean=(0.5, 0.5, 0.5)),
+        altered(cell, gradient="lgm", slope=1.0),
+        altered(cell, gradient="lgm", slope=2.0),
+        altered(cell, targeted=True, limit=2),
     ]
     results = run(roots, [cell, *others], tmp_path)
     assert not results.failures
@@ -189,10 +191,10 @@ def test_a_record_is_put_together_again_from_the_rows(roots, tmp_path: Path) -> 
 def test_two_processes_give_the_same_rows(roots, tmp_path: Path) -> None:
     cells = [
         RESUMED,  # 13 images: shares of 7 and 6
-        replace(RESUMED, limit=1),  # fewer than processes
-        replace(RESUMED, attack="fgsm", steps=None, targeted=True, limit=3),
-        replace(RESUMED, victim="tiny_networks:Broken", gradient="fgm", slope=None),
-        replace(RESUMED, limit=5),
+        altered(RESUMED, limit=1),  # fewer than processes
+        altered(RESUMED, attack="fgsm", steps=None, targeted=True, limit=3),
+        altered(RESUMED, victim="tiny_networks:Broken", gradient="fgm", slope=None),
+        altered(RESUMED, limit=5),
     ]
     events = Events()
     shared = run(roots, cells, tmp_path / "2", devices=2, batch_size=3, observer=events)
@@ -207,12 +209,12 @@ def test_two_processes_give_the_same_rows(roots, tmp_path: Path) -> None:
 
 
 def test_a_cell_that_fails_does_not_stop_the_others(roots, tmp_path: Path) -> None:
-    broken = replace(judged_cell(STATIC), victim="tiny_networks:Broken")
-    unavailable = replace(judged_cell(STATIC), checkpoint=str(tmp_path / "none.safetensors"))
+    broken = altered(judged_cell(STATIC), victim="tiny_networks:Broken")
+    unavailable = altered(judged_cell(STATIC), checkpoint=str(tmp_path / "none.safetensors"))
     good = judged_cell(STATIC)
     events = Events()
     results = run(roots, [good, broken, unavailable], tmp_path, observer=events)
-    assert [result.cell.victim for result in results] == [STATIC]
+    assert [result.cell.victim.name for result in results] == [STATIC]
     assert [cell for cell, _ in results.failures] == [broken, unavailable]
     assert "no weights for torch.float32" in str(results.failures[0][1])
     assert "none.safetensors" in str(results.failures[1][1])
@@ -228,7 +230,7 @@ def test_a_cell_in_use_is_a_failure_that_says_so(roots, tmp_path: Path) -> None:
     (folder / "result.json").unlink()
     title, _, fingerprint = folder.name.rpartition("-")
     with CellStore(tmp_path, title, fingerprint).locked():
-        results = run(roots, [cell, replace(cell, eps=1.0)], tmp_path)
+        results = run(roots, [cell, altered(cell, eps=1.0)], tmp_path)
     assert len(results) == 1
     assert isinstance(results.failures[0][1], ResultError)
     assert "another run is at work on" in str(results.failures[0][1])
@@ -246,7 +248,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(roots, tmp_path: Path, monke
     with monkeypatch.context() as patch:
         patch.setattr(CellStore, "add", filling)
         with pytest.raises(ResultError, match="No space left on device; free some space"):
-            run(roots, [RESUMED, replace(RESUMED, eps=1.0)], tmp_path)
+            run(roots, [RESUMED, altered(RESUMED, eps=1.0)], tmp_path)
     events = Events()
     one(run(roots, [RESUMED], tmp_path, observer=events))
     assert events.of("started") == [(RESUMED, 1, N, 8)]
@@ -274,15 +276,15 @@ def test_what_makes_no_sense_is_refused_before_anything_runs(roots, tmp_path: Pa
     values, options, kind, message = WRONG[wrong]
     good = judged_cell(STATIC)
     with pytest.raises(kind, match=message):
-        run(roots, [good, replace(good, **values)], tmp_path, **options)
+        run(roots, [good, altered(good, **values)], tmp_path, **options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_says_what_it_rests_on(roots, tmp_path: Path) -> None:
     result = one(run(roots, [judged_cell(DYNCONV, limit=5, active_set=True)], tmp_path))
     record = json.loads(next(tmp_path.glob("*/result.json")).read_text())
-    assert record["cell"]["active_set"] is True
-    assert (record["cell"]["limit"], record["n_samples"], record["cell"]["data"]) == (5, 5, DATA)
+    assert record["cell"]["attack"]["active_set"] is True
+    assert (record["cell"]["data"]["limit"], record["n_samples"], record["cell"]["data"]["name"]) == (5, 5, DATA)
     assert result.architecture_change is None  # images that fell early were left alone
     assert result.folded
     assert record["checks"]["within_bounds"] is True

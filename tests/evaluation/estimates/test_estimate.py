@@ -1,14 +1,11 @@
 """Estimates of work: known networks' operations, the paper's Table VI, iterations, samples and shared cells."""
 
-from dataclasses import replace
-
 import pytest
 import torch
-from hand_made import cell
+from hand_made import altered, cell, flat_cell
 from torch import nn
 
 from lgm_bench.errors import UnknownNameError
-from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.estimates.calibration import gflops_per_second
 from lgm_bench.evaluation.estimates.estimate import KINDS, SAMPLES, estimates
 from lgm_bench.evaluation.estimates.flops import image_pass
@@ -47,7 +44,7 @@ def test_the_way_back_costs_what_the_way_there_does() -> None:
 def test_iterations_samples_and_targets_multiply() -> None:
     one = cell(attack="bim", eps=8.0, steps=20)
     plain, targeted, limited, counted = estimates(
-        [one, replace(one, targeted=True), replace(one, limit=50), replace(one, subset="holdout")],
+        [one, altered(one, targeted=True), altered(one, limit=50), altered(one, subset="holdout")],
         {("cifar10", "holdout"): 30},
     )
     assert plain.gflops is not None
@@ -57,8 +54,8 @@ def test_iterations_samples_and_targets_multiply() -> None:
 
 
 def test_scenes_cost_what_table_6_says() -> None:
-    lgm = Cell("minkunet34c-scannet", "scannet", "pointbim", "lgm", 0.01)
-    ours, random = estimates([lgm, replace(lgm, attack="random", gradient="fgm")])
+    lgm = flat_cell("minkunet34c-scannet", "scannet", "pointbim", "lgm", 0.01)
+    ours, random = estimates([lgm, altered(lgm, attack="random", gradient="fgm")])
     assert ours.gflops == pytest.approx(2 * 782.1737 + 217.1055)
     assert ours.total_gflops == pytest.approx(ours.gflops * 50 * SAMPLES["scannet"])
     assert random.gflops == pytest.approx(217.1055)
@@ -66,7 +63,7 @@ def test_scenes_cost_what_table_6_says() -> None:
 
 def test_a_cell_of_two_tables_is_paid_once() -> None:
     one = cell(paper=("table_1", "eps=1", "x", "fgm"))
-    first, second, other = estimates([one, replace(one, paper=None), replace(one, eps=2.0)])
+    first, second, other = estimates([one, altered(one, paper=None), altered(one, eps=2.0)])
     assert (first.same_as, second.same_as, other.same_as) == (None, one, None)
     assert second.total_gflops == 0
 
@@ -75,7 +72,7 @@ def test_what_is_not_known_is_not_made_up() -> None:
     own, street = estimates(
         [
             cell(victim=f"{__name__}:NeedsNumbers"),
-            Cell("minknet-small-modelnet40", "semantickitti-mini", "pointbim", "fgm", 0.05),
+            flat_cell("minknet-small-modelnet40", "semantickitti-mini", "pointbim", "fgm", 0.05),
         ]
     )
     assert own.total_gflops is None

@@ -3,12 +3,11 @@
 from typing import Any
 
 import pytest
-from hand_made import cell, result
+from hand_made import cell, flat_cell, result
 
 from datamodules.s3dis import S3DISDataModule
 from datamodules.scannet import ScanNetDataModule
 from datamodules.semantickitti import SemanticKITTIDataModule
-from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.cells.suites import place_in
 from lgm_bench.evaluation.store.record import CellResult, CostRecord, SegmentationRecord
@@ -146,7 +145,7 @@ def test_table_11_has_a_column_an_attack_and_gradient() -> None:
 
 
 def test_results_of_no_table_show_what_scenes_have() -> None:
-    of = Cell("tiny_points:SceneNet", "tiny_points:Rooms", "pointbim", "lgm", 0.02, slope=5.0)
+    of = flat_cell("tiny_points:SceneNet", "tiny_points:Rooms", "pointbim", "lgm", 0.02, slope=5.0)
     table = only(result(of, segmentation=segmentation(0.2), success_rate=None, cost=CostRecord(kvoxels=1, gflops=1)))
     assert [column.header for column in table.columns] == ["mIoU", "Arch. chg."]
     assert table.rows == [CLEAN, "pointbim eps=0.02"]

@@ -19,7 +19,7 @@ def table_1() -> Table:
         for victim, gradient in reversed(places)
     ]
     cells.append(cell(eps=1.0, gradient="lgm", slope=0.5, paper=("table_1", "eps=1", "dynconv8-cifar10", "lgm")))
-    results = [result(one, change=None if one.victim.startswith("resnet") else 0.125) for one in cells]
+    results = [result(one, change=None if one.victim.name.startswith("resnet") else 0.125) for one in cells]
     (table,) = build_tables(results)
     return table
 
