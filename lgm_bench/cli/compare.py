@@ -8,7 +8,7 @@ import typer
 
 from lgm_bench.cli import options as opt
 from lgm_bench.cli.completion import complete_suite
-from lgm_bench.cli.output import REGRESSION, show, show_json
+from lgm_bench.cli.output import REGRESSION, say, show, show_json
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def _update(
         show_json({"against": str(path), "changes": what_changed})
         return
     for line in what_changed:
-        print(line)
-    print(f"{path} stays as it is" if board == old else f"wrote {len(board.cells)} cells to {path}")
+        say(line)
+    say(f"{path} stays as it is" if board == old else f"wrote {len(board.cells)} cells to {path}")
 
 
 def _print(compared: "Sequence[CellCompared]", path: Path, as_json: bool) -> None:
@@ -109,4 +109,4 @@ def _print(compared: "Sequence[CellCompared]", path: Path, as_json: bool) -> Non
         return
     show(as_table(compared, str(path)))
     for line in as_lines(compared):
-        print(line)
+        say(line)

@@ -53,9 +53,10 @@ def data(
 
 
 def _progress(*, quiet: bool) -> "Progress":
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from lgm_bench.cli.views.console import PlainConsole
+
+    console = PlainConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, TextColumn("left"), console=console, disable=quiet or not console.is_terminal)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,18 @@ if TYPE_CHECKING:
 REGRESSION, BAD_USAGE, CELL_FAILED, INTERRUPTED, READER_GONE = 1, 2, 3, 130, 141
 WIDTH_OF_A_FILE, NARROWEST = 160, 80
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for line feed and tab, and those that turn the direction of text."""
+
 
 def show(renderable: Any) -> None:
     """Print a rich table or text; into a file or pipe wide enough to stay readable there.
 
     A terminal that is narrower than tables need breaks their lines; else columns would become as narrow as a letter.
     """
-    from rich.console import Console
+    from lgm_bench.cli.views.console import PlainConsole
 
-    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE)
+    console = PlainConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_OF_A_FILE)
     console.width = max(console.width, NARROWEST)
     console.print(renderable)
 
@@ -34,9 +38,23 @@ def show_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
+def say(text: str) -> None:
+    """Print a line for the user."""
+    print(printable(text))
+
+
 def complain(text: str) -> None:
     """Print a line for the user to standard error."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    r"""Return text whose control characters, which a terminal would obey, are written out.
+
+    >>> print(printable("\x1b[31mred"))
+    \x1b[31mred
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def finish(
@@ -67,12 +85,12 @@ def finish(
         if comparisons:
             show(comparisons_to_rich(comparisons))
         if unfinished:
-            print(f"{len(unfinished)} of {len(unfinished) + len(results)} cells are not finished yet")
-        print(f"Results are in {session.options.out}")
+            say(f"{len(unfinished)} of {len(unfinished) + len(results)} cells are not finished yet")
+        say(f"Results are in {session.options.out}")
     if planned is not None and results:
         path = session.report(results, comparisons, unfinished)
         if path and not as_json:
-            print(f"Report: {path}")
+            say(f"Report: {path}")
     leave_if_failed(results)
 
 

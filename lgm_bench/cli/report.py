@@ -20,8 +20,9 @@ def report(
 
     [dim]$[/] lgm-bench report results --out arms.html
     """
+    from lgm_bench.cli.output import say
     from lgm_bench.report.writing import write_report
 
     html, *tables = write_report(results, out)
-    print(f"Report: {html}")
-    print(f"Tables: {', '.join(map(str, tables))}")
+    say(f"Report: {html}")
+    say(f"Tables: {', '.join(map(str, tables))}")

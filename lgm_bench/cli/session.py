@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
+from lgm_bench.cli.views.console import PlainConsole
 from lgm_bench.cli.views.gaps import gap_lines
 from lgm_bench.cli.views.live import view
 from lgm_bench.errors import ConfigError
@@ -50,7 +49,7 @@ class Session:
 
     options: RunOptions
     quiet: bool = False
-    console: Console = field(default_factory=lambda: Console(stderr=True))
+    console: PlainConsole = field(default_factory=lambda: PlainConsole(stderr=True))
 
     @cached_property
     def folder(self) -> ResultsFolder:
@@ -75,7 +74,7 @@ class Session:
         told = [gap for gap in found if not (gap.optional and self.quiet)]
         width = self.console.width if self.console.is_terminal else None
         for line in gap_lines(told, width):
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
 
     def run(self, planned: Sequence[Planned], *, skip_missing: bool = False, shard: bool = False) -> RunResults:
         """Return the results of the cells that can run.

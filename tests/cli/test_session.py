@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 from hand_made import ONE, cell, result
-from rich.console import Console
 
 from lgm_bench.cli.session import Session, as_json
+from lgm_bench.cli.views.console import PlainConsole
 from lgm_bench.cli.views.gaps import cell_names
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.schema import RunOptions
@@ -17,7 +17,7 @@ TINY = "tiny_cifar10:TinyCIFAR10"
 
 def session(out: Path, **options: str) -> tuple[Session, io.StringIO]:
     stream = io.StringIO()
-    return Session(RunOptions(out=str(out), **options), console=Console(file=stream, width=200)), stream
+    return Session(RunOptions(out=str(out), **options), console=PlainConsole(file=stream, width=200)), stream
 
 
 def results(*cells: object) -> RunResults:

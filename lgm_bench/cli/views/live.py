@@ -66,7 +66,7 @@ class PlainView:
         self.started = self.last_line = time.monotonic()
 
     def _line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
 
 class _Bars(Progress):

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lgm_bench.evaluation.wording import describe, describe_gradient, describe_setting, gradient_name
 from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, STRONGER, Comparison
-from lgm_bench.results.tables.table_formats import markdown_row, tex
+from lgm_bench.results.tables.table_formats import markdown, markdown_row, tex
 
 N_TEXTS = 3
 MEASURES = {"accuracy": "accuracy", "success": "success rate", "miou": "mIoU"}
@@ -98,7 +98,7 @@ def comparisons_to_rich(comparisons: Sequence[Comparison]) -> RenderableType:
     for index in IN_TERMINAL:
         table.add_column(head[index].replace(" only", "\nonly"), justify="right", no_wrap=True, vertical="bottom")
     for one, row in zip(comparisons, comparisons_rows(comparisons), strict=True):
-        table.add_row(Text(describe(one.arm.cell)), *(Text(row[index]) for index in IN_TERMINAL))
+        table.add_row(describe(one.arm.cell), *(row[index] for index in IN_TERMINAL))
     notes = [Text(note, style="dim") for note in comparisons_notes(comparisons)]
     return Group(Text(f"\n{comparisons_title(comparisons)}", style="bold"), table, *notes)
 
@@ -107,8 +107,9 @@ def comparisons_to_markdown(comparisons: Sequence[Comparison]) -> str:
     """Return the table as GitHub Markdown."""
     head = comparisons_head(comparisons)
     rules = ["---"] * N_TEXTS + ["---:"] * (len(head) - N_TEXTS)
-    lines = [markdown_row(list(row)) for row in (head, rules, *comparisons_rows(comparisons))]
-    notes = "\n".join(f"- {note}" for note in comparisons_notes(comparisons))
+    texts = ([markdown(text) for text in row] for row in comparisons_rows(comparisons))
+    lines = [markdown_row(row) for row in (list(head), rules, *texts)]
+    notes = "\n".join(f"- {markdown(note)}" for note in comparisons_notes(comparisons))
     return f"**{comparisons_title(comparisons)}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
 
 

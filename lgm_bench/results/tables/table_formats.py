@@ -1,7 +1,9 @@
 """Tables for terminals, Markdown, LaTeX and spreadsheets."""
 
 import csv
+import html
 import io
+import re
 from collections.abc import Iterable
 
 from rich import box
@@ -30,13 +32,13 @@ def to_rich(table: Table) -> RenderableType:
 
 def to_markdown(table: Table) -> str:
     """Return a table as GitHub Markdown, with its title above and its notes below."""
-    heads = [f"{column.group}<br>{heading(column)}" for column in table.columns]
-    lines = [markdown_row([table.corner, *heads]), markdown_row(["---", *["---:"] * len(heads)])]
+    heads = [f"{markdown(column.group)}<br>{markdown(heading(column))}" for column in table.columns]
+    lines = [markdown_row([markdown(table.corner), *heads]), markdown_row(["---", *["---:"] * len(heads)])]
     for row in table.rows:
         entries = [table.entry(row, column) for column in table.columns]
-        lines.append(markdown_row([row_label(row), *(_markdown_entry(entry) for entry in entries)]))
-    notes = "\n".join(f"- {note}" for note in table.notes)
-    return f"**{table.title}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
+        lines.append(markdown_row([markdown(row_label(row)), *(_markdown_entry(entry) for entry in entries)]))
+    notes = "\n".join(f"- {markdown(note)}" for note in table.notes)
+    return f"**{markdown(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
 
 
 def to_latex(table: Table) -> str:
@@ -110,8 +112,20 @@ def row_label(row: str) -> str:
 
 
 def markdown_row(cells: list[str]) -> str:
-    """Return a row of a Markdown table."""
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    """Return a row of a Markdown table, of cells that are Markdown."""
+    return f"| {' | '.join(cells)} |"
+
+
+def markdown(text: str) -> str:
+    """Return text with what means something to Markdown or HTML escaped.
+
+    >>> print(markdown("my_data|<b>*[x]"))
+    my_data\\|&lt;b>\\*\\[x]
+    """
+    return _MARKDOWN.sub(r"\\\g<0>", html.escape(text, quote=False).replace("&gt;", ">")).replace("\n", " ")
+
+
+_MARKDOWN = re.compile(r"[\\|`*\[~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def _markdown_entry(entry: Entry | None) -> str:

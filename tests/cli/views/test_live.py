@@ -5,15 +5,17 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from hand_made import ONE, cell, result
-from rich.console import Console
 
 from lgm_bench.cli.views import live
+from lgm_bench.cli.views.console import PlainConsole
 from lgm_bench.cli.views.live import LiveView, PlainView, view
 
 
-def console(terminal: bool) -> tuple[Console, io.StringIO]:
+def console(terminal: bool) -> tuple[PlainConsole, io.StringIO]:
     stream = io.StringIO()
-    return Console(file=stream, force_terminal=terminal, width=100, color_system=None, legacy_windows=False), stream
+    return PlainConsole(
+        file=stream, force_terminal=terminal, width=100, color_system=None, legacy_windows=False
+    ), stream
 
 
 def a_run(seen: Any) -> None:
