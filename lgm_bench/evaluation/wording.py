@@ -55,6 +55,12 @@ def unit_of_eps(result: CellResult) -> str:
     return "2/255" if result.cell.protocol == "official" else "1/255"
 
 
+def eps_label(result: CellResult) -> str:
+    """Return the eps of a result with its unit, such as "8 × 1/255" or "0.02 m"."""
+    between = " " if takes_points(result.cell.attack.name) else " × "
+    return f"{result.cell.attack.eps:g}{between}{unit_of_eps(result)}"
+
+
 def numbers(result: CellResult) -> str:
     """Return a result's numbers in a line."""
     scenes = result.segmentation

@@ -10,7 +10,7 @@ from lgm_bench.evaluation.store.example_clouds import ExampleCloud
 from lgm_bench.evaluation.store.examples import read_examples
 from lgm_bench.evaluation.store.images import SavedImage
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.wording import unit_of_eps
+from lgm_bench.evaluation.wording import eps_label, unit_of_eps
 from lgm_bench.report.drawing import RANDOM, Style, arm_styles
 from lgm_bench.results.arms import in_order, without_gradient
 from lgm_bench.results.reading import Finished
@@ -72,7 +72,7 @@ class Group:
     @property
     def eps(self) -> str:
         """The eps with its unit."""
-        return f"{self.cell.attack.eps:g}{' ' if self.points else ' × '}{self.unit}"
+        return eps_label(self.any)
 
     @property
     def unit(self) -> str:

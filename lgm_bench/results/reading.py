@@ -34,15 +34,24 @@ class Finished:
         Raises:
             ResultError: They are missing, damaged, or not those that the record is of.
         """
-        path = self.folder / ROWS
-        try:
-            table = read_part(path, self.result.fingerprint, None).rows
-        except UnusableError as error:
-            raise ResultError(f"{path} cannot be used: {error}; delete {self.folder} and run again") from error
-        ids = list(dict.fromkeys(table.column("id").to_pylist()))
-        if ids_sha256(ids) != self.result.data_sha256:
-            raise ResultError(f"{path} is of other samples than {RESULT} beside it; delete the folder and run again")
-        return table
+        return read_rows(self.folder, self.result.fingerprint, self.result.data_sha256)
+
+
+def read_rows(folder: Path, fingerprint: str, data_sha256: str) -> pa.Table:
+    """Return the rows in the folder of the cell with these hashes; see `Finished.rows`.
+
+    Raises:
+        ResultError: They are missing, damaged, or not those that the record is of.
+    """
+    path = folder / ROWS
+    try:
+        table = read_part(path, fingerprint, None).rows
+    except UnusableError as error:
+        raise ResultError(f"{path} cannot be used: {error}; delete {folder} and run again") from error
+    ids = list(dict.fromkeys(table.column("id").to_pylist()))
+    if ids_sha256(ids) != data_sha256:
+        raise ResultError(f"{path} is of other samples than {RESULT} beside it; delete the folder and run again")
+    return table
 
 
 def located(results: Iterable[CellResult], out: Path) -> list[Finished]:
