@@ -20,7 +20,7 @@ from lgm_bench.cli.data import data
 from lgm_bench.cli.doctor import doctor
 from lgm_bench.cli.import_ import import_
 from lgm_bench.cli.ls import ls
-from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, READER_GONE, complain
+from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, READER_GONE, complain, printable
 from lgm_bench.cli.report import report
 from lgm_bench.cli.run import run
 from lgm_bench.cli.search import search
@@ -49,6 +49,13 @@ class _Group(TyperGroup):
         except LgmBenchError as error:
             complain(f"error in process {_rank()}: {error}" if _rank() else f"error: {error}")
             raise typer.Exit(BAD_USAGE) from None
+
+
+class _Printable(logging.Formatter):
+    """Warnings, with names from outside in them as text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _rank() -> int:
@@ -106,6 +113,8 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))
     if _rank():
         sys.stdout = io.StringIO()  # of several processes that torchrun or srun started, one prints
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Printable())
     app(prog_name="lgm-bench")
 
 

@@ -1,6 +1,8 @@
 """Names from outside are printed as they are, wherever they stand in a table."""
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,13 @@ def test_markdown_keeps_names_as_text(tmp_path: Path) -> None:
     text = to_markdown(table)
     assert r"&lt;img src=x>\|\[a](b) \*c\* my_net<br>FGM Acc." in text
     assert r"**\`x\`: Accuracy before" in text
+
+
+def test_warnings_name_files_as_text(tmp_path: Path) -> None:
+    folder = tmp_path / "\x1b[31mred-aa"
+    folder.mkdir()
+    (folder / "result.json").write_text("{")
+    command = [sys.executable, "-m", "lgm_bench", "show", str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert r"\x1b[31mred-aa" in answer.stderr
+    assert "\x1b" not in answer.stderr
