@@ -6,13 +6,15 @@ from pathlib import Path
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.config import load_bench
+from lgm_bench.evaluation.cells.suites import plan
+from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import PARTS, RESULT
 from lgm_bench.evaluation.store.writing import UNUSABLE
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.files import write_whole
 from lgm_bench.report.page import page
-from lgm_bench.report.places import with_places
 from lgm_bench.results.reading import located, read_results
 from lgm_bench.results.statistics import Comparison, compare_arms
 from lgm_bench.results.tables.arms_table import comparisons_to_latex, comparisons_to_markdown
@@ -105,3 +107,30 @@ def _left_out(folder: Path, n_found: int) -> list[str]:
     if aside:
         notes.append(f"Files of {len(set(aside))} cells were set aside because they could not be used (*{UNUSABLE}).")
     return notes
+
+
+def with_places(results: Sequence[CellResult]) -> list[CellResult]:
+    """Return results once for each table that the shipped suites put their cell in, and as they are if there is none.
+
+    A cell is computed once, also where several tables print it: Tables VIII to X are of cells of Table IV.
+
+    Args:
+        results: Of finished cells, as they were recorded.
+    """
+    bench = load_bench()
+    planned = [one.cell for one in plan(bench, list(bench.suites), full=True) if one.cell.paper]
+    victims = {result.cell.victim.name for result in results}
+    places: dict[Cell, dict[tuple[str, ...], None]] = {}
+    for cell in planned:
+        if cell.victim.name in victims and cell.paper:
+            places.setdefault(_plain(resolved(cell)), {})[cell.paper] = None
+    found = []
+    for result in results:
+        known = dict.fromkeys([result.cell.paper, *places.get(_plain(result.cell), {})])
+        tables = [place for place in known if place is not None or len(known) == 1]
+        found += [result.model_copy(update={"cell": result.cell.replace(paper=place)}) for place in tables]
+    return found
+
+
+def _plain(cell: Cell) -> Cell:
+    return cell.without("paper", "victim.mean", "victim.std", "victim.checkpoint")
