@@ -8,13 +8,12 @@ accuracy left in percent, official protocol.
 
 import argparse
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from datamodules.batch import ImageBatch
 from datamodules.cifar10 import CIFAR10DataModule
 from lgm_bench.attacks import FGSM
-from lgm_bench.leaded import FGM, LGM, GradientMethod, hard_forward
+from lgm_bench.leaded import FGM, LGM, GradientMethod, Soft, StraightThrough, hard_forward
 from victims import load_victim
 from victims.folding import folded
 
@@ -22,19 +21,6 @@ SLOPES = {
     "skipnet20-cifar10": {1: 0.2, 2: 0.05, 4: 0.02, 8: 0.05},
     "dynconv20-cifar10": {1: 0.3, 2: 0.2, 4: 0.15, 8: 0.1},
 }
-
-
-class SoftConstant(GradientMethod):
-    """The soft occupancy of LGM as a constant to autograd."""
-
-    name = "soft-constant"
-
-    def __init__(self, slope: float) -> None:
-        super().__init__()
-        self.slope = slope
-
-    def occupancy(self, score: Tensor, hard: Tensor) -> Tensor:  # noqa: ARG002
-        return torch.sigmoid(self.slope * score).detach()
 
 
 def accuracy_left(victim: nn.Module, batches: list[ImageBatch], eps: float, gradient: GradientMethod) -> float:
@@ -60,7 +46,7 @@ def main() -> None:
     for name, slopes in SLOPES.items():
         victim = folded(load_victim(name))
         for eps, slope in slopes.items():
-            methods = (FGM(), LGM(slope), SoftConstant(slope), LGM(slope, "hard"))
+            methods = (FGM(), LGM(slope), Soft(slope), StraightThrough(slope))
             fgm, lgm, constant, hard = (accuracy_left(victim, batches, eps, method) for method in methods)
             print(f"{name:20}{eps:4}{slope:7}{fgm:8.2f}{lgm:8.2f}{constant:16.2f}{hard:19.2f}", flush=True)
 

@@ -7,37 +7,17 @@ prints the mean over the rooms of the lowest mIoU of a scene, in percent, offici
 """
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from datamodules import load_datamodule
 from datamodules.batch import PointBatch
 from lgm_bench.attacks import PointBIM
 from lgm_bench.attacks.points.defaults import default_settings
-from lgm_bench.leaded import FGM, LGM, GradientMethod
-from lgm_bench.voxels.voxelization import Voxels
+from lgm_bench.leaded import FGM, LGM, GradientMethod, Soft, StraightThrough
 from victims import load_victim
 from victims.point_victim import PointVictim
 
 VICTIMS = {"minkunet14-scannet": "rooms-scannet", "minkunet14-s3dis": "rooms-s3dis"}
-
-
-@contextmanager
-def constant_occupancy(victim: PointVictim) -> Iterator[None]:
-    """Make every occupancy a constant to autograd until the block is left."""
-
-    def detach(_module: Any, _arguments: Any, voxels: Voxels) -> None:
-        for name in ("occupancy", "input_occupancy"):
-            value = getattr(voxels, name)
-            setattr(voxels, name, value if value is None else value.detach())
-
-    handle = victim.voxelization.register_forward_hook(detach)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def lowest(victim: PointVictim, rooms: list[PointBatch], attack: PointBIM, gradient: GradientMethod) -> float:
@@ -66,13 +46,12 @@ def main() -> None:
             "FGM": lowest(victim, rooms, of_fgm, FGM(fgm.voxels)),
             "FGM, with denominator": lowest(victim, rooms, of_fgm, FGM(replace(fgm.voxels, normalized=True))),
             "LGM": lowest(victim, rooms, of_lgm, leaded),
-            "LGM, hard forward": lowest(victim, rooms, of_lgm, LGM(lgm.slope, "hard", lgm.voxels)),
+            "soft occupancy, constant": lowest(victim, rooms, of_lgm, Soft(lgm.slope, lgm.voxels)),
+            "LGM, hard forward": lowest(victim, rooms, of_lgm, StraightThrough(lgm.slope, lgm.voxels)),
             "LGM, no devoxelization": lowest(
                 victim, rooms, of_lgm, LGM(lgm.slope, voxels=replace(lgm.voxels, output=None))
             ),
         }
-        with constant_occupancy(victim):
-            results["soft occupancy, constant"] = lowest(victim, rooms, of_lgm, leaded)
         print(f"{name}, eps {options.eps:g} m, {options.steps} steps")
         for method, miou in results.items():
             print(f"  {method:26}{miou:6.2f}", flush=True)

@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from lgm_bench.leaded import FGM, LGM, Leaded, Occupancy, architecture
+    from lgm_bench.leaded import FGM, LGM, Leaded, Occupancy, Soft, StraightThrough, architecture
     from lgm_bench.results.frame import results, rows
 
 __version__ = "0.2.0"
-__all__ = ["FGM", "LGM", "Leaded", "Occupancy", "__version__", "architecture", "results", "rows"]
+__all__ = [
+    "FGM",
+    "LGM",
+    "Leaded",
+    "Occupancy",
+    "Soft",
+    "StraightThrough",
+    "__version__",
+    "architecture",
+    "results",
+    "rows",
+]
 
 
 def __getattr__(name: str) -> Any:

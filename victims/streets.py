@@ -42,7 +42,7 @@ class StreetVictim(PointVictim):
             n_points = len(cloud.points)
             brought = rows_of(voxels.average_of_pairs(features), row[n_points:])
             features = torch.cat([features[:n_points], brought]) * rows_of(occupancy, row)[:, None]
-            if voxels.gradient.forward == "hard":
+            if voxels.gradient.shows_hard:
                 there = torch.arange(len(row), device=row.device) < n_points
                 features, row = (value[there | ~voxels.occupied[row]] for value in (features, row))
         return voxels, self.network(features, row, voxels.coordinates, occupancy).features

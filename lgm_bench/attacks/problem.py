@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lgm_bench.attacks.checks import check_logits
 from lgm_bench.attacks.history import History
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import FGM, LGM, GradientMethod, hard_forward
+from lgm_bench.leaded import GradientMethod, hard_forward
 
 
 class Evaluation(NamedTuple):
@@ -75,7 +75,7 @@ class Problem:
     @property
     def evaluates_hard(self) -> bool:
         """Whether the logits of `evaluate` are those of the hard network."""
-        return isinstance(self.method, FGM) or (isinstance(self.method, LGM) and self.method.forward == "hard")
+        return self.method.shows_hard
 
     def project(self, x: Tensor) -> Tensor:
         """Return the nearest images in the box: within eps, in the valid range, and clean outside the mask."""

@@ -1,17 +1,52 @@
 """The leaded gradient method: occupancy, gradient methods, recording of decisions."""
 
-from lgm_bench.leaded.gradient import FGM, LGM, GradientMethod
-from lgm_bench.leaded.occupancy import Occupancy
-from lgm_bench.leaded.recording import architecture, hard_forward, recorded_calls
-from lgm_bench.leaded.wrapper import Leaded
+from typing import TYPE_CHECKING, Any
 
+from lgm_bench.registry import resolve
+
+if TYPE_CHECKING:
+    from lgm_bench.leaded.gradient import FGM, LGM, GradientMethod, Soft, StraightThrough, Unit, gradient_named
+    from lgm_bench.leaded.occupancy import Occupancy
+    from lgm_bench.leaded.recording import architecture, hard_forward, recorded_calls
+    from lgm_bench.leaded.wrapper import Leaded
+
+GRADIENTS = {
+    "fgm": "lgm_bench.leaded.gradient:FGM",
+    "lgm": "lgm_bench.leaded.gradient:LGM",
+    "soft": "lgm_bench.leaded.gradient:Soft",
+    "straight-through": "lgm_bench.leaded.gradient:StraightThrough",
+}
+"""Gradient methods by registered name."""
+_MODULES = {
+    "gradient": ("FGM", "LGM", "GradientMethod", "Soft", "StraightThrough", "Unit", "gradient_named"),
+    "occupancy": ("Occupancy",),
+    "recording": ("architecture", "hard_forward", "recorded_calls"),
+    "wrapper": ("Leaded",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "FGM",
+    "GRADIENTS",
     "LGM",
     "GradientMethod",
     "Leaded",
     "Occupancy",
+    "Soft",
+    "StraightThrough",
+    "Unit",
     "architecture",
+    "gradient_named",
     "hard_forward",
     "recorded_calls",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when it is needed: the names of the gradient methods do without."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return resolve("function", f"{__name__}.{_HOMES[name]}:{name}", {})
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lgm_bench.leaded.unit import Unit
+from lgm_bench.leaded.gradient import Unit
 
 
 class Occupancy(Unit):
@@ -38,7 +38,8 @@ class Occupancy(Unit):
 
     def forward(self, score: Tensor) -> Tensor:
         """Return the occupancy, of the shape and dtype of `score`, in [0, 1]."""
-        return self.gradient.occupancy(score, self.hard(score))
+        method, hard = self.gradient, self.hard(score).to(score.dtype)
+        return method.occupancy(method.softened(score, self.slope) if method.softens else hard, hard)
 
     def extra_repr(self) -> str:
         return f"inclusive={self.inclusive}"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from lgm_bench.leaded.gradient import FGM
 from lgm_bench.leaded.occupancy import Occupancy
@@ -47,9 +48,12 @@ def recorded_architecture(victim: nn.Module) -> Iterator[list[Tensor]]:
 
 @torch.no_grad()
 def hard_forward(victim: nn.Module, x: Any) -> tuple[Tensor, list[Tensor]]:
-    """Return the hard network's output for `x` and its decisions, from one forward pass without gradients."""
+    """Return the hard network's output for `x` and its decisions, from one forward pass without gradients.
+
+    The network gets a copy of `x`, so that one that normalizes in place does not change the caller's.
+    """
     with FGM().applied_to(victim), recorded_architecture(victim) as decisions:
-        output = victim(x)
+        output = victim(tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, x))
     return output, decisions
 
 

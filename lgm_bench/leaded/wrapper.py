@@ -13,16 +13,20 @@ class Leaded(nn.Module):
     Args:
         victim: Network with `Occupancy` units, images (B, 3, H, W) in [0, 1] to logits (B, classes).
         gradient: The method in force during every forward pass, such as `LGM(slope=5.0)`.
+
+    Raises:
+        ConfigError: The method softens, and the victim has no unit.
     """
 
     def __init__(self, victim: nn.Module, gradient: GradientMethod) -> None:
         super().__init__()
+        gradient.units_of(victim)
         self.victim = victim
         self.gradient = gradient
         self.training = victim.training  # a victim in eval mode stays one for those who ask the wrapper
 
     def forward(self, x: Any) -> Tensor:
-        """Return the victim's output for `x`; with LGM in its soft form these are the leaded logits."""
+        """Return the victim's output for `x`; with LGM these are the leaded logits."""
         with self.gradient.applied_to(self.victim):
             output: Tensor = self.victim(x)
         return output

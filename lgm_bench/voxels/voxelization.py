@@ -6,8 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lgm_bench.leaded.gradient import GradientMethod
-from lgm_bench.leaded.unit import Unit
+from lgm_bench.leaded import GradientMethod, Unit
 from lgm_bench.sparse.coarsening import soft_or
 from lgm_bench.sparse.keys import unique_voxels
 from lgm_bench.sparse.rows import rows_of
@@ -27,9 +26,6 @@ class Voxelization(Unit):
 
     Args:
         grid: The voxels.
-
-    Attributes:
-        reach: How far the attack in progress can move points; None: anywhere.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -42,8 +38,10 @@ class Voxelization(Unit):
         Raises:
             DataError: A coordinate is not finite, or too far away.
         """
-        pairs = own_pairs if not self.gradient.leads else self._neighbours
-        point, voxel = pairs(self.grid, cloud.points)
+        if self.gradient.softens:
+            point, voxel = neighbour_pairs(self.grid, cloud.points, self.reach)
+        else:
+            point, voxel = own_pairs(self.grid, cloud.points)
         coordinates, row = unique_voxels(torch.cat([cloud.scene[point][:, None], voxel], dim=1))
         return Voxels(coordinates, point, row, cloud, self.grid, self.gradient)
 
@@ -51,9 +49,6 @@ class Voxelization(Unit):
         """Return the voxels of the hard network, (M, 4) int64 = scene, x, y, z, each once, in ascending order."""
         voxels = torch.cat([cloud.scene[:, None], self.grid.voxels(cloud.points)], dim=1)
         return unique_voxels(voxels)[0]
-
-    def _neighbours(self, grid: Grid, points: Tensor) -> tuple[Tensor, Tensor]:
-        return neighbour_pairs(grid, points, self.reach)
 
 
 @dataclass
@@ -86,8 +81,8 @@ class Voxels:
 
     @property
     def slopes(self) -> VoxelSlopes:
-        """The slopes of the gradient method."""
-        return self.gradient.voxels
+        """The slopes of the way in and out: those of the gradient method, else its slope (of FGM none)."""
+        return self.gradient.voxels or VoxelSlopes(input=self.gradient.slope, output=self.gradient.slope)
 
     @cached_property
     def occupied(self) -> Tensor:
@@ -169,8 +164,8 @@ class Voxels:
 
     @property
     def _shows_hard(self) -> bool:
-        """Whether values are those of the hard network and only their gradient is the leaded one."""
-        return self.gradient.leads and self.gradient.forward == "hard"
+        """Whether values are those of the hard network and only their gradient is that of the soft one."""
+        return self.gradient.softens and self.gradient.shows_hard
 
     @cached_property
     def _distance(self) -> Tensor:
@@ -206,11 +201,11 @@ class Voxels:
         return values.new_zeros(len(self), values.shape[1]).index_add(0, row, values)
 
     def _occupancy(self, slope: float | None) -> Tensor | None:
-        if not self.gradient.leads or slope is None:
+        if not self.gradient.softens or slope is None:
             return None
         relation = self.slopes.log_relation(self._distance, slope).exp()
         soft = soft_or(relation, self.row, len(self))
-        return _through(self.occupied.to(soft.dtype), soft) if self._shows_hard else soft
+        return self.gradient.occupancy(soft, self.occupied.to(soft.dtype))
 
 
 def _normalized(log_weight: Tensor, group: Tensor, n_groups: int) -> Tensor:

@@ -7,7 +7,7 @@ from ensemble_cases import Gated, batch_for, images
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
-from lgm_bench import FGM, LGM
+from lgm_bench import FGM, LGM, StraightThrough
 from lgm_bench.attacks import BIM, FGSM, PGD, AutoPGD, CarliniWagner
 
 __all__ = ["LOOPS", "METHODS", "Gated", "Static", "batch_for", "images", "only"]
@@ -21,7 +21,7 @@ LOOPS = {
 }
 """By registered name, what makes a quick attack of an eps and options."""
 
-METHODS = [FGM(), LGM(5.0), LGM(5.0, "hard")]
+METHODS = [FGM(), LGM(5.0), StraightThrough(5.0)]
 
 
 class Static(nn.Module):

@@ -127,7 +127,7 @@ def test_only_the_samples_without_a_finite_gradient_are_named() -> None:
 
 def test_a_verdict_of_logits_that_are_no_numbers() -> None:
     """Else such a sample would count as fallen, since the largest of its logits is not the label's."""
-    victim = Static()
+    victim = Gated()
     batch = batch_for(victim, images(3))
     offsets = torch.tensor([0, NAN, 0])
     victim.register_forward_hook(lambda _, __, logits: logits + (0 if torch.is_grad_enabled() else offsets[:, None]))

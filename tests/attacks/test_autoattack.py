@@ -9,7 +9,7 @@ from ensemble_cases import Gated, Linear, batch_for, images
 
 import lgm_bench.attacks.autoattack as ensemble
 from datamodules.batch import ImageBatch
-from lgm_bench import FGM, LGM
+from lgm_bench import FGM, LGM, StraightThrough
 from lgm_bench.attacks import ATTACKS, BIM, AutoAttack
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.registry import resolve
@@ -29,7 +29,7 @@ def test_is_registered_and_called_like_every_attack() -> None:
     assert standard.members == ("apgd-ce", "apgd-t", "fab-t", "square")
 
 
-@pytest.mark.parametrize("method", [FGM(), LGM(5.0), LGM(5.0, "hard")], ids=repr)
+@pytest.mark.parametrize("method", [FGM(), LGM(5.0), StraightThrough(5.0)], ids=repr)
 @pytest.mark.parametrize("targeted", [False, True])
 def test_verdicts_are_the_hard_networks(method, targeted: bool) -> None:
     victim = Gated(seed=1)

@@ -34,7 +34,7 @@ def lgm_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def tiny_bench(tmp_path: Path, tiny_root: Path) -> Path:
-    """A benchmark file of a static and an adaptive victim: three cells."""
+    """A benchmark file of two adaptive victims: four cells."""
     path = tmp_path / "my.yaml"
     path.write_text(f"""
         run: {{data_root: {tiny_root}, accelerator: cpu}}
@@ -43,7 +43,7 @@ def tiny_bench(tmp_path: Path, tiny_root: Path) -> Path:
             grids:
               - data: {TINY}
                 victims:
-                  - {{name: "tiny_networks:Linear", slopes: {{fgsm: 1}}}}
+                  - {{name: "tiny_networks:Adaptive", slopes: {{fgsm: 1}}}}
                   - {{name: dynconv8-cifar10, checkpoint: random}}
                 attacks: fgsm
                 eps: 1

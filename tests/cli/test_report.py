@@ -17,8 +17,8 @@ def test_runs_end_with_a_report_that_can_be_made_again(lgm_bench: Command, tiny_
         "Tables: elsewhere/mine.md, elsewhere/mine.tex",
     ]
     second = Path("elsewhere/mine.html").read_text()
-    assert "tiny_networks:Linear" in first
-    assert "tiny_networks:Linear" in second
+    assert "tiny_networks:Adaptive" in first
+    assert "tiny_networks:Adaptive" in second
     assert "| clean |" in Path("elsewhere/mine.md").read_text()
     assert r"\begin{table*}" in Path("elsewhere/mine.tex").read_text()
 

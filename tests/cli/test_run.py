@@ -14,21 +14,21 @@ COMPARISONS = "results/comparisons"
 def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Command, tiny_bench: Path) -> None:
     first = lgm_bench("run", tiny_bench)
     assert first.code == 0, first.err
-    assert "[1/4] tiny_networks:Linear fgsm eps 1 FGM: 12 samples" in first.err
+    assert "[1/4] tiny_networks:Adaptive fgsm eps 1 FGM: 12 samples" in first.err
     assert "Measured on 12 tiny_cifar10:TinyCIFAR10 test images." in first.out
     assert "Results are in results" in first.out
     with Path("results/results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["victim"], row["gradient"], row["slope"]) for row in rows] == [
-        ("tiny_networks:Linear", "fgm", ""),
-        ("tiny_networks:Linear", "lgm", "1.0"),
+        ("tiny_networks:Adaptive", "fgm", ""),
+        ("tiny_networks:Adaptive", "lgm", "1.0"),
         ("dynconv8-cifar10", "fgm", ""),
         ("dynconv8-cifar10", "lgm", "0.5"),
     ]
     assert f"{float(rows[2]['accuracy']):.2f}" in Path(f"results/{TABLE}.md").read_text()
     assert r"\toprule" in Path(f"results/{TABLE}.tex").read_text()
     assert "Against FGM, on the same samples" in first.out
-    assert "tiny_networks:Linear fgsm eps 1 | LGM slope 1 | accuracy | 12 |" in Path(f"{COMPARISONS}.md").read_text()
+    assert "tiny_networks:Adaptive fgsm eps 1 | LGM slope 1 | accuracy | 12 |" in Path(f"{COMPARISONS}.md").read_text()
     assert r"\toprule" in Path(f"{COMPARISONS}.tex").read_text()
 
     again = lgm_bench("run", tiny_bench)

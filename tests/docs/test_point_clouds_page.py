@@ -8,7 +8,7 @@ import torch
 from documented import ROOT, blocks
 
 from lgm_bench.evaluation.store.clouds import SavedCloud
-from lgm_bench.leaded import LGM, hard_forward
+from lgm_bench.leaded import LGM, StraightThrough, hard_forward
 from lgm_bench.voxels.relation import RELATIONS
 
 PAGE = ROOT / "docs" / "point_clouds.md"
@@ -27,7 +27,7 @@ def test_example(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hard, _ = hard_forward(victim, cloud)
     with LGM(slope=10.0).applied_to(victim), torch.no_grad():
         assert not torch.equal(victim(cloud), hard)
-    with LGM(slope=10.0, forward="hard").applied_to(victim), torch.no_grad():
+    with StraightThrough(slope=10.0).applied_to(victim), torch.no_grad():
         torch.testing.assert_close(victim(cloud), hard)
 
 

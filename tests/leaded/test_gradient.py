@@ -5,7 +5,9 @@ import torch
 from gated import Gated, gradient, points
 from torch import Tensor, nn
 
-from lgm_bench import FGM, LGM, Occupancy
+from lgm_bench import FGM, LGM, Occupancy, Soft, StraightThrough
+from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.leaded import GRADIENTS, GradientMethod, gradient_named
 
 
 def soft_network(x: Tensor, slope: float) -> Tensor:
@@ -38,11 +40,78 @@ def test_soft_lgm_against_finite_differences(slope: float) -> None:
     assert torch.allclose(leaded, differences, rtol=1e-6, atol=1e-7)
 
 
-def test_hard_lgm_is_the_chain_rule_at_the_hard_values() -> None:
+@pytest.mark.parametrize("slope", [0.5, 2.0, 10.0])
+def test_soft_is_the_soft_network_with_its_occupancies_held(slope: float) -> None:
+    """Its derivative is d/dx of h = o1 x^2 + (1 - o1) x and y = o2 (h - 2)^2 + h, where o1 and o2 are numbers."""
+    network = Gated()
+    with Soft(slope).applied_to(network):
+        assert torch.equal(network(points()), soft_network(points(), slope))
+        held = gradient(network, points())
+    x = points()
+    first = torch.sigmoid(slope * (x - 1))
+    h = first * x**2 + (1 - first) * x
+    second = torch.sigmoid(slope * (h - 0.5))
+    expected = (first * 2 * x + 1 - first) * (second * 2 * (h - 2) + 1)
+    assert torch.allclose(held, expected, rtol=1e-12)
+    score = points().requires_grad_()
+    with Soft(slope).applied_to(network.first):
+        assert not network.first(score).requires_grad, "nothing flows through an occupancy itself"
+
+
+class Halved(GradientMethod):
+    """Soft occupancy with half the leaded gradient."""
+
+    def occupancy(self, soft: Tensor, hard: Tensor) -> Tensor:  # noqa: ARG002
+        return soft / 2 + soft.detach() / 2
+
+
+class Open(GradientMethod):
+    """Every gate is open; nothing needs to be softened for that."""
+
+    softens = False
+
+    def occupancy(self, soft: Tensor, hard: Tensor) -> Tensor:
+        assert soft is hard
+        return torch.ones_like(hard)
+
+
+def test_a_users_method_composes_the_occupancies_of_every_unit() -> None:
+    network = Gated()
+    found = {}
+    for method in (LGM(2.0), Soft(2.0), gradient_named(f"{__name__}:Halved", 2.0)):
+        with method.applied_to(network.first):
+            found[type(method).__name__] = gradient(network, points())
+    between = (found["LGM"] + found["Soft"]) / 2
+    assert torch.allclose(found["Halved"], between, rtol=1e-12), "one gate leads: its part is linear"
+    assert not torch.allclose(found["LGM"], found["Soft"])
+    x = points()
+    with gradient_named(f"{__name__}:Open").applied_to(network):
+        assert torch.equal(network(x), (x**2 - 2) ** 2 + x**2)
+
+
+def test_methods_by_name() -> None:
+    assert {name: repr(gradient_named(name, None if name == "fgm" else 2.0)) for name in GRADIENTS} == {
+        "fgm": "FGM()",
+        "lgm": "LGM(slope=2)",
+        "soft": "Soft(slope=2)",
+        "straight-through": "StraightThrough(slope=2)",
+    }
+    assert [gradient_named(name, None if name == "fgm" else 2.0).name for name in GRADIENTS] == list(GRADIENTS)
+    with pytest.raises(UnknownNameError, match="did you mean straight-through"):
+        gradient_named("straight", 2.0)
+    with pytest.raises(ConfigError, match="gradient 'fgm' has no slope, got 2; leave it out"):
+        gradient_named("fgm", 2.0)
+    with pytest.raises(ConfigError, match="gradient 'soft' needs a slope"):
+        gradient_named("soft")
+    with pytest.raises(ConfigError, match="'lgm_bench:Occupancy' is no class derived from"):
+        gradient_named("lgm_bench:Occupancy", 2.0)
+
+
+def test_straight_through_is_the_chain_rule_at_the_hard_values() -> None:
     slope = 2.0
     network = Gated()
     hard = network(points())
-    with LGM(slope, forward="hard").applied_to(network):
+    with StraightThrough(slope).applied_to(network):
         assert torch.equal(network(points()), hard)
         straight_through = gradient(network, points())
     x = points()
@@ -63,7 +132,7 @@ def test_steep_soft_lgm_approaches_the_hard_network() -> None:
 
 def test_switch_is_restored_after_an_exception() -> None:
     network = Gated()
-    with pytest.raises(RuntimeError, match=r"LGM\(slope=3, forward='soft'\)"), LGM(3.0).applied_to(network):
+    with pytest.raises(RuntimeError, match=r"LGM\(slope=3\)"), LGM(3.0).applied_to(network):
         raise RuntimeError(modes(network)[0])
     assert modes(network) == ["FGM()"] * 2
 
@@ -78,12 +147,12 @@ def test_switch_is_restored_when_the_forward_pass_fails() -> None:
 def test_blocks_nest() -> None:
     network = Gated()
     with LGM(1.0).applied_to(network):
-        with FGM().applied_to(network), LGM(2.0, "hard").applied_to(network.second):
-            assert modes(network) == ["FGM()", "LGM(slope=2, forward='hard')"]
-        assert modes(network) == ["LGM(slope=1, forward='soft')"] * 2
+        with FGM().applied_to(network), StraightThrough(2.0).applied_to(network.second):
+            assert modes(network) == ["FGM()", "StraightThrough(slope=2)"]
+        assert modes(network) == ["LGM(slope=1)"] * 2
         with pytest.raises(ValueError, match="inner"), LGM(9.0).applied_to(network):
             raise ValueError("inner")
-        assert modes(network) == ["LGM(slope=1, forward='soft')"] * 2
+        assert modes(network) == ["LGM(slope=1)"] * 2
     assert modes(network) == ["FGM()"] * 2
 
 
@@ -92,7 +161,7 @@ def test_one_method_object_may_be_applied_twice() -> None:
     with method.applied_to(network):
         with method.applied_to(network):
             pass
-        assert modes(network) == ["LGM(slope=1, forward='soft')"] * 2
+        assert modes(network) == ["LGM(slope=1)"] * 2
     assert modes(network) == ["FGM()"] * 2
 
 
@@ -123,12 +192,15 @@ def test_a_unit_that_is_shared_is_switched_and_restored_once() -> None:
     assert isinstance(unit.gradient, FGM)
 
 
-def test_a_network_without_units_is_left_alone() -> None:
+def test_a_network_without_units_has_the_plain_gradient_alone() -> None:
     network = nn.Linear(2, 1)
     x = torch.randn(3, 2)
-    with LGM(1.0).applied_to(network):
-        leaded = gradient(network, x)
-    assert torch.equal(leaded, gradient(network, x))
+    with FGM().applied_to(network):
+        plain = gradient(network, x)
+    assert torch.equal(plain, gradient(network, x))
+    for method in (LGM(1.0), Soft(1.0), StraightThrough(1.0)):
+        with pytest.raises(ConfigError, match=r"found no adaptive unit in Linear"), method.applied_to(network):
+            pass
 
 
 def test_parameters_get_no_gradient_unless_asked() -> None:

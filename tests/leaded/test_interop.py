@@ -9,13 +9,13 @@ from shaking import shake
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
-from lgm_bench import FGM, LGM, Leaded
+from lgm_bench import FGM, LGM, Leaded, StraightThrough
 from lgm_bench.attacks import BIM, FGSM, CarliniWagner
 from lgm_bench.leaded import hard_forward
 from victims import load_victim
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 5
-METHODS = [FGM(), LGM(5.0), LGM(5.0, "hard")]
+METHODS = [FGM(), LGM(5.0), StraightThrough(5.0)]
 
 
 @pytest.fixture(params=["dynconv8-cifar10", "skipnet20-cifar10"])

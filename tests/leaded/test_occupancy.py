@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lgm_bench import FGM, LGM, Occupancy
+from lgm_bench import FGM, LGM, Occupancy, StraightThrough
 from lgm_bench.errors import ConfigError
 
 SCORES = [-3.0, -0.7, -1e-3, 0.0, 1e-3, 0.4, 2.5]
@@ -64,7 +64,7 @@ def test_hard_lgm_is_hard_forward_and_soft_backward(slope: float, inclusive: boo
     unit = Occupancy(inclusive=inclusive)
     with LGM(slope).applied_to(unit):
         _, soft_gradient = occupancy_and_gradient(unit)
-    with LGM(slope, forward="hard").applied_to(unit):
+    with StraightThrough(slope).applied_to(unit):
         occupancy, gradient = occupancy_and_gradient(unit)
     assert torch.equal(occupancy, unit(scores())), "exactly 0 or 1"
     assert torch.equal(gradient, soft_gradient)
@@ -78,7 +78,7 @@ def test_scores_too_small_for_the_sigmoid() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("method", [FGM(), LGM(2.0), LGM(2.0, "hard")], ids=repr)
+@pytest.mark.parametrize("method", [FGM(), LGM(2.0), StraightThrough(2.0)], ids=repr)
 def test_shape_and_dtype_of_the_score(dtype: torch.dtype, method) -> None:
     unit = Occupancy()
     with method.applied_to(unit):
@@ -103,19 +103,14 @@ def test_senseless_slopes(slope: float) -> None:
         LGM(slope)
 
 
-def test_unknown_forward() -> None:
-    with pytest.raises(ConfigError, match="'soft' or 'hard', got 'gg'"):
-        LGM(1.0, forward="gg")
-
-
 def test_checkpoints_do_not_see_it() -> None:
     assert Occupancy().state_dict() == {}
 
 
 def test_methods_and_units_print_what_they_are() -> None:
-    assert [repr(FGM()), repr(LGM(0.5)), repr(LGM(2, "hard"))] == [
+    assert [repr(FGM()), repr(LGM(0.5)), repr(StraightThrough(2))] == [
         "FGM()",
-        "LGM(slope=0.5, forward='soft')",
-        "LGM(slope=2, forward='hard')",
+        "LGM(slope=0.5)",
+        "StraightThrough(slope=2)",
     ]
     assert repr(Occupancy(inclusive=True)) == "Occupancy(inclusive=True)"

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lgm_bench import LGM, Occupancy, architecture
 from lgm_bench.leaded import hard_forward, recorded_calls
+from lgm_bench.voxels import PointCloud
 
 
 def expected() -> list[list[bool]]:
@@ -91,3 +92,42 @@ def test_other_networks_are_not_recorded() -> None:
     with recorded_calls(network) as calls:
         other(points())
     assert calls == []
+
+
+class InPlace(nn.Module):
+    """Normalizes its input in place, as some networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unit = Occupancy()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.unit(x.sub_(0.5).mul_(2))
+
+
+def test_a_network_that_normalizes_in_place_gets_images_of_its_own() -> None:
+    x = torch.tensor([0.2, 0.9])
+    assert [unit.tolist() for unit in architecture(InPlace(), x)] == [[False, True]]
+    assert hard_forward(InPlace(), x)[0].tolist() == [0, 1]
+    assert x.tolist() == pytest.approx([0.2, 0.9])
+
+
+def test_images_made_under_inference_mode() -> None:
+    with torch.inference_mode():
+        x = torch.tensor([0.2, 0.9])
+    linear = nn.Sequential(nn.Linear(2, 2), InPlace())
+    for network in (linear, InPlace()):
+        assert len(architecture(network, x)) == 1
+        with torch.inference_mode():
+            assert len(architecture(network, x)) == 1
+    assert x.tolist() == pytest.approx([0.2, 0.9])
+
+
+def test_point_clouds_are_copied_field_by_field() -> None:
+    class Moving(nn.Module):
+        def forward(self, cloud: PointCloud) -> Tensor:
+            return cloud.points.add_(1)
+
+    cloud = PointCloud(torch.zeros(2, 3), torch.zeros(2, 0), torch.zeros(2, dtype=torch.int64))
+    assert (hard_forward(Moving(), cloud)[0] == 1).all()
+    assert (cloud.points == 0).all()

@@ -6,10 +6,10 @@ import pytest
 import torch
 from gated import Gated, gradient, points
 
-from lgm_bench import FGM, LGM, Leaded
+from lgm_bench import FGM, LGM, Leaded, StraightThrough
 
 
-@pytest.mark.parametrize("method", [FGM(), LGM(2.0), LGM(2.0, "hard")], ids=repr)
+@pytest.mark.parametrize("method", [FGM(), LGM(2.0), StraightThrough(2.0)], ids=repr)
 def test_output_and_gradient_are_the_methods(method) -> None:
     network = Gated()
     with method.applied_to(network):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lgm_bench import FGM, LGM
+from lgm_bench import FGM, LGM, StraightThrough
 from lgm_bench.leaded import GradientMethod, recorded_calls
 from victims import import_checkpoint, load_victim
 from victims.folding import folded
@@ -34,7 +34,7 @@ class Golden:
 
     def methods(self) -> dict[str, GradientMethod]:
         slope = float(self.values["lam"])
-        return {"fgm": FGM(), "lgm_gg": LGM(slope), "lgm_fg": LGM(slope, forward="hard")}
+        return {"fgm": FGM(), "lgm_gg": LGM(slope), "lgm_fg": StraightThrough(slope)}
 
     def check(self, victim: nn.Module, key: str) -> None:
         """Compare logits (1e-8), decisions (exactly), loss (1e-8) and the image gradient (1e-6) under one method."""

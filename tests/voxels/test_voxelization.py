@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 from point_cases import VICTIMS, cloud, scene, victim
-from torch import Tensor
+from torch import Tensor, nn
 
 from lgm_bench.errors import DataError
-from lgm_bench.leaded import FGM, LGM, GradientMethod
+from lgm_bench.leaded import FGM, LGM, GradientMethod, Soft, StraightThrough, gradient_named
 from lgm_bench.sparse.keys import unique_voxels
 from lgm_bench.voxels import PointCloud, Reach, VoxelSlopes
 from lgm_bench.voxels.grid import CartesianGrid, CylindricalGrid
 from lgm_bench.voxels.relation import RELATIONS
-from lgm_bench.voxels.voxelization import Voxelization
+from lgm_bench.voxels.voxelization import Voxelization, Voxels
 
 
 def slopes(name: str, slope: float, relation: str = "sigmoid") -> VoxelSlopes:
@@ -83,7 +83,7 @@ def test_gradient_to_points_in_metres(name: str, relation: str) -> None:
 @pytest.mark.parametrize("name", VICTIMS)
 def test_a_hard_forward_pass_shows_the_hard_network(name: str) -> None:
     points = cloud(name)
-    gradient = LGM(8.0, "hard", slopes(name, 8.0))
+    gradient = StraightThrough(8.0, slopes(name, 8.0))
     hard = victim(name)(points)
     moving = points.points.clone().requires_grad_()
     leaded = logits(name, points.moved(moving), gradient, Reach(points.points, 0.01, 0.05))
@@ -92,19 +92,63 @@ def test_a_hard_forward_pass_shows_the_hard_network(name: str) -> None:
     assert (gradient_to_points.abs().sum(dim=1) > 0).double().mean() > 0.9
 
 
+def output_and_gradient(name: str, points: PointCloud, gradient: GradientMethod) -> tuple[Tensor, Tensor]:
+    moving = points.points.clone().requires_grad_()
+    output = logits(name, points.moved(moving), gradient, Reach(points.points, 0.01, 0.05))
+    return output.detach(), torch.autograd.grad(output.square().sum(), moving)[0]
+
+
+def held(_module: nn.Module, _arguments: object, voxels: Voxels) -> None:
+    """Forward hook of a voxelization: both occupancies become constants to autograd."""
+    for name in ("occupancy", "input_occupancy"):
+        setattr(voxels, name, getattr(voxels, name).detach())
+
+
+@pytest.mark.parametrize("name", VICTIMS)
+def test_soft_is_the_soft_network_with_its_occupancies_held(name: str) -> None:
+    points = cloud(name)
+    soft = output_and_gradient(name, points, Soft(8.0))
+    leaded = output_and_gradient(name, points, LGM(8.0))
+    handle = victim(name).voxelization.register_forward_hook(held)
+    try:
+        expected = output_and_gradient(name, points, LGM(8.0))
+    finally:
+        handle.remove()
+    assert torch.equal(soft[0], leaded[0])
+    assert torch.allclose(soft[1], expected[1], rtol=0, atol=1e-13 * expected[1].abs().max().item())
+    assert (soft[1] - leaded[1]).abs().max() > 1e-3 * leaded[1].abs().max()
+
+
+class Halved(GradientMethod):
+    """Soft occupancy with half the leaded gradient."""
+
+    def occupancy(self, soft: Tensor, hard: Tensor) -> Tensor:
+        assert set(hard.unique().tolist()) == {0.0, 1.0}
+        return soft / 2 + soft.detach() / 2
+
+
+@pytest.mark.parametrize("name", VICTIMS)
+def test_a_users_method_composes_the_occupancy_of_voxels(name: str) -> None:
+    points = cloud(name)
+    leaded, soft = (output_and_gradient(name, points, kind(8.0)) for kind in (LGM, Soft))
+    found = output_and_gradient(name, points, gradient_named(f"{__name__}:Halved", 8.0))
+    assert torch.allclose(found[0], leaded[0], rtol=1e-12)
+    assert torch.allclose(found[1], (leaded[1] + soft[1]) / 2, atol=1e-10 * leaded[1].abs().max().item())
+
+
 @pytest.mark.parametrize("ends", [8.0, None])
 def test_with_a_hard_forward_pass_reached_voxels_lead_by_what_they_would_hold(ends: float | None) -> None:
     """A feature (Eq. 37-38) of a voxel that nothing is in is 0; its derivative is what is there times do(p)."""
     points = cloud("minkunet14-scannet", (60,))
     units, reach = Voxelization(CartesianGrid(0.02)), Reach(points.points, 0.01, 0.05)
     found = []
-    for forward in ("soft", "hard"):
+    for method in (LGM, StraightThrough):
         moving = points.points.clone().requires_grad_()
-        with LGM(8.0, forward, VoxelSlopes(input=ends)).applied_to(units, reach):
+        with method(8.0, VoxelSlopes(input=ends)).applied_to(units, reach):
             voxels = units(points.moved(moving))
         empty = ~voxels.occupied
         value = voxels.gather(points.features)
-        if forward == "hard":
+        if method is StraightThrough:
             assert (value[empty] == 0).all()
         else:
             assert voxels.input_occupancy is not None
@@ -114,7 +158,7 @@ def test_with_a_hard_forward_pass_reached_voxels_lead_by_what_they_would_hold(en
     assert torch.allclose(found[1], found[0], rtol=1e-10)
 
 
-@pytest.mark.parametrize("gradient", [FGM(), FGM(VoxelSlopes(input=8.0, output=8.0)), LGM(8.0), LGM(8.0, "hard")])
+@pytest.mark.parametrize("gradient", [FGM(), FGM(VoxelSlopes(input=8.0, output=8.0)), LGM(8.0), StraightThrough(8.0)])
 def test_a_cloud_without_points_is_named(gradient: GradientMethod) -> None:
     nothing = PointCloud(torch.zeros(0, 3), torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
     units = Voxelization(CartesianGrid(0.02))
@@ -124,7 +168,7 @@ def test_a_cloud_without_points_is_named(gradient: GradientMethod) -> None:
         units.occupied(nothing)
 
 
-@pytest.mark.parametrize("gradient", [FGM(), FGM(VoxelSlopes(input=8.0, output=8.0)), LGM(8.0), LGM(8.0, "hard")])
+@pytest.mark.parametrize("gradient", [FGM(), FGM(VoxelSlopes(input=8.0, output=8.0)), LGM(8.0), StraightThrough(8.0)])
 @pytest.mark.parametrize("name", VICTIMS)
 def test_scenes_in_a_batch_do_not_meet(name: str, gradient: GradientMethod) -> None:
     points = cloud(name, (70, 50, 60))  # in the same place: they would share voxels

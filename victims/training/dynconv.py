@@ -16,12 +16,15 @@ class GumbelNoise(GradientMethod):
     name = "gumbel"
 
     def __init__(self, temperature: float) -> None:
+        super().__init__(1 / temperature)
         self.temperature = temperature
 
-    def occupancy(self, score: Tensor, hard: Tensor) -> Tensor:  # noqa: ARG002
-        uniform = torch.rand_like(score).clamp(1e-6, 1 - 1e-6)
-        soft = torch.sigmoid((score + torch.logit(uniform)) / self.temperature)
-        return (soft >= 0.5).to(score.dtype) + (soft - soft.detach())
+    def softened(self, margin: Tensor, slope: float) -> Tensor:  # noqa: ARG002
+        uniform = torch.rand_like(margin).clamp(1e-6, 1 - 1e-6)
+        return torch.sigmoid((margin + torch.logit(uniform)) / self.temperature)
+
+    def occupancy(self, soft: Tensor, hard: Tensor) -> Tensor:  # noqa: ARG002
+        return (soft >= 0.5).to(soft.dtype) + (soft - soft.detach())
 
 
 class DynConvObjective(Objective):

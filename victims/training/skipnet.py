@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import LGM, GradientMethod, Occupancy, recorded_calls
+from lgm_bench.leaded import GradientMethod, Occupancy, StraightThrough, recorded_calls
 from victims.skipnet import SkipNet
 from victims.training.objective import Objective
 from victims.training.sparsity import sparsity_criterion
@@ -17,8 +17,8 @@ class SampledGates(GradientMethod):
 
     name = "sampled"
 
-    def occupancy(self, score: Tensor, hard: Tensor) -> Tensor:  # noqa: ARG002
-        return torch.bernoulli(torch.sigmoid(score.detach()))
+    def occupancy(self, soft: Tensor, hard: Tensor) -> Tensor:  # noqa: ARG002
+        return torch.bernoulli(soft.detach())
 
 
 class SkipNetObjective(Objective):
@@ -38,7 +38,7 @@ class SkipNetObjective(Objective):
 
     def loss(self, victim: nn.Module, inputs: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
         sampled = epoch >= self.recipe.epochs - self.recipe.reinforce_epochs
-        method: GradientMethod = SampledGates() if sampled else LGM(slope=1.0, forward="hard")
+        method: GradientMethod = SampledGates(slope=1.0) if sampled else StraightThrough(slope=1.0)
         with method.applied_to(victim), recorded_calls(victim) as calls:
             cross_entropy = self.cross_entropy(victim(inputs), labels)
         gates = torch.stack([call.occupancy for call in calls])  # (gates, B)

@@ -17,7 +17,7 @@ from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import takes_points
 from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, resolved_points, voxel_slopes
-from lgm_bench.leaded import FGM, LGM, GradientMethod
+from lgm_bench.leaded import GradientMethod, gradient_named
 from lgm_bench.registry import resolve
 from victims import load_victim
 from victims.image_victim import ImageVictim
@@ -85,7 +85,9 @@ def build_gradient(cell: Cell) -> GradientMethod:
         ConfigError: A slope, the relation function or the forward pass makes no sense.
     """
     voxels = voxel_slopes(cell)
-    return FGM(voxels) if cell.gradient.slope is None else LGM(cell.gradient.slope, cell.gradient.forward, voxels)
+    spec = cell.gradient
+    name = "straight-through" if spec.forward == "hard" and spec.slope is not None else spec.name
+    return gradient_named(name, spec.slope, voxels)
 
 
 def moves_points(cell: Cell) -> bool:

@@ -7,14 +7,14 @@ from point_cases import VICTIMS, batch, victim
 from torch import Tensor
 
 from lgm_bench.attacks import PointBIM, RandomPerturbation
-from lgm_bench.leaded import FGM, LGM, GradientMethod
+from lgm_bench.leaded import FGM, LGM, GradientMethod, StraightThrough
 from lgm_bench.losses import lovasz_softmax
 from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
 from lgm_bench.metrics.voxel_change import voxel_change
 from lgm_bench.sparse.cost import counted_cost
 from lgm_bench.voxels import IGNORED, PointCloud, Reach, VoxelSlopes
 
-METHODS = [FGM(VoxelSlopes(input=8.0, output=8.0)), LGM(8.0), LGM(8.0, "hard")]
+METHODS = [FGM(VoxelSlopes(input=8.0, output=8.0)), LGM(8.0), StraightThrough(8.0)]
 
 
 def by_hand(

@@ -144,7 +144,7 @@ def test_a_gradient_that_is_not_finite() -> None:
 
 
 def poison(_module: nn.Module, _arguments: Any, voxels: Any) -> None:
-    if voxels.gradient.leads:
+    if voxels.gradient.softens:
         voxels.cloud.points.register_hook(lambda gradient: gradient * NAN)
 
 

@@ -125,6 +125,8 @@ def test_logits_that_are_no_numbers_are_no_verdict(judged, attacked: bool) -> No
 @pytest.mark.parametrize("gradient", [FGM(), LGM(1.0)], ids=repr)
 def test_untargeted_rows_and_metrics_are_those_of_a_plain_loop(judged, gradient) -> None:
     name, data = judged
+    if name == STATIC and gradient.softens:
+        pytest.skip("a static network has no other gradient than its own")
     victim = load_victim(name, "random")
     sink, metrics = staged(victim, data, FGSM(EPS, protocol="official"), gradient)
     expected = loop(victim, data, gradient, [None])
