@@ -39,18 +39,9 @@ class Search:
         return f"search-{cell.victim.name.replace(':', '.')}-{kind}{pixels}"
 
     def score(self, result: CellResult) -> float:
-        """Return how strong an attack was, higher is stronger, in percent.
-
-        Untargeted: the share of the images that it gets wrong, or what is missing in the mIoU of scenes; targeted: the
-        success rate.
-        """
-        if result.cell.attack.targeted:
-            return 100 * (result.success_rate or 0.0)
-        return 100 - self.left(result)
-
-    def left(self, result: CellResult) -> float:
-        """Return the accuracy that an attack leaves, or the mIoU of scenes, in percent."""
-        return 100 * (result.segmentation.miou if result.segmentation else result.accuracy)
+        """Return the figure by which attacks are compared, negative where less is stronger; NaN is the weakest."""
+        value = result.metrics[result.compared.name]
+        return -math.inf if value is None else result.compared.stronger * value
 
     def best(self) -> dict[float, float]:
         """Return the strongest slope of every eps; of equals, the smallest."""
@@ -66,22 +57,21 @@ class Search:
     def table(self) -> Table:
         """Return the results in the form of Table VII of Tao et al. 2024: a row a slope, a column an eps."""
         first = self.results[0].cell
-        measure, header = ("mIoU", "mIoU") if self.results[0].segmentation else ("accuracy", "Acc.")
-        header = "Suc." if first.attack.targeted else header
+        compared = self.results[0].compared
         best = self.best()
         entries: dict[tuple[str, Column], Entry] = {}
         for result in self.results:
             slope, eps = result.cell.gradient.slope, result.cell.attack.eps
             row = FGM_ROW if slope is None else f"slope={slope:g}"
-            number = self.score(result) if first.attack.targeted else self.left(result)
-            column = Column(first.victim.name, f"eps={eps:g}", header)
+            number = compared.number(result.metrics[compared.name])
+            column = Column(first.victim.name, f"eps={eps:g}", compared.heading)
             entries[row, column] = Entry(number, best=slope is not None and slope == best.get(eps))
         rows = list(dict.fromkeys(row for row, _ in entries))
         columns = list(dict.fromkeys(column for _, column in entries))
         rows.sort(key=lambda row: -1.0 if row == FGM_ROW else float(row.removeprefix("slope=")))
         columns.sort(key=lambda column: float(column.variant.removeprefix("eps=")))
-        measure = "success rate, higher is stronger" if first.attack.targeted else f"{measure} left, lower is stronger"
-        samples = "images" if self.results[0].cost is None else "point clouds"
+        measure = f"{compared.label}, {'higher' if compared.stronger > 0 else 'lower'} is stronger"
+        samples = f"{self.results[0].kind.sample}s"
         notes = [
             f"In percent: {measure}. Best slope of each eps marked.",
             f"{self.results[0].n_samples:,} {first.data.name} {first.data.subset} {samples}, "
@@ -100,10 +90,7 @@ class Search:
                 "eps": result.cell.attack.eps,
                 "gradient": result.cell.gradient.name,
                 "slope": result.cell.gradient.slope,
-                "accuracy": result.accuracy,
-                "miou": result.segmentation.miou if result.segmentation else None,
-                "success_rate": result.success_rate,
-                "architecture_change": result.architecture_change,
+                **result.metrics,
                 "fingerprint": result.fingerprint,
             }
             for result in self.results

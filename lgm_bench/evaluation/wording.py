@@ -1,10 +1,9 @@
 """How cells, results and times are put into words for a reader."""
 
-from collections.abc import Mapping
-
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE, takes_points
+from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.tally import Tally
 
 LONGEST_ACRONYM = 3
 """Letters of a gradient's name that is an acronym."""
@@ -50,41 +49,28 @@ def gradient_name(name: str) -> str:
 
 def unit_of_eps(result: CellResult) -> str:
     """Return what an eps of 1 is: a metre in scenes, the radius of a shape's unit sphere, a share of intensities."""
-    if takes_points(result.cell.attack.name):
-        return "m" if result.segmentation else "radii"
+    if result.kind.unit_of_eps:
+        return result.kind.unit_of_eps
     return "2/255" if result.cell.protocol == "official" else "1/255"
 
 
 def eps_label(result: CellResult) -> str:
     """Return the eps of a result with its unit, such as "8 × 1/255" or "0.02 m"."""
-    between = " " if takes_points(result.cell.attack.name) else " × "
+    between = " " if result.kind.unit_of_eps else " × "
     return f"{result.cell.attack.eps:g}{between}{unit_of_eps(result)}"
 
 
 def numbers(result: CellResult) -> str:
-    """Return a result's numbers in a line."""
-    scenes = result.segmentation
-    if scenes:
-        parts = [f"clean mIoU {scenes.clean_miou:.2%}", f"mIoU {scenes.miou:.2%}"]
-    else:
-        parts = [f"clean {result.clean_accuracy:.2%}", f"accuracy {result.accuracy:.2%}"]
-    if result.success_rate is not None:
-        parts.append(f"success {result.success_rate:.2%}")
-    if result.architecture_change is not None:
-        parts.append(f"architecture {result.architecture_change:.2%}")
-    return "  ".join(parts)
+    """Return a result's main figures, those that leaderboards compare, in a line."""
+    figures = ((metric, result.metrics[metric.name]) for metric in result.kind.metrics if metric.tolerance)
+    return "  ".join(f"{metric.label} {metric.text(value)}" for metric, value in figures if value is not None)
 
 
-def score(running: Mapping[str, float]) -> str:
-    """Return the main one of a running cell's figures in words, or nothing.
-
-    >>> score({"clean_miou": 0.5, "miou": 0.25})
-    'mIoU 25.00%'
-    """
-    for name, word in (("miou", "mIoU"), ("accuracy", "accuracy")):
-        if name in running:
-            return f"{word} {running[name]:.2%}"
-    return ""
+def score(running: Tally) -> str:
+    """Return the main figure of the rows that a running cell has so far, or nothing."""
+    main = running.task.metric(running.task.main)
+    value = main.figure(running.sums[main.name])
+    return "" if value is None else f"{main.label} {main.text(value)}"
 
 
 def time_left(seconds: float, done: float, remaining: float) -> str:

@@ -1,11 +1,9 @@
-"""Segmentation: confusion matrices of scenes, and the mIoU of their sum over all processes."""
+"""Confusion matrices of scenes, and their mIoU."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.metrics.iou import iou_counts, mean_iou
@@ -38,35 +36,6 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
             raise ConfigError(f"{name} {int(wrong)} is out of range: there are {num_classes} classes, from 0")
     cells = torch.bincount(labels * num_classes + predictions, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
-
-
-class MeanIoU(Metric):
-    """Mean IoU over all points of all scenes, on all processes; the sum of confusion matrices is its only state.
-
-    Args:
-        num_classes: C.
-        ignored_classes: See `iou_counts`.
-        kwargs: Of `torchmetrics.Metric`.
-    """
-
-    full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
-    confusion: Tensor
-
-    def __init__(self, num_classes: int, ignored_classes: Sequence[int] = (), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.ignored_classes = tuple(ignored_classes)
-        empty = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        self.add_state("confusion", empty, dist_reduce_fx="sum")
-
-    def update(self, confusion: Tensor) -> None:
-        """Add confusion matrices (..., C, C)."""
-        self.confusion += confusion.flatten(0, -3).sum(0) if confusion.ndim > 2 else confusion
-
-    def compute(self) -> Tensor:
-        """Return the mean IoU; NaN before any point."""
-        return mean_iou_of(self.confusion, self.ignored_classes)
 
 
 def mean_iou_of(confusion: Tensor, ignored_classes: Sequence[int] = ()) -> Tensor:

@@ -10,6 +10,7 @@ from lgm_bench.report.drawing import NEUTRAL, Style, finish_axes, plot, svg
 from lgm_bench.report.groups import Group, legend
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.reading import Finished
+from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE
 
 UNITS = "adaptive unit"
 CAPTION = (
@@ -58,18 +59,10 @@ def _panel(key: str, title: str, across: str, labels: Sequence[str], shares: Sha
 
 
 def shares_of(found: Finished) -> np.ndarray | None:
-    """Return (2, U) shares of decisions, switched on and switched off; None for a victim without adaptive units.
-
-    Over the samples that the victim's architecture change is defined over.
-    """
-    record = found.result.architecture
-    if record is None or found.result.architecture_change is None:
+    """Return (2, U) shares of decisions, switched on and switched off; None for a victim without adaptive units."""
+    if found.result.metrics[ARCHITECTURE_CHANGE.name] is None:
         return None
-    rows = found.rows()
-    chosen = np.ones(len(rows), bool)
-    if record.defined_over == "attacked":
-        chosen = rows.column("attacked").to_numpy()
-    _, on_to_off, off_to_on, positions = unit_sums(rows, chosen)
+    _, on_to_off, off_to_on, positions = unit_sums(found.rows())
     return np.stack([off_to_on / positions, on_to_off / positions]) if (positions > 0).all() else None
 
 

@@ -14,8 +14,8 @@ def class_name(names: Sequence[str], label: int) -> str:
 
 def class_names(result: CellResult) -> Sequence[str]:
     """Return the names in the order of the classes; empty where nobody knows, so that numbers have to do."""
-    if result.segmentation is not None:
-        return result.segmentation.classes
+    if result.classes is not None:
+        return result.classes.names
     try:
         return tuple(str(name) for name in resolve("data set", result.cell.data.name, DATAMODULES).class_names)
     except Exception:  # a data set of a user's own, whose code may be gone or fail in any way

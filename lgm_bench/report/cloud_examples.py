@@ -48,7 +48,7 @@ def cloud_examples(groups: Sequence[Group], names: Sequence[str]) -> list[Figure
         if not clouds:
             continue
         title = f"{one.cell.victim.name}: {one.attack}, eps {one.eps}"
-        if one.any.segmentation is None:
+        if not one.any.kind.labels_points:
             rows = [_shapes(of_gradients, names) for of_gradients in clouds.values()]
             figures.append(Figure(title, SHAPE_CAPTION, rows, CHANGES))
         else:

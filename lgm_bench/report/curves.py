@@ -5,7 +5,7 @@ from typing import Any
 
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.report.drawing import NEUTRAL, finish_axes, plot, svg
-from lgm_bench.report.groups import Group, clean, left, legend, metric
+from lgm_bench.report.groups import Group, legend
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.tables.tables import paper_numbers
 
@@ -28,8 +28,8 @@ def curves(key: str, together: Sequence[Sequence[Group]]) -> list[Figure]:
     shown = [ones for ones in together if len(ones) > 1]
     panels = [_panel(f"{key}-curve{number}", ones) for number, ones in enumerate(shown)]
     lines = [(NEUTRAL, "clean"), *legend([one for ones in shown for one in ones])]
-    title = f"{metric(shown[0][0].any)} against eps" if shown else ""
-    return [Figure(title.replace("acc", "Acc"), CAPTION, [panels], lines)] if panels else []
+    title = f"{shown[0][0].any.main.title} against eps" if shown else ""
+    return [Figure(title, CAPTION, [panels], lines)] if panels else []
 
 
 def _panel(key: str, ones: Sequence[Group]) -> Panel:
@@ -40,12 +40,12 @@ def _panel(key: str, ones: Sequence[Group]) -> Panel:
 
 def _draw(ax: Any, ones: Sequence[Group]) -> None:
     first = ones[0].any
-    ax.axhline(100 * clean(first), color=NEUTRAL, linestyle="--", linewidth=1)
+    ax.axhline(100 * first.clean, color=NEUTRAL, linestyle="--", linewidth=1)
     for name, style in ones[0].styles.items():
         found = [(one.cell.attack.eps, one.shown[name].result) for one in ones if name in one.shown]
         look = {"marker": style.marker, "color": style.colour}
         if found:
-            ax.plot(*zip(*((eps, 100 * left(result)) for eps, result in found), strict=True), **look)
+            ax.plot(*zip(*((eps, 100 * result.left) for eps, result in found), strict=True), **look)
             printed = [(eps, number) for eps, result in found if (number := _printed(result)) is not None]
             if printed:
                 ax.plot(*zip(*printed, strict=True), linestyle="", markerfacecolor="none", **look)
@@ -55,17 +55,19 @@ def _draw(ax: Any, ones: Sequence[Group]) -> None:
         ax.minorticks_off()
     ax.set_xticks(places, [f"{eps:g}" for eps in places])
     ax.set_ylim(-3, 103)
-    finish_axes(ax, ones[0].title, f"eps ({ones[0].unit})", f"{metric(first)} (%)")
+    finish_axes(ax, ones[0].title, f"eps ({ones[0].unit})", f"{first.main.label} (%)")
 
 
 def _printed(result: CellResult) -> float | None:
-    return paper_numbers(result)["miou" if result.segmentation else "accuracy"]
+    return paper_numbers(result)[result.main.name]
 
 
 def _words(ones: Sequence[Group]) -> str:
     first = ones[0].any
-    parts = [f"Line plot of {first.cell.victim.name} under {ones[0].attack}, clean {metric(first)} {clean(first):.1%}."]
+    parts = [
+        f"Line plot of {first.cell.victim.name} under {ones[0].attack}, {first.main.label} {first.clean:.1%} before."
+    ]
     for one in ones:
-        values = [f"{one.styles[name].name} leaves {left(arm.result):.1%}" for name, arm in one.arms.items()]
+        values = [f"{one.styles[name].name} leaves {arm.result.left:.1%}" for name, arm in one.arms.items()]
         parts.append(f"At eps {one.eps} {', '.join(values)}.")
     return " ".join(parts)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from lgm_bench.evaluation.store.rows import unit_counts
 from lgm_bench.report.classes import class_name
 from lgm_bench.report.drawing import finish_axes, plot, svg
 from lgm_bench.report.groups import Group
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.reading import Finished
+from lgm_bench.tasks.columns import unit_counts
 
 MAP_CAPTION = (
     "How often each adaptive unit runs (dark: never; bright: always) for the clean images of each class; of networks "
@@ -32,11 +32,10 @@ def executions(found: Finished) -> tuple[np.ndarray, np.ndarray] | None:
 
     None for victims with fewer than two units that decide anything.
     """
-    rows = found.rows()
-    if "label" not in rows.column_names:
+    if found.result.kind.labels_points:
         return None
-    rows = _first_of_each(rows)
-    on, positions = unit_counts(rows, "on_before"), unit_counts(rows, "positions")
+    rows = _first_of_each(found.rows())
+    on, _, _, positions = unit_counts(rows)
     if on.shape[1] < 2:
         return None
     return on / np.maximum(positions, 1), rows.column("label").to_numpy().astype(np.int64)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE, takes_points
+from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
 from lgm_bench.evaluation.store.example_clouds import ExampleCloud
 from lgm_bench.evaluation.store.examples import read_examples
 from lgm_bench.evaluation.store.images import SavedImage
@@ -82,7 +82,7 @@ class Group:
     @property
     def points(self) -> bool:
         """Whether points were moved, and not intensities."""
-        return takes_points(self.cell.attack.name)
+        return self.any.kind.inputs == "points"
 
 
 def grouped(found: Sequence[Finished]) -> list[Group]:
@@ -129,21 +129,6 @@ def telling(groups: Sequence[Group]) -> list[Group]:
         if key not in best or _tells(one) > _tells(best[key]):
             best[key] = one
     return list(best.values())
-
-
-def left(result: CellResult) -> float:
-    """Return what an attack leaves: the mIoU of scenes, else the accuracy."""
-    return result.segmentation.miou if result.segmentation else result.accuracy
-
-
-def clean(result: CellResult) -> float:
-    """Return the same before the attack."""
-    return result.segmentation.clean_miou if result.segmentation else result.clean_accuracy
-
-
-def metric(result: CellResult) -> str:
-    """Return what `left` is called."""
-    return "mIoU" if result.segmentation else "accuracy"
 
 
 def _tells(one: Group) -> tuple[int, bool, int, int, float, float]:

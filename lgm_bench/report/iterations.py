@@ -39,12 +39,12 @@ def iterations(key: str, groups: Sequence[Group]) -> list[Figure]:
 
 
 def _panel(key: str, one: Group, lines: dict[str, np.ndarray]) -> Panel:
-    scenes = one.any.segmentation is not None
+    main = one.any.main
     with plot() as (figure, ax):
         for name, line in lines.items():
             ax.plot(range(len(line)), 100 * line, color=one.styles[name].colour)
-        ax.set_ylim(bottom=0, top=None if scenes else 103)
-        up = "mIoU (%)" if scenes else "fallen (%)"
+        ax.set_ylim(bottom=0, top=103 if main.event else None)
+        up = "fallen (%)" if main.event else f"{main.label} (%)"
         finish_axes(ax, f"{one.title}, eps {one.eps}", "iteration", up)
         return Panel(svg(figure, key, _words(one, lines)))
 
@@ -56,23 +56,18 @@ def progress(found: Finished) -> np.ndarray | None:
     is fallen then. Shapes and images: of those that count as attacked.
     """
     rows = found.rows()
-    history = rows.column("history") if "history" in rows.column_names else None
-    if history is None or history.null_count:
-        return None
-    values, scenes = _matrix(rows), "confusion" in rows.column_names
+    values = None if rows.column("history").null_count else _matrix(rows)
     if values is None or values.shape[1] < 3:
         return None
-    points = scenes or rows.column("iterate").null_count < len(rows)
-    kept = np.minimum.accumulate(values, axis=1) if points else values
-    line: np.ndarray = kept.mean(axis=0) if scenes else 1 - kept.mean(axis=0)
+    keeps_the_best = rows.column("iterate").null_count < len(rows)
+    kept = np.minimum.accumulate(values, axis=1) if keeps_the_best else values
+    line: np.ndarray = 1 - kept.mean(axis=0) if found.result.main.event else kept.mean(axis=0)
     return line
 
 
 def _matrix(rows: pa.Table) -> np.ndarray | None:
     """Return (samples, iterations + 1) float of the attacked samples."""
-    if "attacked" in rows.column_names:
-        rows = rows.filter(rows.column("attacked"))
-    lists = rows.column("history").to_pylist()
+    lists = rows.filter(rows.column("attacked")).column("history").to_pylist()
     lengths = {len(values) for values in lists}
     return np.array(lists, float) if len(lengths) == 1 else None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lgm_bench.report.groups import Group, clean, left, metric
+from lgm_bench.report.groups import Group
 from lgm_bench.report.model import Grid, Section
 from lgm_bench.results.reading import Finished
 from lgm_bench.results.statistics import Comparison
@@ -39,10 +39,10 @@ def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telli
 
 
 def _row(one: Group, names: Sequence[str]) -> tuple[str, ...]:
-    values = [f"{100 * left(one.shown[name].result):.2f}" if name in one.shown else "–" for name in names]
+    values = [f"{100 * one.shown[name].result.left:.2f}" if name in one.shown else "–" for name in names]
     first = one.any
-    texts = (one.cell.data.name, one.cell.victim.name, one.attack, one.eps, f"{first.n_samples:,}", metric(first))
-    return (*texts, f"{100 * clean(first):.2f}", *values)
+    texts = (one.cell.data.name, one.cell.victim.name, one.attack, one.eps, f"{first.n_samples:,}", first.main.label)
+    return (*texts, f"{100 * first.clean:.2f}", *values)
 
 
 def _number(n: int, what: str) -> str:

@@ -54,11 +54,11 @@ def caveats_across(results: Sequence[CellResult]) -> list[str]:
         if alike.attack.name in ("fgsm", "random"):  # one step may overshoot, and a random one need not hit
             continue
         for small, large in _neighbours(same):
-            if _left(large) > _left(small) + RISE and not large.cell.attack.targeted:
+            if large.left > small.left + RISE and not large.cell.attack.targeted:
                 name = f"{alike.victim.name} {alike.attack.name} {gradient_name(alike.gradient.name)}"
                 found.append(
-                    f"{name} leaves more at eps {large.cell.attack.eps:g} ({_left(large):.1%}) than at "
-                    f"{small.cell.attack.eps:g} ({_left(small):.1%})"
+                    f"{name} leaves more at eps {large.cell.attack.eps:g} ({large.left:.1%}) than at "
+                    f"{small.cell.attack.eps:g} ({small.left:.1%})"
                 )
     return found
 
@@ -91,10 +91,6 @@ def _neighbours(results: Sequence[CellResult]) -> Iterable[tuple[CellResult, Cel
     return (
         (small, large) for small, large in itertools.pairwise(ordered) if small.cell.attack.eps < large.cell.attack.eps
     )
-
-
-def _left(result: CellResult) -> float:
-    return result.segmentation.miou if result.segmentation else result.accuracy
 
 
 def _name(result: CellResult) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from lgm_bench import __version__
-from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import RESULT
 from lgm_bench.evaluation.wording import eps_label
 from lgm_bench.files import write_whole
@@ -90,26 +89,12 @@ def _line(one: Finished) -> dict[str, Any]:
         **{name: cell.pop(name) for name in ("victim", "data", "attack", "eps")},
         "eps_label": eps_label(result),
         **{name: cell.pop(name) for name in ("gradient", "slope")},
-        **_figures(result),
+        **result.metrics,
         **cell,
         **values,
         "version": result.versions.get("lgm-bench"),
         "folder": one.folder.name,
         "date": datetime.fromtimestamp(written, UTC).isoformat(),
-    }
-
-
-def _figures(result: CellResult) -> dict[str, float | None]:
-    scenes, cost = result.segmentation, result.cost
-    return {
-        "clean_accuracy": None if scenes else result.clean_accuracy,
-        "accuracy": None if scenes else result.accuracy,
-        "success_rate": result.success_rate,
-        "clean_miou": scenes.clean_miou if scenes else None,
-        "miou": scenes.miou if scenes else None,
-        "architecture_change": result.architecture_change,
-        "kvoxels": cost.kvoxels if cost else None,
-        "gflops": cost.gflops if cost else None,
     }
 
 

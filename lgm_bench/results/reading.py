@@ -13,6 +13,7 @@ from lgm_bench.evaluation.engine.building import ids_sha256
 from lgm_bench.evaluation.store.part_files import UnusableError, read_part
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, newest_first
+from lgm_bench.evaluation.store.tally import check_record
 from lgm_bench.results.arms import BASELINE
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Finished:
     result: CellResult
 
     def rows(self) -> pa.Table:
-        """Return the rows, see `rows.SCHEMA` and `scene_rows.SCENE_SCHEMA`.
+        """Return the rows, with the schema of their task.
 
         Raises:
             ResultError: They are missing, damaged, or not those that the record is of.
@@ -68,7 +69,7 @@ def read_results(path: Path) -> list[Finished]:
         path: A results folder, the folder of one cell, or its `result.json`.
 
     Raises:
-        ResultError: There is nothing of the kind.
+        ResultError: There is nothing of the kind, or a record does not say what its rows say.
     """
     if not path.exists():
         siblings = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
@@ -78,7 +79,7 @@ def read_results(path: Path) -> list[Finished]:
     else:
         records = [path / RESULT] if (path / RESULT).exists() else list(path.glob(f"*/{RESULT}"))
     newest = newest_first(records)
-    found = [Finished(record.parent, result) for record in newest if (result := _read(record)) is not None]
+    found = [one for record in newest if (one := _read(record)) is not None]
     if not found:
         reason = f"{len(records)} that cannot be read" if records else "none"
         raise ResultError(
@@ -112,13 +113,24 @@ def find_cell(found: Sequence[Finished], text: str) -> Finished:
     raise ResultError(f"there is no cell {text!r} here{did_you_mean(text, (one.folder.name for one in found))}")
 
 
-def _read(path: Path) -> CellResult | None:
+def _read(path: Path) -> Finished | None:
     try:
-        return CellResult.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror or error
-        log.warning("%s is not used: it is damaged or of another version (%s)", path, reason)
-        return None
+        result = CellResult.model_validate_json(path.read_bytes())
+        one = Finished(path.parent, result)
+        if (one.folder / ROWS).exists():
+            check_record(result, one.rows())
+    except OSError as error:
+        log.warning("%s is not used: %s", path, error.strerror or error)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "value_error":  # of ours: a figure that cannot be
+            raise ResultError(f"{path}: {first['msg']}; delete the folder and run its cell again") from error
+        log.warning("%s is not used: it is damaged or of another version (%s)", path, first["msg"])
+    except ResultError as error:
+        raise ResultError(f"{path} is not to be believed: {error}; delete the folder and run its cell again") from error
+    else:
+        return one
+    return None
 
 
 def _order(one: Finished) -> tuple[object, ...]:

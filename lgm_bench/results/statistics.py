@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from scipy.stats import binomtest
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.rows import merged
-from lgm_bench.metrics.iou import iou_counts, mean_iou
 from lgm_bench.results.arms import BASELINE, TUNED, in_order, without_gradient
 from lgm_bench.results.reading import Finished, located
+from lgm_bench.tasks.metric import Metric
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +26,6 @@ FEWEST = 5
 """Samples below which resampling says nothing about others than these."""
 AT_ONCE = 500
 """Resamples that are drawn at once, which bounds the memory for thousands of scenes."""
-STRONGER = {"accuracy": -1, "success": 1, "miou": -1}
-"""The sign of a difference of each measure under which the arm is the stronger attack."""
 
 Numbers = np.ndarray
 Value = Callable[[Numbers], Numbers]
@@ -42,11 +39,11 @@ class Comparison:
     Attributes:
         baseline: Result under the gradient that others are compared with.
         arm: Result under another gradient.
-        metric: "accuracy", "success" (targeted cells) or "miou" (scenes).
+        metric: What is compared.
         n_samples: Images, shapes or scenes.
         baseline_value: The metric under the baseline, a fraction in [0, 1].
         arm_value: Under the arm.
-        difference: Arm minus baseline, a fraction; `STRONGER` has the sign under which the arm is the stronger attack.
+        difference: Arm minus baseline, a fraction; the metric says under which sign the arm is the stronger attack.
         interval: Bootstrap interval of the difference over samples, at `CONFIDENCE`; None where `note` says why.
         only_baseline: Attempts that succeed under the baseline alone; None for scenes.
         only_arm: Attempts that succeed under the arm alone.
@@ -58,7 +55,7 @@ class Comparison:
 
     baseline: CellResult
     arm: CellResult
-    metric: str
+    metric: Metric
     n_samples: int
     baseline_value: float
     arm_value: float
@@ -76,7 +73,7 @@ class Comparison:
         """Whether the arm is a significantly "stronger" or "weaker" attack than the baseline, or "undecided"."""
         if self.p_holm is None or self.p_holm >= ALPHA:
             return "undecided"
-        return "stronger" if self.difference * STRONGER[self.metric] > 0 else "weaker"
+        return "stronger" if self.difference * self.metric.stronger > 0 else "weaker"
 
 
 def compare_arms(results: Sequence[CellResult], out: Path, baseline: str = BASELINE) -> list[Comparison]:
@@ -116,11 +113,16 @@ def compare_pair(baseline: Finished, arm: Finished) -> Comparison:
     before, after = baseline.rows(), arm.rows()
     ids = list(dict.fromkeys(before.column("id").to_pylist()))
     before, after = merged([before], ids), merged([after], ids)
-    keys = ["id", "target"] if "target" in before.column_names else ["id"]
-    if any(before.column(key).combine_chunks() != after.column(key).combine_chunks() for key in keys):
+    if any(before.column(key).combine_chunks() != after.column(key).combine_chunks() for key in ("id", "target")):
         raise ResultError(f"{baseline.folder.name} and {arm.folder.name} are not of the same samples and targets")
-    compare = _scenes if "confusion" in before.column_names else _classified
-    return compare(baseline.result, arm.result, before, after)
+    metric = arm.result.compared
+    parts = [metric.parts(rows) for rows in (before, after)]
+    # A sample with several targets is several rows, which go together into a resample.
+    of_samples = [part.reshape(len(ids), -1, part.shape[1]).sum(axis=1) for part in parts]
+    if any(np.isnan(metric.value(part.sum(axis=0))) for part in parts):
+        raise ResultError(f"{baseline.folder.name} and {arm.folder.name} have no {metric.label} to compare")
+    only = _alone(metric, *parts) if metric.event else None
+    return _compared((baseline.result, arm.result), of_samples, metric, only, alone=len(parts[0]) == len(ids))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -206,14 +208,6 @@ def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[flo
     return float(low), float(high)
 
 
-def iou_parts(table: pa.Table, ignored_classes: Sequence[int] = ()) -> Numbers:
-    """Return each scene's intersections and unions after the attack, class by class, (scenes, 2C); see `iou_counts`."""
-    lists = table.column("confusion").combine_chunks()
-    flat = lists.flatten().to_numpy().reshape(len(lists), -1)
-    classes = round(flat.shape[1] ** 0.5)
-    return np.concatenate(iou_counts(flat.reshape(-1, classes, classes), ignored_classes), axis=1)
-
-
 def _shared(result: CellResult) -> tuple[object, ...]:
     """Return what the results of one group have in common."""
     weights_and_samples = (result.checkpoint_sha256, result.data_sha256)
@@ -238,52 +232,35 @@ def _signs(n: int, seed: int) -> Iterator[Numbers]:
         yield 1.0 - 2.0 * generator.integers(0, 2, (min(AT_ONCE, RESAMPLES - start), n), dtype=np.int8)
 
 
-def _classified(baseline: CellResult, arm: CellResult, before: pa.Table, after: pa.Table) -> Comparison:
-    targeted = arm.cell.attack.targeted
-    column = "success" if targeted else "correct"
-    first, second = (table.column(column).to_numpy().astype(np.int64) for table in (before, after))
-    attempts = before.column("attacked").to_numpy().astype(np.int64) if targeted else np.ones_like(first)
-    gone, stays = (first, second) if targeted else (1 - first, 1 - second)
-    only = int((gone > stays).sum()), int((stays > gone).sum())
-    # One sample is one image with all its targets: its attempts go together into a resample.
-    n_samples = len(before.column("id").unique())
-    parts = [np.stack([hits, attempts], axis=1).reshape(n_samples, -1, 2).sum(1) for hits in (first, second)]
-    return _compared(
-        (baseline, arm), parts, lambda sums: sums[..., 0] / np.maximum(sums[..., 1], 1),
-        metric=column if targeted else "accuracy", only=only, alone=len(first) == n_samples,
-    )  # fmt: skip
-
-
-def _scenes(baseline: CellResult, arm: CellResult, before: pa.Table, after: pa.Table) -> Comparison:
-    ignored = before.column("ignored_classes")[0].as_py()
-    parts = [iou_parts(rows, ignored) for rows in (before, after)]
-    return _compared((baseline, arm), parts, lambda sums: mean_iou(*np.split(sums, 2, axis=-1)), metric="miou")
+def _alone(metric: Metric, first: Numbers, second: Numbers) -> tuple[int, int]:
+    """Return in how many rows the attack succeeds under the first arm alone, and under the second alone."""
+    gone, goes = (part[:, 0] * metric.stronger for part in (first, second))
+    return int((gone > goes).sum()), int((goes > gone).sum())
 
 
 def _compared(
     results: tuple[CellResult, CellResult],
     parts: Sequence[Numbers],
-    value: Value,
+    metric: Metric,
+    only: tuple[int, int] | None,
     *,
-    metric: str,
-    only: tuple[int, int] | None = None,
-    alone: bool = False,
+    alone: bool,
 ) -> Comparison:
     """Return the comparison of two cells.
 
     Args:
         results: Baseline and arm.
         parts: (n, K) numbers of each sample under both.
-        value: The measure of their sums.
-        metric: Name of the measure.
+        metric: What is compared.
         only: Attempts that succeed under the baseline alone, and under the arm alone; None for scenes.
         alone: Whether a sample is one attempt, so that McNemar's test holds.
     """
-    first, second = (np.asarray(one, np.float64) for one in parts)
-    k, n_samples = first.shape[1], len(first)
+    first, second = parts
+    value, k, n_samples = metric.value, first.shape[1], len(first)
 
     def difference(sums: Numbers) -> Numbers:
-        return value(sums[..., k:]) - value(sums[..., :k])
+        moved: Numbers = value(sums[..., k:]) - value(sums[..., :k])
+        return moved
 
     few = n_samples < FEWEST
     both = np.concatenate([first, second], axis=1)
@@ -301,6 +278,6 @@ def _compared(
         only_baseline=only[0] if only else None,
         only_arm=only[1] if only else None,
         p_value=p_value,
-        test="McNemar" if alone else "sign-flip",
+        test="McNemar" if only and alone else "sign-flip",
         note="too few samples" if few else "" if interval else "all samples alike",
     )

@@ -77,7 +77,7 @@ def test_the_same_results_are_as_expected(here: Path, lgm_bench: Command) -> Non
     compared = lgm_bench("compare", "results", "--against", "board.json", "--json").json
     record = json.loads(record_of(here, "eps4-lgm").read_text())
     numbers = {number["name"]: number["got"] for number in compared["cells"][1]["numbers"]}
-    assert numbers["accuracy"] == pytest.approx(record["accuracy"], abs=1e-6)
+    assert numbers["accuracy"] == pytest.approx(record["metrics"]["accuracy"], abs=1e-6)
     assert set(numbers) == {"clean_accuracy", "accuracy", "success_rate", "architecture_change"}
     assert {number["name"] for number in compared["cells"][2]["numbers"]} == {
         "clean_miou",
@@ -184,7 +184,7 @@ def test_an_update_says_what_changed_and_leaves_the_rest_word_for_word(here: Pat
     answer = lgm_bench(*update())
     record = json.loads(record_of(here, "eps4-lgm").read_text())
     assert answer.out.splitlines() == [
-        f"changed: dynconv8-mini fgsm eps 4 LGM slope 2: accuracy 0.00 -> {100 * record['accuracy']:.2f}",
+        f"changed: dynconv8-mini fgsm eps 4 LGM slope 2: accuracy 0.00 -> {100 * record['metrics']['accuracy']:.2f}",
         "added: minkunet-scannet-mini random eps 0.02",
         "wrote 3 cells to board.json",
     ]
@@ -267,9 +267,9 @@ def test_files_that_are_no_leaderboard(here: Path, lgm_bench: Command, old: str,
 
 def test_damaged_records_and_rows(here: Path, lgm_bench: Command) -> None:
     path = record_of(here, "eps4-lgm")
-    edit(path, lambda record: record.update(accuracy=0.123))
+    edit(path, lambda record: record["metrics"].update(accuracy=0.123))
     answer = lgm_bench("compare", "results", "--against", "board.json")
-    assert (answer.code, "do not agree" in answer.err) == (2, True)
+    assert (answer.code, "is 0.123 in the record and" in answer.err) == (2, True)
     path.write_text(path.read_text()[:100])
     answer = lgm_bench("compare", "results", "--against", "board.json")
     assert (answer.code, answer.out.splitlines()[-1]) == (1, "3 cells: 2 ok, 1 missing")

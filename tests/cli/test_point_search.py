@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
-from hand_made import cell, result
+from hand_made import cell, scenes
 
 from lgm_bench.cli.slope_search import POINT_SLOPES, Search, search_cells
-from lgm_bench.evaluation.store.record import CostRecord, SegmentationRecord
 from lgm_bench.results.tables.table import Column
 
 VICTIM = "minkunet14-scannet"
@@ -18,12 +17,7 @@ def found(miou: dict[float | None, float], **changes: Any) -> Search:
     for slope, left in miou.items():
         kind = {"gradient": "fgm"} if slope is None else {"gradient": "lgm", "slope": slope}
         of = cell(victim=VICTIM, data="scannet", attack="pointbim", eps=0.01, subset="holdout", **kind, **changes)
-        record = SegmentationRecord(
-            clean_miou=0.9, miou=left, classes=("a",), clean_iou=(0.9,), iou=(left,), clean_confusion=((1,),),
-            confusion=((1,),),
-        )  # fmt: skip
-        cost = CostRecord(kvoxels=1, gflops=1)
-        results.append(result(of, accuracy=1 - left, segmentation=record, success_rate=None, cost=cost))
+        results.append(scenes(of, left, clean_miou=0.9, point_accuracy=1 - left))
     return Search(tuple(results))
 
 
@@ -35,12 +29,12 @@ def test_the_best_slope_leaves_the_lowest_miou() -> None:
     entry = table.entry("slope=10", Column(VICTIM, "eps=0.01", "mIoU"))
     assert entry is not None
     assert (entry.ours, entry.best) == (pytest.approx(20), True)
-    assert table.notes[0] == "In percent: mIoU left, lower is stronger. Best slope of each eps marked."
-    assert "100 scannet holdout point clouds, " in table.notes[1]
+    assert table.notes[0] == "In percent: mIoU, lower is stronger. Best slope of each eps marked."
+    assert "100 scannet holdout scenes, " in table.notes[1]
     assert [score["miou"] for score in search.record()["scores"]] == [0.4, 0.3, 0.2, 0.2, 0.5]
 
 
 def test_the_default_slopes_are_those_of_table_7() -> None:
     base = cell(victim=VICTIM, data="scannet", attack="pointbim", eps=0.01)
-    assert [one.slope for one in search_cells(base, [0.01], [])] == [None, *POINT_SLOPES]
+    assert [one.gradient.slope for one in search_cells(base, [0.01], [])] == [None, *POINT_SLOPES]
     assert list(POINT_SLOPES) == list(range(5, 45, 5))

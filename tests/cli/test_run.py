@@ -40,7 +40,8 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     found = as_json.json
     assert found["failures"] == []
     assert [one["n_samples"] for one in found["comparisons"]] == [12, 12]
-    assert [100 * result["accuracy"] for result in found["results"]] == [float(row["accuracy"]) for row in rows]
+    left = [100 * result["metrics"]["accuracy"] for result in found["results"]]
+    assert left == [float(row["accuracy"]) for row in rows]
 
 
 def test_a_narrow_terminal_breaks_lines_and_not_words(
@@ -175,6 +176,6 @@ def test_attack_on_a_network_of_ones_own(lgm_bench: Command, tiny_root: Path) ->
     attack = result["cell"]["attack"]
     assert result["n_attempts"] == 120
     assert (attack["steps"], attack["targeted"], result["cell"]["gradient"]["slope"]) == (3, True, 2.0)
-    assert 0 < result["architecture"]["executed_clean"] < 1
+    assert 0 < result["metrics"]["executed_clean"] < 1
     broken = lgm_bench("attack", "tiny_networks:Broken", *here)
     assert broken.code == 3

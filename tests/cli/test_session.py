@@ -33,7 +33,7 @@ def test_every_cell_that_was_run_is_in_the_tables_once(tmp_path: Path) -> None:
     ran = results(plain, shifted, plain)
     ran.by_cell = {cell(): plain, cell(mean=other): shifted, cell(step=1.0): plain}  # the last is the first in full
     merged = here.merge(ran, [Planned(one) for one in ran.by_cell])
-    assert [one.accuracy for one in merged.results] == [0.25, 0.75]
+    assert [one.left for one in merged.results] == [0.25, 0.75]
     assert merged.unfinished == []
 
 
@@ -71,4 +71,4 @@ def test_json_names_the_failures() -> None:
     found.failures.append((ONE, ValueError("why")))
     plain = as_json(found)
     assert plain["failures"] == [{"cell": "dynconv8-cifar10 fgsm eps 1 FGM", "error": "why"}]
-    assert plain["results"][0]["accuracy"] == 0.25
+    assert plain["results"][0]["metrics"]["accuracy"] == 0.25

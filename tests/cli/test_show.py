@@ -34,13 +34,13 @@ def test_a_folder_in_a_line_each_and_a_cell_in_full(show: Command) -> None:
     full = show("lgm").out
     assert full == show(one["fingerprint"][:6]).out
     for text in (
-        f"accuracy  {one['accuracy']:>20.2%}".split(),
+        f"accuracy  {one['metrics']['accuracy']:>20.2%}".split(),
         [one["checkpoint_sha256"], one["data_sha256"], one["fingerprint"]],
         ["slope", f"{one['cell']['gradient']['slope']:g}", "cpu", "float32", "deterministic"],
     ):
         assert [word for word in text if word not in full] == []
     units = [line.split() for line in full.split("Adaptive units")[1].splitlines() if line.strip()[:1].isdigit()]
-    change = one["architecture"]["all_images"]["per_unit"]
+    change = one["units"]["per_unit"]
     assert [(unit[0], unit[4]) for unit in units] == [(str(i), f"{share:.2%}") for i, share in enumerate(change)]
 
 
@@ -48,7 +48,7 @@ def test_rows_as_table_csv_and_json(show: Command) -> None:
     record = show("fgm", "--json").json
     rows = list(csv.DictReader(io.StringIO(show("fgm", "--csv").out)))
     assert [row["id"] for row in rows] == [f"test-{number:05d}" for number in range(12)]
-    assert sum(row["correct"] == "True" for row in rows) / 12 == pytest.approx(record["accuracy"])
+    assert sum(row["correct"] == "True" for row in rows) / 12 == pytest.approx(record["metrics"]["accuracy"])
     shown = show("fgm", "--rows").out
     assert [row["id"] for row in rows if row["id"] not in shown] == []
     kinds = {kind: show("fgm", "--samples", kind, "--json").json["rows"] for kind in ("fallen", "survived")}

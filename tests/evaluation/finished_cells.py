@@ -11,10 +11,12 @@ from hand_made import cell, result
 from lgm_bench.evaluation.engine.building import ids_sha256
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.rows import Outcome
-from lgm_bench.evaluation.store.scene_rows import SceneOutcome
-from lgm_bench.evaluation.store.scene_tally import SceneTally
 from lgm_bench.evaluation.store.store import CellStore
+from lgm_bench.evaluation.store.tally import figures_of
 from lgm_bench.metrics.architecture_change import ChangeCounts
+from lgm_bench.tasks.base import task_of
+from lgm_bench.tasks.images import ImageClassification
+from lgm_bench.tasks.scenes import SceneSegmentation
 
 
 def image_rows(fell: Sequence[bool], target: int | None = None, attacked: Sequence[bool] | None = None) -> Any:
@@ -24,34 +26,41 @@ def image_rows(fell: Sequence[bool], target: int | None = None, attacked: Sequen
     tried = torch.ones(n, dtype=torch.bool) if attacked is None else torch.tensor(attacked)
     return Outcome(
         ids=[f"image{number}" for number in range(n)],
-        label=torch.zeros(n, dtype=torch.int32),
         target=target,
-        clean_prediction=torch.zeros(n, dtype=torch.int32),
-        adversarial_prediction=gone.int(),
         perturbed=tried,
         attacked=tried,
-        success=gone & tried,
-        correct=~gone,
+        verdict={
+            "label": torch.zeros(n, dtype=torch.int32),
+            "clean_prediction": torch.zeros(n, dtype=torch.int32),
+            "adversarial_prediction": gone.int(),
+            "success": gone & tried,
+            "correct": ~gone,
+        },
         distance=zeros,
         within_bounds=torch.ones(n, dtype=torch.bool),
         clean_loss=zeros,
         adversarial_loss=zeros,
         counts=None,
-    ).table()
+    ).table(ImageClassification)
 
 
 def scene_rows(confusion: np.ndarray, ignored: Sequence[int] = ()) -> Any:
     """Rows of scenes with these confusion matrices (scenes, C, C), before and after."""
     n = len(confusion)
     matrices, zeros, ones = torch.from_numpy(confusion), torch.zeros(n), torch.ones(n, 1, dtype=torch.int64)
-    return SceneOutcome(
+    return Outcome(
         ids=[f"scene{number}" for number in range(n)],
-        n_points=matrices.sum((1, 2)),
-        clean_confusion=matrices,
-        confusion=matrices,
-        ignored_classes=ignored,
-        clean_miou=zeros.double(),
-        miou=zeros.double(),
+        target=None,
+        perturbed=torch.ones(n, dtype=torch.bool),
+        attacked=torch.ones(n, dtype=torch.bool),
+        verdict={
+            "n_points": matrices.sum((1, 2)),
+            "clean_confusion": matrices,
+            "confusion": matrices,
+            "ignored_classes": list(ignored),
+            "clean_miou": zeros.double(),
+            "miou": zeros.double(),
+        },
         distance=zeros,
         within_bounds=torch.ones(n, dtype=torch.bool),
         clean_loss=zeros,
@@ -59,17 +68,17 @@ def scene_rows(confusion: np.ndarray, ignored: Sequence[int] = ()) -> Any:
         counts=ChangeCounts(ones, 0 * ones, 0 * ones, ones),
         effort={"iterate": [1] * n, "voxels": [1.0] * n, "gflops": [1.0] * n},
         history=[[1.0]] * n,
-    ).table()
+    ).table(SceneSegmentation)
 
 
 def finished(out: Path, fingerprint: str, rows: Any, changes: dict[str, Any], **others: Any) -> CellResult:
     """Write a finished cell of these rows; `changes` make the cell, `others` the record."""
     ids = list(dict.fromkeys(rows.column("id").to_pylist()))
-    if "confusion" in rows.column_names:
-        others = {"segmentation": SceneTally.of(rows).figures(["x"])["segmentation"]} | others
     of = cell(**changes)
+    n_classes = round(len(rows.column("confusion")[0]) ** 0.5) if task_of(rows).labels_points else 0
+    figures = figures_of(rows, of, [f"class{number}" for number in range(n_classes)])
     values = {"fingerprint": fingerprint, "data_sha256": ids_sha256(ids), "n_samples": len(ids)} | others
-    record = result(of, **values)
+    record = result(of).model_copy(update=figures | values)
     store = CellStore(out, of.title, fingerprint)
     with store.locked():
         store.finish(record, rows, [])

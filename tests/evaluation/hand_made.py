@@ -3,8 +3,13 @@
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from lgm_bench.evaluation.cells.cell import KINDS, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
-from lgm_bench.evaluation.store.record import ArchitectureRecord, CellResult, ChangeSummary, Checks
+from lgm_bench.evaluation.store.record import CellResult, Checks, UnitRecord
+from lgm_bench.evaluation.store.tally import Tally
+from lgm_bench.tasks.base import ClassRecord, task_named
+from lgm_bench.tasks.images import ImageClassification
 
 PART_OF = {one.name: part for part, kind in KINDS.items() for one in fields(kind)}
 
@@ -35,24 +40,30 @@ def cell(**changes: Any) -> Cell:
     return altered(ONE, **changes)
 
 
-def result(of: Cell = ONE, accuracy: float = 0.25, change: float | None = 0.125, **others: Any) -> CellResult:
-    """A result of a cell; `change` None is a static victim's."""
-    summary = change is not None and ChangeSummary(
-        n_samples=80, ratio=change, on_to_off=change, off_to_on=0.0, per_unit=(change,)
-    )
-    architecture = summary and ArchitectureRecord(
-        defined_over="attacked", attacked=summary, all_images=None, executed_clean=0.5, executed_adversarial=0.5
-    )
+def result(
+    of: Cell = ONE, accuracy: float = 0.25, change: float | None = 0.125, task: str = "images", **others: Any
+) -> CellResult:
+    """A result of a cell; `change` None is a static victim's. `others` are fields of the record or figures by name."""
+    units = change is not None and UnitRecord(n_samples=80, on_to_off=change, off_to_on=0.0, per_unit=(change,))
+    figures = {
+        "clean_accuracy": 0.8,
+        "accuracy": accuracy,
+        "success_rate": 1 - accuracy / 0.8,
+        "architecture_change": change,
+        "executed_clean": change and 0.5,
+        "executed": change and 0.5,
+    }
+    names = [metric.name for metric in task_named(task).metrics]
+    metrics = {name: others.pop(name, figures.get(name)) for name in names}
     values: dict[str, Any] = {
+        "task": task,
         "cell": of,
         "fingerprint": "0123456789abcdef",
         "n_samples": 100,
         "n_attempts": 100,
         "n_attacked": 80,
-        "clean_accuracy": 0.8,
-        "accuracy": accuracy,
-        "success_rate": 1 - accuracy / 0.8,
-        "architecture": architecture or None,
+        "metrics": metrics,
+        "units": units or None,
         "checks": Checks(
             n_samples=8, zero_gradient_share=0.0, deterministic=True, batch_invariance=0.0, within_bounds=True
         ),
@@ -66,3 +77,29 @@ def result(of: Cell = ONE, accuracy: float = 0.25, change: float | None = 0.125,
         "wall_time_s": 1.0,
     }
     return CellResult.model_validate(values | others)
+
+
+def shapes(of: Cell, **others: Any) -> CellResult:
+    """A result of shapes."""
+    return result(of, task="classification", **others)
+
+
+def scenes(
+    of: Cell,
+    miou: float,
+    clean_miou: float = 0.6,
+    names: tuple[str, ...] = ("wall",),
+    iou: tuple[float | None, ...] = (0.5,),
+    clean_iou: tuple[float | None, ...] = (0.75,),
+    **others: Any,
+) -> CellResult:
+    """A result of scenes, with the mIoU and the IoUs of its classes."""
+    matrix = tuple(map(tuple, np.eye(len(names), dtype=int).tolist()))
+    classes = ClassRecord(names=names, clean_iou=clean_iou, iou=iou, clean_confusion=matrix, confusion=matrix)
+    return result(of, task="segmentation", miou=miou, clean_miou=clean_miou, classes=classes, **others)
+
+
+def tally(right: int, n: int) -> Tally:
+    """Sums over n images, of which some are right after the attack."""
+    sums = {metric.name: np.zeros(2) for metric in ImageClassification.metrics}
+    return Tally(ImageClassification, sums | {"accuracy": np.array([right, n], float)})

@@ -87,8 +87,8 @@ def test_a_cell_is_the_attack_written_out(victim_name: str, tmp_path: Path) -> N
     attacked = (batch.images + cell.attack.eps * 2 / 255 * gradient.sign()).clamp(-1, 1)
     correct = clean & (victim(attacked).argmax(1) == batch.labels)
     assert result.n_samples == LIMIT
-    assert result.clean_accuracy == clean.double().mean().item()
-    assert result.accuracy == pytest.approx(correct.double().mean().item(), abs=1.01 / LIMIT)
-    assert result.accuracy < result.clean_accuracy
-    assert result.architecture_change > 0
+    assert result.clean == clean.double().mean().item()
+    assert result.left == pytest.approx(correct.double().mean().item(), abs=1.01 / LIMIT)
+    assert result.left < result.clean
+    assert result.metrics["architecture_change"] > 0
     assert result.checks.within_bounds

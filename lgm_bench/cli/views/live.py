@@ -12,6 +12,7 @@ from rich.text import Text
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.evaluation.wording import clock, describe, numbers, score, time_left
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -39,7 +40,7 @@ class PlainView:
         resumed = f", {done_samples} of them done before" if done_samples else ""
         self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} samples{resumed}")
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+    def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
         """Say every half minute how far the cell is."""
         now = time.monotonic()
         if now - self.last_line >= SECONDS_BETWEEN_LINES:
@@ -116,7 +117,7 @@ class LiveView(PlainView):
         self.progress.headline = describe(cell)
         self.progress.reset(self.samples, total=total_samples, completed=done_samples, visible=True, left="", state="")
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+    def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
         """Move the bar of samples."""
         self.n_done = n_done
         self.score = score(running)

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from lgm_bench.cli.views.row_tables import notable_samples
-from lgm_bench.evaluation.cells.suites import takes_points
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import unit_sums
 from lgm_bench.evaluation.wording import clock, describe, numbers
@@ -54,11 +53,10 @@ def full_result(finished: Finished, rows: pa.Table) -> RenderableType:
         ("Provenance", list(_provenance(result))),
     ):
         parts += [_heading(title), _pairs(pairs)]
-    if result.segmentation:
+    if result.classes:
         parts += [_heading("Classes"), _classes(result)]
-    if result.architecture:
-        voxels = takes_points(result.cell.attack.name)
-        heading = "Voxels" if voxels else "Adaptive units, in the order of the forward pass"
+    if result.units:
+        heading = "Voxels" if result.kind.inputs == "points" else "Adaptive units, in the order of the forward pass"
         parts += [_heading(heading), _units(rows)]
     notable = list(notable_samples(result, rows))
     parts += [_heading("Samples"), _pairs(notable)] if notable else []
@@ -79,33 +77,24 @@ def _pairs(pairs: Pairs) -> Table:
 
 
 def _numbers(result: CellResult) -> Iterator[tuple[str, str]]:
-    scenes = result.segmentation
-    if scenes:
-        yield "clean mIoU", f"{scenes.clean_miou:.2%}"
-        yield "mIoU", f"{scenes.miou:.2%}"
-    yield ("clean accuracy of points" if scenes else "clean accuracy"), f"{result.clean_accuracy:.2%}"
-    yield ("accuracy of points" if scenes else "accuracy"), f"{result.accuracy:.2%}"
-    if result.success_rate is not None:
-        yield "success rate", f"{result.success_rate:.2%} of {result.n_attacked:,} attacked"
+    per = {"attacked": f" of {result.n_attacked:,} attacked", "decisions": f" of {_decisions(result)}"}
+    for metric in result.kind.metrics:
+        value = result.metrics[metric.name]
+        if value is not None:
+            yield metric.label, metric.text(value) + per.get(metric.per, "")
     per_sample = f", {result.n_attempts:,} attacks" if result.n_attempts != result.n_samples else ""
     first = " (the first ones of the set)" if result.cell.data.limit else ""
     yield "samples", f"{result.n_samples:,}{per_sample}{first}"
-    architecture = result.architecture
-    if architecture:
-        after = architecture.executed_adversarial
-        then = "" if after is None else f" -> {after:.2%}"
-        of = "all voxels that there ever were" if takes_points(result.cell.attack.name) else "the units' decisions"
-        yield "executed", f"{architecture.executed_clean:.2%}{then} of {of}"
-        for name, change in (("attacked", architecture.attacked), ("all", architecture.all_images)):
-            if change:
-                printed = " (the tables' number)" if name == architecture.defined_over else ""
-                yield (
-                    f"change over {name}",
-                    f"{change.ratio:.2%}: {change.on_to_off:.2%} on to off, {change.off_to_on:.2%} off to on, "
-                    f"{change.n_samples:,} samples{printed}",
-                )
-    if result.cost:
-        yield "cost of an iteration", f"{result.cost.kvoxels:.2f} thousand voxels, {result.cost.gflops:.2f} GFLOPs"
+    units = result.units
+    if units:
+        yield (
+            "directions of change",
+            f"{units.on_to_off:.2%} on to off, {units.off_to_on:.2%} off to on, {units.n_samples:,} samples",
+        )
+
+
+def _decisions(result: CellResult) -> str:
+    return "all voxels that there ever were" if result.kind.inputs == "points" else "the units' decisions"
 
 
 def _configuration(result: CellResult) -> Pairs:
@@ -157,12 +146,12 @@ def _provenance(result: CellResult) -> Iterator[tuple[str, str]]:
 
 
 def _units(rows: pa.Table) -> Table:
-    """Return each unit's shares of on before the attack and of what it turned over, over all rows."""
+    """Return, per unit, how often it was on before the attack and how often the attack flipped it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("unit", "on before", "on to off", "off to on", "changed"):
         table.add_column(name, justify="right")
     table.add_column("")
-    before, off, on, positions = unit_sums(rows, np.ones(rows.num_rows, bool)).astype(float) + 0.0
+    before, off, on, positions = unit_sums(rows).astype(float) + 0.0
     shares = np.stack([before, off, on, off + on]) / np.maximum(positions, 1)
     largest = max(float(shares[3].max(initial=0)), 1e-12)
     for index, unit in enumerate(shares.T):
@@ -175,10 +164,10 @@ def _classes(result: CellResult) -> Table:
     table.add_column("class")
     for name in ("clean IoU", "IoU", "points"):
         table.add_column(name, justify="right")
-    scenes = result.segmentation
-    for index, name in enumerate(scenes.classes if scenes else ()):
-        ious = (scenes.clean_iou[index], scenes.iou[index]) if scenes else ()
-        points = sum(scenes.confusion[index]) if scenes else 0
+    classes = result.classes
+    for index, name in enumerate(classes.names if classes else ()):
+        ious = (classes.clean_iou[index], classes.iou[index]) if classes else ()
+        points = sum(classes.confusion[index]) if classes else 0
         table.add_row(name, *("-" if iou is None else f"{iou:.2%}" for iou in ious), f"{points:,}")
     return table
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.tasks.base import task_of
 
 FALLEN, SURVIVED = "fallen", "survived"
 KINDS = (FALLEN, SURVIVED)
@@ -28,7 +29,8 @@ SHORT = {
 }
 PREDICTIONS = ("label", "target", "clean_prediction", "adversarial_prediction", "success")
 LOSSES = ("distance", "clean_loss", "adversarial_loss", "changed_share")
-IMAGES, SCENES = ("id", *PREDICTIONS, *LOSSES), ("id", "n_points", "clean_miou", "miou", *LOSSES)
+SHOWN = ("id", *PREDICTIONS, "n_points", "clean_miou", "miou", *LOSSES)
+"""Columns for a table, as far as a task has them."""
 SHARES = ("changed_share", "clean_miou", "miou")
 
 
@@ -43,7 +45,7 @@ def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
         return rows
     if kind not in KINDS:
         raise UnknownNameError("kind of samples", kind, KINDS)
-    if "success" not in rows.column_names:
+    if task_of(rows).labels_points:
         raise ConfigError("scenes neither fall nor survive as a whole; leave out --samples, and see their mIoU")
     fallen = rows.column("success")
     return rows.filter(fallen if kind == FALLEN else pc.and_(rows.column("attacked"), pc.invert(fallen)))
@@ -51,7 +53,7 @@ def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
 
 def rows_table(rows: pa.Table) -> Table:
     """Return the rows as a table of their main columns, a line an attack."""
-    names = [name for name in (IMAGES if "success" in rows.column_names else SCENES) if name in rows.column_names]
+    names = [name for name in SHOWN if name in rows.column_names]
     names = [name for name in names if rows.column(name).null_count < max(rows.num_rows, 1)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
@@ -74,10 +76,11 @@ def rows_csv(rows: pa.Table) -> str:
 
 def notable_samples(result: CellResult, rows: pa.Table) -> Iterator[tuple[str, str]]:
     """Yield the first samples that fell, the last to fall, those nearest to it, or the scenes that lost most."""
-    if result.segmentation:
-        drops = sorted(rows.to_pylist(), key=lambda row: (row["miou"] or 0.0) - (row["clean_miou"] or 0.0))
-        named = (f"{row['id']} ({_text('miou', row['clean_miou'])} -> {_text('miou', row['miou'])})" for row in drops)
-        yield "largest loss of mIoU", ", ".join(list(named)[:FEW])
+    main = result.main
+    if result.kind.labels_points:
+        drops = sorted(rows.to_pylist(), key=lambda row: (row[main.name] or 0.0) - (row[main.before] or 0.0))
+        named = (f"{row['id']} ({_text('miou', row[main.before])} -> {_text('miou', row[main.name])})" for row in drops)
+        yield f"largest loss of {main.label}", ", ".join(list(named)[:FEW])
         return
     fallen, survived = (chosen_rows(rows, kind) for kind in KINDS)
     if fallen.num_rows:
@@ -99,7 +102,7 @@ def notable_samples(result: CellResult, rows: pa.Table) -> Iterator[tuple[str, s
 
 def _iterations(fallen: pa.Table) -> Iterator[tuple[str, int]]:
     """Yield (sample, first iterate that fools the network), where the run has kept every iterate's verdict."""
-    if "history" in fallen.column_names and len(fallen):
+    if len(fallen):
         for name, history in zip(*(fallen.column(key).to_pylist() for key in ("id", "history")), strict=True):
             if history and 0.0 in history[1:]:
                 yield name, history.index(0.0, 1)

@@ -42,10 +42,13 @@ class KeptImages:
         """Take the whole batch's images (B, 3, H, W) after an attack."""
         if self._has_all:
             return
-        self.targeted, self.clean_prediction = outcome.target is not None, outcome.clean_prediction[self.rows].cpu()
+        self.targeted, self.clean_prediction = outcome.target is not None, self._column(outcome, "clean_prediction")
         target = torch.full((len(self.rows),), NO_TARGET if outcome.target is None else outcome.target)
-        others = (outcome.adversarial_prediction, outcome.attacked)
-        self.attempts.append(_Attempt(_images(adversarial[self.rows]), target, *(v[self.rows].cpu() for v in others)))
+        prediction, attacked = self._column(outcome, "adversarial_prediction"), outcome.attacked[self.rows].cpu()
+        self.attempts.append(_Attempt(_images(adversarial[self.rows]), target, prediction, attacked))
+
+    def _column(self, outcome: Outcome, name: str) -> Tensor:
+        return torch.as_tensor(outcome.verdict[name])[self.rows].cpu()
 
     @property
     def _has_all(self) -> bool:

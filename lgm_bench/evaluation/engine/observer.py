@@ -4,6 +4,7 @@ from typing import Protocol
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.tally import Tally
 
 
 class Observer(Protocol):
@@ -12,11 +13,10 @@ class Observer(Protocol):
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         """A cell begins; `done_samples` of its `total_samples` are there from a run before."""
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:
+    def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:
         """`n_done` samples of the cell are finished.
 
-        `running` holds what they measure so far: "clean_accuracy", "accuracy", "success_rate" and, for adaptive
-        victims, "architecture_change" (fractions; missing while nothing was attacked); of scenes "clean_miou", "miou".
+        `running` holds what they add up to: `running.figures()` are the task's figures so far.
         """
 
     def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:
@@ -35,7 +35,7 @@ class SilentObserver:
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         """Ignore."""
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:
+    def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:
         """Ignore."""
 
     def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:

@@ -8,21 +8,21 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MeanMetric
 
 from datamodules.batch import IGNORED, PointBatch, inputs_of, part
 from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.attacks.points.result import PointResult
+from lgm_bench.evaluation.engine.across import figures_across, known
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.evaluation.store.clouds import SavedCloud
 from lgm_bench.evaluation.store.example_clouds import example_cloud
 from lgm_bench.evaluation.store.rows import Outcome
-from lgm_bench.evaluation.store.scene_rows import SceneOutcome
 from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.metrics.architecture_change import ChangeCounts
-from lgm_bench.metrics.segmentation import MeanIoU, confusion_matrix, mean_iou_of
+from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
 from lgm_bench.metrics.voxel_change import voxel_change
+from lgm_bench.tasks.base import task_named
 from lgm_bench.voxels import PointCloud
 from victims.point_victim import PointVictim
 
@@ -35,8 +35,7 @@ class PointStage(pl.LightningModule):
     Every scene and shape is attacked. Of shapes, those that the hard network classifies correctly count as attacked;
     the others stay wrong whatever becomes of them.
 
-    The logged metrics (fractions; over all processes) are "clean_miou" and "miou" of scenes, "clean_accuracy" and
-    "accuracy" of shapes, those of this run.
+    The logged metrics (fractions; over all processes) are the task's figures of the samples of this run.
 
     Args:
         victim: It is put into eval mode and its parameters are frozen.
@@ -69,12 +68,11 @@ class PointStage(pl.LightningModule):
         self.attack, self.gradient, self.sink, self.probe = attack, gradient, sink, probe
         self.examples, self.save_adversarial = examples, save_adversarial
         self.ignored_classes = tuple(ignored_classes)
-        self.clean_accuracy, self.accuracy = MeanMetric(), MeanMetric()
-        classes = victim.num_classes
-        self.clean_miou, self.miou = (MeanIoU(classes, self.ignored_classes) for _ in range(2))
+        self.task = task_named(victim.task)
 
     def on_test_start(self) -> None:
         """Make the pre-flight checks, in the first process."""
+        self.figures = figures_across(self.task, self.victim.num_classes, device=self.device)
         if self.probe is None or self.sink is None or self.global_rank != 0:
             return
         with repeatable():
@@ -85,11 +83,12 @@ class PointStage(pl.LightningModule):
         """Attack one batch and hand its rows to the sink."""
         start = time.perf_counter()
         with repeatable():
-            rows = self.outcome(batch).table()
+            rows = self.outcome(batch).table(self.task)
+        self.figures.update(rows)
         if self.sink is not None:
             self.sink.finished(rows, time.perf_counter() - start)
 
-    def outcome(self, batch: PointBatch) -> Outcome | SceneOutcome:
+    def outcome(self, batch: PointBatch) -> Outcome:
         """Return what the attack does to a batch."""
         with torch.enable_grad():
             result = self.attack.attack(
@@ -105,9 +104,7 @@ class PointStage(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Merge the metrics of all processes and log them."""
-        names = ("clean_miou", "miou") if self.victim.task == "segmentation" else ("clean_accuracy", "accuracy")
-        figures: dict[str, Tensor] = {name: getattr(self, name).compute() for name in names}
-        self.log_dict({name: value.float() for name, value in figures.items() if not value.isnan()})
+        self.log_dict(known(self.figures.compute()))
 
     def _judged(self, batch: PointBatch) -> Tensor:
         """Return the hard network's logits; scenes one by one as in the attack, so that batches change nothing."""
@@ -116,21 +113,24 @@ class PointStage(pl.LightningModule):
         scenes = [part(batch, [number]) for number in range(len(batch.ids))]
         return torch.cat([hard_forward(self.victim, inputs_of(scene))[0] for scene in scenes])
 
-    def _scenes(self, batch: PointBatch, result: PointResult, before: Tensor, after: Tensor) -> SceneOutcome:
+    def _scenes(self, batch: PointBatch, result: PointResult, before: Tensor, after: Tensor) -> Outcome:
         matrices = [self._confusions(batch, logits) for logits in (before, after)]
-        self.clean_miou.update(matrices[0])
-        self.miou.update(matrices[1])
         sizes = torch.bincount(batch.cloud.scene)
         distance, inside = self._moves(batch.cloud, result.points)
         clean_miou = mean_iou_of(matrices[0], self.ignored_classes)
-        return SceneOutcome(
+        return Outcome(
             ids=batch.ids,
-            n_points=sizes,
-            clean_confusion=matrices[0],
-            confusion=matrices[1],
-            ignored_classes=self.ignored_classes,
-            clean_miou=clean_miou,
-            miou=mean_iou_of(matrices[1], self.ignored_classes),
+            target=None,
+            perturbed=torch.ones_like(sizes, dtype=torch.bool),
+            attacked=torch.ones_like(sizes, dtype=torch.bool),
+            verdict={
+                "n_points": sizes,
+                "clean_confusion": matrices[0],
+                "confusion": matrices[1],
+                "ignored_classes": list(self.ignored_classes),
+                "clean_miou": clean_miou,
+                "miou": mean_iou_of(matrices[1], self.ignored_classes),
+            },
             distance=distance,
             within_bounds=inside,
             clean_loss=self._scene_loss(batch, before),
@@ -144,19 +144,19 @@ class PointStage(pl.LightningModule):
         clean, prediction, labels = before.argmax(1), after.argmax(1), batch.labels
         attacked = clean == labels
         correct = attacked & (prediction == labels)
-        self.clean_accuracy.update(attacked.float())
-        self.accuracy.update(correct.float())
         distance, inside = self._moves(batch.cloud, result.points)
         return Outcome(
             ids=batch.ids,
-            label=labels,
             target=None,
-            clean_prediction=clean,
-            adversarial_prediction=prediction,
             perturbed=torch.ones_like(attacked),
             attacked=attacked,
-            success=attacked & ~correct,
-            correct=correct,
+            verdict={
+                "label": labels,
+                "clean_prediction": clean,
+                "adversarial_prediction": prediction,
+                "success": attacked & ~correct,
+                "correct": correct,
+            },
             distance=distance,
             within_bounds=inside,
             clean_loss=F.cross_entropy(before, labels, reduction="none"),
@@ -167,7 +167,7 @@ class PointStage(pl.LightningModule):
         )
 
     def _history(self, clean: Tensor, iterates: Tensor) -> list[list[float]]:
-        """Return `rows.HISTORY` of B samples: clean (B,) and then the iterates (I, B), which may begin with it."""
+        """Return the column `history` of B samples: clean (B,), then the iterates (I, B), which may begin with it."""
         first = [] if self.attack.starts_clean else [clean.cpu()[None]]
         return torch.cat([*first, iterates]).T.float().tolist()
 
@@ -225,7 +225,7 @@ def _to_save(clean: PointBatch, attacked: PointBatch, before: Tensor, after: Ten
 
 
 def _effort(result: PointResult) -> dict[str, list[float | None]]:
-    """Return the columns `rows.POINT_COLUMNS` of a result; attacks without a gradient have no cost."""
+    """Return `Outcome.effort` of a result; attacks without a gradient have no cost."""
     return {"iterate": result.kept.tolist(), "voxels": _means(result.voxels), "gflops": _means(result.gflops)}
 
 

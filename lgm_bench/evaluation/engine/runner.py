@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from lgm_bench.attacks.base import Attack
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
@@ -24,8 +26,8 @@ from lgm_bench.evaluation.store.part_files import Part, together
 from lgm_bench.evaluation.store.provenance import versions
 from lgm_bench.evaluation.store.record import CellResult, Checks, RunRecord
 from lgm_bench.evaluation.store.rows import loss_of, merged
-from lgm_bench.evaluation.store.scene_tally import added, figures_of, tally_of, total
 from lgm_bench.evaluation.store.store import CellStore
+from lgm_bench.evaluation.store.tally import figures_of, total
 from lgm_bench.evaluation.store.writing import CannotWriteError
 from lgm_bench.sparse.backends import NATIVE, use_backend
 
@@ -221,8 +223,8 @@ class _Run:
         def tell(event: Event) -> None:
             nonlocal n_done, tally
             if isinstance(event, BatchDone):
-                n_done, tally = n_done + event.n_samples, added(tally, event.tally)
-                self.observer.batch_done(asked, n_done, tally.running())
+                n_done, tally = n_done + event.n_samples, event.tally if tally is None else tally + event.tally
+                self.observer.batch_done(asked, n_done, tally)
             else:
                 self.observer.iteration(asked, event.i, event.steps, event.n)
 
@@ -238,7 +240,6 @@ class _Run:
     ) -> CellResult:
         parts = store.parts(data.ids)
         rows = merged([part.rows for part in parts], data.ids)
-        tally = tally_of(rows)
         checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled), build_attack(filled))
         about = together(parts)
         wanted = data.ids[: checks.masking_samples]
@@ -246,12 +247,14 @@ class _Run:
             cell=filled,
             fingerprint=store.fingerprint,
             n_samples=len(data.ids),
-            **figures_of(rows, data.datamodule.class_names),
+            **figures_of(rows, filled, data.datamodule.class_names),
             checks=Checks(
-                **dict(checks), loss_of_the_steps=loss_of(rows, wanted), within_bounds=tally.out_of_bounds == 0
+                **dict(checks),
+                loss_of_the_steps=loss_of(rows, wanted),
+                within_bounds=pc.all(rows.column("within_bounds")).as_py(),
             ),
             folded=fold,
-            backend=self.backend if tally.effort.rows else None,
+            backend=None if rows.column("gflops").null_count == len(rows) else self.backend,
             checkpoint_sha256=target.sha256,
             data_sha256=data.sha256,
             versions=versions(),

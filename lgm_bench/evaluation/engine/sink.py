@@ -12,15 +12,15 @@ from lgm_bench.evaluation.store.examples import Example
 from lgm_bench.evaluation.store.images import SavedImage
 from lgm_bench.evaluation.store.provenance import describe_device, forget_peak, peak
 from lgm_bench.evaluation.store.record import Preflight
-from lgm_bench.evaluation.store.scene_tally import AnyTally, tally_of
 from lgm_bench.evaluation.store.store import CellStore
+from lgm_bench.evaluation.store.tally import Tally
 
 
 class BatchDone(NamedTuple):
-    """A batch's rows are in the store: how many samples they are of, and their counts."""
+    """A batch's rows are in the store: how many samples they are of, and the sums of them."""
 
     n_samples: int
-    tally: AnyTally
+    tally: Tally
 
 
 class Iteration(NamedTuple):
@@ -65,7 +65,7 @@ class StoreSink:
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""
         self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
-        self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), tally_of(rows)))
+        self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows)))
 
     def iteration(self, i: int, steps: int, n: int) -> None:
         """Pass it on."""

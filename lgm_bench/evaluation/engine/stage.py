@@ -9,18 +9,19 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.base import Attack
 from lgm_bench.attacks.checks import check_logits
 from lgm_bench.attacks.history import History
+from lgm_bench.evaluation.engine.across import figures_across, known
 from lgm_bench.evaluation.engine.keeping import KeptImages
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.leaded import GradientMethod, hard_forward
-from lgm_bench.metrics.architecture_change import ArchitectureChange, change_counts, definition_scope
+from lgm_bench.metrics.architecture_change import change_counts, definition_scope
+from lgm_bench.tasks.images import ImageClassification
 
 _ROUNDING = 1e-6  # intensities: what float32 may add to clean + eps
 
@@ -34,8 +35,7 @@ class AttackStage(pl.LightningModule):
     those that do not count are perturbed too, for that number only; not so with an active set, which leaves images
     alone once they have fallen and so measures no such number.
 
-    The logged metrics "clean_accuracy", "accuracy", "success_rate" and "architecture_change" (fractions; over all
-    processes) are those of the images of this run.
+    The logged metrics (fractions; over all processes) are the task's figures of the images of this run.
 
     Args:
         victim: Images (B, 3, H, W) in [0, 1] to logits (B, classes). It is put into eval mode and its parameters are
@@ -47,7 +47,7 @@ class AttackStage(pl.LightningModule):
         probe: Images to make the pre-flight checks on; None leaves the checks out.
         examples: Ids of the samples that the sink gets as examples.
         save_adversarial: Whether it gets every attacked image.
-        history: Whether the hard network judges every iterate, see `rows.HISTORY`; of attacks that have some.
+        history: Whether the hard network judges every iterate, see `tasks.columns`; of attacks that have some.
         n_samples: How many there are in all, see `preflight`.
     """
 
@@ -72,11 +72,10 @@ class AttackStage(pl.LightningModule):
         self.attack, self.gradient, self.targeted, self.sink = attack, gradient, targeted, sink
         self.examples, self.save_adversarial = examples, save_adversarial
         self.history = history and attack.has_iterates
-        self.clean_accuracy, self.accuracy, self.success_rate = MeanMetric(), MeanMetric(), MeanMetric()
-        self.change_of_all, self.change_of_attacked = ArchitectureChange("all"), ArchitectureChange("attacked")
 
     def on_test_start(self) -> None:
         """Make the pre-flight checks, in the first process."""
+        self.figures = figures_across(ImageClassification, device=self.device)
         if self.probe is None or self.sink is None or self.global_rank != 0:
             return
         n_samples = 0 if self.targeted or self.attack.active_set else self.n_samples
@@ -88,9 +87,10 @@ class AttackStage(pl.LightningModule):
         """Attack one batch and hand its rows to the sink."""
         start = time.perf_counter()
         with repeatable():
-            tables = [outcome.table() for outcome in self.outcomes(batch)]
+            rows = pa.concat_tables(outcome.table(ImageClassification) for outcome in self.outcomes(batch))
+        self.figures.update(rows)
         if self.sink is not None:
-            self.sink.finished(pa.concat_tables(tables), time.perf_counter() - start)
+            self.sink.finished(rows, time.perf_counter() - start)
 
     def outcomes(self, batch: ImageBatch) -> Iterator[Outcome]:
         """Yield what the attack does to a batch, once for every target."""
@@ -107,14 +107,9 @@ class AttackStage(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Merge the metrics of all processes and log them."""
-        figures: dict[str, Tensor] = {}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*compute.* method of metric .* was called before", UserWarning)
-            for name in ("clean_accuracy", "accuracy", "success_rate"):
-                figures[name] = getattr(self, name).compute()
-            change = self.change_of_all.compute()["ratio"], self.change_of_attacked.compute()["ratio"]
-        figures["architecture_change"] = change[1] if change[0].isnan() else change[0]
-        self.log_dict({name: value.float() for name, value in figures.items() if not value.isnan()})
+            self.log_dict(known(self.figures.compute()))
 
     def _outcome(
         self, batch: ImageBatch, logits: Tensor, before: list[Tensor], target: int | None, classes: int
@@ -135,21 +130,18 @@ class AttackStage(pl.LightningModule):
         prediction = new_logits.argmax(1)
         success = attacked & (prediction != batch.labels if target is None else prediction == target)
         correct = torch.where(attacked, prediction, clean) == batch.labels
-        self._update_metrics(clean == batch.labels, correct, success[attacked])
-        if before:
-            self.change_of_attacked.update(before, after, attacked)
-            if scope == "all":
-                self.change_of_all.update(before, after, attacked)
         outcome = Outcome(
             ids=batch.ids,
-            label=batch.labels,
             target=target,
-            clean_prediction=clean,
-            adversarial_prediction=prediction,
             perturbed=perturbed,
             attacked=attacked,
-            success=success,
-            correct=correct,
+            verdict={
+                "label": batch.labels,
+                "clean_prediction": clean,
+                "adversarial_prediction": prediction,
+                "success": success,
+                "correct": correct,
+            },
             distance=(adversarial - batch.images).abs().flatten(1).amax(1),
             within_bounds=self._within_bounds(batch.images, adversarial),
             clean_loss=F.cross_entropy(logits, batch.labels, reduction="none"),
@@ -168,7 +160,7 @@ class AttackStage(pl.LightningModule):
         target: int | None,
         history: History,
     ) -> list[list[float]]:
-        """Return `rows.HISTORY`; the predictions are those of the clean and of the last images."""
+        """Return the column `history`; the predictions are those of the clean and of the last images."""
         reached = [(p != batch.labels if target is None else p == target).tolist() for p in (clean, prediction)]
         found = []
         for name, first, last, attempted in zip(batch.ids, *reached, perturbed.tolist(), strict=True):
@@ -203,9 +195,3 @@ class AttackStage(pl.LightningModule):
         low, high = protocol.low - _ROUNDING, protocol.high + _ROUNDING
         inside = ((adversarial - clean).abs() <= eps) & (adversarial >= low) & (adversarial <= high)
         return inside.flatten(1).all(1)
-
-    def _update_metrics(self, clean_correct: Tensor, correct: Tensor, success: Tensor) -> None:
-        self.clean_accuracy.update(clean_correct.float())
-        self.accuracy.update(correct.float())
-        if len(success):
-            self.success_rate.update(success.float())

@@ -27,7 +27,7 @@ class Sink(Protocol):
         """A sample after the attack, before the rows of its batch; only where all of them are to be kept."""
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
-        """The rows (see `rows.SCHEMA`) of one finished batch, and how long it took."""
+        """The rows of one finished batch, with the schema of their task, and how long it took."""
 
     def iteration(self, i: int, steps: int, n: int) -> None:
         """Iteration `i` of `steps` of the attack on the current batch of `n` samples is done."""

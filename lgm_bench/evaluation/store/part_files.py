@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.store.provenance import Peak
-from lgm_bench.evaluation.store.rows import HISTORY, SCHEMA
-from lgm_bench.evaluation.store.scene_rows import SCENE_SCHEMA
+from lgm_bench.tasks.base import task_named, task_of
 
 _KEY = b"lgm-bench"
 NO_PEAK = Peak()
@@ -52,7 +52,7 @@ class Part:
 
     Attributes:
         path: The file.
-        rows: Its rows, see `rows.SCHEMA` and `scene_rows.SCENE_SCHEMA`.
+        rows: Its rows, with the schema of their task.
         about: What it took to make them.
     """
 
@@ -73,9 +73,10 @@ def together(parts: Sequence[Part]) -> About:
 
 
 def encode(rows: pa.Table, fingerprint: str, about: About) -> bytes:
-    """Return rows as the bytes of a Parquet file that carries checksums and says which cell it belongs to."""
+    """Return rows as the bytes of a Parquet file that carries checksums and says its task and its cell."""
     buffer = io.BytesIO()
-    table = rows.replace_schema_metadata({_KEY: json.dumps({"fingerprint": fingerprint, **about._asdict()}).encode()})
+    content = {"fingerprint": fingerprint, "task": task_of(rows).name, **about._asdict()}
+    table = rows.replace_schema_metadata({_KEY: json.dumps(content).encode()})
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
@@ -98,10 +99,11 @@ def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
         raise UnusableError(f"it is damaged or no file of rows ({error})") from error
     if content.get("fingerprint") != fingerprint:
         raise UnusableError(f"it belongs to another cell ({content.get('fingerprint', 'it does not say which')})")
-    if HISTORY.name not in table.column_names:  # nobody looked
-        table = table.append_column(HISTORY, pa.nulls(table.num_rows, HISTORY.type))
-    schema = next((schema for schema in (SCHEMA, SCENE_SCHEMA) if table.schema.equals(schema)), None)
-    if schema is None:
+    try:
+        schema = task_named(str(content.get("task"))).schema()
+    except LgmBenchError as error:
+        raise UnusableError(f"its rows are of another version ({error})") from error
+    if not table.schema.equals(schema):
         raise UnusableError("it has other columns than the rows of this version")
     counts = Counter(table.column("id").to_pylist())
     foreign = sorted(sample_id for sample_id in counts if ids is not None and sample_id not in ids)

@@ -1,91 +1,34 @@
 """The record of a finished cell: every number with what it was measured on, as typed JSON."""
 
-from typing import Literal
+import math
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.tasks.base import ClassRecord, Task, task_named
+from lgm_bench.tasks.metric import Metric
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ChangeSummary(_Record):
-    """How the architecture changed, as shares in [0, 1].
+class UnitRecord(_Record):
+    """How the adaptive units changed, as shares in [0, 1]; of point clouds the voxels are one unit.
 
     Attributes:
-        n_samples: Attacks (images, or images x targets) that were averaged over.
-        ratio: Changed decisions over all decisions of all units.
+        n_samples: Attacks (samples, or samples x targets) that were averaged over: those that ran.
         on_to_off: Share of decisions that were on and went off.
         off_to_on: Share of decisions that were off and went on.
-        per_unit: `ratio` of each adaptive unit, in the order of the forward pass.
+        per_unit: Share of each unit's decisions that changed, in the order of the forward pass.
     """
 
     n_samples: int
-    ratio: float
     on_to_off: float
     off_to_on: float
     per_unit: tuple[float, ...]
-
-
-class ArchitectureRecord(_Record):
-    """Architecture change over the images that the victim's family defines it over, and over the others too.
-
-    Attributes:
-        defined_over: "attacked": images that count as attacked (SkipNet); "all": every image, also those that the
-            clean network gets wrong, which are perturbed for this number only (DynConv).
-        attacked: Over the attacked images; None if there were none.
-        all_images: Over every image; None where only the attacked ones were perturbed.
-        executed_clean: Share of the units' decisions that are on, on the clean images.
-        executed_adversarial: The same after the attack, over the images that were perturbed.
-    """
-
-    defined_over: Literal["all", "attacked"]
-    attacked: ChangeSummary | None
-    all_images: ChangeSummary | None
-    executed_clean: float
-    executed_adversarial: float | None
-
-    @property
-    def change(self) -> ChangeSummary | None:
-        """The summary that the paper's tables print for this family."""
-        return self.all_images if self.defined_over == "all" else self.attacked
-
-
-class SegmentationRecord(_Record):
-    """IoUs over the confusion matrix summed over all scenes, as fractions in [0, 1].
-
-    Attributes:
-        clean_miou: Mean over the classes that occur, before the attack.
-        miou: After it.
-        classes: Names, in the order of the IoUs.
-        clean_iou: Of each class before the attack; None for one that neither occurs nor is predicted, and for those
-            that are left out of the mean by definition.
-        iou: After it.
-        clean_confusion: (C, C) points before the attack; rows are labels, columns predictions.
-        confusion: After it.
-    """
-
-    clean_miou: float
-    miou: float
-    classes: tuple[str, ...]
-    clean_iou: tuple[float | None, ...]
-    iou: tuple[float | None, ...]
-    clean_confusion: tuple[tuple[int, ...], ...]
-    confusion: tuple[tuple[int, ...], ...]
-
-
-class CostRecord(_Record):
-    """What an attack on point clouds computes, mean over scenes and iterations.
-
-    Attributes:
-        kvoxels: Voxels of the finest level, in thousands.
-        gflops: Of a forward pass, counted as the paper's Table VI counts them.
-    """
-
-    kvoxels: float
-    gflops: float
 
 
 class Preflight(_Record):
@@ -149,21 +92,19 @@ class RunRecord(_Record):
 
 
 class CellResult(_Record):
-    """One cell's numbers. Shares, accuracies and IoUs are fractions in [0, 1].
+    """One cell's numbers. Shares are fractions in [0, 1].
 
     Attributes:
+        task: What kind of samples they are, see `lgm_bench.tasks`.
         cell: What was run, with every default filled in.
         fingerprint: Name of the cell's folder, see `Cell.fingerprint`.
         n_samples: Images, shapes or scenes; `cell.data.limit` says whether they are only the first ones.
-        n_attempts: Images x targets (untargeted: `n_samples`).
-        n_attacked: Attempts that count: untargeted the clean-correct images; targeted those neither labelled nor
-            predicted as the target.
-        clean_accuracy: Of the hard network, over all images; of scenes, over all labelled points.
-        accuracy: After the attack, over all attempts; an attempt that does not count keeps its clean prediction.
-        success_rate: Share of the attacked that fell; None if none was attacked.
-        architecture: None for a victim without adaptive units.
-        segmentation: IoUs, of scenes.
-        cost: Of point clouds.
+        n_attempts: Samples x targets (untargeted: `n_samples`).
+        n_attacked: Attempts that count. Images and shapes: untargeted those that the clean network gets right; targeted
+            those neither labelled nor predicted as the target. Scenes: all.
+        metrics: The task's figures, by name; None where there is none.
+        units: None for a victim without adaptive units.
+        classes: IoUs of the classes, of scenes.
         checks: Pre-flight checks.
         folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
         backend: What computed the sparse convolutions, of point clouds.
@@ -179,17 +120,15 @@ class CellResult(_Record):
         peak_gpu_memory: Bytes of GPU memory that tensors took at most in one process; None without a GPU.
     """
 
+    task: str
     cell: Cell
     fingerprint: str
     n_samples: int
     n_attempts: int
     n_attacked: int
-    clean_accuracy: float
-    accuracy: float
-    success_rate: float | None
-    architecture: ArchitectureRecord | None
-    segmentation: SegmentationRecord | None = None
-    cost: CostRecord | None = None
+    metrics: dict[str, float | None]
+    units: UnitRecord | None
+    classes: ClassRecord | None = None
     checks: Checks
     folded: bool
     backend: str | None = None
@@ -204,13 +143,45 @@ class CellResult(_Record):
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None
 
-    @property
-    def architecture_change(self) -> float | None:
-        """The architecture change ratio as the paper's tables print it; None where there is none.
+    @model_validator(mode="after")
+    def _figures_are_those_of_the_task(self) -> Self:
+        try:
+            metrics = task_named(self.task).metrics
+        except LgmBenchError as error:
+            raise ValueError(str(error)) from error
+        if [metric.name for metric in metrics] != list(self.metrics):
+            raise ValueError(f"{', '.join(self.metrics)} are not the figures of {self.task}")
+        for metric in metrics:
+            value = self.metrics[metric.name]
+            if value is not None and not 0 <= value <= (math.inf if metric.unit else 1):
+                raise ValueError(f"{metric.label} is {value} where a {metric.unit or 'share'} belongs")
+        return self
 
-        An active set leaves images alone once they have fallen, so there is none with it.
-        """
-        if self.cell.attack.active_set:
-            return None
-        change = self.architecture.change if self.architecture else None
-        return change.ratio if change else None
+    @property
+    def kind(self) -> type[Task]:
+        """The task itself."""
+        return task_named(self.task)
+
+    @property
+    def main(self) -> Metric:
+        """What an attack lowers, such as the accuracy."""
+        return self.kind.metric(self.kind.main)
+
+    @property
+    def compared(self) -> Metric:
+        """The figure by which its attack is compared with others."""
+        return self.kind.compared(targeted=self.cell.attack.targeted)
+
+    @property
+    def left(self) -> float:
+        """What the attack leaves of `main`; NaN if it has no value."""
+        return self._value(self.main.name)
+
+    @property
+    def clean(self) -> float:
+        """The same before the attack."""
+        return self._value(self.main.before)
+
+    def _value(self, name: str) -> float:
+        value = self.metrics[name]
+        return math.nan if value is None else value

@@ -1,7 +1,8 @@
-"""Rows of classifiers: what happened to every image or shape, from which every number can be computed again."""
+"""Rows: what happened to every sample, from which every number can be computed again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,76 +12,36 @@ from torch import Tensor
 
 from lgm_bench.errors import ResultError
 from lgm_bench.metrics.architecture_change import ChangeCounts
+from lgm_bench.tasks.base import Task
+from lgm_bench.tasks.columns import COUNTS
 
-COUNT_COLUMNS = ("on_before", "on_to_off", "off_to_on", "positions")
-
-POINT_COLUMNS = [
-    pa.field("iterate", pa.int32()),
-    pa.field("voxels", pa.float64()),
-    pa.field("gflops", pa.float64()),
-]
-"""Of point clouds, else null: which of the attack's iterates was kept (0 is the clean cloud), and the mean voxels and
-GFLOPs of its iterations."""
-
-HISTORY = pa.field("history", pa.list_(pa.float32()))
-"""The hard network after 0 (clean), 1, 2, ... iterations, whatever iterate was kept in the end; null where nobody
-looked. Images and shapes: 1 where it withstands (an untargeted attack: is right; a targeted one: does not predict the
-target), else 0; one entry where the attack did not run. Scenes: the scene's mIoU."""
-
-#: One row an attack: an image or shape, or in targeted cells an image and a target.
-#:
-#: label, target, clean_prediction, adversarial_prediction: class indices, the predictions by the hard network; target
-#: is null in untargeted cells, adversarial_prediction repeats the clean one where the image was not perturbed.
-#: perturbed: the attack ran. attacked: it counts. success: it counts and the image fell. correct: counts as correct
-#: after the attack. distance: L-infinity norm of the perturbation, intensities. clean_loss, adversarial_loss:
-#: cross-entropy with the label on the hard network. executed_*, changed_share: shares of the adaptive units'
-#: decisions, null without such units. on_before, on_to_off, off_to_on, positions: see `ChangeCounts`, by unit.
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("label", pa.int32(), nullable=False),
-        pa.field("target", pa.int32()),
-        pa.field("clean_prediction", pa.int32(), nullable=False),
-        pa.field("adversarial_prediction", pa.int32(), nullable=False),
-        pa.field("perturbed", pa.bool_(), nullable=False),
-        pa.field("attacked", pa.bool_(), nullable=False),
-        pa.field("success", pa.bool_(), nullable=False),
-        pa.field("correct", pa.bool_(), nullable=False),
-        pa.field("distance", pa.float32(), nullable=False),
-        pa.field("within_bounds", pa.bool_(), nullable=False),
-        pa.field("clean_loss", pa.float32(), nullable=False),
-        pa.field("adversarial_loss", pa.float32(), nullable=False),
-        pa.field("executed_clean", pa.float64()),
-        pa.field("executed_adversarial", pa.float64()),
-        pa.field("changed_share", pa.float64()),
-        *(pa.field(name, pa.list_(pa.int32())) for name in COUNT_COLUMNS),
-        *POINT_COLUMNS,
-        HISTORY,
-    ]
-)
+NO_EFFORT = ("iterate", "voxels", "gflops")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attack did to a batch; every tensor is (B,) but the counts.
+    """What one attack did to a batch of B samples; tensors are (B,) unless said otherwise. See `tasks.columns`.
 
     Attributes:
-        ids: Sample ids.
+        ids: Of the samples.
         target: Class that was the target, or None.
+        perturbed: bool, the attack ran.
+        attacked: bool, it counts.
+        verdict: Columns of the task, by name: tensors (B, ...), or one list for all samples.
+        distance: Largest change.
+        within_bounds: bool.
+        clean_loss: Before the attack.
+        adversarial_loss: After it.
         counts: None for a victim without adaptive units.
-        effort: Of point clouds: `POINT_COLUMNS`, each of B values.
-        history: See `HISTORY`; None where nobody looked.
+        effort: Of point clouds: iterate, voxels and gflops, each of B values.
+        history: See `tasks.columns`; None where nobody looked.
     """
 
     ids: Sequence[str]
-    label: Tensor
     target: int | None
-    clean_prediction: Tensor
-    adversarial_prediction: Tensor
     perturbed: Tensor
     attacked: Tensor
-    success: Tensor
-    correct: Tensor
+    verdict: Mapping[str, Tensor | list[int]]
     distance: Tensor
     within_bounds: Tensor
     clean_loss: Tensor
@@ -89,28 +50,17 @@ class Outcome:
     effort: Mapping[str, Sequence[float | None]] | None = None
     history: Sequence[Sequence[float]] | None = None
 
-    def table(self) -> pa.Table:
+    def table(self, task: type[Task]) -> pa.Table:
         """Return the rows, in the order of the batch."""
         n = len(self.ids)
-        columns: dict[str, object] = {"id": list(self.ids), "target": [self.target] * n}
-        columns |= {name: as_array(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        columns |= count_columns(self.counts, n)
-        columns |= {field.name: self.effort[field.name] if self.effort else [None] * n for field in POINT_COLUMNS}
+        columns: dict[str, Any] = {"id": list(self.ids), "target": [self.target] * n}
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        columns |= {name: _column(value, n) for name, value in {**tensors, **self.verdict}.items()}
+        columns |= _count_columns(self.counts, n)
+        columns |= self.effort or dict.fromkeys(NO_EFFORT, [None] * n)
         columns["history"] = [None] * n if self.history is None else self.history
-        return pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
-
-
-def as_array(values: Tensor) -> np.ndarray:
-    """Return values as numpy and Arrow have them: neither knows all of torch's floating point numbers."""
-    known = not values.is_floating_point() or values.dtype in (torch.float32, torch.float64)
-    return (values if known else values.float()).cpu().numpy()
-
-
-def unit_counts(table: pa.Table, column: str) -> np.ndarray:
-    """Return a count column as (rows, U) int64; U is 0 for victims without adaptive units."""
-    lists = table.column(column).combine_chunks()
-    values = lists.flatten().to_numpy().astype(np.int64)
-    return values.reshape(len(lists), -1) if len(values) else np.zeros((len(lists), 0), np.int64)
+        schema = task.schema()
+        return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
 
 
 def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
@@ -124,19 +74,17 @@ def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
         ResultError: The rows' ids are not exactly `ids`, or the samples do not all have the same targets.
     """
     position = {sample_id: index for index, sample_id in enumerate(ids)}
-    table = pa.concat_tables(tables or [SCHEMA.empty_table()])
-    table_ids = table.column("id").to_pylist()
+    table = pa.concat_tables(tables) if tables else None
+    table_ids = table.column("id").to_pylist() if table else []
     found = set(table_ids)
-    if found != set(position):
+    if table is None or found != set(position):
         missing, foreign = sorted(set(position) - found), sorted(found - set(position))
         raise ResultError(
             f"the rows do not cover the data set: {len(missing)} ids missing {missing[:3]}, "
             f"{len(foreign)} unknown {foreign[:3]}; delete the cell's folder to compute it again"
         )
     order = np.array([position[sample_id] for sample_id in table_ids], dtype=np.int64)
-    targets = np.zeros(len(order), np.int64)
-    if "target" in table.column_names:
-        targets = table.column("target").fill_null(-1).to_numpy().astype(np.int64)
+    targets = table.column("target").fill_null(-1).to_numpy().astype(np.int64)
     keys, first = np.unique(np.stack([order, targets], axis=1), axis=0, return_index=True)
     n_targets = len(np.unique(targets))
     if len(keys) != len(ids) * n_targets:
@@ -156,13 +104,21 @@ def loss_of(table: pa.Table, ids: Sequence[str]) -> float | None:
     return mean
 
 
-def count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
+def _column(values: Tensor | list[int], n: int) -> Any:
+    """Return values as Arrow takes them; it does not know all of torch's floating point numbers."""
+    if isinstance(values, list):
+        return [values] * n
+    known = not values.is_floating_point() or values.dtype in (torch.float32, torch.float64)
+    array = (values if known else values.float()).cpu().numpy()
+    return array if array.ndim == 1 else list(array.reshape(n, -1))
+
+
+def _count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
     """Return the columns of n samples' counts, and the shares that they make."""
     if counts is None:
-        names = ("executed_clean", "executed_adversarial", "changed_share", *COUNT_COLUMNS)
-        return {name: [None] * n for name in names}
+        return {name: [None] * n for name in ("executed_clean", "executed_adversarial", "changed_share", *COUNTS)}
     before, off, on = (value.cpu().numpy() for value in counts[:3])
-    positions = np.broadcast_to(counts.positions.cpu().numpy(), before.shape)  # the same for all images
+    positions = np.broadcast_to(counts.positions.cpu().numpy(), before.shape)
     total = positions.sum(1)
     return {
         "executed_clean": before.sum(1) / total,

@@ -19,6 +19,7 @@ from lgm_bench.evaluation.store.kept_samples import KeptSamples
 from lgm_bench.evaluation.store.part_files import NO_PEAK, About, Part, UnusableError, encode, read_part, together
 from lgm_bench.evaluation.store.provenance import Peak, git_commit
 from lgm_bench.evaluation.store.record import CellResult, Preflight
+from lgm_bench.evaluation.store.tally import check_record
 from lgm_bench.evaluation.store.writing import set_aside, writing
 from lgm_bench.files import UNFINISHED, write_whole
 
@@ -69,17 +70,20 @@ class CellStore:
         if result.fingerprint != self.fingerprint:
             set_aside(path, f"it belongs to another cell, {result.fingerprint}")
             return None
-        return result if self._has_rows() else None
+        return result if self._rows_say(result) else None
 
-    def _has_rows(self) -> bool:
+    def _rows_say(self, result: CellResult) -> bool:
         path = self.folder / ROWS
         if not path.exists():
             log.warning("%s is not used: there is no %s beside it", self.folder / RESULT, ROWS)
             return False
         try:
-            read_part(path, self.fingerprint, None)
+            check_record(result, read_part(path, self.fingerprint, None).rows)
         except UnusableError as error:
             set_aside(path, str(error))
+            return False
+        except ResultError as error:
+            set_aside(self.folder / RESULT, str(error))
             return False
         return True
 

@@ -1,153 +1,104 @@
-"""Counts over rows that can be added up, and the figures that they make."""
+"""Rows added up: the figures that they make, and what a record says of them besides."""
 
-from dataclasses import dataclass, field, fields
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lgm_bench.evaluation.store.effort import Effort
-from lgm_bench.evaluation.store.record import ArchitectureRecord, ChangeSummary
-from lgm_bench.evaluation.store.rows import COUNT_COLUMNS, unit_counts
-
-Counts = np.ndarray
-
-
-def _no_units() -> Counts:
-    return np.zeros((4, 0), np.int64)
+from lgm_bench.errors import ResultError
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.store.record import CellResult, UnitRecord
+from lgm_bench.tasks.base import Task, task_of
+from lgm_bench.tasks.columns import unit_counts, values
+from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE
 
 
-@dataclass
+@dataclass(frozen=True)
 class Tally:
-    """Integer counts over rows: the same whatever the order, the batches and the processes that they came from.
+    """Sums over rows, which can be added up in any order.
 
     Attributes:
-        attempts: Rows.
-        clean_correct: Rows whose image the clean network classifies correctly.
-        correct: Rows that count as correct after the attack.
-        attacked: Rows that count as attacked.
-        fallen: Those of them that fell.
-        perturbed: Rows whose image the attack ran on.
-        out_of_bounds: Rows whose adversarial image left its ball or the intensity range.
-        among_all: (4, U): on_before, on_to_off, off_to_on and positions, summed over all rows.
-        among_attacked: The same over the attacked rows.
-        effort: Of point clouds.
+        task: Whose rows they are.
+        sums: (K,) of each of its metrics, by name.
     """
 
-    attempts: int = 0
-    clean_correct: int = 0
-    correct: int = 0
-    attacked: int = 0
-    fallen: int = 0
-    perturbed: int = 0
-    out_of_bounds: int = 0
-    among_all: Counts = field(default_factory=_no_units)
-    among_attacked: Counts = field(default_factory=_no_units)
-    effort: Effort = field(default_factory=Effort)
+    task: type[Task]
+    sums: dict[str, np.ndarray]
 
     @classmethod
     def of(cls, table: pa.Table) -> "Tally":
-        """Count the rows of a table with the columns of `rows.SCHEMA`."""
-
-        def count(column: pa.ChunkedArray) -> int:
-            return int(pc.sum(column).as_py() or 0)
-
-        return cls(
-            attempts=table.num_rows,
-            clean_correct=count(pc.equal(table.column("clean_prediction"), table.column("label"))),
-            correct=count(table.column("correct")),
-            attacked=count(table.column("attacked")),
-            fallen=count(table.column("success")),
-            perturbed=count(table.column("perturbed")),
-            out_of_bounds=table.num_rows - count(table.column("within_bounds")),
-            among_all=unit_sums(table, np.ones(table.num_rows, bool)),
-            among_attacked=unit_sums(table, table.column("attacked").to_numpy()),
-            effort=Effort.of(table),
-        )
+        """Add up the rows of a table with the schema of a task."""
+        task = task_of(table)
+        return cls(task, {metric.name: metric.parts(table).sum(axis=0) for metric in task.metrics})
 
     def __add__(self, other: "Tally") -> "Tally":
-        if not self.attempts or not other.attempts:
-            return other if not self.attempts else self
-        return Tally(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(self)))
+        return Tally(self.task, {name: sums + other.sums[name] for name, sums in self.sums.items()})
 
-    @property
-    def clean_accuracy(self) -> float:
-        """Share of the rows that the clean network classifies correctly."""
-        return self.clean_correct / self.attempts
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the rows that count as correct after the attack."""
-        return self.correct / self.attempts
-
-    @property
-    def success_rate(self) -> float | None:
-        """Share of the attacked rows that fell; None if there are none."""
-        return self.fallen / self.attacked if self.attacked else None
-
-    def architecture(self) -> ArchitectureRecord | None:
-        """Return how the architecture changed; None for a victim without adaptive units."""
-        if not self.among_all.size:
-            return None
-        everything = self.perturbed == self.attempts
-        perturbed = self.among_all if everything else self.among_attacked
-        return ArchitectureRecord(
-            defined_over="all" if (self.among_all[3] > self.attempts).any() else "attacked",
-            attacked=summary(self.among_attacked, self.attacked),
-            all_images=summary(self.among_all, self.attempts) if everything else None,
-            executed_clean=executed(self.among_all, after=False),
-            executed_adversarial=executed(perturbed, after=True) if self.perturbed else None,
-        )
-
-    def figures(self) -> dict[str, Any]:
-        """Return what a record says of the rows, by the names of its fields."""
-        return {
-            "n_attempts": self.attempts,
-            "n_attacked": self.attacked,
-            "clean_accuracy": self.clean_accuracy,
-            "accuracy": self.accuracy,
-            "success_rate": self.success_rate,
-            "architecture": self.architecture(),
-            "cost": self.effort.record(),
-        }
-
-    def running(self) -> dict[str, float]:
-        """Return the figures for a live view, those that have a value."""
-        if not self.attempts:
-            return {}
-        architecture = self.architecture()
-        change = architecture.change if architecture else None
-        figures = {
-            "clean_accuracy": self.clean_accuracy,
-            "accuracy": self.accuracy,
-            "success_rate": self.success_rate,
-            "architecture_change": change.ratio if change else None,
-        }
-        return {name: value for name, value in figures.items() if value is not None}
+    def figures(self) -> dict[str, float | None]:
+        """Return the figure of every metric, by name; None where there is none."""
+        return {metric.name: metric.figure(self.sums[metric.name]) for metric in self.task.metrics}
 
 
-def unit_sums(table: pa.Table, chosen: np.ndarray) -> Counts:
-    """Return (4, U) counts of each unit, summed over the chosen rows (bool)."""
-    return np.stack([unit_counts(table, name)[chosen].sum(axis=0) for name in COUNT_COLUMNS])
+def total(tables: Sequence[pa.Table]) -> Tally | None:
+    """Add up the rows of several tables of one cell; None without any."""
+    return reduce(add, map(Tally.of, tables)) if tables else None
 
 
-def executed(counts: Counts, *, after: bool) -> float:
-    """Return the share of the decisions (4, U) that are on, before or after the attack."""
-    on_before, on_to_off, off_to_on, positions = counts.sum(axis=1).tolist()
-    return float((on_before - on_to_off + off_to_on if after else on_before) / positions)
+def figures_of(table: pa.Table, cell: Cell, class_names: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what a record says of all rows of a cell, by the names of its fields.
+
+    With an active set there is no architecture change: it leaves samples alone once they have fallen.
+    """
+    task, metrics = task_of(table), Tally.of(table).figures()
+    if cell.attack.active_set:
+        metrics[ARCHITECTURE_CHANGE.name] = None
+    return {
+        "task": task.name,
+        "n_attempts": table.num_rows,
+        "n_attacked": pc.sum(table.column("attacked")).as_py() or 0,
+        "metrics": metrics,
+        "units": unit_record(table),
+        "classes": task.class_record(table, class_names),
+    }
 
 
-def summary(counts: Counts, n_samples: int) -> ChangeSummary | None:
-    """Return what (4, U) counts of some samples say of the change; None without samples."""
-    if not n_samples:
+def check_record(result: CellResult, table: pa.Table) -> None:
+    """Check that a record says what all rows of its cell say.
+
+    Raises:
+        ResultError: It does not; the first difference is named.
+    """
+    counted: dict[str, Any] = {"n_samples": pc.count_distinct(table.column("id")).as_py()}
+    counted |= figures_of(table, result.cell, result.classes.names if result.classes else ())
+    counted |= {f"metrics {name}": value for name, value in counted.pop("metrics").items()}
+    for name, value in counted.items():
+        recorded = result.metrics[name.removeprefix("metrics ")] if " " in name else getattr(result, name)
+        close = isinstance(value, float) and isinstance(recorded, float) and math.isclose(value, recorded, rel_tol=1e-9)
+        if not close and value != recorded:
+            raise ResultError(f"{name} is {recorded} in the record and {value} in the rows")
+
+
+def unit_sums(table: pa.Table) -> np.ndarray:
+    """Return (4, U) counts (`tasks.columns.COUNTS`) of each adaptive unit, summed over the perturbed samples."""
+    sums: np.ndarray = unit_counts(table)[:, values(table, "perturbed") > 0].sum(axis=1)
+    return sums
+
+
+def unit_record(table: pa.Table) -> UnitRecord | None:
+    """Return how each adaptive unit changed; None for a victim without any, and where nothing was perturbed."""
+    counts, n_samples = unit_sums(table), pc.sum(table.column("perturbed")).as_py()
+    if not counts.size or not n_samples:
         return None
     _, on_to_off, off_to_on, positions = counts
-    total = positions.sum()
-    return ChangeSummary(
+    return UnitRecord(
         n_samples=n_samples,
-        ratio=float((on_to_off + off_to_on).sum() / total),
-        on_to_off=float(on_to_off.sum() / total),
-        off_to_on=float(off_to_on.sum() / total),
+        on_to_off=float(on_to_off.sum() / positions.sum()),
+        off_to_on=float(off_to_on.sum() / positions.sum()),
         per_unit=tuple(((on_to_off + off_to_on) / positions).tolist()),
     )

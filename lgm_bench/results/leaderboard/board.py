@@ -3,15 +3,16 @@
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lgm_bench.errors import ConfigError, ResultError, UnknownNameError, did_you_mean
 from lgm_bench.evaluation.cells.cell import KINDS, NO_IDENTITY, Cell
 from lgm_bench.evaluation.cells.config import check
 from lgm_bench.files import write_whole
 from lgm_bench.resources import resource
+from lgm_bench.tasks.base import task_named
 
 FOLDER = "leaderboard"
 SAMPLE_LETTERS = {(True, True): "+", (True, False): "x", (False, False): "-", (False, True): "*"}
@@ -29,17 +30,6 @@ class Number(_Strict):
     tolerance: Annotated[float, Field(ge=0, le=1)]
 
 
-class Numbers(_Strict):
-    """The numbers of a cell, named as in its record; None where it has none. Scenes have mIoUs and no accuracies."""
-
-    clean_accuracy: Number | None = None
-    accuracy: Number | None = None
-    success_rate: Number | None = None
-    clean_miou: Number | None = None
-    miou: Number | None = None
-    architecture_change: Number | None = None
-
-
 def _known_names(value: Any) -> Any:
     content = value if isinstance(value, dict) else {}
     kinds = [(Cell, content), *((KINDS[part], content[part]) for part in KINDS if isinstance(content.get(part), dict))]
@@ -55,25 +45,35 @@ class Entry(_Strict):
     """What is expected of one cell.
 
     Attributes:
+        task: Kind of the samples, see `lgm_bench.tasks`.
         cell: What it is, see `identity`; values that are the default's are left out of the file.
         n_samples: Images, shapes or scenes.
         checkpoint_sha256: Of the victim's weights.
         data_sha256: Of the sample ids, in order.
         git_commit: Of the source tree that measured it; None if it is not known.
-        numbers: With their tolerances.
-        samples: Of images and shapes, a letter (`SAMPLE_LETTERS`) for each row in the data set's order (targeted: for
-            each target of each sample); None where there are no rows.
-        scenes: Of scenes, the mIoU of each before and after the attack to three digits.
+        numbers: By the names of the task's figures, with their tolerances.
+        samples: Of what is right or wrong, a letter (`SAMPLE_LETTERS`) for each row in the data set's order (targeted:
+            for each target of each sample); None where there are no rows.
+        scenes: Of what is more or less right, its own figure before and after the attack to three digits.
     """
 
+    task: str
     cell: Annotated[Cell, BeforeValidator(_known_names)]
     n_samples: Annotated[int, Field(ge=1)]
     checkpoint_sha256: str
     data_sha256: str
     git_commit: str | None = None
-    numbers: Numbers
+    numbers: dict[str, Number]
     samples: Annotated[str, Field(pattern=r"^[-+x*]+$")] | None = None
     scenes: tuple[tuple[float | None, float | None], ...] | None = None
+
+    @model_validator(mode="after")
+    def _numbers_are_those_of_the_task(self) -> Self:
+        known = [metric.name for metric in task_named(self.task).metrics]
+        for name in self.numbers:
+            if name not in known:
+                raise UnknownNameError(f"figure of {self.task}", name, known)
+        return self
 
 
 class Leaderboard(_Strict):

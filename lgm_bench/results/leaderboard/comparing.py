@@ -1,7 +1,7 @@
 """What differs between the numbers that are expected and those that were measured."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,17 @@ from lgm_bench.evaluation.wording import describe
 from lgm_bench.results.leaderboard.board import (
     Entry,
     Leaderboard,
-    Number,
-    Numbers,
     read_leaderboard,
     shipped_leaderboards,
 )
 from lgm_bench.results.leaderboard.measured import ROUNDING, Measured
+from lgm_bench.tasks.base import task_named
+from lgm_bench.tasks.metric import Metric
 
 OK, CHANGED, MISSING, EXTRA = "ok", "changed", "missing", "extra"
 OTHER_CHECKPOINT, OTHER_SAMPLES = "other checkpoint", "other samples"
 SAME_SCENE = 0.002
 """Difference of a scene's mIoU, of three digits, that counts as none."""
-ATTACKED = {"accuracy": -1, "miou": -1, "success_rate": 1}
-"""Numbers of the attack's strength, and whether more is stronger."""
 NEAR = 2
 WORDS = {
     "+": "withstands",
@@ -37,7 +35,7 @@ WORDS = {
 class NumberCompared:
     """One number, expected and got; None where a side has none."""
 
-    name: str
+    metric: Metric
     expected: float | None
     tolerance: float | None
     got: float | None
@@ -54,9 +52,14 @@ class NumberCompared:
             return OK if self.expected is self.got else "gone" if self.got is None else "new"
         if abs(self.delta) <= (self.tolerance or 0) + ROUNDING:
             return OK
-        if self.name not in ATTACKED:
+        if not self.metric.stronger:
             return "higher" if self.delta > 0 else "lower"
-        return "attack stronger" if self.delta * ATTACKED[self.name] > 0 else "attack weaker"
+        return "attack stronger" if self.delta * self.metric.stronger > 0 else "attack weaker"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        values = {name: getattr(self, name) for name in ("expected", "tolerance", "got", "delta", "verdict")}
+        return {"name": self.metric.name, **values}
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,10 @@ class CellCompared:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        numbers = [{**asdict(number), "delta": number.delta, "verdict": number.verdict} for number in self.numbers]
         return {
             "cell": describe(self.cell),
             "verdicts": list(self.verdicts),
-            "numbers": numbers,
+            "numbers": [number.as_json() for number in self.numbers],
             "differing_samples": [{"id": name, "how": how} for name, how in self.differing],
             "note": self.note,
         }
@@ -169,7 +171,7 @@ def _pairs(entries: Sequence[Entry], found: Sequence[Measured]) -> list[tuple[En
 
 def _compared(entry: Entry, measured: Measured) -> CellCompared:
     got = measured.entry
-    numbers = tuple(_numbers(entry.numbers, got.numbers))
+    numbers = tuple(_numbers(entry, got))
     verdicts = [OTHER_CHECKPOINT] if entry.checkpoint_sha256 != got.checkpoint_sha256 else []
     same_samples = (entry.data_sha256, entry.n_samples) == (got.data_sha256, got.n_samples)
     verdicts += [] if same_samples else [OTHER_SAMPLES]
@@ -179,23 +181,24 @@ def _compared(entry: Entry, measured: Measured) -> CellCompared:
     return CellCompared(entry.cell, tuple(verdicts) or (OK,), numbers, differing, note)
 
 
-def _numbers(expected: Numbers, got: Numbers) -> Iterator[NumberCompared]:
-    for name in Numbers.model_fields:
-        left: Number | None = getattr(expected, name)
-        right: Number | None = getattr(got, name)
+def _numbers(entry: Entry, got: Entry) -> Iterator[NumberCompared]:
+    for metric in task_named(entry.task).metrics:
+        left, right = entry.numbers.get(metric.name), got.numbers.get(metric.name)
         if left or right:
             expects, tolerance = (left.expected, left.tolerance) if left else (None, None)
-            yield NumberCompared(name, expects, tolerance, right.expected if right else None)
+            yield NumberCompared(metric, expects, tolerance, right.expected if right else None)
 
 
 def _differing(entry: Entry, measured: Measured) -> Iterator[tuple[str, str]]:
-    got = measured.entry
+    got, task = measured.entry, task_named(entry.task)
+    main = task.metric(task.main)
+    labels = [task.metric(main.before).label, main.label]
     if entry.samples and got.samples:
         for name, before, after in zip(measured.rows, entry.samples, got.samples, strict=False):
             if before != after:
                 yield name, f"was: {WORDS[before]}, is: {WORDS[after]}"
     for name, *both in zip(measured.rows, entry.scenes or (), got.scenes or (), strict=False):
-        before_after = zip(("clean mIoU", "mIoU"), *both, strict=True)
+        before_after = zip(labels, *both, strict=True)
         told = [f"{what} was {_text(old)}, is {_text(new)}" for what, old, new in before_after if _differ(old, new)]
         if told:
             yield name, "; ".join(told)

@@ -9,15 +9,6 @@ from rich.table import Table
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.results.leaderboard.comparing import EXTRA, OK, CellCompared, NumberCompared
 
-NAMES = {
-    "clean_accuracy": "clean accuracy",
-    "success_rate": "success",
-    "clean_miou": "clean mIoU",
-    "miou": "mIoU",
-    "architecture_change": "architecture change",
-}
-MAIN = ("accuracy", "miou")
-"""The one number that is shown of a cell that is as expected."""
 FIRST_SAMPLES, MOST_EXTRA = 5, 10
 
 
@@ -44,7 +35,7 @@ def as_table(compared: Sequence[CellCompared], source: str) -> Table:
 def _add(table: Table, one: CellCompared) -> None:
     name = describe(one.cell)
     if not one.bad:
-        for number in [number for number in one.numbers if number.name in MAIN] or one.numbers[:1]:
+        for number in [number for number in one.numbers if number.metric.stronger][:1] or one.numbers[:1]:
             table.add_row(name, *_row(number), f"ok (all {len(one.numbers)} numbers)" if one.numbers[1:] else OK)
         return
     other = [verdict for verdict in one.verdicts if verdict != "changed"]
@@ -62,7 +53,7 @@ def _row(number: NumberCompared) -> tuple[str, ...]:
     delta = "–" if number.delta is None else f"{100 * number.delta:+.2f}"
     shares = (number.expected, number.got, number.tolerance)
     expected, got, tolerance = ("–" if value is None else f"{100 * value:.2f}" for value in shares)
-    return NAMES.get(number.name, number.name), expected, got, delta, tolerance
+    return number.metric.label, expected, got, delta, tolerance
 
 
 def as_lines(compared: Sequence[CellCompared]) -> list[str]:

@@ -1,6 +1,6 @@
 """A leaderboard made of a whole suite's results, and what speaks against making it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lgm_bench import __version__
@@ -11,7 +11,7 @@ from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.finished import finished_results
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import describe
-from lgm_bench.results.leaderboard.board import Entry, Leaderboard, Numbers
+from lgm_bench.results.leaderboard.board import Entry, Leaderboard, Number
 from lgm_bench.results.leaderboard.comparing import (
     EXTRA,
     MISSING,
@@ -69,7 +69,7 @@ def changes(old: Leaderboard | None, found: Sequence[Measured]) -> list[str]:
     for one in compare(old, found):
         what = [verdict for verdict in one.verdicts if verdict in _OTHER]
         what += [
-            f"{number.name} {_percent(number.expected)} -> {_percent(number.got)}"
+            f"{number.metric.name} {_percent(number.expected)} -> {_percent(number.got)}"
             for number in one.numbers
             if number.delta is None or abs(number.delta) > ROUNDING
         ]
@@ -97,12 +97,11 @@ def _kept(old: Leaderboard | None, found: Sequence[Measured]) -> Iterator[Entry]
         yield known if entry.model_copy(update={"git_commit": known.git_commit}) == known else entry
 
 
-def _with_tolerances(numbers: Numbers, known: Numbers) -> Numbers:
-    kept = {}
-    for name in Numbers.model_fields:
-        number, before = getattr(numbers, name), getattr(known, name)
-        kept[name] = number.model_copy(update={"tolerance": before.tolerance}) if number and before else number
-    return Numbers(**kept)
+def _with_tolerances(numbers: Mapping[str, Number], known: Mapping[str, Number]) -> dict[str, Number]:
+    return {
+        name: number.model_copy(update={"tolerance": known[name].tolerance}) if name in known else number
+        for name, number in numbers.items()
+    }
 
 
 def _is_of_a_commit(record: CellResult) -> bool:

@@ -11,11 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lgm_bench.evaluation.wording import describe, describe_gradient, describe_setting, gradient_name
-from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, STRONGER, Comparison
+from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, Comparison
 from lgm_bench.results.tables.table_formats import markdown, markdown_row, tex
 
 N_TEXTS = 3
-MEASURES = {"accuracy": "accuracy", "success": "success rate", "miou": "mIoU"}
 IN_TERMINAL = (3, 6, 7, 8, 9, 11)
 """Columns for a terminal, behind the cell in full: without the numbers of the tables of results above it."""
 
@@ -47,7 +46,7 @@ def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
     kinds: dict[tuple[str, str, str], Counter[str]] = {}
     for one in comparisons:
         arm, baseline = (gradient_name(result.cell.gradient.name) for result in (one.arm, one.baseline))
-        kinds.setdefault((arm, baseline, MEASURES[one.metric]), Counter())[one.verdict] += 1
+        kinds.setdefault((arm, baseline, one.metric.label), Counter())[one.verdict] += 1
     return [
         f"{arm} against {baseline}, {measure}: significantly stronger in {counts['stronger']}, weaker in "
         f"{counts['weaker']}, undecided in {counts['undecided']} (Holm, {ALPHA:.0%})."
@@ -58,8 +57,8 @@ def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
 def comparisons_notes(comparisons: Sequence[Comparison]) -> list[str]:
     """Return the sentences below the table, as far as they concern something in it."""
     *_, difference, interval, only_baseline, only_arm, p, p_holm = comparisons_head(comparisons)
-    signs = {STRONGER[one.metric]: MEASURES[one.metric] for one in comparisons}
-    stronger = [f"{'below' if sign < 0 else 'above'} 0 of {measure}" for sign, measure in signs.items()]
+    metrics = dict.fromkeys(one.metric for one in comparisons)
+    stronger = [f"{'below' if metric.stronger < 0 else 'above'} 0 of {metric.label}" for metric in metrics]
     notes = [
         *verdict_counts(comparisons),
         f"In percent, {difference} in points; the arm is the stronger attack {' and '.join(stronger)}.",
@@ -145,6 +144,7 @@ def comparisons_as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any
             "baseline": one.baseline.fingerprint,
             "arm": one.arm.fingerprint,
             **{name: getattr(one, name) for name in names},
+            "metric": one.metric.name,
             "verdict": one.verdict,
         }
         for one in comparisons
@@ -164,7 +164,7 @@ def _row(one: Comparison) -> tuple[str, ...]:
     interval = "{:+.2f} to {:+.2f}".format(*(100 * end for end in one.interval)) if one.interval else one.note
     counts = ["–" if count is None else str(count) for count in (one.only_baseline, one.only_arm)]
     values = (f"{100 * one.baseline_value:.2f}", f"{100 * one.arm_value:.2f}", f"{100 * one.difference:+.2f}")
-    texts = (describe_setting(one.arm.cell), describe_gradient(one.arm.cell), MEASURES[one.metric])
+    texts = (describe_setting(one.arm.cell), describe_gradient(one.arm.cell), one.metric.label)
     return (*texts, f"{one.n_samples:,}", *values, interval, *counts, p_text(one.p_value), p_text(one.p_holm))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lgm_bench.evaluation.cells.paper import PaperTable
-from lgm_bench.evaluation.store.record import CellResult, SegmentationRecord
+from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table, in_variant_order
 
 MEAN = "mean"
@@ -14,11 +14,11 @@ def class_table(paper: PaperTable, results: Sequence[CellResult], notes: list[st
     """Return a table with a row a class in the paper's order, classes that only we have behind."""
     entries: dict[tuple[str, Column], Entry] = {}
     for result in results:
-        if result.segmentation is None or result.cell.paper is None:
+        if result.classes is None or result.cell.paper is None:
             continue
         _, _, victim, variant = result.cell.paper
         for name, column in ((CLEAN, CLEAN), (variant, variant)):
-            ious = class_ious(result.segmentation, after=name != CLEAN)
+            ious = class_ious(result, after=name != CLEAN)
             place = Column(result.cell.victim.name, column, HEADER)
             for row, iou in ious.items():
                 entries[row, place] = Entry(iou, paper.number(row, victim, column, "iou"))
@@ -29,8 +29,10 @@ def class_table(paper: PaperTable, results: Sequence[CellResult], notes: list[st
     return Table(paper.name, paper.title, "class", rows, columns, entries, notes)
 
 
-def class_ious(record: SegmentationRecord, *, after: bool) -> dict[str, float | None]:
+def class_ious(result: CellResult, *, after: bool) -> dict[str, float | None]:
     """Return the mean and every class's IoU in percent; without classes that are left out by definition or absent."""
-    mean, ious = (record.miou, record.iou) if after else (record.clean_miou, record.clean_iou)
-    numbers = {name: 100 * iou for name, iou in zip(record.classes, ious, strict=True) if iou is not None}
-    return {MEAN: 100 * mean, **numbers}
+    record = result.classes
+    ious = () if record is None else record.iou if after else record.clean_iou
+    names = () if record is None else record.names
+    numbers = {name: 100 * iou for name, iou in zip(names, ious, strict=True) if iou is not None}
+    return {MEAN: 100 * (result.left if after else result.clean), **numbers}

@@ -24,9 +24,8 @@ def name_of_data(data: str) -> str:
 def title_of_data(results: Sequence[CellResult]) -> str:
     """Return the title of the table of one data set's results."""
     first = results[0]
-    what = "mIoU" if first.segmentation else "Accuracy"
     units = sorted({UNITS.get(unit, unit) for unit in map(unit_of_eps, results)})
-    return f"{first.cell.data.name}: {what} before and after attacks; eps in {' and '.join(units)}"
+    return f"{first.cell.data.name}: {first.main.title} before and after attacks; eps in {' and '.join(units)}"
 
 
 def plain_place(cell: Cell) -> tuple[str, str, str]:

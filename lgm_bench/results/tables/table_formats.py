@@ -75,13 +75,15 @@ def to_csv(results: Iterable[CellResult]) -> str:
     for result in results:
         line: dict[str, object] = {**result.cell.flat(), "paper": "/".join(result.cell.paper or ())}
         line |= {"n_samples": result.n_samples, "n_attacked": result.n_attacked}
-        line |= {"clean_accuracy": 100 * result.clean_accuracy, **measured(result)}
+        line |= measured(result)
         line |= {f"paper_{metric}": number for metric, number in paper_numbers(result).items()}
         line |= {"fingerprint": result.fingerprint, "checkpoint_sha256": result.checkpoint_sha256}
         lines.append(line | {"device": result.device, "wall_time_s": result.wall_time_s})
     stream = io.StringIO()
     if lines:
-        writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
+        writer = csv.DictWriter(
+            stream, list(dict.fromkeys(name for line in lines for name in line)), lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(lines)
     return stream.getvalue()

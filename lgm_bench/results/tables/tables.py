@@ -5,32 +5,26 @@ from itertools import product
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
-from lgm_bench.evaluation.cells.suites import takes_points
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.arms import BASELINE
 from lgm_bench.results.caveats import caveat_notes
 from lgm_bench.results.tables.class_tables import class_table
 from lgm_bench.results.tables.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
 from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table, in_variant_order
+from lgm_bench.tasks.metric import Metric
 
-HEADERS = {
-    "accuracy": "Acc.",
-    "success": "Suc.",
-    "miou": "mIoU",
-    "architecture": "Arch. chg.",
-    "kvoxels": "kVoxels",
-    "gflops": "GFLOPs",
-}
 METRICS = {
-    "eps": ("accuracy", "miou", "architecture"),
-    "attack": ("success", "architecture"),
+    "eps": ("accuracy", "miou", "architecture_change"),
+    "attack": ("success_rate", "architecture_change"),
     "slope": ("miou",),
     "relation": ("miou",),
     "attack and eps": ("accuracy",),
-    "": ("accuracy", "success", "miou", "architecture"),
+    "": ("accuracy", "success_rate", "miou", "architecture_change"),
 }
 """What a table of each layout shows, as far as its victims have it; `COSTS` instead where the paper prints those."""
 COSTS = ("kvoxels", "gflops")
+PRINTED = {*COSTS, *(name for names in METRICS.values() for name in names)}
+"""Figures that are in the paper's tables."""
 MOST_ROWS_NAMED = 3
 UNITS = {"official": "an eps of 1 is 2/255 of the intensity range", "paper": "an eps of 1 is 1/255"}
 
@@ -49,24 +43,18 @@ def table_of(cell: Cell) -> str:
 
 
 def measured(result: CellResult) -> dict[str, float | None]:
-    """Return a result's metrics, in percent but for costs, under the names that the paper's tables use here."""
-    fractions = {
-        "accuracy": result.accuracy,
-        "success": result.success_rate,
-        "miou": result.segmentation.miou if result.segmentation else None,
-        "architecture": result.architecture_change,
-    }
-    percent = {metric: None if value is None else 100 * value for metric, value in fractions.items()}
-    return percent | {metric: getattr(result.cost, metric) if result.cost else None for metric in COSTS}
+    """Return a result's figures by name, shares in percent."""
+    return {metric.name: metric.number(result.metrics[metric.name]) for metric in result.kind.metrics}
 
 
 def paper_numbers(result: CellResult) -> dict[str, float | None]:
-    """Return what the paper prints for a result's metrics; None where it prints nothing."""
+    """Return what the paper prints for a result's figures of `PRINTED`; None where it prints nothing."""
     place = result.cell.paper
     table = paper_tables().get(place[0]) if place else None
+    names = [metric.name for metric in result.kind.metrics if metric.name in PRINTED]
     if place is None or table is None:
-        return dict.fromkeys(HEADERS)
-    return {metric: table.number(place[1], place[2], place[3], metric) for metric in HEADERS}
+        return dict.fromkeys(names)
+    return {name: table.number(place[1], place[2], place[3], name) for name in names}
 
 
 def _build(name: str, results: Sequence[CellResult]) -> Table:
@@ -74,7 +62,7 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
     layout = paper.layout if paper else ""
     if paper and layout == "class":
         return class_table(paper, results, _notes(results, paper))
-    metrics = COSTS if paper and paper.prints("gflops") else METRICS[layout]
+    names = COSTS if paper and paper.prints("gflops") else METRICS[layout]
     sizes = {result.n_samples for result in results}
     entries: dict[tuple[str, Column], Entry] = {}
     for result in results:
@@ -82,17 +70,15 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
         group = _free_group(entries, rows[0], group, variant)
         size = result.n_samples if len(sizes) > 1 else None
         ours, printed = measured(result), paper_numbers(result)
-        for row, metric in product(rows, metrics):
-            if _shown(metric, result):
-                column = Column(group, variant, HEADERS[metric])
-                entries[row, column] = Entry(ours[metric], printed[metric], size)
-        name_of_clean = "miou" if result.segmentation else "accuracy"
-        if name_of_clean in metrics:
+        for row, metric in product(rows, _shown(result, names)):
+            column = Column(group, variant, metric.heading)
+            entries[row, column] = Entry(ours[metric.name], printed[metric.name], size)
+        if result.main.name in names:
             clean = paper.clean.get(result.cell.paper[2]) if paper and result.cell.paper else None
-            before = result.segmentation.clean_miou if result.segmentation else result.clean_accuracy
-            entries[CLEAN, Column(group, variant, HEADERS[name_of_clean])] = Entry(100 * before, clean, size)
+            entries[CLEAN, Column(group, variant, result.main.heading)] = Entry(ours[result.main.before], clean, size)
     order = paper.rows if paper else plain_rows(results)
-    rows, columns = _ordered(entries, order, list(paper.columns) if paper else [])
+    headings = [metric.heading for result in results for metric in result.kind.metrics]
+    rows, columns = _ordered(entries, order, list(paper.columns) if paper else [], headings)
     corner = {"": "attack", "relation": "eps", "attack and eps": "eps"}.get(layout, layout)
     return Table(
         name, paper.title if paper else title_of_data(results), corner, rows, columns, entries, _notes(results, paper)
@@ -108,12 +94,19 @@ def _place(result: CellResult) -> tuple[str, str, str]:
     return plain_place(cell)
 
 
-def _shown(metric: str, result: CellResult) -> bool:
-    if metric == "miou" or (metric in ("accuracy", "success") and result.segmentation):
-        return metric == "miou" and result.segmentation is not None
-    if metric == "success" and not result.cell.paper:
-        return result.cell.attack.targeted  # untargeted it says what the accuracy says
-    return metric != "architecture" or result.architecture is not None
+def _shown(result: CellResult, names: Sequence[str]) -> list[Metric]:
+    """Return those of a result's figures that a table shows.
+
+    Shares of the attacked say what the shares of all say, so that they are for cells that are compared by them.
+    """
+    everything = bool(result.cell.paper)
+    return [
+        metric
+        for metric in result.kind.metrics
+        if metric.name in names
+        and (everything or metric.per != "attacked" or metric == result.compared)
+        and (metric.per != "decisions" or result.units is not None)
+    ]
 
 
 def _free_group(entries: dict[tuple[str, Column], Entry], row: str, group: str, variant: str) -> str:
@@ -124,7 +117,10 @@ def _free_group(entries: dict[tuple[str, Column], Entry], row: str, group: str, 
 
 
 def _ordered(
-    entries: dict[tuple[str, Column], Entry], known_rows: Sequence[str], known_groups: Sequence[str]
+    entries: dict[tuple[str, Column], Entry],
+    known_rows: Sequence[str],
+    known_groups: Sequence[str],
+    headings: Sequence[str],
 ) -> tuple[list[str], list[Column]]:
     """Return rows and columns in a known order, what it does not have behind."""
     rows = list(dict.fromkeys(row for row, _ in entries))
@@ -132,8 +128,8 @@ def _ordered(
     groups = list(dict.fromkeys(column.group for column in columns))
     rows.sort(key=lambda row: _index([CLEAN, *known_rows], row))
     groups.sort(key=lambda group: _index(known_groups, group))
-    headers, variants = list(HEADERS.values()), in_variant_order(column.variant for column in columns)
-    columns.sort(key=lambda c: (groups.index(c.group), variants.index(c.variant), headers.index(c.header)))
+    variants = in_variant_order(column.variant for column in columns)
+    columns.sort(key=lambda c: (groups.index(c.group), variants.index(c.variant), headings.index(c.header)))
     return rows, columns
 
 
@@ -148,7 +144,7 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     sizes = sorted({(result.n_samples, result.cell.data.name, result.cell.data.subset) for result in results})
     first = "the first " if any(result.cell.data.limit is not None for result in results) else ""
     first = first or "the " * (sizes[0][0] == 1)
-    points = any(takes_points(result.cell.attack.name) for result in results)
+    points = any(result.kind.inputs == "points" for result in results)
     what = "point cloud" if points else "image"
     counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
     notes.append(f"Measured on {first}{', '.join(counted)}.")

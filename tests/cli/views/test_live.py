@@ -4,7 +4,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Any
 
-from hand_made import ONE, cell, result
+from hand_made import ONE, cell, result, tally
 
 from lgm_bench.cli.views import live
 from lgm_bench.cli.views.console import PlainConsole
@@ -22,8 +22,8 @@ def a_run(seen: Any) -> None:
     """What `run_cells` tells of three cells: one computed after a resume, one stored, one that fails."""
     slow = cell(attack="bim", gradient="lgm", slope=10.0)
     seen.cell_started(ONE, 3, 100, 40)
-    seen.batch_done(ONE, 70, {"accuracy": 0.5})
-    seen.batch_done(ONE, 100, {"accuracy": 0.25, "success_rate": 0.7})
+    seen.batch_done(ONE, 70, tally(1, 2))
+    seen.batch_done(ONE, 100, tally(1, 4))
     seen.cell_finished(result(), from_store=False)
     seen.cell_started(cell(eps=2.0), 3, 100, 100)
     seen.cell_finished(result(cell(eps=2.0), change=None), from_store=True)
@@ -40,8 +40,8 @@ def test_lines_say_what_happened() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[0] == "[1/3] dynconv8-cifar10 fgsm eps 1 FGM: 100 samples, 40 of them done before"
     assert re.fullmatch(
-        r"dynconv8-cifar10 fgsm eps 1 FGM: clean 80.00%  accuracy 25.00%  success 68.75%  architecture 12.50%"
-        r"  \(0:0\d\)",
+        r"dynconv8-cifar10 fgsm eps 1 FGM: clean accuracy 80.00%  accuracy 25.00%  success rate 68.75%  "
+        r"architecture change 12.50%  \(0:0\d\)",
         lines[1],
     )
     assert lines[3].endswith("(from the results folder)")
@@ -57,8 +57,8 @@ def test_long_cells_give_a_line_now_and_then(monkeypatch: Any) -> None:
     with view(where, quiet=False) as seen:
         seen.cell_started(ONE, 1, 1000, 900)
         time.sleep(0.1)
-        seen.batch_done(ONE, 901, {"accuracy": 0.5})
-        seen.batch_done(ONE, 902, {})
+        seen.batch_done(ONE, 901, tally(1, 2))
+        seen.batch_done(ONE, 902, tally(0, 0))
     assert re.findall(r"901/1000 samples, accuracy 50.00% so far, (\S+) left", stream.getvalue())
     assert "902/1000" not in stream.getvalue()
 
@@ -69,7 +69,7 @@ def test_a_terminal_gets_bars_and_the_same_lines() -> None:
         assert isinstance(seen, LiveView)
         slow = cell(attack="bim")
         seen.cell_started(slow, 2, 100, 0)
-        seen.batch_done(slow, 30, {"accuracy": 0.5})
+        seen.batch_done(slow, 30, tally(1, 2))
         seen.iteration(slow, 5, 20, 30)
         seen.progress.refresh()
         a_run(seen)
@@ -78,7 +78,7 @@ def test_a_terminal_gets_bars_and_the_same_lines() -> None:
     assert "dynconv8-cifar10 bim eps 1 FGM" in text
     assert re.search(r"37/100", text), "a quarter of a batch of 30 counts as 7 images"
     assert "accuracy 50.00%" in text
-    assert "clean 80.00%  accuracy 25.00%" in text
+    assert "clean accuracy 80.00%  accuracy 25.00%" in text
     assert "FAILED dynconv8-cifar10 bim" in text
 
 

@@ -18,6 +18,7 @@ from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store import arrays, clouds, store
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.tally import Tally
 
 N, BATCH, STEPS = 13, 4, 3
 IMAGES = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=STEPS)
@@ -43,7 +44,7 @@ class Started(SilentObserver):
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:  # noqa: ARG002
         self.before = done_samples
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+    def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
         self.batches += 1
 
 

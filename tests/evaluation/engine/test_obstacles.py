@@ -20,6 +20,7 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.tally import Tally
 
 NOBODY = 65534
 IMAGES = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=3)
@@ -60,7 +61,7 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
     assert not list((tmp_path / "cramped").rglob("*.tmp"))
     assert len(list((tmp_path / "cramped").glob("*/parts/*.parquet"))) == len(Rooms.sizes)
     again = one(run(SCENES, tmp_path / "cramped"))
-    assert (again.segmentation, again.fingerprint) == (whole.segmentation, whole.fingerprint)
+    assert (again.metrics, again.classes, again.fingerprint) == (whole.metrics, whole.classes, whole.fingerprint)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not write")
@@ -81,7 +82,7 @@ def test_a_worker_that_is_killed_is_named_and_what_it_did_is_kept(tmp_path: Path
     root = write_judged(tmp_path, SKIPNET, 13)
 
     class Killing(SilentObserver):
-        def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+        def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
             if n_done == 4:
                 os.kill(worker(rank=1), signal.SIGKILL)
 
@@ -91,7 +92,7 @@ def test_a_worker_that_is_killed_is_named_and_what_it_did_is_kept(tmp_path: Path
     assert "process 1 of 2 was killed by signal 9; finished batches are kept: run again to go on" in str(error)
     assert 2 <= len(list((tmp_path / "killed").glob("*/parts/*.parquet"))) < 7
     again, whole = (one(run(IMAGES, tmp_path / name, **common)) for name in ("killed", "whole"))
-    assert (again.accuracy, again.success_rate) == (whole.accuracy, whole.success_rate)
+    assert again.metrics == whole.metrics
     tables = [pq.read_table(next((tmp_path / name).glob("*/rows.parquet"))) for name in ("killed", "whole")]
     assert tables[0].select(["id", "correct", "on_to_off"]) == tables[1].select(["id", "correct", "on_to_off"])
 

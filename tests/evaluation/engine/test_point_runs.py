@@ -20,6 +20,7 @@ from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store.clouds import load_cloud
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.tally import Tally
 
 TESTS = Path(__file__).resolve().parents[2]
 SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=3, slope=10.0)
@@ -61,7 +62,7 @@ class Stopping(SilentObserver):
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:  # noqa: ARG002
         self.started.append((total_samples, done_samples))
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+    def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
         if n_done == self.after:
             raise KeyboardInterrupt
 
@@ -70,7 +71,8 @@ class Stopping(SilentObserver):
 
 
 def test_the_record_is_what_sklearn_makes_of_the_kept_clouds(tmp_path: Path) -> None:
-    record = run(SCENES, tmp_path, save_adversarial=True).segmentation
+    result = run(SCENES, tmp_path, save_adversarial=True)
+    record = result.classes
     clouds = list(clouds_of(tmp_path).values())
     assert len(clouds) == N
     labels, predictions = (
@@ -82,13 +84,13 @@ def test_the_record_is_what_sklearn_makes_of_the_kept_clouds(tmp_path: Path) -> 
     assert np.array_equal(sum(np.reshape(row["confusion"], matrix.shape) for row in rows_of(tmp_path)), matrix)
     there = [k for k in range(1, CLASSES) if matrix[k].any() or matrix[:, k].any()]
     ious = jaccard_score(labels[counted], predictions[counted], labels=there, average=None)
-    assert record.miou == pytest.approx(ious.mean(), abs=1e-12)
+    assert result.left == pytest.approx(ious.mean(), abs=1e-12)
     assert [record.iou[k] for k in there] == pytest.approx(ious.tolist(), abs=1e-12)
     assert [k for k in range(CLASSES) if record.iou[k] is None] == [k for k in range(CLASSES) if k not in there]
     (path,) = tmp_path.glob("*/result.json")
-    assert json.loads(path.read_text())["segmentation"]["miou"] == record.miou
-    assert record.miou < record.clean_miou - 0.05
-    assert record.classes == Rooms.class_names
+    assert json.loads(path.read_text())["metrics"]["miou"] == result.left
+    assert result.left < result.clean - 0.05
+    assert record.names == Rooms.class_names
 
 
 @pytest.mark.parametrize("cell", [SCENES, FORMS], ids=["scenes", "shapes"])
@@ -163,14 +165,13 @@ def test_rows_left_by_a_run_that_kept_no_clouds_are_computed_again(tmp_path: Pat
 def test_architecture_is_the_voxels(tmp_path: Path) -> None:
     result = run(SCENES, tmp_path)
     rows = rows_of(tmp_path)
-    change = result.architecture.change
+    units, metrics = result.units, result.metrics
     total = sum(row["positions"][0] for row in rows)
-    assert result.architecture.defined_over == "all"
-    assert change.on_to_off == pytest.approx(sum(row["on_to_off"][0] for row in rows) / total)
-    assert change.off_to_on == pytest.approx(sum(row["off_to_on"][0] for row in rows) / total)
-    assert change.ratio == pytest.approx(change.on_to_off + change.off_to_on)
-    assert change.ratio > 0.05
-    assert result.cost.kvoxels == pytest.approx(np.mean([row["voxels"] for row in rows]) / 1000)
+    assert units.on_to_off == pytest.approx(sum(row["on_to_off"][0] for row in rows) / total)
+    assert units.off_to_on == pytest.approx(sum(row["off_to_on"][0] for row in rows) / total)
+    assert metrics["architecture_change"] == pytest.approx(units.on_to_off + units.off_to_on)
+    assert metrics["architecture_change"] > 0.05
+    assert metrics["kvoxels"] == pytest.approx(np.mean([row["voxels"] for row in rows]) / 1000)
 
 
 def test_what_changes_a_number_changes_the_folder_and_what_does_not_does_not(tmp_path: Path) -> None:
@@ -194,4 +195,4 @@ def test_gradient_free_attacks_are_one_cell_whatever_the_slopes(tmp_path: Path) 
     cell = flat_cell(SCENE_NET, ROOMS, "random", "fgm", 0.03, limit=2)
     first, second = run_cells([cell, altered(cell, relation="rbf", input_slope=5.0)], tmp_path, accelerator="cpu")
     assert first.fingerprint == second.fingerprint
-    assert first.cost is None
+    assert first.metrics["gflops"] is None

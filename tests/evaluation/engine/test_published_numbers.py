@@ -53,9 +53,9 @@ def test_dynconv_agrees_with_a_plain_loop(samples: Path, tmp_path: Path, gradien
     names = "dynconv8-cifar10", "dynconv8-cifar10.pth"
     result = measured(samples, tmp_path, *names, **options)
     clean, left, change = plain_loop(samples, *names, gradient)
-    assert result.clean_accuracy == clean
-    assert result.accuracy == pytest.approx(left, abs=1.01 / N)  # one image may lie on the edge of a rounding error
-    assert result.architecture_change == pytest.approx(change, abs=1e-4)
+    assert result.clean == clean
+    assert result.left == pytest.approx(left, abs=1.01 / N)  # one image may lie on the edge of a rounding error
+    assert result.metrics["architecture_change"] == pytest.approx(change, abs=1e-4)
     assert result.folded
     assert result.checks.within_bounds
 
@@ -65,8 +65,8 @@ def test_resnet_agrees_with_a_plain_loop(samples: Path, tmp_path: Path) -> None:
     names = "resnet32-cifar10", "resnet32-d509ac18.th"
     result = measured(samples, tmp_path, *names, gradient="fgm")
     clean, left, _ = plain_loop(samples, *names, FGM())
-    assert result.clean_accuracy == clean
+    assert result.clean == clean
     assert 0.9 < clean < 0.96
-    assert result.accuracy == pytest.approx(left, abs=2.01 / N)
-    assert 0.15 < result.accuracy < 0.28  # 0.2144 of all 10,000 images
-    assert result.architecture is None
+    assert result.left == pytest.approx(left, abs=2.01 / N)
+    assert 0.15 < result.left < 0.28  # 0.2144 of all 10,000 images
+    assert result.units is None

@@ -95,7 +95,7 @@ def rounded(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def accuracies(out: Path) -> dict[str, float]:
-    return {path.parent.name: json.loads(path.read_text())["accuracy"] for path in out.glob("*/result.json")}
+    return {path.parent.name: json.loads(path.read_text())["metrics"]["accuracy"] for path in out.glob("*/result.json")}
 
 
 def test_torchrun_makes_one_evaluation_of_its_processes(bench: Path, alone: Path, tmp_path: Path) -> None:

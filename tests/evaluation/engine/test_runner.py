@@ -23,6 +23,7 @@ from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import CellStore
+from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.evaluation.store.writing import CannotWriteError
 
 N = 13
@@ -37,7 +38,7 @@ class Events(SilentObserver):
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         self.seen.append(("started", cell, n_cells, total_samples, done_samples))
 
-    def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+    def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
         self.seen.append(("batch", n_done, running))
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:  # noqa: ARG002
@@ -91,10 +92,10 @@ def test_a_finished_cell_is_read(roots, tmp_path: Path, victim: str) -> None:
     assert [done for done, _ in events.of("batch")] == [4, 8, 12, 13]
     rows = rows_of(tmp_path)
     assert [row["id"] for row in rows] == [f"test-{index:05d}" for index in range(N)]
-    assert first.accuracy == sum(row["correct"] for row in rows) / N
+    assert first.left == sum(row["correct"] for row in rows) / N
     assert first.n_attacked == sum(row["attacked"] for row in rows) == 8
     last = events.of("batch")[-1][1]
-    assert (last["accuracy"], last.get("architecture_change")) == (first.accuracy, first.architecture_change)
+    assert last.figures() == first.metrics
     assert first.cell == altered(cell, step=4.0, steps=1, mean=first.cell.victim.mean, std=first.cell.victim.std)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     second = one(run(roots, [altered(cell, step=4.0, paper=None)], tmp_path, observer=again))
@@ -142,7 +143,7 @@ RESUMED = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=2)
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
 def test_a_run_that_is_ended_goes_on_with_the_same_numbers(roots, tmp_path: Path, end: signal.Signals) -> None:
     class Ending(SilentObserver):
-        def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+        def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
             if n_done == 8:
                 os.kill(os.getpid(), end)
 
@@ -159,7 +160,7 @@ def test_a_run_that_is_ended_goes_on_with_the_same_numbers(roots, tmp_path: Path
 
 def test_a_damaged_part_is_computed_again(roots, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Stopping(SilentObserver):
-        def batch_done(self, cell: Cell, n_done: int, running: dict[str, float]) -> None:  # noqa: ARG002
+        def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
             if n_done == 12:
                 raise KeyboardInterrupt
 
@@ -285,7 +286,7 @@ def test_a_record_says_what_it_rests_on(roots, tmp_path: Path) -> None:
     record = json.loads(next(tmp_path.glob("*/result.json")).read_text())
     assert record["cell"]["attack"]["active_set"] is True
     assert (record["cell"]["data"]["limit"], record["n_samples"], record["cell"]["data"]["name"]) == (5, 5, DATA)
-    assert result.architecture_change is None  # images that fell early were left alone
+    assert result.metrics["architecture_change"] is None  # images that fell early were left alone
     assert result.folded
     assert record["checks"]["within_bounds"] is True
     assert {"lgm-bench", "torch", "python"} <= record["versions"].keys()

@@ -19,6 +19,7 @@ from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.leaded import GradientMethod
+from lgm_bench.tasks.images import ImageClassification
 from victims import load_victim
 from victims.image_victim import ImageVictim
 
@@ -142,8 +143,8 @@ def test_untargeted_rows_and_metrics_are_those_of_a_plain_loop(judged, gradient)
     else:
         assert metrics["architecture_change"] == pytest.approx(np.mean(counted))
         assert np.mean(counted) > 0
-    running = Tally.of(sink.table).running()
-    assert metrics == pytest.approx(running)
+    figures = Tally.of(sink.table).figures()
+    assert metrics == pytest.approx({name: value for name, value in figures.items() if value is not None})
     assert sink.table.column("within_bounds").to_pylist() == [True] * N
 
 
@@ -167,10 +168,7 @@ def test_an_active_set_leaves_images_alone_that_do_not_count(judged) -> None:
     victim = load_victim(name, "random")
     sink, _ = staged(victim, data, BIM(EPS, steps=3, active_set=True), FGM())
     assert sink.table.column("perturbed").to_pylist() == sink.table.column("attacked").to_pylist()
-    tally = Tally.of(sink.table)
-    assert tally.attacked == 6
-    if name == DYNCONV:
-        assert tally.architecture().change is None
+    assert sum(sink.table.column("attacked").to_pylist()) == 6
 
 
 def test_checks_look_at_the_given_images_and_find_what_is_wrong(judged) -> None:
@@ -203,4 +201,4 @@ def test_the_stage_freezes_its_victim_and_takes_batches_as_they_are() -> None:
     assert not any(parameter.requires_grad for parameter in victim.parameters())
     batch = ImageBatch(torch.rand(3, 3, 32, 32), torch.tensor([1, 2, 3]), ["a", "b", "c"])
     (outcome,) = list(stage.outcomes(batch))
-    assert outcome.table().column("id").to_pylist() == ["a", "b", "c"]
+    assert outcome.table(ImageClassification).column("id").to_pylist() == ["a", "b", "c"]

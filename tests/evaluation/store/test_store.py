@@ -1,6 +1,7 @@
 """The results folder: files appear whole, what is damaged or foreign is named and not used, nothing is lost."""
 
 import errno
+import json
 import logging
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from hand_made import cell, result
@@ -18,10 +20,12 @@ from lgm_bench.evaluation.store import store as stores
 from lgm_bench.evaluation.store.arrays import sample_path
 from lgm_bench.evaluation.store.clouds import SavedCloud
 from lgm_bench.evaluation.store.part_files import About, encode, together
-from lgm_bench.evaluation.store.record import Preflight
-from lgm_bench.evaluation.store.rows import SCHEMA, Outcome
+from lgm_bench.evaluation.store.record import CellResult, Preflight
+from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.evaluation.store.store import PARTS, CellStore
+from lgm_bench.evaluation.store.tally import figures_of
 from lgm_bench.evaluation.store.writing import CannotWriteError
+from lgm_bench.tasks.images import ImageClassification
 
 IDS = [f"test-{index:05d}" for index in range(6)]
 FINGERPRINT = "0123456789abcdef"
@@ -32,20 +36,27 @@ def rows(*places: int, target: int | None = None) -> pa.Table:
     values, flags = torch.zeros(n, dtype=torch.int64), torch.ones(n, dtype=torch.bool)
     return Outcome(
         ids=[IDS[place] if place < len(IDS) else f"other-{place}" for place in places],
-        label=values,
         target=target,
-        clean_prediction=values,
-        adversarial_prediction=values,
         perturbed=flags,
         attacked=flags,
-        success=~flags,
-        correct=flags,
+        verdict={
+            "label": values,
+            "clean_prediction": values,
+            "adversarial_prediction": values,
+            "success": ~flags,
+            "correct": flags,
+        },
         distance=torch.rand(n),
         within_bounds=flags,
         clean_loss=torch.rand(n),
         adversarial_loss=torch.rand(n),
         counts=None,
-    ).table()
+    ).table(ImageClassification)
+
+
+def record_of(table: pa.Table) -> CellResult:
+    figures = figures_of(table, cell()) | {"n_samples": pc.count_distinct(table.column("id")).as_py()}
+    return result(cell(), fingerprint=FINGERPRINT).model_copy(update=figures)
 
 
 @pytest.fixture
@@ -67,7 +78,7 @@ def test_rows_come_back_with_what_they_took(store: CellStore) -> None:
     assert len(parts) == 2
     assert {part.rows.column("id")[0].as_py(): part for part in parts}.keys() == {IDS[0], IDS[2]}
     for part in parts:
-        assert part.rows.schema.equals(SCHEMA, check_metadata=True)
+        assert part.rows.schema.equals(ImageClassification.schema(), check_metadata=True)
         assert part.rows == (first if part.rows.num_rows == 2 else second)
     about = together(parts)
     assert (about.seconds, about.devices) == (3.5, ("cpu", "gpu"))
@@ -89,7 +100,7 @@ def flipped_bit(content: bytes) -> bytes:
 
     import pyarrow.parquet as pq
 
-    column = SCHEMA.get_field_index("distance")
+    column = ImageClassification.schema().get_field_index("distance")
     about = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(column)
     place = about.data_page_offset + about.total_compressed_size // 2
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
@@ -191,7 +202,7 @@ def test_a_record_that_is_none_is_set_aside(store: CellStore, caplog: pytest.Log
 
 @pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
 def test_a_record_counts_with_its_rows_only(store: CellStore, caplog: pytest.LogCaptureFixture, spoil: Any) -> None:
-    record = result(cell(), fingerprint=FINGERPRINT)
+    record = record_of(rows(0, 1))
     with store.locked():
         store.finish(record, rows(0, 1), [])
     assert store.result() == record
@@ -199,6 +210,32 @@ def test_a_record_counts_with_its_rows_only(store: CellStore, caplog: pytest.Log
     assert store.result() is None
     assert "rows.parquet" in caplog.text
     assert store.parts(IDS) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"metrics": {"accuracy": 0.5}},
+        {"metrics": {"accuracy": 7}},
+        {"metrics": {"accuracy": float("nan")}},
+        {"n_samples": 3},
+    ],
+)
+def test_a_record_that_says_something_else_than_its_rows_is_set_aside(
+    store: CellStore, caplog: pytest.LogCaptureFixture, wrong: dict[str, Any]
+) -> None:
+    table = rows(0, 1)
+    with store.locked():
+        store.finish(record_of(table), table, [])
+    path = store.folder / "result.json"
+    record = json.loads(path.read_text())
+    changed = {name: {**record[name], **value} if isinstance(value, dict) else value for name, value in wrong.items()}
+    path.write_text(json.dumps(record | changed))
+    assert store.result() is None
+    assert not path.exists()
+    assert f"{path} is not used" in caplog.text
+    (part,) = store.parts(IDS)  # the rows are good, and make the record again
+    assert part.rows == table
 
 
 @pytest.mark.parametrize(

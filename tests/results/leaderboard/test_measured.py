@@ -9,7 +9,6 @@ import pytest
 from finished_cells import finished, image_rows, scene_rows
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.store.scene_tally import figures_of
 from lgm_bench.results.leaderboard.measured import read_measured
 
 FINGERPRINT = "0123456789abcdef"
@@ -18,8 +17,7 @@ SCENES = scene_rows(np.array([[[5, 1], [2, 2]], [[4, 0], [0, 3]]]))
 
 
 def write(out: Path, rows: Any) -> Path:
-    figures = figures_of(rows, ["wall", "floor"])
-    finished(out, FINGERPRINT, rows, {}, **figures)
+    finished(out, FINGERPRINT, rows, {})
     (path,) = out.glob("*/result.json")
     return path
 
@@ -28,7 +26,7 @@ def write(out: Path, rows: Any) -> Path:
 def test_records_agree_with_their_rows(tmp_path: Path, rows: Any) -> None:
     write(tmp_path, rows)
     (one,) = read_measured(tmp_path)
-    numbers = {name: number["expected"] for name, number in one.entry.numbers.model_dump(exclude_none=True).items()}
+    numbers = {name: number.expected for name, number in one.entry.numbers.items()}
     images = {"clean_accuracy": 1.0, "accuracy": 0.5, "success_rate": 0.5}
     miou = (9 / 12 + 5 / 8) / 2
     scenes = {"clean_miou": miou, "miou": miou, "architecture_change": 0.0}
@@ -38,17 +36,21 @@ def test_records_agree_with_their_rows(tmp_path: Path, rows: Any) -> None:
 @pytest.mark.parametrize(
     ("rows", "place", "number", "message"),
     [
-        (IMAGES, ("accuracy",), 0.75, r"result\.json and rows\.parquet in .* do not agree"),
-        (IMAGES, ("success_rate",), 0.25, "do not agree"),
-        (IMAGES, ("success_rate",), None, "do not agree"),
-        (IMAGES, ("success_rate",), float("nan"), "has nan where a share belongs; delete the folder"),
-        (IMAGES, ("clean_accuracy",), 1.5, r"has 1\.5 where a share belongs"),
-        (SCENES, ("segmentation", "miou"), 0.9, "do not agree"),
-        (SCENES, ("segmentation", "clean_miou"), float("nan"), "has nan where a share belongs"),
+        (IMAGES, ("metrics", "accuracy"), 0.75, r"metrics accuracy is 0\.75 in the record and 0\.5 in the rows"),
+        (IMAGES, ("metrics", "success_rate"), None, "metrics success_rate is None in the record"),
+        (IMAGES, ("metrics", "success_rate"), float("nan"), "success rate is nan where a share belongs; delete"),
+        (IMAGES, ("metrics", "clean_accuracy"), 1.5, r"clean accuracy is 1\.5 where a share belongs"),
+        (IMAGES, ("n_samples",), 3, "n_samples is 3 in the record and 4 in the rows"),
+        (IMAGES, ("n_attacked",), 0, "n_attacked is 0 in the record and 4 in the rows"),
+        (IMAGES, ("task",), "classification", "are not the figures of classification"),
+        (SCENES, ("metrics", "miou"), 0.9, "metrics miou is 0.9 in the record"),
+        (SCENES, ("metrics", "clean_miou"), float("nan"), "clean mIoU is nan where a share belongs"),
+        (SCENES, ("classes", "iou"), [0.5, 0.5, None], "classes is names="),
+        (SCENES, ("units", "on_to_off"), 0.5, "units is n_samples=2"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(
-    tmp_path: Path, rows: Any, place: tuple[str, ...], number: float | None, message: str
+    tmp_path: Path, rows: Any, place: tuple[str, ...], number: Any, message: str
 ) -> None:
     path = write(tmp_path, rows)
     record = json.loads(path.read_text())

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from hand_made import cell, result
+import hand_made
+from hand_made import cell, result, shapes
 
-from lgm_bench.evaluation.store.record import CellResult, SegmentationRecord
+from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.tables.table import CLEAN, Column, Table
 from lgm_bench.results.tables.table_formats import to_markdown
 from lgm_bench.results.tables.tables import build_tables
@@ -14,11 +15,7 @@ SHAPES = {"victim": "minknet-small-modelnet40", "data": "modelnet40", "attack": 
 
 
 def scenes(miou: float, **changes: Any) -> CellResult:
-    segmentation = SegmentationRecord(
-        clean_miou=0.75, miou=miou, classes=("wall",), clean_iou=(0.75,), iou=(miou,),
-        clean_confusion=((4,),), confusion=((4,),),
-    )  # fmt: skip
-    return result(cell(**SCENES | changes), segmentation=segmentation)
+    return hand_made.scenes(cell(**SCENES | changes), miou, clean_miou=0.75)
 
 
 def mixed() -> dict[str, Table]:
@@ -27,9 +24,9 @@ def mixed() -> dict[str, Table]:
         scenes(0.5, attack="random"),
         scenes(0.25),
         scenes(0.125, gradient="lgm", slope=10.0),
-        result(cell(**SHAPES, gradient="lgm", slope=40.0), change=None),
+        shapes(cell(**SHAPES, gradient="lgm", slope=40.0), change=None),
         result(cell(eps=2.0, gradient="lgm", slope=0.5)),
-        result(cell(**SHAPES | {"attack": "random", "eps": 0.1}), change=None),
+        shapes(cell(**SHAPES | {"attack": "random", "eps": 0.1}), change=None),
     ]
     return {table.name: table for table in build_tables(results)}
 

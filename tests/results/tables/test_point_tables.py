@@ -2,15 +2,16 @@
 
 from typing import Any
 
+import hand_made
 import pytest
-from hand_made import cell, flat_cell, result
+from hand_made import cell, flat_cell
 
 from datamodules.s3dis import S3DISDataModule
 from datamodules.scannet import ScanNetDataModule
 from datamodules.semantickitti import SemanticKITTIDataModule
 from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.cells.suites import place_in
-from lgm_bench.evaluation.store.record import CellResult, CostRecord, SegmentationRecord
+from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import describe, numbers
 from lgm_bench.results.tables.table import CLEAN, Column, Table
 from lgm_bench.results.tables.table_formats import to_csv, to_latex, to_markdown
@@ -21,21 +22,14 @@ SMALL = "minkunet14-scannet"
 CLASSES = ("wall", "floor", "chair")
 
 
-def segmentation(miou: float, iou: tuple[float | None, ...] = (0.5, 0.25, None)) -> SegmentationRecord:
-    matrix = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-    return SegmentationRecord(
-        clean_miou=0.6, miou=miou, classes=CLASSES, clean_iou=(0.75, 0.5, None), iou=iou,
-        clean_confusion=matrix, confusion=matrix,
-    )  # fmt: skip
-
-
 def scenes(table: str, miou: float = 0.2, victim: str = VICTIM, paper: str | None = None, **changes: Any) -> CellResult:
     """A result of scenes at its place in one of the paper's tables."""
     given = {"victim": victim, "data": "scannet", "attack": "pointbim", "eps": 0.01, **changes}
     of = cell(**given)
     of = cell(**given, paper=place_in(table, of, paper))
-    record = None if changes.get("attack") == "random" else CostRecord(kvoxels=117.5, gflops=345.25)
-    return result(of, segmentation=segmentation(miou), success_rate=None, cost=record, n_samples=4)
+    cost = {} if changes.get("attack") == "random" else {"kvoxels": 117.5, "gflops": 345.25}
+    ious = {"iou": (0.5, 0.25, None), "clean_iou": (0.75, 0.5, None)}
+    return hand_made.scenes(of, miou, names=CLASSES, n_samples=4, **ious, **cost)
 
 
 def only(*results: CellResult) -> Table:
@@ -121,7 +115,7 @@ def test_the_rows_of_every_class_table_are_classes_of_its_data_set() -> None:
 
 
 def test_table_11_has_a_column_an_attack_and_gradient() -> None:
-    shapes = {"victim": "minknet-modelnet40", "data": "modelnet40", "eps": 0.05}
+    given = {"victim": "minknet-modelnet40", "data": "modelnet40", "eps": 0.05}
     kinds = [
         ("random", "fgm", None),
         ("knnpert", "lgm", 40.0),
@@ -130,9 +124,9 @@ def test_table_11_has_a_column_an_attack_and_gradient() -> None:
     ]
     results = []
     for attack, gradient, slope in kinds:
-        of = cell(**shapes, attack=attack, gradient=gradient, slope=slope)
-        of = cell(**shapes, attack=attack, gradient=gradient, slope=slope, paper=place_in("table_11", of))
-        results.append(result(of, accuracy=0.5, cost=CostRecord(kvoxels=1.0, gflops=2.0)))
+        of = cell(**given, attack=attack, gradient=gradient, slope=slope)
+        of = cell(**given, attack=attack, gradient=gradient, slope=slope, paper=place_in("table_11", of))
+        results.append(hand_made.shapes(of, accuracy=0.5, kvoxels=1.0, gflops=2.0))
     table = only(*results)
     assert (table.corner, table.rows) == ("eps", [CLEAN, "eps=0.05"])
     victim = "minknet-modelnet40"
@@ -146,7 +140,7 @@ def test_table_11_has_a_column_an_attack_and_gradient() -> None:
 
 def test_results_of_no_table_show_what_scenes_have() -> None:
     of = flat_cell("tiny_points:SceneNet", "tiny_points:Rooms", "pointbim", "lgm", 0.02, slope=5.0)
-    table = only(result(of, segmentation=segmentation(0.2), success_rate=None, cost=CostRecord(kvoxels=1, gflops=1)))
+    table = only(hand_made.scenes(of, 0.2, kvoxels=1.0, gflops=1.0))
     assert [column.header for column in table.columns] == ["mIoU", "Arch. chg."]
     assert table.rows == [CLEAN, "pointbim eps=0.02"]
 

@@ -154,7 +154,7 @@ def test_csv_has_a_line_for_every_cell_with_all_that_was_run() -> None:
         "25.0",
         "21.45",
     )
-    assert (first["architecture"], second["architecture"], second["paper_accuracy"]) == ("", "12.5", "")
+    assert (first["architecture_change"], second["architecture_change"], second["paper_accuracy"]) == ("", "12.5", "")
     assert to_csv([]) == ""
 
 

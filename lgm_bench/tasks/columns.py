@@ -1,0 +1,61 @@
+"""The columns that the rows of every task have, and reading them as arrays."""
+
+import numpy as np
+import pyarrow as pa
+
+Numbers = np.ndarray
+
+COUNTS = ("on_before", "on_to_off", "off_to_on", "positions")
+
+#: One row an attack: a sample, or in targeted cells a sample and a target.
+#:
+#: target: the class wanted, null in untargeted cells. perturbed: the attack ran. attacked: it counts.
+IDENTITY = (
+    pa.field("id", pa.string(), nullable=False),
+    pa.field("target", pa.int32()),
+    pa.field("perturbed", pa.bool_(), nullable=False),
+    pa.field("attacked", pa.bool_(), nullable=False),
+)
+
+#: distance: largest change, of an intensity, or of a point's position along an axis in metres. within_bounds:
+#: whether it kept to its ball. clean_loss, adversarial_loss: cross-entropy with the label on the hard network, of
+#: scenes the mean over the labelled points. executed_*, changed_share: shares of the adaptive units' decisions, null
+#: without such units. on_before, on_to_off, off_to_on, positions: see `ChangeCounts`, by unit. Of point clouds they
+#: are the voxels before the attack, those that disappeared, those that appeared, and all of them, as one unit.
+#: iterate, voxels, gflops: of point clouds, else null: which of the attack's iterates was kept (0 is the clean
+#: cloud), and the mean voxels and GFLOPs of its iterations. history: what the hard network makes of the sample after
+#: 0 (clean), 1, 2, ... iterations, whatever iterate was kept in the end; null where nobody looked. Images and
+#: shapes: 1 where it withstands (an untargeted attack: is right; a targeted one: does not predict the target), else
+#: 0; one entry where the attack did not run. Scenes: the mIoU.
+MEASURED = (
+    pa.field("distance", pa.float32(), nullable=False),
+    pa.field("within_bounds", pa.bool_(), nullable=False),
+    pa.field("clean_loss", pa.float32(), nullable=False),
+    pa.field("adversarial_loss", pa.float32(), nullable=False),
+    pa.field("executed_clean", pa.float64()),
+    pa.field("executed_adversarial", pa.float64()),
+    pa.field("changed_share", pa.float64()),
+    *(pa.field(name, pa.list_(pa.int32())) for name in COUNTS),
+    pa.field("iterate", pa.int32()),
+    pa.field("voxels", pa.float64()),
+    pa.field("gflops", pa.float64()),
+    pa.field("history", pa.list_(pa.float32())),
+)
+
+
+def values(table: pa.Table, name: str) -> Numbers:
+    """Return a column (rows,) as float64, NaN where it is null."""
+    column: Numbers = table.column(name).cast(pa.float64()).to_numpy()
+    return column
+
+
+def lists(table: pa.Table, name: str) -> Numbers:
+    """Return a column of lists of one length (rows, K) int64; K is 0 where they are null."""
+    column = table.column(name).combine_chunks()
+    flat = column.flatten().to_numpy().astype(np.int64)
+    return flat.reshape(len(column), -1) if len(flat) else np.zeros((len(column), 0), np.int64)
+
+
+def unit_counts(table: pa.Table) -> Numbers:
+    """Return (4, rows, U) int64: `COUNTS` of every row and adaptive unit; U is 0 for victims without such units."""
+    return np.stack([lists(table, name) for name in COUNTS])

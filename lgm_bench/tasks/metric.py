@@ -1,0 +1,152 @@
+"""A figure that rows make up, declared once for all that compute, compare, print or draw it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from lgm_bench.tasks.columns import Numbers, unit_counts, values
+
+
+def ratio(sums: Numbers) -> Numbers:
+    """Return the first of two sums (..., 2) over the second, NaN where that is 0."""
+    over = sums[..., 1]
+    shares: Numbers = np.divide(sums[..., 0], over, out=np.full(over.shape, np.nan), where=over > 0)
+    return shares
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """By how much a figure may differ on another machine: by the largest of the three.
+
+    Attributes:
+        absolute: In the figure's own unit.
+        relative: As a share of the figure.
+        samples: So many samples may come out differently.
+    """
+
+    absolute: float
+    relative: float = 0.0
+    samples: int = 0
+
+    def of(self, value: float, n: int) -> float:
+        """Return the tolerance of a figure over n attempts."""
+        return max(self.absolute, self.relative * value, self.samples / max(n, 1))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a cell: a function of the sum of what each row contributes, so that rows can be resampled.
+
+    Attributes:
+        name: In records and files.
+        label: In sentences.
+        heading: Above a column of a table.
+        parts: What each row of a table contributes, (rows, K).
+        value: The figure (...) from sums (..., K); NaN where there is none.
+        per: What a share is of; "attempts" and "attacked" count rows.
+        stronger: -1 where less is the stronger attack, 1 where more is; 0 where it says nothing of the strength.
+        before: Name of the same figure before the attack.
+        unit: Of a figure that is no share.
+        per_class: Whether a row contributes two numbers a class; else K is 2.
+        event: Whether `parts` are whether something happened to the row, and whether it could: then two attacks can be
+            compared by the rows to which it happened under one of them alone.
+        tolerance: None for figures that leaderboards do not compare.
+    """
+
+    name: str
+    label: str
+    heading: str
+    parts: Callable[[pa.Table], Numbers]
+    value: Callable[[Numbers], Numbers] = ratio
+    per: Literal["attempts", "attacked", "decisions", "points", "iterations"] = "attempts"
+    stronger: Literal[-1, 0, 1] = 0
+    before: str = ""
+    unit: str = ""
+    per_class: bool = False
+    event: bool = False
+    tolerance: Tolerance | None = None
+
+    @property
+    def title(self) -> str:
+        """The label at the beginning of a line."""
+        return self.label if self.label != self.label.lower() else self.label.capitalize()
+
+    def figure(self, sums: Numbers) -> float | None:
+        """Return the figure of sums (K,); None where there is none."""
+        value = float(self.value(sums))
+        return None if np.isnan(value) else value
+
+    def number(self, value: float | None) -> float | None:
+        """Return a figure as tables print it: shares in percent."""
+        return value if value is None or self.unit else 100 * value
+
+    def text(self, value: float) -> str:
+        """Return a figure in words.
+
+        >>> ACCURACY_LIKE = Metric("accuracy", "accuracy", "Acc.", lambda table: values(table, "correct"))
+        >>> ACCURACY_LIKE.text(0.25)
+        '25.00%'
+        """
+        return f"{value:.2f} {self.unit}" if self.unit else f"{value:.2%}"
+
+
+def share_of(table: pa.Table, happened: Numbers, could: Numbers | None = None) -> Numbers:
+    """Return (rows, 2): whether something happened to a row (bool), and whether it could (None: always)."""
+    could = np.ones(table.num_rows) if could is None else could
+    return np.stack([happened, could], axis=1).astype(np.float64)
+
+
+def _executed(table: pa.Table, *, after: bool) -> Numbers:
+    on_before, on_to_off, off_to_on, positions = unit_counts(table).sum(axis=2)
+    if not after:
+        return np.stack([on_before, positions], axis=1).astype(np.float64)
+    both = np.stack([on_before - on_to_off + off_to_on, positions], axis=1)
+    perturbed: Numbers = both * values(table, "perturbed")[:, None]
+    return perturbed
+
+
+def _changed(table: pa.Table) -> Numbers:
+    _, on_to_off, off_to_on, positions = unit_counts(table).sum(axis=2)
+    both = np.stack([on_to_off + off_to_on, positions], axis=1)
+    perturbed: Numbers = both * values(table, "perturbed")[:, None]
+    return perturbed
+
+
+def _mean(table: pa.Table, name: str, unit: float = 1.0) -> Numbers:
+    measured = values(table, name)
+    known = ~np.isnan(measured)
+    return np.stack([np.where(known, measured, 0.0) / unit, known], axis=1)
+
+
+ARCHITECTURE_CHANGE = Metric(
+    "architecture_change", "architecture change", "Arch. chg.", _changed, per="decisions",
+    tolerance=Tolerance(0.002, relative=0.05),
+)  # fmt: skip
+"""Of the samples that were perturbed: those that count as attacked where networks decide about whole layers (SkipNet),
+all of them where networks decide about positions (DynConv), and of point clouds."""
+
+EXECUTED = (
+    Metric(
+        "executed_clean", "executed before", "Exec. clean", lambda table: _executed(table, after=False), per="decisions"
+    ),
+    Metric(
+        "executed", "executed after", "Exec.", lambda table: _executed(table, after=True), per="decisions",
+        before="executed_clean",
+    ),
+)  # fmt: skip
+"""Shares of the decisions that are on; after the attack, of the samples that were perturbed."""
+
+COST = (
+    Metric(
+        "kvoxels", "voxels of an iteration", "kVoxels", lambda table: _mean(table, "voxels", 1000), per="iterations",
+        unit="thousand voxels",
+    ),
+    Metric(
+        "gflops", "cost of an iteration", "GFLOPs", lambda table: _mean(table, "gflops"), per="iterations",
+        unit="GFLOPs",
+    ),
+)  # fmt: skip
+"""Of attacks on point clouds that follow a gradient (Tao et al. 2024, Table VI): mean over samples and iterations."""

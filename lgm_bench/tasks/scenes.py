@@ -1,0 +1,94 @@
+"""Point clouds whose points are labelled."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from lgm_bench.metrics.iou import class_ious, iou_counts, mean_iou
+from lgm_bench.tasks.base import ClassRecord, Task
+from lgm_bench.tasks.columns import Numbers, lists
+from lgm_bench.tasks.metric import COST, EXECUTED, Metric, Tolerance
+from lgm_bench.tasks.shapes import CHANGE_OF_VOXELS
+
+#: clean_confusion, confusion: the hard network's confusion matrix before and after the attack, (C, C) row by row, rows
+#: the labels, without ignored points. ignored_classes: classes that take no part in the mIoU. clean_miou, miou: of the
+#: scene by itself, NaN without labelled points.
+LABELLED = (
+    pa.field("n_points", pa.int64(), nullable=False),
+    pa.field("clean_confusion", pa.list_(pa.int64()), nullable=False),
+    pa.field("confusion", pa.list_(pa.int64()), nullable=False),
+    pa.field("ignored_classes", pa.list_(pa.int64()), nullable=False),
+    pa.field("clean_miou", pa.float64()),
+    pa.field("miou", pa.float64()),
+)
+
+
+def _matrices(table: pa.Table, name: str) -> Numbers:
+    flat = lists(table, name)
+    classes = round(flat.shape[1] ** 0.5)
+    return flat.reshape(-1, classes, classes)
+
+
+def _ignored(table: pa.Table) -> list[int]:
+    return list(table.column("ignored_classes")[0].as_py()) if table.num_rows else []
+
+
+def _iou_parts(table: pa.Table, name: str) -> Numbers:
+    return np.concatenate(iou_counts(_matrices(table, name), _ignored(table)), axis=1).astype(np.float64)
+
+
+def _miou(sums: Numbers) -> Numbers:
+    hits, unions = np.split(sums, 2, axis=-1)
+    return mean_iou(hits, unions)
+
+
+def _right_points(table: pa.Table, name: str) -> Numbers:
+    matrices = _matrices(table, name)
+    return np.stack([matrices.trace(axis1=1, axis2=2), matrices.sum((1, 2))], axis=1).astype(np.float64)
+
+
+def _of_classes(table: pa.Table, name: str) -> tuple[tuple[float | None, ...], tuple[tuple[int, ...], ...]]:
+    total = _matrices(table, name).sum(axis=0)
+    ious = class_ious(*iou_counts(total, _ignored(table))).tolist()
+    return tuple(None if iou != iou else iou for iou in ious), tuple(map(tuple, total.tolist()))
+
+
+class SceneSegmentation(Task):
+    """Every scene counts as attacked; its architecture is which voxels there are."""
+
+    name = "segmentation"
+    inputs, sample, unit_of_eps = "points", "scene", "m"
+    labels_points = True
+    columns = LABELLED
+    metrics = (
+        Metric(
+            "clean_miou", "clean mIoU", "Clean mIoU", lambda table: _iou_parts(table, "clean_confusion"), _miou,
+            per="points", per_class=True, tolerance=Tolerance(0.005),
+        ),
+        Metric(
+            "miou", "mIoU", "mIoU", lambda table: _iou_parts(table, "confusion"), _miou,
+            per="points", per_class=True, stronger=-1, before="clean_miou", tolerance=Tolerance(0.03),
+        ),
+        Metric(
+            "clean_point_accuracy", "clean accuracy of points", "Clean acc. of points",
+            lambda table: _right_points(table, "clean_confusion"), per="points",
+        ),
+        Metric(
+            "point_accuracy", "accuracy of points", "Acc. of points", lambda table: _right_points(table, "confusion"),
+            per="points", stronger=-1, before="clean_point_accuracy",
+        ),
+        CHANGE_OF_VOXELS,
+        *EXECUTED,
+        *COST,
+    )  # fmt: skip
+    main = "miou"
+
+    @classmethod
+    def class_record(cls, table: pa.Table, names: Sequence[str]) -> ClassRecord:
+        """Return the IoU of every class before and after, and the matrices that they come from."""
+        clean_iou, clean_confusion = _of_classes(table, "clean_confusion")
+        iou, confusion = _of_classes(table, "confusion")
+        return ClassRecord(
+            names=tuple(names), clean_iou=clean_iou, iou=iou, clean_confusion=clean_confusion, confusion=confusion
+        )
