@@ -18,13 +18,13 @@ from lgm_bench.attacks import BIM
 from victims import load_victim
 from victims.folding import folded
 
-EPS = 8
+EPS = 8 / 255
 
 
 def plain_loop(victim: nn.Module, batch: ImageBatch, steps: int) -> Tensor:
     """Take sign steps of 1/255 in the ball of 8/255, as one would write it down at first."""
     x = batch.images.clone()
-    low, high = (batch.images - EPS / 255).clamp(min=0), (batch.images + EPS / 255).clamp(max=1)
+    low, high = (batch.images - EPS).clamp(min=0), (batch.images + EPS).clamp(max=1)
     for _ in range(steps):
         x = x.detach().requires_grad_()
         F.cross_entropy(victim(x), batch.labels, reduction="sum").backward()
@@ -44,12 +44,12 @@ def main() -> None:
     batch = ImageBatch(images, torch.arange(options.images) % 10, [str(i) for i in range(options.images)])
     trainable = load_victim(options.victim, "random").requires_grad_(True)
     frozen = load_victim(options.victim, "random").requires_grad_(False)
-    fast, attack = folded(frozen), BIM(EPS, 1, options.steps)
+    fast, attack = folded(frozen), BIM(EPS, 1 / 255, options.steps)
     ways: dict[str, Callable[[], Tensor]] = {
         "plain loop, frozen parameters": lambda: plain_loop(frozen, batch, options.steps),
         "plain loop, gradients of parameters too": lambda: plain_loop(trainable, batch, options.steps),
-        "lgm-bench": lambda: attack.perturb(frozen, batch),
-        "lgm-bench, folded and channels last": lambda: attack.perturb(fast, batch),
+        "lgm-bench": lambda: attack.perturb(frozen, batch.images, batch.labels),
+        "lgm-bench, folded and channels last": lambda: attack.perturb(fast, batch.images, batch.labels),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.rounds):

@@ -28,7 +28,8 @@ def accuracy_left(victim: nn.Module, batches: list[ImageBatch], eps: float, grad
     right = 0
     for batch in batches:
         clean = hard_forward(victim, batch.images)[0].argmax(1)
-        attacked = FGSM(eps, protocol="official").perturb(victim, batch, gradient)
+        attack = FGSM(eps * 2 / 255, bounds=(-1.0, 1.0))
+        attacked = attack.perturb(victim, batch.images, batch.labels, gradient=gradient)
         prediction = hard_forward(victim, attacked)[0].argmax(1)
         right += int(((prediction == batch.labels) & (clean == batch.labels)).sum())
     return 100 * right / sum(len(batch.labels) for batch in batches)

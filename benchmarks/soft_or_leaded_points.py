@@ -12,7 +12,7 @@ from dataclasses import replace
 from datamodules import load_datamodule
 from datamodules.batch import PointBatch
 from lgm_bench.attacks import PointBIM
-from lgm_bench.attacks.points.defaults import default_settings
+from lgm_bench.attacks.point_defaults import default_settings
 from lgm_bench.leaded import FGM, LGM, GradientMethod, Soft, StraightThrough
 from victims import load_victim
 from victims.point_victim import PointVictim
@@ -22,7 +22,8 @@ VICTIMS = {"minkunet14-scannet": "rooms-scannet", "minkunet14-s3dis": "rooms-s3d
 
 def lowest(victim: PointVictim, rooms: list[PointBatch], attack: PointBIM, gradient: GradientMethod) -> float:
     """Return the mean over rooms of the lowest mIoU, in percent."""
-    return 100 * sum(float(attack.attack(victim, room, gradient).scores.min()) for room in rooms) / len(rooms)
+    results = [attack.attack(victim, room.cloud, room.labels, gradient=gradient) for room in rooms]
+    return 100 * sum(float(result.scores.min()) for result in results) / len(rooms)
 
 
 def main() -> None:
@@ -39,10 +40,10 @@ def main() -> None:
         rooms = list(module.test_dataloader())
         fgm, lgm = (default_settings(name, gradient, options.eps) for gradient in ("fgm", "lgm"))
         leaded = LGM(lgm.slope, voxels=lgm.voxels)
-        of_fgm = PointBIM(options.eps, fgm.step, options.steps)
-        of_lgm = PointBIM(options.eps, lgm.step, options.steps)
+        of_fgm = PointBIM(options.eps, fgm.step, options.steps - 1)
+        of_lgm = PointBIM(options.eps, lgm.step, options.steps - 1)
         results = {
-            "clean": lowest(victim, rooms, PointBIM(options.eps, fgm.step, 1), FGM()),
+            "clean": lowest(victim, rooms, PointBIM(options.eps, fgm.step, 0), FGM()),
             "FGM": lowest(victim, rooms, of_fgm, FGM(fgm.voxels)),
             "FGM, with denominator": lowest(victim, rooms, of_fgm, FGM(replace(fgm.voxels, normalized=True))),
             "LGM": lowest(victim, rooms, of_lgm, leaded),

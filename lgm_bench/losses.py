@@ -1,7 +1,14 @@
-"""Losses of segmentation that training lowers and attacks raise."""
+"""Losses that several layers use: margins of classes, and the Lovasz-softmax of segmentation."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+
+def margin(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return z_y - max_{j != y} z_j, (B,): how far class y leads (positive) or lags (negative)."""
+    one = F.one_hot(classes, logits.shape[1]).bool()
+    return logits.gather(1, classes[:, None]).squeeze(1) - logits.masked_fill(one, -torch.inf).amax(dim=1)
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:

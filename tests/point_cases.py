@@ -1,11 +1,16 @@
 """Small clouds, and small victims of each kind of point cloud in float64 with random weights that matter."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from datamodules.batch import IGNORED, PointBatch
+from lgm_bench.attacks.point_attack import PointAttack
+from lgm_bench.attacks.trace import AttackResult
+from lgm_bench.leaded import FGM, GradientMethod
 from lgm_bench.voxels import PointCloud
 from victims import load_victim
 from victims.point_victim import PointVictim
@@ -76,3 +81,23 @@ def only(several: PointBatch, numbers: list[int]) -> PointBatch:
         else several.labels[numbers]
     )
     return PointBatch(joined, labels, [several.ids[number] for number in numbers])
+
+
+def attacked(
+    attack: PointAttack,
+    network: nn.Module,
+    data: PointBatch,
+    gradient: GradientMethod | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> AttackResult:
+    """What an attack makes of a batch."""
+    cloud, labels, ids = data
+    return attack.attack(network, cloud, labels, gradient=gradient or FGM(), ids=ids, progress=progress, **options)
+
+
+def perturbed(
+    attack: PointAttack, network: nn.Module, data: PointBatch, gradient: GradientMethod | None = None
+) -> Tensor:
+    """The points that an attack makes of a batch."""
+    return attack.perturb(network, data.cloud, data.labels, gradient=gradient or FGM(), ids=data.ids)

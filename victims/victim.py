@@ -26,9 +26,11 @@ class Victim(pl.LightningModule):
         network: Its state dict has the official keys.
 
     Attributes:
+        task: What it does, see `lgm_bench.tasks.TASKS`.
         checkpoint_id: What identifies the weights: the checkpoint's sha256, "random-SEED", or "unsaved".
     """
 
+    task: str = "images"
     checkpoint_id: str = "unsaved"
 
     def __init__(self, network: nn.Module) -> None:

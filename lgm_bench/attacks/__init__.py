@@ -13,10 +13,10 @@ IMAGE_ATTACKS = {
     "autoattack": "lgm_bench.attacks.autoattack:AutoAttack",
 }
 POINT_ATTACKS = {
-    "random": "lgm_bench.attacks.points.random_perturbation:RandomPerturbation",
-    "pointbim": "lgm_bench.attacks.points.bim:PointBIM",
-    "pointpert": "lgm_bench.attacks.points.pointpert:PointPert",
-    "knnpert": "lgm_bench.attacks.points.knnpert:KNNPert",
+    "random": "lgm_bench.attacks.random_perturbation:RandomPerturbation",
+    "pointbim": "lgm_bench.attacks.pointbim:PointBIM",
+    "pointpert": "lgm_bench.attacks.pointpert:PointPert",
+    "knnpert": "lgm_bench.attacks.knnpert:KNNPert",
 }
 ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
 """By registered name; a class tells by `inputs` what it attacks, "images" or "points"."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lgm_bench.attacks.losses import cross_entropy, difference_of_logits_ratio, targeted_difference_of_logits_ratio
+from lgm_bench.attacks.budgets import Budget
+from lgm_bench.attacks.objectives import Objective
 from lgm_bench.attacks.problem import Evaluation, Problem
 
-Loss = Callable[[Tensor, Problem, Tensor], Tensor]
 State = dict[str, Tensor]
 
 MOMENTUM = 0.75
@@ -30,82 +30,64 @@ def checkpoints(steps: int) -> list[int]:
     return sorted({math.ceil(share * steps - 1e-9) for share in shares if share <= 1})
 
 
-def entropy_loss(logits: Tensor, problem: Problem, _aim: Tensor) -> Tensor:
-    """Return what APGD-CE raises, (B,): cross-entropy of the labels, or minus that of the targets."""
-    loss = cross_entropy(logits, problem.classes)
-    return -loss if problem.targeted else loss
-
-
-def ratio_loss(logits: Tensor, problem: Problem, aim: Tensor) -> Tensor:
-    """Return what APGD-T raises, (B,): targeted DLR of the classes `aim` over the labels (Croce & Hein 2020, Eq. 5).
-
-    A targeted attack must beat every class and not only the label: its loss is minus the DLR (Eq. 4) of the target.
-    With too few classes for a ratio, the difference of the two logits.
-    """
-    classes = logits.shape[1]
-    if problem.targeted and classes >= 3:
-        return -difference_of_logits_ratio(logits, aim)
-    if not problem.targeted and classes >= 4:
-        return targeted_difference_of_logits_ratio(logits, problem.labels, aim)
-    return (logits.gather(1, aim[:, None]) - logits.gather(1, problem.labels[:, None])).squeeze(1)
-
-
-def apgd(problem: Problem, loss: Loss, aim: Tensor, noise: Tensor, steps: int, tick: Callable[[], None]) -> Tensor:
-    """Return images (B, 3, H, W): the first that the hard network gave the attack, else those of the highest loss.
+def apgd(
+    problem: Problem, budget: Budget, objective: Objective, noise: Tensor, steps: int, tick: Callable[[], None]
+) -> Tensor:
+    """Return values (B, ...): the first that the hard network gave the attack, else those of the highest loss.
 
     The loss and its gradient are those of the gradient method, the verdict is the hard network's. A sample that has
     fallen is left alone. The check at iteration w_j counts the steps up to it, as the authors' code does.
 
     Args:
         problem: What is attacked.
-        loss: (logits, problem, aim) to what is raised, (B,).
-        aim: Classes (B,) int64 handed to the loss.
-        noise: Start in the ball as shares of eps, (B, 3, H, W) in [-1, 1].
+        budget: What may be changed.
+        objective: What is raised.
+        noise: Start in the budget in units of eps, (B, ...).
         steps: Number of steps.
         tick: Called after every step.
     """
-    x = problem.project(problem.clean + problem.eps * noise)
+    x = problem.project(problem.clean + budget.eps * noise)
     images, rows = x.clone(), torch.arange(len(x), device=x.device)
-    state = {"x": x, "previous": x, "aim": aim}
+    state = {"x": x, "previous": x}
     marks = checkpoints(steps)
     for iteration in range(steps + 1):
-        evaluation, fallen = _judged(problem, state, loss)
-        state = _noted(problem, state, evaluation)
+        evaluation, fallen = _judged(problem, state, objective)
+        state = _noted(problem, budget, state, evaluation)
         images[rows[fallen]] = state["x"][fallen]
         if bool(fallen.any()):
             rows, problem, state = rows[~fallen], problem.select(~fallen), {k: v[~fallen] for k, v in state.items()}
         if not len(rows):
             return images
         if iteration in marks[1:]:
-            state = _reconsidered(state, iteration - marks[marks.index(iteration) - 1])
+            state = _reconsidered(problem, state, iteration - marks[marks.index(iteration) - 1])
         if iteration < steps:
-            state = _moved(problem, state, momentum=1.0 if iteration == 0 else MOMENTUM)
+            state = _moved(problem, budget, state, momentum=1.0 if iteration == 0 else MOMENTUM)
             tick()
     images[rows] = state["best"]
     return images
 
 
-def _judged(problem: Problem, state: State, loss: Loss) -> tuple[Evaluation, Tensor]:
+def _judged(problem: Problem, state: State, objective: Objective) -> tuple[Evaluation, Tensor]:
     """Return the evaluation at state["x"] and which samples (B,) the hard network has given up there."""
-    evaluation = problem.evaluate(state["x"], lambda logits, now: loss(logits, now, state["aim"]))
+    evaluation = problem.evaluate(state["x"], objective)
     logits = evaluation.logits if problem.evaluates_hard else problem.hard_logits(state["x"])
     return evaluation, problem.reached(logits)
 
 
-def _noted(problem: Problem, state: State, evaluation: Evaluation) -> State:
+def _noted(problem: Problem, budget: Budget, state: State, evaluation: Evaluation) -> State:
     """Return the state with the evaluation in it: the loss, whether it rose, and the best point so far."""
     new = {"value": evaluation.objective, "slope": evaluation.gradient}
     if "value" not in state:
         best = {"best": state["x"], "best_value": new["value"], "best_slope": new["slope"]}
         counters = {
-            "size": torch.full_like(new["value"], 2 * problem.eps),
+            "size": torch.full_like(new["value"], 2 * budget.eps),
             "rises": torch.zeros_like(new["value"]),
             "best_before": new["value"],
             "halved": torch.ones_like(new["value"], dtype=torch.bool),
         }
         return state | new | best | counters
     better = new["value"] > state["best_value"]
-    wide = better[:, None, None, None]
+    wide = problem.wide(better)
     return (
         state
         | new
@@ -118,7 +100,7 @@ def _noted(problem: Problem, state: State, evaluation: Evaluation) -> State:
     )
 
 
-def _reconsidered(state: State, interval: int) -> State:
+def _reconsidered(problem: Problem, state: State, interval: int) -> State:
     """Return the state after a checkpoint, `interval` steps after the last: halve the step and go back, or go on.
 
     Halved where the loss rose in fewer than RHO of the steps (condition 1), or where neither the step size nor the
@@ -126,7 +108,7 @@ def _reconsidered(state: State, interval: int) -> State:
     """
     stuck = ~state["halved"] & (state["best_value"] == state["best_before"])
     halve = (state["rises"] < RHO * interval) | stuck
-    wide = halve[:, None, None, None]
+    wide = problem.wide(halve)
     return state | {
         "size": torch.where(halve, state["size"] / 2, state["size"]),
         "x": torch.where(wide, state["best"], state["x"]),
@@ -138,9 +120,9 @@ def _reconsidered(state: State, interval: int) -> State:
     }
 
 
-def _moved(problem: Problem, state: State, momentum: float) -> State:
+def _moved(problem: Problem, budget: Budget, state: State, momentum: float) -> State:
     """Return the state after a step: z = P(x + size sign(g)), x' = P(x + a (z - x) + (1 - a) (x - previous))."""
-    x, size = state["x"], state["size"][:, None, None, None]
-    z = problem.project(x + size * state["slope"].sign())
+    x, size = state["x"], problem.wide(state["size"])
+    z = problem.project(x + size * budget.direction(state["slope"]))
     step = momentum * (z - x) + (1 - momentum) * (x - state["previous"])
     return state | {"x": problem.project(x + step), "previous": x}

@@ -11,12 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lgm_bench.attacks.apgd import apgd, entropy_loss, ratio_loss
-from lgm_bench.attacks.base import Attack, Progress
+from lgm_bench.attacks.apgd import apgd
+from lgm_bench.attacks.attack import Attack
+from lgm_bench.attacks.budgets import Budget, LinfBall
 from lgm_bench.attacks.fab import fab
+from lgm_bench.attacks.objectives import CrossEntropy, TargetedDLR
 from lgm_bench.attacks.problem import Problem
 from lgm_bench.attacks.randomness import sample_generator
 from lgm_bench.attacks.square import square
+from lgm_bench.attacks.trace import Progress, Ticks, Trace
 from lgm_bench.errors import ConfigError, UnknownNameError
 
 MEMBERS = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -48,7 +51,7 @@ class AutoAttack(Attack):
     boundary to its strongest rival, Square lowers minus its margin.
 
     Args:
-        eps: Largest change of an intensity, in 1/255 (see `Attack`).
+        eps: Largest change of an intensity (see `Attack`).
         step: Must be None: there is no step to choose.
         steps: Gradients of every run of APGD and FAB; the standard is 100.
         queries: Proposals of Square; the standard is 5,000.
@@ -57,10 +60,6 @@ class AutoAttack(Attack):
         members: Which members run, in this order.
         **options: The other options of `Attack`.
 
-    Attributes:
-        felled_by: For each sample of the latest batch that has fallen, by id, the member that felled it, or "clean"
-            where the clean image already was what the attack wants.
-
     Raises:
         ConfigError: A value makes no sense.
         UnknownNameError: There is no such member.
@@ -68,10 +67,11 @@ class AutoAttack(Attack):
 
     name: ClassVar[str] = "autoattack"
     takes_step: ClassVar[bool] = False
+    budget: LinfBall
 
     def __init__(
         self,
-        eps: float,
+        eps: float | Budget,
         step: float | None = None,
         steps: int | None = None,
         *,
@@ -83,6 +83,8 @@ class AutoAttack(Attack):
         if step is not None:
             raise ConfigError(f"AutoAttack chooses its step sizes itself, so step must be left out; got {step}")
         super().__init__(eps, steps=steps, **options)
+        if type(self.budget) is not LinfBall:
+            raise ConfigError(f"AutoAttack works within LinfBall only, got {type(self.budget).__name__}")
         for option, value in (("queries", queries), ("target_classes", target_classes), ("members", len(members))):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"AutoAttack needs at least one of {option}, got {value!r}")
@@ -92,35 +94,33 @@ class AutoAttack(Attack):
         self.queries = queries
         self.target_classes = target_classes
         self.members = tuple(members)
-        self.felled_by: dict[str, str] = {}
 
     @property
     def has_iterates(self) -> bool:
         """No: its members start over on what still stands."""
         return False
 
-    def run(self, problem: Problem, progress: Progress) -> Tensor:
+    def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:
+        if problem.clean.ndim != 4 and "square" in self.members:
+            raise ConfigError("Square is an attack on images (B, C, H, W); choose other members of AutoAttack")
         logits = problem.hard_logits(problem.clean)
-        problem.check_classes(logits)
+        problem.adapter.check_logits(logits, problem.labels, problem.target)
         aims = self._aims(problem, logits)
-        images, standing = problem.clean.clone(), ~problem.reached(logits)
-        self.felled_by = dict.fromkeys(_ids(problem, ~standing), "clean")
+        standing = ~problem.reached(logits)
+        trace.felled_by = dict.fromkeys(_ids(problem, ~standing), "clean")
         rounds = self._rounds(aims.shape[1])
         done, total = 0, sum(round_.length for round_ in rounds)
         for number, round_ in enumerate(rounds):
             if not bool(standing.any()):
                 break
-            rows = standing.nonzero().squeeze(1)
-            part = problem.select(rows)
-            found = self._run_member(round_, part, aims[rows, round_.rank], _Ticks(progress, done, total))
-            fallen = part.reached(part.hard_logits(found))
-            kept = fallen | (number == 0)
-            images[rows[kept]] = found[kept]
-            standing[rows[fallen]] = False
-            self.felled_by |= dict.fromkeys(_ids(part, fallen), round_.member)
+            part = problem.select(standing)
+            adversarial = self._run_member(round_, part, aims[:, round_.rank], Ticks(progress, done, total))
+            fallen = part.reached(part.hard_logits(adversarial))
+            trace.keep(part, adversarial, fallen | (number == 0), number)
+            trace.felled_by |= dict.fromkeys(_ids(part, fallen), round_.member)
+            standing[part.samples[fallen]] = False
             done += round_.length
         progress(total, total)
-        return images
 
     def _aims(self, problem: Problem, logits: Tensor) -> Tensor:
         """Return the classes (B, T) to aim at: the targets, or the likeliest wrong ones in falling order."""
@@ -139,30 +139,17 @@ class AutoAttack(Attack):
         return rounds
 
     def _run_member(self, round_: Round, problem: Problem, aim: Tensor, tick: Callable[[], None]) -> Tensor:
-        """Return what one run makes of the samples of `problem`, (B, 3, H, W)."""
+        """Return what one run makes of the samples of `problem`; `aim` are the classes of the whole batch."""
         stream = f"{self.name}/{round_.member}/{round_.rank}"
         generators = [sample_generator(self.seed, sample, stream) for sample in problem.ids]
+        box = self.budget.around(problem.clean)
         if round_.member == "square":
-            return square(problem, generators, round_.length, tick)
+            return square(problem, box, generators, round_.length, tick)
         if round_.member == "fab-t":
-            lower = torch.where(problem.mask, problem.clean.new_tensor(self.protocol.low), problem.clean)
-            upper = torch.where(problem.mask, problem.clean.new_tensor(self.protocol.high), problem.clean)
-            return fab(problem, aim, lower, upper, round_.length, tick)
-        size = problem.clean.shape[1:]
-        noise = torch.stack([torch.rand(size, generator=g, dtype=torch.float64) for g in generators])
-        loss = entropy_loss if round_.member == "apgd-ce" else ratio_loss
-        return apgd(problem, loss, aim, (2 * noise - 1).to(problem.clean), round_.length, tick)
-
-
-class _Ticks:
-    """Counts the iterations of one round and reports them within the whole ensemble."""
-
-    def __init__(self, progress: Progress, done: int, total: int) -> None:
-        self.progress, self.done, self.total = progress, done, total
-
-    def __call__(self) -> None:
-        self.done += 1
-        self.progress(self.done, self.total)
+            return fab(problem, aim[problem.samples], box, self.budget.range(problem.clean), round_.length, tick)
+        noise = self.budget.noise([1] * len(generators), generators, problem.clean)
+        objective = CrossEntropy() if round_.member == "apgd-ce" else TargetedDLR(aim)
+        return apgd(problem, self.budget, objective, noise, round_.length, tick)
 
 
 def _ids(problem: Problem, rows: Tensor) -> list[str]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from lgm_bench.attacks.base import Attack, State
+from lgm_bench.attacks.attack import Attack, State
 from lgm_bench.attacks.problem import Evaluation, Problem
 
 MOMENTUM = 0.75
@@ -34,7 +34,7 @@ class AutoPGD(Attack):
 
     def start(self, problem: Problem) -> State:
         clean = problem.clean
-        size = torch.full((len(clean),), self.step_size, dtype=clean.dtype, device=clean.device)
+        size = torch.full((len(problem.ids),), self.step, dtype=clean.dtype, device=clean.device)
         return {"x": clean, "anchor": clean, "size": size, **_fresh(size)}
 
     def update(self, problem: Problem, state: State, evaluation: Evaluation, iteration: int) -> State:
@@ -52,15 +52,15 @@ class AutoPGD(Attack):
         }
         fresh = _fresh(value)
         return {
-            "x": torch.where(_wide(restart), state["anchor"], moved),
-            "anchor": torch.where(_wide(risen & ~restart), moved, state["anchor"]),
+            "x": torch.where(problem.wide(restart), state["anchor"], moved),
+            "anchor": torch.where(problem.wide(risen & ~restart), moved, state["anchor"]),
             "size": torch.where(restart, state["size"] / 2, state["size"]),
             **{name: torch.where(restart, fresh[name], now) for name, now in counted.items()},
         }
 
     def _moved(self, problem: Problem, state: State, evaluation: Evaluation) -> torch.Tensor:
         x = state["x"]
-        z = problem.project(x + _wide(state["size"]) * evaluation.gradient.sign())
+        z = problem.project(x + problem.wide(state["size"]) * self.budget.direction(evaluation.gradient))
         return problem.project(x + MOMENTUM * (z - x))
 
 
@@ -68,7 +68,3 @@ def _fresh(like: torch.Tensor) -> State:
     """Return what is known of B samples before their first evaluation, each (B,) as `like`."""
     nothing, none = torch.full_like(like, -torch.inf), torch.zeros_like(like)
     return {"value": nothing, "best": nothing, "evaluations": none, "rises": none, "stales": none}
-
-
-def _wide(values: torch.Tensor) -> torch.Tensor:
-    return values[:, None, None, None]

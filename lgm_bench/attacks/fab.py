@@ -5,19 +5,32 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lgm_bench.attacks.losses import margin
+from lgm_bench.attacks.budgets import Box
+from lgm_bench.attacks.objectives import Objective, Pass, lead_over
 from lgm_bench.attacks.problem import Problem
+from lgm_bench.losses import margin
 
 ALPHA_MAX = 0.1
 OVERSHOOT = 1.05
 BACKWARD = 0.9
 
 
-def boundary_distance(logits: Tensor, problem: Problem, aim: Tensor) -> Tensor:
-    """Return by how much the class `aim` leads, (B,): over the label, or, targeted, over its strongest rival."""
-    if problem.targeted:
-        return margin(logits, aim)
-    return (logits.gather(1, aim[:, None]) - logits.gather(1, problem.labels[:, None])).squeeze(1)
+class Boundary(Objective):
+    """By how much the classes `aim` lead over the label, or, in a targeted attack, over their strongest rival.
+
+    Args:
+        aim: Classes (B,) int64 of the samples of the problem.
+    """
+
+    def __init__(self, aim: Tensor) -> None:
+        self.aim = aim
+
+    def __call__(self, seen: Pass) -> Tensor:
+        return self.distance(seen.logits, seen.labels, targeted=seen.target is not None)
+
+    def distance(self, logits: Tensor, labels: Tensor, *, targeted: bool) -> Tensor:
+        """Return it, (B,), from logits (B, C) and labels (B,)."""
+        return margin(logits, self.aim) if targeted else lead_over(logits, self.aim, labels)
 
 
 def project_onto_hyperplane(point: Tensor, normal: Tensor, value: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -51,8 +64,8 @@ def project_onto_hyperplane(point: Tensor, normal: Tensor, value: Tensor, lower:
     return direction * torch.minimum(radius, room)
 
 
-def fab(problem: Problem, aim: Tensor, lower: Tensor, upper: Tensor, steps: int, tick: Callable[[], None]) -> Tensor:
-    """Return images (B, 3, H, W) in the box of `problem`: adversarial ones, or the nearest found, pulled into the box.
+def fab(problem: Problem, aim: Tensor, box: Box, range_: Box, steps: int, tick: Callable[[], None]) -> Tensor:
+    """Return values (B, ...) in a box: adversarial ones, or the nearest found, pulled into the box.
 
     A hyperplane has the hard network's value and the gradient method's slope: with the value of a soft forward pass
     FAB would settle at the boundary of the soft network and never cross the hard one's. Whether a point is adversarial
@@ -61,50 +74,52 @@ def fab(problem: Problem, aim: Tensor, lower: Tensor, upper: Tensor, steps: int,
     Args:
         problem: What is attacked.
         aim: Classes (B,) int64 whose boundary is looked for.
-        lower: Smallest intensities regardless of eps, (B, 3, H, W): the image's own where it may not change.
-        upper: Largest ones.
+        box: The values that are allowed.
+        range_: The same regardless of eps.
         steps: Number of iterations.
         tick: Called after every iteration.
     """
     clean = problem.clean
     images, rows = clean.clone(), torch.arange(len(clean), device=clean.device)
-    state = {"x": clean, "aim": aim, "lower": lower, "upper": upper, "nearest": clean.new_full(aim.shape, torch.inf)}
+    state = {"x": clean, "aim": aim, "nearest": clean.new_full(aim.shape, torch.inf)}
     for _ in range(steps):
-        x = _step(problem, state)
+        x = _step(problem, range_, state)
         adversarial = problem.reached(problem.hard_logits(x))
         distance = (x - problem.clean).abs().flatten(1).amax(dim=1)
         nearer = adversarial & (distance < state["nearest"])
         images[rows[nearer]] = x[nearer]
         state["nearest"] = torch.where(nearer, distance, state["nearest"])
         back = problem.clean + BACKWARD * (x - problem.clean)
-        state["x"] = torch.where(adversarial[:, None, None, None], back, x)
+        state["x"] = torch.where(problem.wide(adversarial), back, x)
         tick()
-        inside = ((x >= problem.lower) & (x <= problem.upper)).flatten(1).all(dim=1)
+        inside = ((x >= box.lower) & (x <= box.upper)).flatten(1).all(dim=1)
         keep = ~(adversarial & inside)
         if not bool(keep.all()):
-            rows, problem, state = rows[keep], problem.select(keep), {k: v[keep] for k, v in state.items()}
+            rows, problem, box, range_ = rows[keep], problem.select(keep), box.select(keep), range_.select(keep)
+            state = {name: values[keep] for name, values in state.items()}
         if not len(rows):
             return images
-    images[rows] = problem.project(images[rows])
+    images[rows] = box.project(images[rows])
     return images
 
 
-def _step(problem: Problem, state: dict[str, Tensor]) -> Tensor:
+def _step(problem: Problem, range_: Box, state: dict[str, Tensor]) -> Tensor:
     """Return the next iterate: towards the plane from the iterate, biased towards the plane from the clean image."""
     x, clean = state["x"], problem.clean
-    evaluation = problem.evaluate(x, lambda logits, now: boundary_distance(logits, now, state["aim"]))
+    boundary = Boundary(state["aim"])
+    evaluation = problem.evaluate(x, boundary)
     value, normal = evaluation.objective, evaluation.gradient.flatten(1)
     if not problem.evaluates_hard:
-        value = boundary_distance(problem.hard_logits(x), problem, state["aim"])
+        value = boundary.distance(problem.hard_logits(x), problem.labels, targeted=problem.targeted)
     at_clean = value + (normal * (clean - x).flatten(1)).sum(dim=1)
-    box = state["lower"].flatten(1), state["upper"].flatten(1)
-    from_x = project_onto_hyperplane(x.flatten(1), normal, _resolvable(value, normal), *box)
-    from_clean = project_onto_hyperplane(clean.flatten(1), normal, at_clean, *box)
+    sides = range_.lower.flatten(1), range_.upper.flatten(1)
+    from_x = project_onto_hyperplane(x.flatten(1), normal, _resolvable(value, normal), *sides)
+    from_clean = project_onto_hyperplane(clean.flatten(1), normal, at_clean, *sides)
     near, far = (change.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) for change in (from_x, from_clean))
     alpha = (near / (near + far)).clamp(max=ALPHA_MAX)
     forward = (1 - alpha) * (x.flatten(1) + OVERSHOOT * from_x)
     biased = alpha * (clean.flatten(1) + OVERSHOOT * from_clean)
-    return torch.minimum(torch.maximum((forward + biased).view_as(x), state["lower"]), state["upper"])
+    return range_.project((forward + biased).view_as(x))
 
 
 def _resolvable(value: Tensor, normal: Tensor) -> Tensor:

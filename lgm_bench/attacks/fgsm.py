@@ -7,12 +7,10 @@ from lgm_bench.errors import ConfigError
 
 
 class FGSM(BIM):
-    """One sign step of size eps.
+    """One step, of size eps if no other is given.
 
     Args:
-        eps: Largest change of an intensity, in 1/255 (see `Attack`).
-        step: Size of the step; None is eps.
-        steps: None or 1.
+        *args: Those of `Attack`; steps must be None or 1.
         **options: The other options of `Attack`.
 
     Raises:
@@ -20,9 +18,10 @@ class FGSM(BIM):
     """
 
     name = "fgsm"
+    default_step = None
     default_steps = 1
 
-    def __init__(self, eps: float, step: float | None = None, steps: int | None = None, **options: Any) -> None:
-        super().__init__(eps, eps if step is None else step, steps, **options)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         if self.steps != 1:
-            raise ConfigError(f"fgsm is a single step, got steps={steps}; use bim for more")
+            raise ConfigError(f"fgsm is a single step, got steps={self.steps}; use bim for more")

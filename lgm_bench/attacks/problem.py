@@ -1,66 +1,84 @@
-"""What an attack is up against: a victim, a gradient to follow, images, and the box they may move in."""
+"""What an attack is up against: a victim, a gradient to follow, samples, and the values that they may take."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lgm_bench.attacks.checks import check_logits
-from lgm_bench.attacks.history import History
+from lgm_bench.attacks.budgets import Region
+from lgm_bench.attacks.objectives import Objective, Pass
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import GradientMethod, hard_forward
+from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
+from lgm_bench.leaded.recording import Call
+from lgm_bench.tasks.adapter import Adapter, Group, Verdict
 
 
 class Evaluation(NamedTuple):
-    """The victim at one point, as the gradient method sees it.
+    """The victim at one place, as the gradient method sees it.
 
     Attributes:
-        logits: (B, classes).
+        logits: What the objective compared, (K, C).
         objective: (B,), what the attack raises.
-        gradient: Gradient of the summed objective to the images, (B, 3, H, W).
+        gradient: Gradient of the summed objective to the values, (R, ...).
+        costs: What the forward pass cost, (B,) by name.
     """
 
     logits: Tensor
     objective: Tensor
     gradient: Tensor
-
-    def select(self, rows: Tensor) -> "Evaluation":
-        """Return the evaluation of some samples only."""
-        return Evaluation(*(value[rows] for value in self))
+    costs: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One batch to attack.
+    """Samples to attack: a batch, or some of it.
 
     Attributes:
-        victim: Images (B, 3, H, W) to logits (B, classes), in eval mode.
+        adapter: How what the victim does is handled.
+        victim: In eval mode.
         method: The gradient method, in force only while `evaluate` runs.
-        clean: The images, (B, 3, H, W).
-        lower: Smallest value that each intensity may take, (B, 3, H, W).
-        upper: Largest one; it equals `lower` where a pixel may not change.
-        mask: Positions that may change, (1, 1, H, W) bool.
-        labels: True classes, (B,) int64.
+        inputs: What the victim takes, clean.
+        labels: Of the samples, or of their points; int64.
         target: Classes wanted, (B,) int64; None is an untargeted attack.
         ids: B stable sample ids.
-        eps: Half-width of the box around the clean image, in intensities.
-        history: Takes the verdicts about the iterates, if anybody wants to know.
+        region: The values that the inputs may take.
+        eps: See `Reach`, in which this and the next are handed on.
+        step: Size of a step.
+        samples: (B,) int64, where the samples stand in the whole batch.
+        rows: (R,) int64, where the rows of their values stand in the whole batch's.
     """
 
+    adapter: Adapter
     victim: nn.Module
     method: GradientMethod
-    clean: Tensor
-    lower: Tensor
-    upper: Tensor
-    mask: Tensor
+    inputs: Any
     labels: Tensor
     target: Tensor | None
     ids: tuple[str, ...]
+    region: Region
     eps: float
-    history: History | None = None
+    step: float
+    samples: Tensor
+    rows: Tensor
+
+    @cached_property
+    def clean(self) -> Tensor:
+        """The clean values, (R, ...)."""
+        return self.adapter.values(self.inputs)
+
+    @cached_property
+    def owner(self) -> Tensor:
+        """The sample of each row of the values, (R,) int64."""
+        return self.adapter.owner(self.inputs)
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The samples that go through the network together."""
+        return self.adapter.groups(self.inputs, self.labels)
 
     @property
     def targeted(self) -> bool:
@@ -69,82 +87,129 @@ class Problem:
 
     @property
     def classes(self) -> Tensor:
-        """The classes (B,) that the loss is about: the targets, or the labels of an untargeted attack."""
+        """The classes (B,) that a loss is about: the targets, or the labels of an untargeted attack."""
         return self.labels if self.target is None else self.target
 
     @property
     def evaluates_hard(self) -> bool:
         """Whether the logits of `evaluate` are those of the hard network."""
-        return self.method.shows_hard
+        return self.method.shows_hard and self.adapter.scores_outputs
+
+    @property
+    def unevaluated(self) -> Evaluation:
+        """What an attack that takes no gradient knows of the victim."""
+        nothing = self.clean.new_zeros(len(self.ids))
+        return Evaluation(nothing[:, None], nothing, torch.zeros_like(self.clean), {})
 
     def project(self, x: Tensor) -> Tensor:
-        """Return the nearest images in the box: within eps, in the valid range, and clean outside the mask."""
-        return torch.minimum(torch.maximum(x, self.lower), self.upper)
+        """Return the nearest values (R, ...) that are allowed."""
+        return self.region.project(x)
 
-    def evaluate(self, x: Tensor, objective: Callable[[Tensor, "Problem"], Tensor]) -> Evaluation:
-        """Return logits, objective and its gradient at x (B, 3, H, W), under the gradient method.
+    def wide(self, values: Tensor) -> Tensor:
+        """Return one number for each sample (B,) in a shape that goes with the values, (R, 1, ..., 1)."""
+        return values[self.owner].view(-1, *[1] * (self.clean.ndim - 1))
+
+    def evaluate(self, x: Tensor, objective: Objective) -> Evaluation:
+        """Return logits, objective and its gradient at x (R, ...), under the gradient method.
 
         Raises:
-            ConfigError: The gradient is not finite, or the victim has fewer classes than the labels need.
+            ConfigError: The gradient is not finite, or the victim's logits do not fit the labels.
         """
-        x = x.detach().requires_grad_()
-        with torch.enable_grad(), self.method.applied_to(self.victim):
-            logits = self.victim(x)
-            self.check_classes(logits)
-            values = objective(logits, self)
-            (gradient,) = torch.autograd.grad(values.sum(), x)
-        finite = gradient.isfinite().flatten(1).all(dim=1)
-        if not bool(finite.all()):
-            bad = [name for name, good in zip(self.ids, finite.tolist(), strict=True) if not good]
-            raise ConfigError(
-                f"the gradient of {len(bad)} samples is not finite (first: {bad[0]!r}) under {self.method!r}; "
-                "check the victim's weights, or lower the slope"
-            )
-        return Evaluation(logits.detach(), values.detach(), gradient)
+        parts = [self._evaluated(group, x[group.rows], objective) for group in self.groups]
+        if len(parts) == 1:
+            return parts[0]
+        logits, values, gradients, costs = zip(*parts, strict=True)
+        joined = {name: torch.cat([cost[name] for cost in costs]) for name in costs[0]}
+        return Evaluation(torch.cat(logits), torch.cat(values), torch.cat(gradients), joined)
+
+    def judge(self, x: Tensor) -> Verdict:
+        """Return what the hard network makes of x (R, ...).
+
+        Raises:
+            ConfigError: No verdict can be taken from the victim's logits.
+        """
+        return self.verdict([self._hard(group, x[group.rows]) for group in self.groups])
+
+    def verdict(self, logits: Sequence[Tensor]) -> Verdict:
+        """Return the verdict of the hard network's logits, one tensor for each group."""
+        verdicts = []
+        for group, found in zip(self.groups, logits, strict=True):
+            target = None if self.target is None else self.target[group.samples]
+            verdicts.append(self.adapter.verdict(found, group.labels, target, self.ids[group.samples]))
+        return verdicts[0] if len(verdicts) == 1 else Verdict(*map(torch.cat, zip(*verdicts, strict=True)))
 
     def hard_logits(self, x: Tensor) -> Tensor:
-        """Return the hard network's logits (B, classes) for x (B, 3, H, W).
-
-        Raises:
-            ConfigError: One is NaN.
-        """
-        logits = hard_forward(self.victim, x)[0]
-        check_logits(logits, self.ids)
-        return logits
+        """Return the hard network's logits at x (R, ...); those of groups one after another."""
+        return torch.cat([self._hard(group, x[group.rows]) for group in self.groups])
 
     def reached(self, logits: Tensor) -> Tensor:
-        """Return which samples (B,) bool are where the attack wants them: at the target, or off the label."""
-        predicted = logits.argmax(dim=1)
-        return predicted != self.labels if self.target is None else predicted == self.target
+        """Return which samples (B,) bool are where the attack wants them, of a task with a single group."""
+        return self.verdict([logits]).fallen
 
-    def select(self, rows: Tensor) -> "Problem":
-        """Return the problem of some samples only; `rows` (B,) bool or (K,) int64."""
-        chosen = torch.arange(len(self.ids))[rows.cpu()].tolist()
+    def select(self, chosen: Tensor) -> "Problem":
+        """Return the problem of some samples only, (B,) bool."""
+        rows, samples = chosen[self.owner], chosen.nonzero().squeeze(1)
+        inputs, labels = self.adapter.select(self.inputs, self.labels, samples)
         return replace(
             self,
-            clean=self.clean[rows],
-            lower=self.lower[rows],
-            upper=self.upper[rows],
-            labels=self.labels[rows],
-            target=None if self.target is None else self.target[rows],
-            ids=tuple(self.ids[row] for row in chosen),
+            inputs=inputs,
+            labels=labels,
+            target=None if self.target is None else self.target[chosen],
+            ids=tuple(self.ids[row] for row in samples.tolist()),
+            region=self.region.select(rows),
+            samples=self.samples[chosen],
+            rows=self.rows[rows],
         )
 
-    def check_classes(self, logits: Tensor) -> None:
-        """Check that logits fit the batch and its classes.
+    def selected(self, values: Tensor, chosen: Tensor) -> Tensor:
+        """Return the entries of some samples (B,) bool of a tensor that has samples or rows of values first."""
+        return values[chosen[self.owner]] if len(values) == len(self.owner) else values[chosen]
 
-        Raises:
-            ConfigError: They do not.
-        """
-        if logits.ndim != 2 or logits.shape[0] != len(self.ids):
-            expected = f"({len(self.ids)}, classes)"
-            raise ConfigError(f"the victim gave logits of shape {tuple(logits.shape)}, expected {expected}")
-        largest = int(self.classes.max())
-        if largest >= logits.shape[1]:
+    def _hard(self, group: Group, x: Tensor) -> Tensor:
+        return hard_forward(self.victim, self.adapter.replaced(group.inputs, x))[0]
+
+    def _evaluated(self, group: Group, x: Tensor, objective: Objective) -> Evaluation:
+        adapter, victim, ids = self.adapter, self.victim, self.ids[group.samples]
+        clean, target = self.clean[group.rows], None if self.target is None else self.target[group.samples]
+        moving = x.detach().requires_grad_()
+        inputs = adapter.replaced(group.inputs, moving)
+        calls: AbstractContextManager[list[Call]] = nullcontext([])
+        if objective.reads_decisions:
+            calls = recorded_calls(victim)
+        applied = self.method.applied_to(victim, adapter.reach(clean, self.step, self.eps))
+        with torch.enable_grad(), applied, adapter.measured(victim) as work, calls as decisions:
+            logits, labels = adapter.scored(victim, inputs, group.labels)
+            adapter.check_logits(logits, labels, target)
+            owner = adapter.owner(group.inputs)
+            samples = self.samples[group.samples]
+            values = objective(Pass(logits, labels, target, moving, clean, owner, samples, decisions))
+            values = _per_sample(values, len(ids), objective)
+            total = values.sum()
+        gradient = torch.zeros_like(x)
+        if total.requires_grad:  # without slopes, colours alone know nothing of where their points are
+            (found,) = torch.autograd.grad(total, moving, allow_unused=True)
+            gradient = gradient if found is None else found
+        self._check_finite(gradient, owner, ids)
+        return Evaluation(logits.detach(), values.detach(), gradient, work.of_samples(len(ids)))
+
+    def _check_finite(self, gradient: Tensor, owner: Tensor, ids: Sequence[str]) -> None:
+        finite = gradient.isfinite().flatten(1).all(dim=1)
+        if not bool(finite.all()):
+            bad = sorted(set(owner[~finite].tolist()))
             raise ConfigError(
-                f"class {largest} is out of range: the victim knows {logits.shape[1]} classes (0 to "
-                f"{logits.shape[1] - 1}); check that data and victim belong together"
+                f"the gradient of {len(bad)} samples is not finite (first: {ids[bad[0]]!r}) under {self.method!r}; "
+                "check the victim's weights, or lower the slope"
             )
+
+
+def _per_sample(values: Tensor, n_samples: int, objective: Objective) -> Tensor:
+    if values.shape == (n_samples,):
+        return values
+    if n_samples == 1:
+        return values.sum()[None]
+    raise ConfigError(
+        f"{type(objective).__name__} gave values of shape {tuple(values.shape)}, expected one per sample, {n_samples}"
+    )
 
 
 @contextmanager
@@ -158,3 +223,13 @@ def frozen(victim: nn.Module) -> Iterator[None]:
     finally:
         for parameter in thawed:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Compute in the tensors' own precision until the block is left."""
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lgm_bench.attacks.losses import margin
+from lgm_bench.attacks.budgets import Box
 from lgm_bench.attacks.problem import Problem
+from lgm_bench.losses import margin
 
 SHARE = 0.8
 HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -34,21 +35,24 @@ def useful_corners(mask: Tensor, side: int) -> Tensor:
     return F.max_pool2d(mask[None].float(), side, stride=1)[0].nonzero()
 
 
-def square(problem: Problem, generators: Sequence[torch.Generator], queries: int, tick: Callable[[], None]) -> Tensor:
-    """Return images (B, 3, H, W): the first that the hard network gave the attack, else those of the lowest margin.
+def square(
+    problem: Problem, box: Box, generators: Sequence[torch.Generator], queries: int, tick: Callable[[], None]
+) -> Tensor:
+    """Return images (B, C, H, W): the first that the hard network gave the attack, else those of the lowest margin.
 
     Never differentiates, and sees the hard network only: every gradient method gives the same result. With a mask,
     squares are drawn among those that touch it. A square's place is drawn for each sample.
 
     Args:
         problem: What is attacked.
+        box: The intensities that its images may have.
         generators: One CPU generator for each sample.
         queries: Number of proposals for each sample.
         tick: Called after every proposal.
     """
     channels, height, width = problem.clean.shape[1:]
     stripes, places, signs = _draws(generators, queries, channels, width, problem.clean.device)
-    best = torch.where(stripes, problem.upper, problem.lower)
+    best = torch.where(stripes, box.upper, box.lower)
     images, rows = best.clone(), torch.arange(len(best), device=best.device)
     lead, fallen = _lead(problem, best)
     state = {"best": best, "lead": lead, "places": places, "signs": signs}
@@ -56,15 +60,16 @@ def square(problem: Problem, generators: Sequence[torch.Generator], queries: int
     for query in range(queries):
         if bool(fallen.any()):
             images[rows[fallen]] = state["best"][fallen]
-            rows, problem, state = rows[~fallen], problem.select(~fallen), {k: v[~fallen] for k, v in state.items()}
+            rows, problem, box = rows[~fallen], problem.select(~fallen), box.select(~fallen)
+            state = {name: values[~fallen] for name, values in state.items()}
         if not len(rows):
             return images
         if side != square_side(query, height, width):
             side = square_side(query, height, width)
-            corners = useful_corners(problem.mask[0, 0], side)
+            corners = useful_corners(box.allowed[0, 0], side)
         corner = corners[(state["places"][:, query] * len(corners)).long().clamp(max=len(corners) - 1)]
         window = _windows(corner, side, height, width)
-        colour = torch.where(state["signs"][:, query, :, None, None], problem.upper, problem.lower)
+        colour = torch.where(state["signs"][:, query, :, None, None], box.upper, box.lower)
         proposal = torch.where(window, colour, state["best"])
         lead, fallen = _lead(problem, proposal)
         accepted = (lead < state["lead"]) | fallen

@@ -45,8 +45,10 @@ class Task:
     """What the rows of one kind of samples say, and the figures that they make. Nothing else decides by the kind.
 
     Attributes:
-        name: Key in `TASKS`.
-        inputs: "images" or "points", what an attack changes.
+        name: Key in `TASKS`, or the "module:Class" of a user's own.
+        adapter: "module:Class" of the `Adapter` that attacks and stage work through; a name, since who reads results
+            needs no PyTorch.
+        inputs: Which attacks fit, those of the same `inputs`: "images" (any tensor (B, ...)) or "points".
         sample: What one is called.
         unit_of_eps: Of an eps of 1; empty where the protocol says.
         labels_points: Whether every point has a label, and not the sample as a whole.
@@ -56,6 +58,7 @@ class Task:
     """
 
     name: ClassVar[str]
+    adapter: ClassVar[str]
     inputs: ClassVar[str] = "images"
     sample: ClassVar[str] = "image"
     unit_of_eps: ClassVar[str] = ""

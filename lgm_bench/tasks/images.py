@@ -42,6 +42,7 @@ class ImageClassification(Task):
     """An image counts as attacked if the hard network is right about it; with a target, see `AttackStage`."""
 
     name = "images"
+    adapter = "lgm_bench.tasks.tensors:Images"
     columns = CLASSIFIED
     metrics = (CLEAN_ACCURACY, ACCURACY, SUCCESS_RATE, ARCHITECTURE_CHANGE, *EXECUTED)
     main = "accuracy"

@@ -58,6 +58,7 @@ class SceneSegmentation(Task):
     """Every scene counts as attacked; its architecture is which voxels there are."""
 
     name = "segmentation"
+    adapter = "lgm_bench.tasks.clouds:Scenes"
     inputs, sample, unit_of_eps = "points", "scene", "m"
     labels_points = True
     columns = LABELLED

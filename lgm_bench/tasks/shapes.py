@@ -14,6 +14,7 @@ class ShapeClassification(Task):
     """A shape counts as attacked if the hard network is right about it; its architecture is which voxels there are."""
 
     name = "classification"
+    adapter = "lgm_bench.tasks.clouds:Shapes"
     inputs, sample, unit_of_eps = "points", "shape", "radii"
     columns = CLASSIFIED
     metrics = (CLEAN_ACCURACY, ACCURACY, SUCCESS_RATE, CHANGE_OF_VOXELS, *EXECUTED, *COST)

@@ -3,21 +3,21 @@
 from functools import partial
 
 import torch
-from ensemble_cases import Gated, batch_for, images
+from ensemble_cases import BITS, Gated, attacked, batch_for, images, perturbed
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
 from lgm_bench import FGM, LGM, StraightThrough
 from lgm_bench.attacks import BIM, FGSM, PGD, AutoPGD, CarliniWagner
 
-__all__ = ["LOOPS", "METHODS", "Gated", "Static", "batch_for", "images", "only"]
+__all__ = ["BITS", "LOOPS", "METHODS", "Gated", "Static", "attacked", "batch_for", "images", "only", "perturbed"]
 
 LOOPS = {
     "fgsm": FGSM,
-    "bim": partial(BIM, step=1.5, steps=8),
-    "pgd": partial(PGD, step=1.5, steps=8),
-    "cw": partial(CarliniWagner, step=1.5, steps=8),
-    "autopgd": partial(AutoPGD, step=3, steps=16),
+    "bim": partial(BIM, step=1.5 * BITS, steps=8),
+    "pgd": partial(PGD, step=1.5 * BITS, steps=8),
+    "cw": partial(CarliniWagner, step=1.5 * BITS, steps=8),
+    "autopgd": partial(AutoPGD, step=3 * BITS, steps=16),
 }
 """By registered name, what makes a quick attack of an eps and options."""
 

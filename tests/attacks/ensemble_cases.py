@@ -1,12 +1,22 @@
 """Small victims and problems for the tests of AutoAttack and its members."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
-from lgm_bench import FGM, LGM, Occupancy
+from lgm_bench import FGM, Occupancy
+from lgm_bench.attacks.attack import Attack
+from lgm_bench.attacks.budgets import Box, LinfBall
+from lgm_bench.attacks.objectives import Pass
 from lgm_bench.attacks.problem import Problem
-from lgm_bench.attacks.protocol import PROTOCOLS
+from lgm_bench.attacks.trace import AttackResult
+from lgm_bench.leaded import GradientMethod
+from lgm_bench.tasks.tensors import Images
+
+BITS = 1 / 255
+"""One step of an intensity of 8 bits."""
 
 
 class Gated(nn.Module):
@@ -58,27 +68,64 @@ def batch_for(victim: nn.Module, x: Tensor) -> ImageBatch:
     return ImageBatch(x, victim(x).argmax(dim=1), [f"sample-{number:03d}" for number in range(len(x))])
 
 
+def attacked(
+    attack: Attack,
+    victim: nn.Module,
+    batch: ImageBatch,
+    method: GradientMethod | None = None,
+    target: Tensor | None = None,
+    **options: Any,
+) -> AttackResult:
+    """What an attack makes of a batch."""
+    images, labels, ids = batch
+    return attack.attack(victim, images, labels, gradient=method or FGM(), target=target, ids=ids, **options)
+
+
+def perturbed(
+    attack: Attack,
+    victim: nn.Module,
+    batch: ImageBatch,
+    method: GradientMethod | None = None,
+    target: Tensor | None = None,
+    **options: Any,
+) -> Tensor:
+    """The images that an attack makes of a batch."""
+    images, labels, ids = batch
+    return attack.perturb(victim, images, labels, gradient=method or FGM(), target=target, ids=ids, **options)
+
+
 def problem_for(
     victim: nn.Module,
     batch: ImageBatch,
     eps: float,
-    method: FGM | LGM | None = None,
+    method: GradientMethod | None = None,
     mask: Tensor | None = None,
     target: Tensor | None = None,
-) -> Problem:
-    """What the members are handed, with eps in intensities, in the paper's range."""
+) -> tuple[Problem, LinfBall, Box]:
+    """What the members are handed: the problem, its budget in [0, 1], and the box around the images."""
     x, labels, ids = batch
-    allowed = torch.ones(x.shape[2:], dtype=torch.bool) if mask is None else mask
-    paper = PROTOCOLS["paper"]
-    return Problem(
+    budget = LinfBall(eps, mask=mask)
+    box = budget.around(x)
+    everything = torch.arange(len(x))
+    problem = Problem(
+        adapter=Images(),
         victim=victim.requires_grad_(False),
         method=method or FGM(),
-        clean=x,
-        lower=torch.where(allowed, (x - eps).clamp(min=paper.low), x),
-        upper=torch.where(allowed, (x + eps).clamp(max=paper.high), x),
-        mask=allowed[None, None],
+        inputs=x,
         labels=labels,
         target=target,
         ids=tuple(ids),
+        region=box,
         eps=eps,
+        step=eps,
+        samples=everything,
+        rows=everything,
     )
+    return problem, budget, box
+
+
+def seen_by(logits: Tensor, labels: Tensor, target: Tensor | None = None) -> Pass:
+    """What an objective is given, of images that it does not look at."""
+    everything = torch.arange(len(labels))
+    nothing = logits.new_zeros(len(labels), 1)
+    return Pass(logits, labels, target, nothing, nothing, everything, everything, [])

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from ensemble_cases import Gated, batch_for, images, problem_for
+from ensemble_cases import Gated, batch_for, images, problem_for, seen_by
 from torch import Tensor, nn
 
 from lgm_bench import LGM
-from lgm_bench.attacks.apgd import apgd, checkpoints, entropy_loss, ratio_loss
+from lgm_bench.attacks.apgd import apgd, checkpoints
+from lgm_bench.attacks.objectives import CrossEntropy, Objective, Pass, TargetedDLR
 
 
 class Waves(nn.Module):
@@ -29,6 +30,13 @@ class Peak(nn.Module):
         flat = x.flatten(1)
         height = 500 * (-1e4 * (flat - 0.3).square().sum(dim=1)).exp() + flat.sum(dim=1)
         return torch.stack([height * 0 + 1e6, height], dim=1)
+
+
+class Height(Objective):
+    """The second logit."""
+
+    def __call__(self, seen: Pass) -> Tensor:
+        return seen.logits[:, 1]
 
 
 def close(interval: int) -> range:
@@ -74,14 +82,14 @@ def algorithm_1(
 def compared(victim: nn.Module, x: Tensor, noise: Tensor, steps: int) -> Counter:
     """Compare both on every sample; return how often either condition held: (first, second) to a count."""
     batch, seen, asked = batch_for(victim, x), Counter(), []
-    problem = problem_for(victim, batch, eps=0.2)
+    problem, budget, box = problem_for(victim, batch, eps=0.2)
     handle = victim.register_forward_pre_hook(lambda _, given: asked.append(given[0].detach().clone()))
     with torch.no_grad():
-        found = apgd(problem, lambda logits, *_: logits[:, 1], batch.labels, noise, steps, lambda: None)
+        found = apgd(problem, budget, Height(), noise, steps, lambda: None)
     handle.remove()
     path = torch.stack(asked, dim=1)
     for row in range(len(x)):
-        lower, upper = problem.lower[row], problem.upper[row]
+        lower, upper = box.lower[row], box.upper[row]
         start = (x[row] + 0.2 * noise[row]).clamp(lower, upper)
         best, visited = algorithm_1(lambda one: victim(one[None])[0, 1], start, lower, upper, 0.2, steps, seen)
         assert torch.allclose(path[row], visited, rtol=0, atol=1e-12)
@@ -115,18 +123,19 @@ def test_ratio_loss_is_the_targeted_dlr() -> None:
     batch = batch_for(victim, images(5))
     logits = victim(batch.images).detach()
     aim = (batch.labels + 2) % 6
-    problem = problem_for(victim, batch, 0.1)
+    loss = TargetedDLR(aim)
+    raised = loss(seen_by(logits, batch.labels))
     for row, z in enumerate(logits.tolist()):
         ordered = sorted(z, reverse=True)
         lead = z[batch.labels[row]] - z[aim[row]]
         expected = -lead / (ordered[0] - (ordered[2] + ordered[3]) / 2)
-        assert float(ratio_loss(logits, problem, aim)[row]) == pytest.approx(expected, rel=1e-9)
-    aimed = problem_for(victim, batch, 0.1, target=aim)
+        assert float(raised[row]) == pytest.approx(expected, rel=1e-9)
+    raised = loss(seen_by(logits, batch.labels, aim))
     for row, z in enumerate(logits.tolist()):
         ordered = sorted(z, reverse=True)
         rival = max(value for number, value in enumerate(z) if number != aim[row])
         expected = (z[aim[row]] - rival) / (ordered[0] - ordered[2])
-        assert float(ratio_loss(logits, aimed, aim)[row]) == pytest.approx(expected, rel=1e-9)
+        assert float(raised[row]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_losses_rise_towards_what_the_attack_wants() -> None:
@@ -135,9 +144,10 @@ def test_losses_rise_towards_what_the_attack_wants() -> None:
     aim = (batch.labels + 1) % 5
     logits = victim(batch.images).detach()
     better = logits.scatter_add(1, aim[:, None], torch.full((4, 1), 0.5, dtype=torch.float64))
-    for problem in (problem_for(victim, batch, 0.1), problem_for(victim, batch, 0.1, target=aim)):
-        for loss in (entropy_loss, ratio_loss):
-            assert bool((loss(better, problem, aim) > loss(logits, problem, aim)).all())
+    for target in (None, aim):
+        for loss in (CrossEntropy(), TargetedDLR(aim)):
+            before, after = (loss(seen_by(z, batch.labels, target)) for z in (logits, better))
+            assert bool((after > before).all())
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -147,8 +157,8 @@ def test_few_classes(classes: int) -> None:
     aim = (batch.labels + 1) % classes
     logits = victim(batch.images)
     rise = logits.gather(1, aim[:, None]) - logits.gather(1, batch.labels[:, None])
-    assert torch.equal(ratio_loss(logits, problem_for(victim, batch, 0.1), aim), rise.squeeze(1))
-    targeted = ratio_loss(logits, problem_for(victim, batch, 0.1, target=aim), aim)
+    assert torch.equal(TargetedDLR(aim)(seen_by(logits, batch.labels)), rise.squeeze(1))
+    targeted = TargetedDLR(aim)(seen_by(logits, batch.labels, aim))
     assert bool(targeted.isfinite().all())
 
 
@@ -156,12 +166,12 @@ def test_a_soft_forward_pass_does_not_decide() -> None:
     victim = Gated(seed=2)
     batch = batch_for(victim, images(10))
     method = LGM(0.05)
-    problem = problem_for(victim, batch, 0.05, method)
+    problem, budget, _ = problem_for(victim, batch, 0.05, method)
     with method.applied_to(victim):
         soft = victim(batch.images).argmax(dim=1)
     assert bool((soft != batch.labels).any()), "the soft network must disagree somewhere for this test to mean anything"
     with torch.no_grad():
-        found = apgd(problem, entropy_loss, batch.labels, torch.zeros_like(batch.images), 1, lambda: None)
+        found = apgd(problem, budget, CrossEntropy(), torch.zeros_like(batch.images), 1, lambda: None)
     unmoved = (found == batch.images).flatten(1).all(dim=1)
     assert not bool(unmoved.any()), "one that only the soft network gives away must be worked on"
 
@@ -169,10 +179,10 @@ def test_a_soft_forward_pass_does_not_decide() -> None:
 def test_hands_back_the_first_point_that_fell() -> None:
     victim = Gated(seed=1)
     batch = batch_for(victim, images(10))
-    problem = problem_for(victim, batch, 0.02)
+    problem, budget, _ = problem_for(victim, batch, 0.02)
     noise = torch.zeros_like(batch.images)
     with torch.no_grad():
-        by_length = [apgd(problem, entropy_loss, batch.labels, noise, steps, lambda: None) for steps in (1, 3)]
+        by_length = [apgd(problem, budget, CrossEntropy(), noise, steps, lambda: None) for steps in (1, 3)]
         fell = [problem.reached(problem.hard_logits(found)) for found in by_length]
     assert 0 < int(fell[0].sum()) < 10
     assert torch.equal(by_length[1][fell[0]], by_length[0][fell[0]])

@@ -6,14 +6,14 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
-from attack_cases import METHODS, Gated, batch_for, images
+from attack_cases import BITS, METHODS, Gated, batch_for, images, perturbed
 from torch import Tensor, nn
 
 from lgm_bench.attacks import AutoPGD
 
 
 def written_out(victim: nn.Module, method, image: Tensor, label: Tensor, sign: int, steps: int) -> tuple[Tensor, int]:
-    """One sample, eps 12, step 3, paper's protocol: where it ends, and how often it restarted."""
+    """One sample, eps 12, step 3, in [0, 1]: where it ends, and how often it restarted."""
     low, high = (image - 12 / 255).clamp(min=0), (image + 12 / 255).clamp(max=1)
     x, size, restarts, values, anchor = image, 3 / 255, 0, [], image
     for _ in range(steps):
@@ -41,7 +41,7 @@ def test_the_rule_written_out(method, targeted: bool) -> None:
     victim = Gated(seed=1)
     batch = batch_for(victim, images(6))
     target = (batch.labels + 1) % 5 if targeted else None
-    ours = AutoPGD(12, step=3, steps=24).perturb(victim, batch, method, target)
+    ours = perturbed(AutoPGD(12 * BITS, step=3 * BITS, steps=24), victim, batch, method, target)
     classes, sign = (batch.labels, 1) if target is None else (target, -1)
     restarts = []
     for row in range(6):
@@ -68,7 +68,7 @@ def test_it_closes_in_on_a_peak_by_halving() -> None:
     image = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64)
     batch = batch_for(Valley(0.0), image)._replace(labels=torch.zeros(1, dtype=torch.int64))
     ends = [
-        float(AutoPGD(20, step=4, steps=steps, protocol="paper").perturb(Valley(0.5 + 7.3 / 255), batch) - image) * 255
+        float(perturbed(AutoPGD(20 * BITS, step=4 * BITS, steps=steps), Valley(0.5 + 7.3 / 255), batch) - image) * 255
         for steps in range(1, 40)
     ]
     assert ends[:3] == pytest.approx([3, 6, 9])  # 0.75 of the step

@@ -70,12 +70,9 @@ def run(victim: nn.Module, eps: float, mask: Tensor | None = None, target: Tenso
     batch = batch_for(victim, images(3, size=4, margin=0.4))
     logits = victim(batch.images)
     aim = logits.topk(2, dim=1).indices[:, 1] if target is None else target
-    problem = problem_for(victim, batch, eps, mask=mask, target=target)
-    allowed = problem.mask.expand_as(batch.images)
-    lower = torch.where(allowed, torch.zeros_like(batch.images), batch.images)
-    upper = torch.where(allowed, torch.ones_like(batch.images), batch.images)
+    problem, budget, box = problem_for(victim, batch, eps, mask=mask, target=target)
     with torch.no_grad():
-        found = fab(problem, aim, lower, upper, 8, lambda: None)
+        found = fab(problem, aim, box, budget.range(batch.images), 8, lambda: None)
         assert torch.equal(problem.project(found), found)
         return problem.reached(problem.hard_logits(found)), batch, aim, found
 
@@ -111,8 +108,8 @@ def test_iterates_are_the_publications() -> None:
     seen: list[Tensor] = []
     victim.register_forward_hook(lambda _, inputs, __: None if torch.is_grad_enabled() else seen.append(inputs[0]))
     with torch.no_grad():
-        low, high = torch.zeros_like(batch.images), torch.ones_like(batch.images)
-        fab(problem_for(victim, batch, 1e-6), 1 - batch.labels, low, high, 4, lambda: None)
+        problem, budget, box = problem_for(victim, batch, 1e-6)
+        fab(problem, 1 - batch.labels, box, budget.range(batch.images), 4, lambda: None)
     place = 0.0  # in d, of the iterate
     for x in seen:
         ahead = abs(1 - place)
@@ -149,10 +146,10 @@ class Shifted(nn.Module):
 def test_crosses_the_hard_boundary_with_a_leaded_slope() -> None:
     victim = Shifted()
     batch = batch_for(victim, torch.full((1, 3, 4, 4), 0.5, dtype=torch.float64))
-    problem = problem_for(victim, batch, 0.22, LGM(1.0))
+    problem, budget, box = problem_for(victim, batch, 0.22, LGM(1.0))
     with torch.no_grad():
         aim = torch.ones(1, dtype=torch.int64)
-        found = fab(problem, aim, torch.zeros_like(batch.images), torch.ones_like(batch.images), 5, lambda: None)
+        found = fab(problem, aim, box, budget.range(batch.images), 5, lambda: None)
         assert bool(problem.reached(problem.hard_logits(found)).all())
         assert float((found - batch.images).abs().max()) <= 0.22 + 1e-12
 
@@ -169,8 +166,8 @@ def test_does_not_stall_where_a_step_is_rounded_away() -> None:
     victim = Brink().eval()
     batch = batch_for(victim, torch.full((2, 3, 4, 4), 0.75))
     assert batch.labels.tolist() == [0, 0]
-    problem = problem_for(victim, batch, 1e-5)
+    problem, budget, box = problem_for(victim, batch, 1e-5)
     with torch.no_grad():
         aim = torch.ones(2, dtype=torch.int64)
-        found = fab(problem, aim, torch.zeros_like(batch.images), torch.ones_like(batch.images), 3, lambda: None)
+        found = fab(problem, aim, box, budget.range(batch.images), 3, lambda: None)
         assert bool(problem.reached(problem.hard_logits(found)).all())

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ensemble_cases import perturbed
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks import BIM, FGSM, AutoPGD, CarliniWagner
-from lgm_bench.attacks.base import Attack
+from lgm_bench.attacks.attack import Attack
 from lgm_bench.leaded import hard_forward
 from victims import load_victim
 
@@ -64,10 +65,13 @@ def test_perturbations_and_predictions(golden: Golden, name: str, method: str) -
     attack_class, options = ATTACKS[name]
     gradient = FGM() if method == "fgm" else LGM(float(golden.values["lam"]))
     mask = None if name == "fgsm" else golden.pixels
-    adversarial = attack_class(**options, protocol="official", mask=mask).perturb(golden.victim, golden.batch, gradient)
+    unit = 2 / 255
+    in_intensities = {name: value if name == "steps" else value * unit for name, value in options.items()}
+    attack = attack_class(**in_intensities, bounds=(-1.0, 1.0), mask=mask)
+    adversarial = perturbed(attack, golden.victim, golden.batch, gradient)
     ours = (adversarial - golden.batch.images).numpy()
     theirs = golden.values[f"{name}_{method}_adv"]
-    assert np.abs(ours).max() > 0.9 * options["eps"] * 2 / 255
+    assert np.abs(ours).max() > 0.9 * options["eps"] * unit
     differing = (np.abs(ours - theirs) > 1e-6).reshape(len(ours), -1).sum(axis=1)  # the stored ones are float32
     assert differing.tolist() == [0] * len(ours)
     predictions = hard_forward(golden.victim, adversarial)[0].argmax(dim=1)

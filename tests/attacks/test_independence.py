@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from attack_cases import LOOPS, METHODS, Gated, Static, batch_for, images, only
+from attack_cases import BITS, LOOPS, METHODS, Gated, Static, batch_for, images, only, perturbed
 
 from lgm_bench.attacks.randomness import sample_generator
 
@@ -14,11 +14,11 @@ def test_a_batch_is_nothing_but_its_samples(name: str, targeted: bool, active_se
     victim = Gated(seed=1)
     batch = batch_for(victim, images(7))
     target = (batch.labels + 1) % 5
-    attack = LOOPS[name](eps=12, seed=3, active_set=active_set)
+    attack = LOOPS[name](eps=12 * BITS, seed=3, active_set=active_set)
     for method in METHODS:
-        together = attack.perturb(victim, batch, method, target if targeted else None)
+        together = perturbed(attack, victim, batch, method, target if targeted else None)
         for rows in ([4], [6, 2], [5, 3, 1, 0]):
-            alone = attack.perturb(victim, only(batch, rows), method, target[rows] if targeted else None)
+            alone = perturbed(attack, victim, only(batch, rows), method, target[rows] if targeted else None)
             # a convolution may sum in another order for another batch size: the last digits of a float64
             assert torch.allclose(alone, together[rows], rtol=0, atol=1e-12)
 
@@ -27,25 +27,25 @@ def test_a_batch_is_nothing_but_its_samples(name: str, targeted: bool, active_se
 def test_the_same_call_gives_the_same_images(name: str) -> None:
     victim = Gated()
     batch = batch_for(victim, images(4))
-    attack = LOOPS[name](eps=8, seed=1)
-    first = attack.perturb(victim, batch, METHODS[1])
+    attack = LOOPS[name](eps=8 * BITS, seed=1)
+    first = perturbed(attack, victim, batch, METHODS[1])
     torch.manual_seed(99)
     torch.rand(3)
-    assert torch.equal(attack.perturb(victim, batch, METHODS[1]), first)
-    assert torch.equal(LOOPS[name](eps=8, seed=1).perturb(victim, batch, METHODS[1]), first)
+    assert torch.equal(perturbed(attack, victim, batch, METHODS[1]), first)
+    assert torch.equal(perturbed(LOOPS[name](eps=8 * BITS, seed=1), victim, batch, METHODS[1]), first)
 
 
 def test_pgd_draws_by_seed_and_id() -> None:
     victim = Static()
     image = images(1)
     same = batch_for(victim, image.repeat(2, 1, 1, 1))
-    start = {"eps": 8, "step": 1e-9, "steps": 1}
-    first, second = LOOPS["pgd"].func(**start).perturb(victim, same)
+    start = {"eps": 8 * BITS, "step": 1e-9, "steps": 1}
+    first, second = perturbed(LOOPS["pgd"].func(**start), victim, same)
     assert not torch.allclose(first, second, atol=1e-4), "two ids, two starts"
     one_id = same._replace(ids=["a", "a"])
-    first, second = LOOPS["pgd"].func(**start).perturb(victim, one_id)
+    first, second = perturbed(LOOPS["pgd"].func(**start), victim, one_id)
     assert torch.allclose(first, second, rtol=0, atol=1e-8)
-    other_seed = LOOPS["pgd"].func(**start, seed=1).perturb(victim, one_id)[0]
+    other_seed = perturbed(LOOPS["pgd"].func(**start, seed=1), victim, one_id)[0]
     assert not torch.allclose(first, other_seed, atol=1e-4)
 
 
@@ -55,7 +55,7 @@ def test_attacks_leave_the_global_generator_alone() -> None:
     torch.manual_seed(4)
     before = torch.get_rng_state()
     for make in LOOPS.values():
-        make(eps=4, valid_pixels=0.5).perturb(victim, batch)
+        perturbed(make(eps=4 * BITS, valid_pixels=0.5), victim, batch)
     assert torch.equal(torch.get_rng_state(), before)
 
 

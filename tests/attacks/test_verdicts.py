@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from attack_cases import LOOPS, METHODS, Gated, Static, batch_for, images
+from attack_cases import BITS, LOOPS, METHODS, Gated, Static, batch_for, images, perturbed
 
 from lgm_bench import FGM
 from lgm_bench.attacks import BIM
@@ -21,7 +21,7 @@ def test_the_hard_networks_loss_moves_the_attacks_way(name: str, targeted: bool,
     victim = Gated(seed=1)
     batch = batch_for(victim, images(8))
     target = (batch.labels + 1) % 5 if targeted else None
-    adversarial = LOOPS[name](eps=4).perturb(victim, batch, method, target)
+    adversarial = perturbed(LOOPS[name](eps=4 * BITS), victim, batch, method, target)
     classes = batch.labels if target is None else target
 
     def loss(x: torch.Tensor) -> torch.Tensor:
@@ -42,7 +42,7 @@ def test_an_active_set_gives_the_same_verdicts_on_an_undefended_network(name: st
     target = victim(batch.images).topk(2).indices[:, 1] if targeted else None  # the class nearest by
     fallen = {}
     for active_set in (False, True):
-        adversarial = LOOPS[name](eps=10, active_set=active_set).perturb(victim, batch, FGM(), target)
+        adversarial = perturbed(LOOPS[name](eps=10 * BITS, active_set=active_set), victim, batch, FGM(), target)
         fallen[active_set] = predicted(victim, adversarial) != batch.labels
         if target is not None:
             fallen[active_set] = predicted(victim, adversarial) == target
@@ -56,11 +56,11 @@ def test_an_active_set_stops_where_the_hard_network_falls(method) -> None:
     victim = Gated(seed=1)
     batch = batch_for(victim, images(12))
     batch.labels[0] = (batch.labels[0] + 1) % 5  # wrong from the start
-    stopped = BIM(10, steps=10, active_set=True).perturb(victim, batch, method)
+    stopped = perturbed(BIM(10 * BITS, steps=10, active_set=True), victim, batch, method)
     assert torch.equal(stopped[0], batch.images[0])
     ends = {}
     for steps in range(1, 11):  # the first iterate that has fallen is what must come back
-        iterate = BIM(10, steps=steps).perturb(victim, batch, method)
+        iterate = perturbed(BIM(10 * BITS, steps=steps), victim, batch, method)
         for row in (predicted(victim, iterate) != batch.labels).nonzero().flatten().tolist():
             ends.setdefault(row, (steps, iterate[row]))
     early = {row: x for row, (steps, x) in ends.items() if row != 0 and steps < 10}
@@ -73,7 +73,7 @@ def test_an_active_set_spares_work() -> None:
     victim, sizes = Static(seed=3), []
     batch = batch_for(victim, images(24))
     victim.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    BIM(60, step=4, steps=40, active_set=True).perturb(victim, batch)
+    perturbed(BIM(60 * BITS, step=4 * BITS, steps=40, active_set=True), victim, batch)
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 24
     assert sum(sizes) < 24 * 40 / 2

@@ -70,7 +70,7 @@ def one_hot(labels: Tensor) -> np.ndarray:
 @pytest.mark.parametrize("library", [by_foolbox, by_art])
 def test_one_step_is_ours(victim: nn.Module, batch: ImageBatch, library: Callable[..., Tensor], method) -> None:
     theirs = library(Leaded(victim, method), batch, 1)
-    ours = FGSM(8).perturb(victim, batch, method)
+    ours = FGSM(EPS).perturb(victim, batch.images, batch.labels, gradient=method)
     # where a gradient is all but 0, its sign may hang on the last digit of a float32
     assert float(((ours - theirs).abs() > 1e-6).float().mean()) < 1e-3
     assert float((theirs - batch.images).abs().mean()) > 0.9 * EPS
@@ -80,7 +80,7 @@ def test_one_step_is_ours(victim: nn.Module, batch: ImageBatch, library: Callabl
 def test_many_steps_follow_the_leaded_gradient(victim: nn.Module, batch: ImageBatch, library) -> None:
     leaded = library(Leaded(victim, LGM(5.0)), batch, STEPS)
     blind = library(Leaded(victim, FGM()), batch, STEPS)
-    ours = BIM(8, step=2, steps=STEPS).perturb(victim, batch, LGM(5.0))
+    ours = BIM(EPS, step=STEP, steps=STEPS).perturb(victim, batch.images, batch.labels, gradient=LGM(5.0))
     assert float(((ours - leaded).abs() > 1e-6).float().mean()) < 0.01
     assert float(((blind - leaded).abs() > 1e-6).float().mean()) > 0.1
     assert float((leaded - batch.images).abs().max()) <= EPS + 1e-6
@@ -105,5 +105,6 @@ def test_art_sees_leaded_logits_and_gradients(victim: nn.Module, batch: ImageBat
 
 def test_our_attacks_take_a_wrapper_too(victim: nn.Module, batch: ImageBatch) -> None:
     """A wrapped victim keeps its own gradient, whatever it is attacked with."""
-    wrapped = CarliniWagner(8, steps=3).perturb(Leaded(victim, LGM(5.0)), batch)
-    assert torch.equal(wrapped, CarliniWagner(8, steps=3).perturb(victim, batch, LGM(5.0)))
+    attack, (images, labels, _) = CarliniWagner(EPS, steps=3), batch
+    wrapped = attack.perturb(Leaded(victim, LGM(5.0)), images, labels)
+    assert torch.equal(wrapped, attack.perturb(victim, images, labels, gradient=LGM(5.0)))

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from lgm_bench.attacks import ATTACKS
+from lgm_bench.attacks import ATTACKS, POINT_ATTACKS
 from lgm_bench.attacks.slopes import default_slope
-from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.errors import ConfigError, LgmBenchError, UnknownNameError
 from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.cells.config import check
 from lgm_bench.evaluation.cells.paper import ROMAN, paper_tables, table_name
 from lgm_bench.evaluation.cells.schema import AttackEntry, BenchFile, Grid, Settings, Strict, VictimEntry
+from lgm_bench.registry import resolve
 from victims.names import VICTIMS
 
 STATIC_FAMILIES = ("resnet",)
@@ -177,8 +178,13 @@ def is_static(victim: str) -> bool:
 
 
 def takes_points(attack: str) -> bool:
-    """Return whether a registered attack moves points, so that eps is in metres."""
-    return ATTACKS.get(attack, "").startswith("lgm_bench.attacks.points")
+    """Return whether an attack moves points, so that eps is in metres; one that is not at hand moves none."""
+    if attack in ATTACKS:
+        return attack in POINT_ATTACKS
+    try:
+        return getattr(resolve("attack", attack, ATTACKS), "inputs", "images") == "points"
+    except LgmBenchError:
+        return False
 
 
 def data_of(victim: str) -> str:

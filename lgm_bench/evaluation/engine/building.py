@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from datamodules import DATAMODULES
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.attacks import ATTACKS
-from lgm_bench.attacks.base import Attack
-from lgm_bench.attacks.points.base import PointAttack
+from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.slopes import default_slope
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.cells.cell import Cell
@@ -26,6 +25,10 @@ from victims.point_victim import PointVictim
 from victims.victim import Victim
 
 GRADIENTS = ("fgm", "lgm")
+BITS = 255
+PROTOCOLS = {"paper": (1 / BITS, (0.0, 1.0)), "official": (2 / BITS, (-1.0, 1.0))}
+"""Of attacks on images, the intensity of one printed unit of eps and step, and the range of adversarial images."""
+
 Triple = tuple[float, float, float]
 
 
@@ -54,28 +57,61 @@ def resolved(cell: Cell) -> Cell:
     _check_fit(cell)
     cell = resolved_points(cell) if moves_points(cell) else _resolved_images(cell)
     build_gradient(cell)
-    attack = build_attack(cell)
+    build_attack(cell)
+    step, steps = _step_and_steps(cell)
     slope = None if cell.gradient.slope is None else float(cell.gradient.slope)
     given: dict[str, Any] = {"eps": float(cell.attack.eps), "valid_pixels": float(cell.attack.valid_pixels)}
-    given |= {"steps": int(attack.steps)} | ({"step": float(attack.step)} if attack.takes_step else {})
+    given |= {"steps": steps} | ({} if step is None else {"step": step})
     return cell.replace(attack=given, gradient={"slope": slope})
 
 
-def build_attack(cell: Cell) -> Attack | PointAttack:
+def build_attack(cell: Cell) -> Attack:
     """Return the cell's attack.
 
+    On images, the protocol says what a printed eps is. On points it says what steps are: in the official one the
+    iterates that are judged, the clean cloud among them; in that of the paper's text the moves.
+
     Raises:
-        UnknownNameError: No attack of that name.
+        UnknownNameError: No attack or protocol of that name.
         ConfigError: It refuses an option.
     """
-    kind = resolve("attack", cell.attack.name, ATTACKS)
-    options = {"protocol": cell.protocol, "seed": cell.attack.seed}
+    if cell.protocol not in PROTOCOLS:
+        raise UnknownNameError("protocol", cell.protocol, PROTOCOLS)
+    kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
+    asked, (step, steps) = cell.attack, _step_and_steps(cell)
     if kind.inputs == "points":
-        options |= {"loss": cell.attack.loss} if cell.attack.loss else {}
-    else:
-        options |= {"valid_pixels": cell.attack.valid_pixels, "active_set": cell.attack.active_set}
-    attack: Attack | PointAttack = kind(cell.attack.eps, cell.attack.step, cell.attack.steps, **options)
-    return attack
+        judges_clean = cell.protocol == "official" and kind.judges_start
+        return kind(asked.eps, step, steps - judges_clean, loss=asked.loss, seed=asked.seed)
+    unit, bounds = PROTOCOLS[cell.protocol]
+    return kind(
+        asked.eps * unit,
+        asked.step if step is None else step * unit,
+        steps,
+        bounds=bounds,
+        valid_pixels=asked.valid_pixels,
+        active_set=asked.active_set,
+        seed=asked.seed,
+    )
+
+
+def printed_eps(cell: Cell, eps: float) -> float:
+    """Return an eps of the cell's attack in the unit of the cell's."""
+    return eps if moves_points(cell) else eps / PROTOCOLS[cell.protocol][0]
+
+
+def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
+    """Return step and steps of the cell in its unit, the attack's defaults where it has none."""
+    kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
+    steps = kind.default_steps if cell.attack.steps is None else cell.attack.steps
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ConfigError(f"steps must be a whole number of at least 1, got {steps!r}")
+    if not kind.takes_step:
+        return None, steps
+    if cell.attack.step is not None:
+        return float(cell.attack.step), steps
+    if kind.inputs == "points" or kind.default_step is None:
+        return float(kind.usual_step(cell.attack.eps)), steps
+    return round(BITS * kind.default_step, 9), steps
 
 
 def build_gradient(cell: Cell) -> GradientMethod:

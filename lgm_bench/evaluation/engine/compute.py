@@ -15,8 +15,6 @@ from torch import nn
 
 from datamodules.batch import ImageBatch, PointBatch
 from datamodules.samples_datamodule import SamplesDataModule
-from lgm_bench.attacks.base import Attack
-from lgm_bench.attacks.points.base import PointAttack
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient
@@ -139,7 +137,7 @@ def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink
     attack, gradient = build_attack(job.cell), build_gradient(job.cell)
     ids = data.sample_ids()
     n, examples, save = len(ids), frozenset(ids[:N_EXAMPLES]), job.save_adversarial
-    if isinstance(attack, PointAttack) and isinstance(victim, PointVictim) and data.task != "images":
+    if attack.inputs == "points" and isinstance(victim, PointVictim) and data.task != "images":
         points = cast(PointBatch | None, job.probe)
         return PointStage(
             victim,
@@ -152,7 +150,7 @@ def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink
             save_adversarial=save,
             n_samples=n,
         )
-    if isinstance(attack, Attack) and data.task == "images":
+    if attack.inputs == "images" and data.task == "images":
         images = cast(ImageBatch | None, job.probe)
         return AttackStage(
             victim,

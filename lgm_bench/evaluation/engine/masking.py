@@ -3,16 +3,15 @@
 Both are among the signs that Athalye et al. 2018 (Sec. 3.1) and Carlini et al. 2019 (Sec. 5) name.
 """
 
-import copy
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 from datamodules.batch import ImageBatch, PointBatch, inputs_of, part
-from lgm_bench.attacks.base import Attack
-from lgm_bench.attacks.points.base import PointAttack
+from lgm_bench.attacks.attack import Attack
 from lgm_bench.leaded import GradientMethod, hard_forward
+from lgm_bench.tasks.adapter import adapter_of
 from victims.point_victim import PointVictim
 
 SAMPLES, OF = 8, 60
@@ -21,8 +20,6 @@ time."""
 FEWEST = 2
 
 LARGE_STEPS = 10
-SHARE_OF_RANGE = 0.5  # of the intensities: every image comes within reach of plain grey
-LARGE_MOVE = 0.5  # metres: shapes are a metre across
 OVERSHOOT = 2.5  # a path of so many eps leads from anywhere in the ball to anywhere
 
 
@@ -39,7 +36,7 @@ def masking(
     victim: torch.nn.Module,
     batch: ImageBatch | PointBatch,
     gradient: GradientMethod,
-    attack: Attack | PointAttack,
+    attack: Attack,
     n_samples: int,
 ) -> Masking:
     """Look for signs on the first samples that the hard network is right about.
@@ -62,33 +59,20 @@ def masking(
     if not right.any():
         return Masking()
     some = part(first, right.nonzero().flatten().tolist())
-    twice, far = copy.copy(attack), copy.copy(attack)
-    twice.steps = 2 * attack.steps
-    far.eps = _large_eps(attack)
-    far.steps = min(attack.steps, LARGE_STEPS)
-    far.step = OVERSHOOT * far.eps / far.steps
+    twice = attack.resized(attack.eps, attack.step, 2 * attack.steps)
+    large, steps = max(attack.budget.everything, attack.eps), min(attack.steps, LARGE_STEPS)
+    far = attack.resized(large, OVERSHOOT * large / steps, steps)
     loss, _ = _loss_and_accuracy(victim, some, gradient, twice)
     _, accuracy = _loss_and_accuracy(victim, some, gradient, far)
     return Masking(n, loss, far.eps, accuracy)
 
 
-def _large_eps(attack: Attack | PointAttack) -> float:
-    if isinstance(attack, PointAttack):
-        return max(LARGE_MOVE, attack.eps)
-    protocol = attack.protocol
-    return max(SHARE_OF_RANGE * (protocol.high - protocol.low) / protocol.scale, attack.eps)
-
-
 def _loss_and_accuracy(
-    victim: torch.nn.Module, batch: ImageBatch | PointBatch, gradient: GradientMethod, attack: Attack | PointAttack
+    victim: torch.nn.Module, batch: ImageBatch | PointBatch, gradient: GradientMethod, attack: Attack
 ) -> tuple[float, float]:
     """Return the hard network's mean cross-entropy and its accuracy after an attack."""
-    if isinstance(attack, PointAttack) and isinstance(batch, PointBatch) and isinstance(victim, PointVictim):
-        attacked = batch.cloud.moved(attack.perturb(victim, batch, gradient))
-        logits, _ = hard_forward(victim, attacked)
-    else:
-        with torch.enable_grad():
-            images = attack.perturb(victim, batch, gradient)  # type: ignore[arg-type]
-        logits, _ = hard_forward(victim, images)
+    adapter, inputs = adapter_of(victim), inputs_of(batch)
+    result = attack.attack(victim, inputs, batch.labels, gradient=gradient, ids=batch.ids)
+    logits, _ = hard_forward(victim, adapter.replaced(inputs, result.adversarial))
     loss = F.cross_entropy(logits, batch.labels).item()
     return loss, (logits.argmax(1) == batch.labels).double().mean().item()

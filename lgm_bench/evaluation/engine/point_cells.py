@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from lgm_bench.attacks import ATTACKS
-from lgm_bench.attacks.points.defaults import PointSettings, default_settings
+from lgm_bench.attacks.point_defaults import PointSettings, default_settings
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell, GradientSpec
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE, RELATION

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.batch import IGNORED, PointBatch, inputs_of, part
-from lgm_bench.attacks.points.base import PointAttack
-from lgm_bench.attacks.points.result import PointResult
+from lgm_bench.attacks.attack import Attack
+from lgm_bench.attacks.budgets import ROUNDING
+from lgm_bench.attacks.trace import AttackResult
 from lgm_bench.evaluation.engine.across import figures_across, known
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
@@ -22,11 +23,10 @@ from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.metrics.architecture_change import ChangeCounts
 from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
 from lgm_bench.metrics.voxel_change import voxel_change
+from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.tasks.base import task_named
 from lgm_bench.voxels import PointCloud
 from victims.point_victim import PointVictim
-
-_ROUNDING = 1e-6  # metres: what float32 may add to clean + eps
 
 
 class PointStage(pl.LightningModule):
@@ -52,7 +52,7 @@ class PointStage(pl.LightningModule):
     def __init__(
         self,
         victim: PointVictim,
-        attack: PointAttack,
+        attack: Attack,
         gradient: GradientMethod,
         ignored_classes: Sequence[int] = (),
         *,
@@ -92,9 +92,15 @@ class PointStage(pl.LightningModule):
         """Return what the attack does to a batch."""
         with torch.enable_grad():
             result = self.attack.attack(
-                self.victim, batch, self.gradient, self._progress(batch), ignored_classes=self.ignored_classes
+                self.victim,
+                batch.cloud,
+                batch.labels,
+                gradient=self.gradient,
+                ids=batch.ids,
+                progress=self._progress(batch),
+                adapter=adapter_named(self.victim.task, self.ignored_classes),
             )
-        attacked = batch._replace(cloud=batch.cloud.moved(result.points))
+        attacked = batch._replace(cloud=batch.cloud.moved(result.adversarial))
         before, after = self._judged(batch), self._judged(attacked)
         if self.sink is not None and (self.save_adversarial or not self.examples.isdisjoint(batch.ids)):
             for cloud in _to_save(batch, attacked, before, after):
@@ -113,10 +119,10 @@ class PointStage(pl.LightningModule):
         scenes = [part(batch, [number]) for number in range(len(batch.ids))]
         return torch.cat([hard_forward(self.victim, inputs_of(scene))[0] for scene in scenes])
 
-    def _scenes(self, batch: PointBatch, result: PointResult, before: Tensor, after: Tensor) -> Outcome:
+    def _scenes(self, batch: PointBatch, result: AttackResult, before: Tensor, after: Tensor) -> Outcome:
         matrices = [self._confusions(batch, logits) for logits in (before, after)]
         sizes = torch.bincount(batch.cloud.scene)
-        distance, inside = self._moves(batch.cloud, result.points)
+        distance, inside = self._moves(batch.cloud, result.adversarial)
         clean_miou = mean_iou_of(matrices[0], self.ignored_classes)
         return Outcome(
             ids=batch.ids,
@@ -135,16 +141,16 @@ class PointStage(pl.LightningModule):
             within_bounds=inside,
             clean_loss=self._scene_loss(batch, before),
             adversarial_loss=self._scene_loss(batch, after),
-            counts=self._voxels(batch.cloud, result.points),
+            counts=self._voxels(batch.cloud, result.adversarial),
             effort=_effort(result),
             history=self._history(clean_miou, result.scores),
         )
 
-    def _shapes(self, batch: PointBatch, result: PointResult, before: Tensor, after: Tensor) -> Outcome:
+    def _shapes(self, batch: PointBatch, result: AttackResult, before: Tensor, after: Tensor) -> Outcome:
         clean, prediction, labels = before.argmax(1), after.argmax(1), batch.labels
         attacked = clean == labels
         correct = attacked & (prediction == labels)
-        distance, inside = self._moves(batch.cloud, result.points)
+        distance, inside = self._moves(batch.cloud, result.adversarial)
         return Outcome(
             ids=batch.ids,
             target=None,
@@ -161,14 +167,14 @@ class PointStage(pl.LightningModule):
             within_bounds=inside,
             clean_loss=F.cross_entropy(before, labels, reduction="none"),
             adversarial_loss=F.cross_entropy(after, labels, reduction="none"),
-            counts=self._voxels(batch.cloud, result.points),
+            counts=self._voxels(batch.cloud, result.adversarial),
             effort=_effort(result),
             history=self._history(attacked, ~result.fallen),
         )
 
     def _history(self, clean: Tensor, iterates: Tensor) -> list[list[float]]:
         """Return the column `history` of B samples: clean (B,), then the iterates (I, B), which may begin with it."""
-        first = [] if self.attack.starts_clean else [clean.cpu()[None]]
+        first = [] if self.attack.judges_start else [clean.cpu()[None]]
         return torch.cat([*first, iterates]).T.float().tolist()
 
     def _keep(self, sink: Sink, cloud: SavedCloud) -> None:
@@ -198,7 +204,7 @@ class PointStage(pl.LightningModule):
     def _moves(self, cloud: PointCloud, points: Tensor) -> tuple[Tensor, Tensor]:
         farthest = (points - cloud.points).abs().amax(1)
         distance = farthest.new_zeros(cloud.n_scenes).scatter_reduce(0, cloud.scene, farthest, "amax")
-        return distance, distance <= self.attack.eps + _ROUNDING
+        return distance, distance <= self.attack.eps + ROUNDING
 
     def _voxels(self, cloud: PointCloud, points: Tensor) -> ChangeCounts:
         """Return the voxels as the decisions of one unit: on before, gone, new, all that there ever were."""
@@ -224,13 +230,14 @@ def _to_save(clean: PointBatch, attacked: PointBatch, before: Tensor, after: Ten
     yield from (SavedCloud(*one) for one in zip(clean.ids, *values, strict=True))
 
 
-def _effort(result: PointResult) -> dict[str, list[float | None]]:
+def _effort(result: AttackResult) -> dict[str, list[float | None]]:
     """Return `Outcome.effort` of a result; attacks without a gradient have no cost."""
-    return {"iterate": result.kept.tolist(), "voxels": _means(result.voxels), "gflops": _means(result.gflops)}
+    return {"iterate": result.kept.tolist(), "voxels": _means(result, "voxels"), "gflops": _means(result, "gflops")}
 
 
-def _means(values: Tensor) -> list[float | None]:
-    """Return the mean of each column of (G, B); fsum: the same however many columns there are."""
-    if not len(values):
-        return [None] * values.shape[1]
+def _means(result: AttackResult, name: str) -> list[float | None]:
+    """Return the mean cost of a gradient for each sample; fsum: the same however many samples there are."""
+    if name not in result.costs:
+        return [None] * len(result.kept)
+    values = result.costs[name]
     return [math.fsum(column) / len(values) for column in values.T.tolist()]

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.batch import IGNORED, ImageBatch, PointBatch, inputs_of, part
-from lgm_bench.attacks.base import Attack
-from lgm_bench.attacks.points.base import PointAttack
+from lgm_bench.attacks.attack import Attack
 from lgm_bench.evaluation.engine.masking import Masking, masking
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
@@ -24,7 +23,7 @@ def preflight(
     victim: nn.Module,
     batch: ImageBatch | PointBatch,
     gradient: GradientMethod,
-    attack: Attack | PointAttack | None = None,
+    attack: Attack | None = None,
     n_samples: int = 0,
 ) -> Preflight:
     """Check the victim under `gradient` on the first samples of `batch`.
@@ -69,10 +68,10 @@ def _output_and_gradient(
     victim: nn.Module,
     batch: ImageBatch | PointBatch,
     gradient: GradientMethod,
-    attack: Attack | PointAttack | None,
+    attack: Attack | None,
 ) -> tuple[Tensor, Tensor]:
     clean = (batch.images if isinstance(batch, ImageBatch) else batch.cloud.points).detach()
-    reach = Reach(clean, attack.step, attack.eps) if isinstance(attack, PointAttack) else None
+    reach = Reach(clean, attack.step, attack.eps) if attack is not None and attack.inputs == "points" else None
     with torch.enable_grad(), gradient.applied_to(victim, reach):
         moved = clean.clone().requires_grad_(True)
         if isinstance(batch, ImageBatch):

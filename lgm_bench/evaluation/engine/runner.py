@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 
-from lgm_bench.attacks.base import Attack
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.building import build_attack, build_gradient, check_pair, resolved
+from lgm_bench.evaluation.engine.building import build_attack, build_gradient, check_pair, printed_eps, resolved
 from lgm_bench.evaluation.engine.compute import Job, compute
 from lgm_bench.evaluation.engine.devices import checked_devices, processes_for
 from lgm_bench.evaluation.engine.finished import fingerprint_of
@@ -24,7 +24,7 @@ from lgm_bench.evaluation.engine.worker import portable
 from lgm_bench.evaluation.engine.workers import Workers
 from lgm_bench.evaluation.store.part_files import Part, together
 from lgm_bench.evaluation.store.provenance import versions
-from lgm_bench.evaluation.store.record import CellResult, Checks, RunRecord
+from lgm_bench.evaluation.store.record import CellResult, Checks, Preflight, RunRecord
 from lgm_bench.evaluation.store.rows import loss_of, merged
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import figures_of, total
@@ -186,7 +186,7 @@ class _Run:
         lacking: set[str] = set()
         if self.save_adversarial:
             lacking |= store.samples.without_adversarial(data.ids, images=images)
-        if filled.history and isinstance(attack := build_attack(filled), Attack) and attack.has_iterates:
+        if filled.history and (attack := build_attack(filled)).inputs == "images" and attack.has_iterates:
             lacking |= store.without_history(data.ids)
         return lacking
 
@@ -248,8 +248,9 @@ class _Run:
             fingerprint=store.fingerprint,
             n_samples=len(data.ids),
             **figures_of(rows, filled, data.datamodule.class_names),
-            checks=Checks(
-                **dict(checks),
+            checks=_checks(
+                filled,
+                checks,
                 loss_of_the_steps=loss_of(rows, wanted),
                 within_bounds=pc.all(rows.column("within_bounds")).as_py(),
             ),
@@ -268,3 +269,9 @@ class _Run:
         )
         store.finish(result, rows, parts)
         return result
+
+
+def _checks(cell: Cell, checks: Preflight, **of_rows: Any) -> Checks:
+    """Return the checks of a record, which has every eps in the unit of the cell's."""
+    large = None if checks.large_eps is None else printed_eps(cell, checks.large_eps)
+    return Checks(**dict(checks) | {"large_eps": large}, **of_rows)

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
-from lgm_bench.attacks.base import Attack
-from lgm_bench.attacks.checks import check_logits
-from lgm_bench.attacks.history import History
+from lgm_bench.attacks.attack import Attack
+from lgm_bench.attacks.trace import AttackResult
 from lgm_bench.evaluation.engine.across import figures_across, known
 from lgm_bench.evaluation.engine.keeping import KeptImages
 from lgm_bench.evaluation.engine.preflight import preflight
@@ -21,9 +20,8 @@ from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.metrics.architecture_change import change_counts, definition_scope
+from lgm_bench.tasks.adapter import check_finite_logits
 from lgm_bench.tasks.images import ImageClassification
-
-_ROUNDING = 1e-6  # intensities: what float32 may add to clean + eps
 
 
 class AttackStage(pl.LightningModule):
@@ -95,7 +93,7 @@ class AttackStage(pl.LightningModule):
     def outcomes(self, batch: ImageBatch) -> Iterator[Outcome]:
         """Yield what the attack does to a batch, once for every target."""
         logits, before = hard_forward(self.victim, batch.images)
-        check_logits(logits, batch.ids)
+        check_finite_logits(logits, batch.ids)
         classes = logits.shape[1]
         kept = KeptImages(batch, self.examples, everything=self.save_adversarial)
         for target in range(classes) if self.targeted else (None,):
@@ -119,12 +117,13 @@ class AttackStage(pl.LightningModule):
         scope = "attacked" if self.attack.active_set else definition_scope(before)
         perturbed = attacked if scope == "attacked" else torch.ones_like(attacked)
         adversarial = batch.images.clone()
-        history = History() if self.history else None
-        adversarial[perturbed] = self._perturb(batch, perturbed, target, classes, history)
+        result = self._attacked(batch, perturbed, target, classes)
+        if result is not None:
+            adversarial[perturbed] = result.adversarial
         new_logits, after = logits.clone(), [unit.clone() for unit in before]
         if perturbed.any():
             new_logits[perturbed], changed = hard_forward(self.victim, adversarial[perturbed])
-            check_logits(new_logits, batch.ids)
+            check_finite_logits(new_logits, batch.ids)
             for unit, new in zip(after, changed, strict=True):
                 unit[perturbed] = new
         prediction = new_logits.argmax(1)
@@ -142,12 +141,12 @@ class AttackStage(pl.LightningModule):
                 "success": success,
                 "correct": correct,
             },
-            distance=(adversarial - batch.images).abs().flatten(1).amax(1),
-            within_bounds=self._within_bounds(batch.images, adversarial),
+            distance=self.attack.budget.distance(batch.images, adversarial),
+            within_bounds=self.attack.budget.within(batch.images, adversarial),
             clean_loss=F.cross_entropy(logits, batch.labels, reduction="none"),
             adversarial_loss=F.cross_entropy(new_logits, batch.labels, reduction="none"),
             counts=change_counts(before, after) if before else None,
-            history=self._withstood(batch, clean, prediction, perturbed, target, history) if history else None,
+            history=self._withstood(batch, clean, prediction, perturbed, target, result) if self.history else None,
         )
         return outcome, adversarial
 
@@ -158,26 +157,26 @@ class AttackStage(pl.LightningModule):
         prediction: Tensor,
         perturbed: Tensor,
         target: int | None,
-        history: History,
+        result: AttackResult | None,
     ) -> list[list[float]]:
         """Return the column `history`; the predictions are those of the clean and of the last images."""
         reached = [(p != batch.labels if target is None else p == target).tolist() for p in (clean, prediction)]
+        iterates = iter([] if result is None else result.fallen[1:].T.tolist())
         found = []
-        for name, first, last, attempted in zip(batch.ids, *reached, perturbed.tolist(), strict=True):
-            values = history.whole(name, first, last, self.attack.steps) if attempted else [first]
+        for first, last, attempted in zip(*reached, perturbed.tolist(), strict=True):
+            between = next(iterates) if attempted else []
+            values = [first, *between, *[last] * (self.attack.steps - len(between))] if attempted else [first]
             found.append([float(not value) for value in values])
         return found
 
-    def _perturb(
-        self, batch: ImageBatch, chosen: Tensor, target: int | None, classes: int, history: History | None
-    ) -> Tensor:
+    def _attacked(self, batch: ImageBatch, chosen: Tensor, target: int | None, classes: int) -> AttackResult | None:
         part = ImageBatch(
             batch.images[chosen],
             batch.labels[chosen],
             [sample_id for sample_id, keep in zip(batch.ids, chosen.tolist(), strict=True) if keep],
         )
         if not part.ids:
-            return part.images
+            return None
         wanted = None if target is None else torch.full_like(part.labels, target)
 
         def progress(i: int, steps: int) -> None:
@@ -187,11 +186,13 @@ class AttackStage(pl.LightningModule):
                 )
 
         with torch.enable_grad():
-            return self.attack.perturb(self.victim, part, self.gradient, wanted, progress, history)
-
-    def _within_bounds(self, clean: Tensor, adversarial: Tensor) -> Tensor:
-        protocol = self.attack.protocol
-        eps = self.attack.eps * protocol.scale + _ROUNDING
-        low, high = protocol.low - _ROUNDING, protocol.high + _ROUNDING
-        inside = ((adversarial - clean).abs() <= eps) & (adversarial >= low) & (adversarial <= high)
-        return inside.flatten(1).all(1)
+            return self.attack.attack(
+                self.victim,
+                part.images,
+                part.labels,
+                gradient=self.gradient,
+                target=wanted,
+                ids=part.ids,
+                progress=progress,
+                history=self.history,
+            )

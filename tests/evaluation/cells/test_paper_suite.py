@@ -6,7 +6,7 @@ import pytest
 from hand_made import altered
 from printed import printed_places
 
-from lgm_bench.attacks.points.defaults import RELEASED
+from lgm_bench.attacks.point_defaults import RELEASED
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench

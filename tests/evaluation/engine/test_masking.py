@@ -60,15 +60,15 @@ def batch() -> ImageBatch:
     return ImageBatch(images, (light.flatten() > 0.5).long(), [f"test-{i}" for i in range(N)])
 
 
-def attack(eps: float = 4.0, steps: int = 4) -> BIM:
-    return BIM(eps, 1.0, steps, protocol="paper")
+def attack(eps: float = 4 / 255, steps: int = 4) -> BIM:
+    return BIM(eps, 1 / 255, steps)
 
 
 def test_a_plain_network_shows_no_sign(batch: ImageBatch) -> None:
     found = masking(Net().eval(), batch, FGM(), attack(), N * OF)
     assert (found.masking_samples, found.accuracy_at_large_eps) == (N, 0.0)
-    assert found.large_eps == 127.5
-    adversarial = attack(steps=8).perturb(Net().eval(), batch)
+    assert found.large_eps == 0.5
+    adversarial = attack(steps=8).perturb(Net().eval(), batch.images, batch.labels)
     expected = nn.functional.cross_entropy(Net()(adversarial), batch.labels).item()
     assert found.loss_of_twice_the_steps == pytest.approx(expected)
 
@@ -79,13 +79,14 @@ def test_a_gradient_that_vanishes_leaves_samples_at_any_eps(batch: ImageBatch) -
 
 def test_a_gradient_that_misleads_gets_weaker_with_more_steps(batch: ImageBatch) -> None:
     victim = Net(factor=-1.0).eval()
-    found = masking(victim, batch, FGM(), attack(eps=20.0), N * OF)
-    once = nn.functional.cross_entropy(victim(attack(eps=20.0).perturb(victim, batch)), batch.labels).item()
+    found = masking(victim, batch, FGM(), attack(eps=20 / 255), N * OF)
+    adversarial = attack(eps=20 / 255).perturb(victim, batch.images, batch.labels)
+    once = nn.functional.cross_entropy(victim(adversarial), batch.labels).item()
     assert found.loss_of_twice_the_steps < 0.98 * once
 
 
 @pytest.mark.parametrize(
-    ("method", "n_samples"), [(FGSM(4.0), N * OF), (attack(), OF), (attack(), 0), (attack(eps=0.0), N * OF)]
+    ("method", "n_samples"), [(FGSM(4 / 255), N * OF), (attack(), OF), (attack(), 0), (attack(eps=0.0), N * OF)]
 )
 def test_it_is_left_out_where_it_says_nothing_or_costs_too_much(batch: ImageBatch, method: BIM, n_samples: int) -> None:
     assert masking(Net().eval(), batch, FGM(), method, n_samples) == Masking()

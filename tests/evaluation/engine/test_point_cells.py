@@ -8,7 +8,7 @@ from hand_made import altered, flat_cell
 from tiny_points import ROOMS, SCENE_NET, SHAPE_NET, SHAPES
 
 from lgm_bench.attacks import PointPert
-from lgm_bench.attacks.points.defaults import OURS, RELEASED
+from lgm_bench.attacks.point_defaults import OURS, RELEASED
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.cells.cell import GradientSpec
 from lgm_bench.evaluation.cells.suites import data_of
@@ -32,7 +32,7 @@ def test_every_released_parameter_is_filled_in(victim: str, gradient: str) -> No
             voxels.floor,
         )
         attack, method = build_attack(cell), build_gradient(cell)
-        assert (attack.iterates, attack.step, attack.loss, attack.eps) == (
+        assert (attack.steps + 1, attack.step, attack.loss, attack.eps) == (
             released.steps, released.step, released.loss, eps
         )  # fmt: skip
         assert isinstance(method, LGM if gradient == "lgm" else FGM)
@@ -69,8 +69,8 @@ def test_without_released_parameters_all_slopes_are_lgms_and_fgm_has_none() -> N
 def test_the_papers_protocol_divides_and_the_released_one_does_not() -> None:
     paper, official = (build_gradient(resolved(altered(OWN, protocol=name))) for name in ("paper", "official"))
     assert (paper.voxels.normalized, official.voxels.normalized) == (True, False)
-    counts = [build_attack(resolved(altered(OWN, protocol=name, steps=5))).iterates for name in ("paper", "official")]
-    assert counts == [6, 5]
+    counts = [build_attack(resolved(altered(OWN, protocol=name, steps=5))).steps for name in ("paper", "official")]
+    assert counts == [5, 4]
 
 
 def test_random_moves_keep_nothing_of_a_gradient() -> None:

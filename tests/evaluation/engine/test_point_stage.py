@@ -14,12 +14,12 @@ from tiny_points import CLASSES, SCENE_NET, SHAPE_NET, VOXEL, Rooms, Shapes
 from datamodules.batch import IGNORED, PointBatch
 from datamodules.point_datamodule import PointDataModule
 from lgm_bench import FGM, LGM
-from lgm_bench.attacks.points.bim import PointBIM
-from lgm_bench.attacks.points.random_perturbation import RandomPerturbation
+from lgm_bench.attacks import PointBIM, RandomPerturbation
 from lgm_bench.evaluation.engine.point_stage import PointStage
 from lgm_bench.evaluation.store.arrays import sample_path
 from lgm_bench.evaluation.store.clouds import SavedCloud, load_cloud, save_cloud
 from lgm_bench.evaluation.store.record import Preflight
+from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.voxels import VoxelSlopes
 from victims import load_victim
 
@@ -59,7 +59,7 @@ def staged(case: str, gradient=None, attack=None, folder=None, batch_size=2, **o
     name, data = CASES[case]
     sink = Rows(folder)
     module = data(batch_size=batch_size)
-    attack = attack or PointBIM(EPS, step=0.01, steps=STEPS)
+    attack = attack or PointBIM(EPS, step=0.01, steps=STEPS - 1)
     arguments = (load_victim(name), attack, gradient or LGM(10.0), module.ignored_classes)
     stage = PointStage(*arguments, sink=sink, save_adversarial=folder is not None, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
@@ -96,18 +96,17 @@ def loop(case: str, gradient) -> list[Row]:
     victim, ignored = load_victim(name).requires_grad_(False), data.ignored_classes
     rows = []
     for cloud, labels, ids in singles(data(batch_size=1)):
-        result = PointBIM(EPS, step=0.01, steps=STEPS).attack(
-            victim, PointBatch(cloud, labels, ids), gradient, ignored_classes=ignored
-        )
-        before, after = (victim(cloud.moved(points)) for points in (cloud.points, result.points))
-        old, new = voxel_set(cloud.points), voxel_set(result.points)
+        attack, adapter = PointBIM(EPS, step=0.01, steps=STEPS - 1), adapter_named(victim.task, ignored)
+        result = attack.attack(victim, cloud, labels, gradient=gradient, ids=ids, adapter=adapter)
+        before, after = (victim(cloud.moved(points)) for points in (cloud.points, result.adversarial))
+        old, new = voxel_set(cloud.points), voxel_set(result.adversarial)
         counts = {"on_before": [len(old)], "on_to_off": [len(old - new)], "off_to_on": [len(new - old)]}
         counts |= {"positions": [len(old | new)], "changed_share": len(old ^ new) / len(old | new)}
         row = {"id": ids[0], "iterate": int(result.kept), "within_bounds": True, **counts}
-        row["distance"] = pytest.approx(np.abs((result.points - cloud.points).numpy()).max(), rel=1e-5)
-        row["voxels"] = pytest.approx(result.voxels.double().mean().item())
-        row["gflops"] = pytest.approx(result.gflops.mean().item(), rel=1e-12)
-        assert result.gflops.shape == (STEPS - 1, 1)
+        row["distance"] = pytest.approx(np.abs((result.adversarial - cloud.points).numpy()).max(), rel=1e-5)
+        row["voxels"] = pytest.approx(result.costs["voxels"].double().mean().item())
+        row["gflops"] = pytest.approx(result.costs["gflops"].mean().item(), rel=1e-12)
+        assert result.costs["gflops"].shape == (STEPS - 1, 1)
         for when, logits in (("clean_", before), ("", after)):
             loss = F.cross_entropy(logits, labels, ignore_index=IGNORED).item()
             row["clean_loss" if when else "adversarial_loss"] = pytest.approx(loss, rel=1e-4)
@@ -132,7 +131,7 @@ def test_rows_and_metrics_of_scenes_are_those_of_a_plain_loop(gradient) -> None:
         assert metrics[when] == pytest.approx(numpy_miou(total, (0,)), rel=1e-6)
     assert metrics["miou"] < metrics["clean_miou"] - 0.05, "an attack that does nothing would prove nothing"
     assert [row["n_points"] for row in sink.rows] == list(Rooms.sizes)
-    assert sink.iterations[:5] == [(1, STEPS, 2), (2, STEPS, 2), (3, STEPS, 2), (4, STEPS, 2), (1, STEPS, 2)]
+    assert sink.iterations[:4] == [(1, STEPS - 1, 2), (2, STEPS - 1, 2), (3, STEPS - 1, 2), (1, STEPS - 1, 2)]
 
 
 def test_rows_and_metrics_of_shapes_are_those_of_a_plain_loop() -> None:

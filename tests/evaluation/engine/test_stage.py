@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.batch import ImageBatch
 from lgm_bench import FGM, LGM, architecture
 from lgm_bench.attacks import BIM, FGSM
-from lgm_bench.attacks.base import Attack
+from lgm_bench.attacks.attack import Attack
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.record import Preflight
@@ -23,7 +23,7 @@ from lgm_bench.tasks.images import ImageClassification
 from victims import load_victim
 from victims.image_victim import ImageVictim
 
-N, EPS = 9, 4.0
+N, EPS = 9, 8 / 255
 Row = dict[str, object]
 
 
@@ -75,13 +75,13 @@ def images_of(data: TinyCIFAR10) -> list[tuple[Tensor, int, str]]:
 
 
 def signed_step(victim: ImageVictim, image: Tensor, label: int, gradient: GradientMethod, target: int | None) -> Tensor:
-    """One official step on one image: 2 * eps / 255 up the loss of the label, or down that of the target."""
+    """One step on one image: eps up the loss of the label, or down that of the target."""
     x = image.clone().requires_grad_()
     with torch.enable_grad(), gradient.applied_to(victim):
         loss = F.cross_entropy(victim(x), torch.tensor([label if target is None else target]))
         loss.backward()
     direction = x.grad.sign() if target is None else -x.grad.sign()
-    return (image + 2 * EPS / 255 * direction).clamp(-1, 1)
+    return (image + EPS * direction).clamp(-1, 1)
 
 
 @torch.no_grad()
@@ -129,7 +129,7 @@ def test_untargeted_rows_and_metrics_are_those_of_a_plain_loop(judged, gradient)
     if name == STATIC and gradient.softens:
         pytest.skip("a static network has no other gradient than its own")
     victim = load_victim(name, "random")
-    sink, metrics = staged(victim, data, FGSM(EPS, protocol="official"), gradient)
+    sink, metrics = staged(victim, data, FGSM(EPS, bounds=(-1.0, 1.0)), gradient)
     expected = loop(victim, data, gradient, [None])
     assert [row["attacked"] for row in expected] == [index % 3 != 0 for index in range(N)]
     assert [{key: row[key] for key in expected[0]} for row in sink.table.to_pylist()] == expected
@@ -151,7 +151,7 @@ def test_untargeted_rows_and_metrics_are_those_of_a_plain_loop(judged, gradient)
 def test_targeted_takes_every_class_in_turn(judged) -> None:
     name, data = judged
     victim = load_victim(name, "random")
-    sink, metrics = staged(victim, data, FGSM(EPS, protocol="official"), FGM(), targeted=True)
+    sink, metrics = staged(victim, data, FGSM(EPS, bounds=(-1.0, 1.0)), FGM(), targeted=True)
     expected = loop(victim, data, FGM(), list(range(10)))
     got = sorted(sink.table.to_pylist(), key=lambda row: (row["id"], row["target"]))
     assert [{key: row[key] for key in expected[0]} for row in got] == expected

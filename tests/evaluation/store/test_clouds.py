@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.batch import IGNORED, PointBatch
+from datamodules.batch import IGNORED
 from lgm_bench.attacks import PointBIM
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.store.arrays import sample_path
@@ -31,7 +31,7 @@ def attacked(
     labels = victim(cloud).argmax(1)
     if victim.task == "segmentation":
         labels[::7] = IGNORED
-    moved = PointBIM(0.01, 0.01, 3).perturb(victim, PointBatch(cloud, labels, ["Area_5/office 1"]), LGM(8.0))
+    moved = PointBIM(0.01, 0.01, 2).perturb(victim, cloud, labels, gradient=LGM(8.0), ids=["Area_5/office 1"])
     logits = victim(cloud.moved(moved)).detach()
     before, after = victim(cloud).argmax(1), logits.argmax(1)
     saved = SavedCloud("Area_5/office 1", moved, points, cloud.features, labels, after, before)

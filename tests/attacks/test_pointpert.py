@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from point_cases import batch, victim
+from point_cases import attacked, batch, victim
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from lgm_bench.attacks import KNNPert, PointPert
-from lgm_bench.attacks.points.distances import chamfer_distance, outlier_distance, shift_norm
+from lgm_bench.attacks.distances import chamfer_distance, outlier_distance, shift_norm
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import LGM
 from lgm_bench.voxels import IGNORED, Reach
@@ -73,7 +73,7 @@ def test_points_in_one_place() -> None:
 @pytest.mark.parametrize("kind", [PointPert, KNNPert])
 def test_against_torch_adam(kind: type[PointPert], name: str) -> None:
     data, gradient, eps = batch(name, (70,)), LGM(8.0), 0.03
-    result = kind(eps, 0.01, 5, runs=1).attack(victim(name), data, gradient)
+    result = attacked(kind(eps, 0.01, 4, runs=1), victim(name), data, gradient)
     clean = data.cloud.points
     x = clean.clone().requires_grad_()
     optimizer, iterates = torch.optim.Adam([x], lr=0.01), [clean]
@@ -87,7 +87,7 @@ def test_against_torch_adam(kind: type[PointPert], name: str) -> None:
         with torch.no_grad():
             x.copy_(torch.clamp(x, clean - eps, clean + eps))
         iterates.append(x.detach().clone())
-    assert torch.allclose(result.points, iterates[int(result.kept[0])], rtol=0, atol=1e-8)
+    assert torch.allclose(result.adversarial, iterates[int(result.kept[0])], rtol=0, atol=1e-8)
     assert len(result.scores) == 5
 
 
@@ -109,18 +109,19 @@ def price(kind: type[PointPert], x: Tensor, clean: Tensor) -> Tensor:
 def test_the_price_holds_points_back() -> None:
     data = batch(SHAPES, (80, 70))
     cheap, dear = (
-        PointPert(0.1, 0.01, 8, weight=weight, runs=1).attack(victim(SHAPES), data, LGM(8.0)) for weight in (0.0, 1e4)
+        attacked(PointPert(0.1, 0.01, 7, weight=weight, runs=1), victim(SHAPES), data, LGM(8.0))
+        for weight in (0.0, 1e4)
     )
     assert cheap.scores.min() < dear.scores.min()
-    moved = [(result.points - data.cloud.points).norm() for result in (cheap, dear)]
+    moved = [(result.adversarial - data.cloud.points).norm() for result in (cheap, dear)]
     assert moved[0] > moved[1]
 
 
 def test_clouds_that_have_not_fallen_pay_a_tenth_in_the_next_run() -> None:
     data = batch(SCENES, (70,))
-    together = PointPert(0.1, 0.01, 12, runs=3).attack(victim(SCENES), data, LGM(8.0)).scores
+    together = attacked(PointPert(0.1, 0.01, 11, runs=3), victim(SCENES), data, LGM(8.0)).scores
     alone = [
-        PointPert(0.1, 0.01, 4, runs=1, weight=weight).attack(victim(SCENES), data, LGM(8.0)).scores
+        attacked(PointPert(0.1, 0.01, 3, runs=1, weight=weight), victim(SCENES), data, LGM(8.0)).scores
         for weight in (10.0, 1.0, 0.1)
     ]
     assert torch.equal(together, torch.cat(alone))
@@ -128,9 +129,9 @@ def test_clouds_that_have_not_fallen_pay_a_tenth_in_the_next_run() -> None:
 
 def test_shapes_that_have_fallen_pay_the_same_again() -> None:
     data = batch(SHAPES, (90, 70))
-    together = PointPert(0.2, 0.05, 8, runs=2).attack(victim(SHAPES), data, LGM(8.0))
+    together = attacked(PointPert(0.2, 0.05, 7, runs=2), victim(SHAPES), data, LGM(8.0))
     alone = [
-        PointPert(0.2, 0.05, 4, runs=1, weight=weight).attack(victim(SHAPES), data, LGM(8.0)).scores
+        attacked(PointPert(0.2, 0.05, 3, runs=1, weight=weight), victim(SHAPES), data, LGM(8.0)).scores
         for weight in (10.0, 1.0)
     ]
     fallen = together.fallen[:4].any(dim=0)

@@ -4,20 +4,21 @@ from functools import partial
 
 import pytest
 import torch
-from point_cases import VICTIMS, batch, only, victim
+from point_cases import VICTIMS, attacked, batch, only, perturbed, victim
 
 from datamodules.batch import PointBatch
 from lgm_bench.attacks import ATTACKS, IMAGE_ATTACKS, POINT_ATTACKS, KNNPert, PointBIM, PointPert, RandomPerturbation
-from lgm_bench.attacks.points.problem import PointProblem
+from lgm_bench.attacks.budgets import Cubes
 from lgm_bench.leaded import FGM, LGM
 from lgm_bench.registry import resolve
+from lgm_bench.tasks.clouds import Scenes
 from lgm_bench.voxels import VoxelSlopes
 
 QUICK = {
     "random": partial(RandomPerturbation, steps=3),
-    "pointbim": partial(PointBIM, step=0.01, steps=4),
-    "pointpert": partial(PointPert, step=0.01, steps=4),
-    "knnpert": partial(KNNPert, step=0.01, steps=4),
+    "pointbim": partial(PointBIM, step=0.01, steps=3),
+    "pointpert": partial(PointPert, step=0.01, steps=3),
+    "knnpert": partial(KNNPert, step=0.01, steps=3),
 }
 SCENES, SHAPES = "minkunet14-scannet", "minknet-small-modelnet40"
 
@@ -39,7 +40,7 @@ def test_no_point_leaves_its_cube(attack: str, dtype: torch.dtype, far: float) -
     clean = (data.cloud.points + far).to(dtype)
     data = data._replace(cloud=data.cloud._replace(points=clean, features=data.cloud.features.to(dtype)))
     network = victim(SCENES) if dtype == torch.float64 else victim_float32()
-    points = QUICK[attack](0.0093).perturb(network, data, LGM(8.0))
+    points = perturbed(QUICK[attack](0.0093), network, data, LGM(8.0))
     assert points.dtype == dtype
     assert points.shape == clean.shape
     moved = (points.double() - clean.double()).abs()
@@ -55,9 +56,8 @@ def victim_float32():
 
 def test_the_cube_is_rounded_inwards() -> None:
     clean = torch.tensor([[51.3, -49.77, 0.1]])
-    cloud = batch(SCENES, (1,)).cloud._replace(points=clean)
-    lower, upper = PointProblem(victim(SCENES), FGM(), cloud, torch.zeros(1), ("a",), 0.0077, 0.01).cube
-    for side in (lower, upper):
+    cube = Cubes(0.0077).around(clean)
+    for side in (cube.lower, cube.upper):
         distance = (side.double() - clean.double()).abs()
         assert (distance <= 0.0077).all()
         assert (distance > 0.0077 - 2 * 4e-6).all()
@@ -66,7 +66,7 @@ def test_the_cube_is_rounded_inwards() -> None:
 @pytest.mark.parametrize("attack", QUICK)
 def test_no_budget_no_move(attack: str) -> None:
     data = batch(SCENES, (60,))
-    points = QUICK[attack](0.0, step=0.0).perturb(victim(SCENES), data, LGM(8.0))
+    points = perturbed(QUICK[attack](0.0, step=0.0), victim(SCENES), data, LGM(8.0))
     assert torch.equal(points, data.cloud.points)
 
 
@@ -81,11 +81,11 @@ def test_no_budget_no_move(attack: str) -> None:
 def test_a_scene_does_not_feel_its_batch(attack: str, gradient) -> None:
     data = batch(SCENES, (50, 40, 30))
     make = QUICK[attack](0.02, seed=3)
-    together = make.attack(victim(SCENES), data, gradient)
+    together = attacked(make, victim(SCENES), data, gradient)
     for numbers in ([1], [2, 0]):
-        alone = make.attack(victim(SCENES), only(data, numbers), gradient)
-        expected = torch.cat([together.points[data.cloud.scene == number] for number in numbers])
-        assert torch.equal(alone.points, expected), "to the bit: scenes go through the network one by one"
+        alone = attacked(make, victim(SCENES), only(data, numbers), gradient)
+        expected = torch.cat([together.adversarial[data.cloud.scene == number] for number in numbers])
+        assert torch.equal(alone.adversarial, expected), "to the bit: scenes go through the network one by one"
         assert torch.equal(alone.scores, together.scores[:, numbers])
         assert torch.equal(alone.kept, together.kept[numbers])
 
@@ -94,14 +94,16 @@ def test_a_scene_does_not_feel_its_batch(attack: str, gradient) -> None:
 def test_a_shape_does_not_feel_its_batch(attack: str) -> None:
     data = batch(SHAPES, (70, 50, 60))
     make = QUICK[attack](0.05, seed=3)
-    together = make.attack(victim(SHAPES), data, LGM(8.0))
+    together = attacked(make, victim(SHAPES), data, LGM(8.0))
     for numbers in ([1], [2, 0]):
-        alone = make.attack(victim(SHAPES), only(data, numbers), LGM(8.0))
-        expected = torch.cat([together.points[data.cloud.scene == number] for number in numbers])
-        assert torch.allclose(alone.points, expected, rtol=0, atol=1e-9)  # sums over several shapes round differently
+        alone = attacked(make, victim(SHAPES), only(data, numbers), LGM(8.0))
+        expected = torch.cat([together.adversarial[data.cloud.scene == number] for number in numbers])
+        # sums over several shapes round differently
+        assert torch.allclose(alone.adversarial, expected, rtol=0, atol=1e-9)
         assert torch.allclose(alone.scores, together.scores[:, numbers], rtol=0, atol=1e-9)
-        assert torch.equal(alone.voxels, together.voxels[:, numbers])
-        assert torch.allclose(alone.gflops, together.gflops[:, numbers], rtol=1e-12)
+        assert set(alone.costs) == ({"voxels", "gflops"} if make.takes_gradient else set())
+        for name, costs in alone.costs.items():
+            assert torch.allclose(costs, together.costs[name][:, numbers], rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("attack", QUICK)
@@ -109,28 +111,28 @@ def test_the_same_call_gives_the_same_points(attack: str) -> None:
     data = batch(SCENES, (60, 40))
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = QUICK[attack](0.02, seed=1).perturb(victim(SCENES), data, LGM(8.0))
+    first = perturbed(QUICK[attack](0.02, seed=1), victim(SCENES), data, LGM(8.0))
     assert torch.equal(torch.get_rng_state(), before), "the global generator is left alone"
     torch.manual_seed(99)
-    assert torch.equal(QUICK[attack](0.02, seed=1).perturb(victim(SCENES), data, LGM(8.0)), first)
+    assert torch.equal(perturbed(QUICK[attack](0.02, seed=1), victim(SCENES), data, LGM(8.0)), first)
 
 
 def test_random_moves_are_drawn_by_seed_and_id() -> None:
     data = batch(SCENES, (50,))
     twice = only(data, [0, 0])
     attack = RandomPerturbation(0.01)
-    first, second = attack.perturb(victim(SCENES), PointBatch(*twice[:2], ["a", "a"])).split(50)
+    first, second = perturbed(attack, victim(SCENES), PointBatch(*twice[:2], ["a", "a"])).split(50)
     assert torch.equal(first, second)
-    assert not torch.equal(*attack.perturb(victim(SCENES), PointBatch(*twice[:2], ["a", "b"])).split(50))
+    assert not torch.equal(*perturbed(attack, victim(SCENES), PointBatch(*twice[:2], ["a", "b"])).split(50))
     named = data._replace(ids=["a"])
-    assert torch.equal(attack.perturb(victim(SCENES), named), first)
-    assert not torch.equal(RandomPerturbation(0.01, seed=1).perturb(victim(SCENES), named), first)
+    assert torch.equal(perturbed(attack, victim(SCENES), named), first)
+    assert not torch.equal(perturbed(RandomPerturbation(0.01, seed=1), victim(SCENES), named), first)
 
 
 def test_random_moves_are_uniform_and_no_clean_cloud() -> None:
     data = batch(SHAPES, (3000, 2000))
-    result = RandomPerturbation(0.1).attack(victim(SHAPES), data)
-    noise = (result.points - data.cloud.points) / 0.1
+    result = attacked(RandomPerturbation(0.1), victim(SHAPES), data)
+    noise = (result.adversarial - data.cloud.points) / 0.1
     assert noise.abs().max() <= 1
     assert noise.mean(dim=0).abs().max() < 0.03
     assert noise.square().mean(dim=0).sub(1 / 3).abs().max() < 0.01
@@ -139,8 +141,8 @@ def test_random_moves_are_uniform_and_no_clean_cloud() -> None:
 
 def test_the_best_of_several_draws() -> None:
     data = batch(SCENES, (60, 50))
-    single = RandomPerturbation(0.01).attack(victim(SCENES), data)
-    several = RandomPerturbation(0.01, steps=6, protocol="paper").attack(victim(SCENES), data)
+    single = attacked(RandomPerturbation(0.01), victim(SCENES), data)
+    several = attacked(RandomPerturbation(0.01, steps=6), victim(SCENES), data)
     assert several.scores.shape == (6, 2)
     assert torch.equal(several.scores[0], single.scores[0])
     assert torch.equal(several.kept, several.scores.argmin(dim=0))
@@ -154,7 +156,7 @@ def test_the_victim_is_left_as_it_was(name: str) -> None:
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     try:
-        PointBIM(0.02, 0.01, 3).perturb(network, batch(name, (60,)), LGM(8.0))
+        perturbed(PointBIM(0.02, 0.01, 2), network, batch(name, (60,)), LGM(8.0))
         assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
     finally:
         network.requires_grad_(False)
@@ -165,8 +167,8 @@ def test_the_victim_is_left_as_it_was(name: str) -> None:
 
 def test_ignored_classes_and_labels_take_no_part() -> None:
     data = batch(SCENES, (80,))
-    result = PointBIM(0.02, 0.01, 3).attack(victim(SCENES), data, LGM(8.0))
+    result = attacked(PointBIM(0.02, 0.01, 2), victim(SCENES), data, LGM(8.0))
     most = int(torch.bincount(data.labels[data.labels != 255]).argmax())
-    other = PointBIM(0.02, 0.01, 3).attack(victim(SCENES), data, LGM(8.0), ignored_classes=(most,))
+    other = attacked(PointBIM(0.02, 0.01, 2), victim(SCENES), data, LGM(8.0), adapter=Scenes(ignored_classes=(most,)))
     assert not torch.equal(result.scores[1:], other.scores[1:])
     assert other.scores[0].tolist() == [1.0]

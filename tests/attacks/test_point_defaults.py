@@ -2,7 +2,7 @@
 
 import pytest
 
-from lgm_bench.attacks.points.defaults import RELEASED, default_settings
+from lgm_bench.attacks.point_defaults import RELEASED, default_settings
 from lgm_bench.errors import ConfigError
 
 EPS = (0.005, 0.01, 0.02, 0.05)

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 import torch
-from point_cases import batch, victim
+from point_cases import attacked, batch, perturbed, victim
 from torch import nn
 
 from datamodules.batch import PointBatch
 from lgm_bench.attacks import KNNPert, PointBIM, PointPert, RandomPerturbation
-from lgm_bench.attacks.points.defaults import default_settings
+from lgm_bench.attacks.point_defaults import default_settings
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded import LGM
+from lgm_bench.tasks.clouds import Scenes
+from victims import load_victim
 
 NAN, INFINITE = float("nan"), float("inf")
 SCENES, SHAPES = "minkunet14-scannet", "minknet-small-modelnet40"
@@ -31,8 +33,8 @@ def test_step(step: float) -> None:
 
 
 def test_other_numbers() -> None:
-    with pytest.raises(ConfigError, match="steps must be a whole number of at least 1, got 0"):
-        PointBIM(0.02, steps=0)
+    with pytest.raises(ConfigError, match="steps must be a whole number of at least 0, got -1"):
+        PointBIM(0.02, steps=-1)
     with pytest.raises(ConfigError, match="seed must be a whole number"):
         PointBIM(0.02, seed=-1)
     with pytest.raises(ConfigError, match="weight must be a number of at least 0, got -1"):
@@ -44,8 +46,6 @@ def test_other_numbers() -> None:
 
 
 def test_names() -> None:
-    with pytest.raises(UnknownNameError, match="unknown protocol 'offical'; did you mean official"):
-        PointBIM(0.02, protocol="offical")
     with pytest.raises(UnknownNameError, match="unknown loss of pointbim 'lovas'; did you mean lovasz"):
         PointBIM(0.02, loss="lovas")
     with pytest.raises(UnknownNameError, match="unknown loss of knnpert 'lovasz'; known: margin"):
@@ -59,15 +59,21 @@ def test_defaults_follow_the_budget() -> None:
 
 def test_victims() -> None:
     network = nn.Linear(3, 2).eval()
-    with pytest.raises(ConfigError, match="Linear is no victim of point clouds"):
-        PointBIM(0.02).perturb(network, batch(SCENES, (20,)))
+    with pytest.raises(ConfigError, match="PointBIM attacks points and Linear takes images"):
+        perturbed(PointBIM(0.02), network, batch(SCENES, (20,)))
     training = victim(SCENES, seed=1).train()
     with pytest.raises(ConfigError, match=r"SceneVictim is in training mode.*call victim\.eval\(\)"):
-        PointBIM(0.02).perturb(training, batch(SCENES, (20,)))
+        perturbed(PointBIM(0.02), training, batch(SCENES, (20,)))
     with torch.inference_mode(), pytest.raises(ConfigError, match="inference_mode=False"):
-        PointBIM(0.02).perturb(victim(SCENES), batch(SCENES, (20,)))
+        perturbed(PointBIM(0.02), victim(SCENES), batch(SCENES, (20,)))
+    with pytest.raises(ConfigError, match=r"cloud holds torch\.float64 and the victim's weights are torch\.float32"):
+        perturbed(PointBIM(0.02), load_victim(SCENES, "random"), batch(SCENES, (20,)))
+    with pytest.raises(ConfigError, match="the inputs must be a PointCloud, got Tensor"):
+        PointBIM(0.02).perturb(victim(SCENES), torch.zeros(20, 3), torch.zeros(20, dtype=torch.int64))
+    with pytest.raises(ConfigError, match="where no class can be the target"):
+        attacked(PointBIM(0.02), victim(SCENES), batch(SCENES, (20,)), target=torch.zeros(1, dtype=torch.int64))
     with pytest.raises(ConfigError, match="loss 'lovasz' is of segmentation, ShapeVictim does classification"):
-        PointBIM(0.02, loss="lovasz").perturb(victim(SHAPES), batch(SHAPES, (20,)))
+        perturbed(PointBIM(0.02, loss="lovasz"), victim(SHAPES), batch(SHAPES, (20,)))
 
 
 def broken(**changes: Any) -> PointBatch:
@@ -101,8 +107,11 @@ GOOD = batch(SCENES, (12, 8))
             r"points must be finite, .* row 13 \(scene 'scene-1'\)",
         ),
         ({"features": with_value(GOOD.cloud.features, 2, INFINITE)}, r"features must be finite, .*'scene-0'"),
-        ({"labels": GOOD.labels[:2]}, r"labels must be int64 of shape \(20,\), one a point"),
-        ({"labels": GOOD.labels.double()}, r"labels must be int64 of shape \(20,\), one a point, got torch\.float64"),
+        ({"labels": GOOD.labels[:2]}, r"labels must be whole numbers of shape \(20,\), one for each point"),
+        (
+            {"labels": GOOD.labels.double()},
+            r"labels must be whole numbers of shape \(20,\), one for each point, got torch\.float64",
+        ),
         ({"labels": with_value(GOOD.labels, 3, -1)}, "labels must be at least 0, got -1"),
         (
             {"labels": with_value(GOOD.labels, 3, 20)},
@@ -114,22 +123,22 @@ GOOD = batch(SCENES, (12, 8))
 )
 def test_batches(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        PointBIM(0.02, steps=2).perturb(victim(SCENES), broken(**changes))
+        perturbed(PointBIM(0.02, steps=2), victim(SCENES), broken(**changes))
 
 
 def test_labels_of_shapes() -> None:
     data = batch(SHAPES, (20, 20))
-    with pytest.raises(ConfigError, match=r"labels must be int64 of shape \(2,\), one a shape"):
-        PointBIM(0.02).perturb(victim(SHAPES), data._replace(labels=torch.zeros(40, dtype=torch.int64)))
+    with pytest.raises(ConfigError, match=r"labels must be whole numbers of shape \(2,\), one for each shape"):
+        perturbed(PointBIM(0.02), victim(SHAPES), data._replace(labels=torch.zeros(40, dtype=torch.int64)))
     with pytest.raises(ConfigError, match="class 40 is out of range"):
-        PointBIM(0.02).perturb(victim(SHAPES), data._replace(labels=torch.tensor([0, 40])))
+        perturbed(PointBIM(0.02), victim(SHAPES), data._replace(labels=torch.tensor([0, 40])))
 
 
 def test_all_labels_of_ignored_classes() -> None:
     data = batch(SCENES, (12,))
     zeros = data._replace(labels=torch.zeros(12, dtype=torch.int64))
     with pytest.raises(ConfigError, match=r"every label of 'scene-0' is ignored: .* leave it out"):
-        PointBIM(0.02).perturb(victim(SCENES), zeros, ignored_classes=(0,))
+        attacked(PointBIM(0.02), victim(SCENES), zeros, adapter=Scenes(ignored_classes=(0,)))
 
 
 def test_a_gradient_that_is_not_finite() -> None:
@@ -137,8 +146,8 @@ def test_a_gradient_that_is_not_finite() -> None:
     network = victim(SCENES)
     handle = network.voxelization.register_forward_hook(poison)
     try:
-        with pytest.raises(ConfigError, match=r"gradient of 1 scenes is not finite \(first: 'scene-0'\) under LGM"):
-            PointBIM(0.02, steps=2).perturb(network, data, LGM(8.0))
+        with pytest.raises(ConfigError, match=r"gradient of 1 samples is not finite \(first: 'scene-0'\) under LGM"):
+            perturbed(PointBIM(0.02, steps=2), network, data, LGM(8.0))
     finally:
         handle.remove()
 

@@ -1,11 +1,11 @@
 """Point shifting after Tsai et al. (2020): the price keeps points near the surface, and outliers near the others."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
-from lgm_bench.attacks.points.distances import chamfer_distance, outlier_distance
-from lgm_bench.attacks.points.pointpert import PointPert, check_prices
+from lgm_bench.attacks.distances import chamfer_distance, outlier_distance
+from lgm_bench.attacks.pointpert import PointPert, check_prices
 from lgm_bench.errors import ConfigError
 
 
@@ -29,8 +29,8 @@ class KNNPert(PointPert):
     """
 
     name = "knnpert"
-    default_step: ClassVar[float] = 0.001
-    default_steps: ClassVar[int] = 2500
+    default_step = 0.001
+    default_steps = 2500
 
     def __init__(
         self,

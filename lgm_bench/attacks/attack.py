@@ -1,0 +1,311 @@
+"""The one attack loop; an attack overrides its hooks."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lgm_bench.attacks.budgets import Budget, LinfBall
+from lgm_bench.attacks.checks import check_numbers, check_task, check_victim, whole_numbers
+from lgm_bench.attacks.objectives import Objective, objective_named
+from lgm_bench.attacks.problem import Evaluation, Problem, frozen, without_autocast
+from lgm_bench.attacks.randomness import sample_generator
+from lgm_bench.attacks.trace import AttackResult, Progress, Ticks, Trace
+from lgm_bench.errors import UnknownNameError
+from lgm_bench.leaded import FGM, GradientMethod
+from lgm_bench.tasks.adapter import Adapter, adapter_of
+from lgm_bench.tasks.tensors import check_classes
+
+State = dict[str, Tensor]
+DYNAMICS_UNAWARE = FGM()
+
+
+class Attack:
+    """Gradient steps inside a budget, of anything that a victim takes.
+
+    A subclass overrides `update`, and where needed `start`; one that is no such loop overrides `run`. What a sample
+    becomes does not depend on the samples beside it.
+
+    Args:
+        eps: Largest change of an intensity, in the unit of the images: 8/255 of images in [0, 1]. Or a `Budget` of
+            another kind, such as `L2Ball(0.5)`; the next options that describe a budget then have no meaning.
+        step: Size of a step in the same unit; None takes the attack's default.
+        steps: Number of gradients; None takes the attack's default.
+        bounds: Smallest and largest intensity of an adversarial image.
+        valid_pixels: Share of the pixels that may change, in (0, 1]; see `valid_pixel_mask`.
+        mask: Pixels that may change, (H, W) bool, in place of a random share.
+        loss: What is raised: one of `losses`, or an `Objective`; None takes the first of `losses`.
+        seed: Seed of what the attack draws at random.
+        active_set: Stop working on a sample once it has fallen on the hard network, as seen at the beginning of each
+            iteration. Images then need not have been through all steps: their architectures are not those of a full
+            run, and a fall that later steps would have undone stays. Free with a hard forward pass; with a soft one
+            it costs a forward pass of the hard network for every iteration, and pays when many samples fall early.
+
+    Attributes:
+        inputs: What it attacks, "images" (any tensor (B, ...)) or "points"; see `Task.inputs`.
+        takes_step: Whether there is a step to choose.
+        takes_gradient: Whether it follows a gradient.
+        keeps_best: Whether every iterate is judged by the hard network and the best one of each sample handed back;
+            else it is the last one.
+        judges_start: Whether the first iterate is among those that are judged.
+
+    Raises:
+        ConfigError: A value makes no sense.
+        UnknownNameError: The attack does not know the loss.
+    """
+
+    name: ClassVar[str] = ""
+    inputs: ClassVar[str] = "images"
+    takes_step: ClassVar[bool] = True
+    takes_gradient: ClassVar[bool] = True
+    keeps_best: ClassVar[bool] = False
+    judges_start: ClassVar[bool] = True
+    losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "margin", "dlr")
+    default_step: ClassVar[float | None] = 1 / 255
+    default_steps: ClassVar[int] = 100
+    fewest_steps: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        eps: float | Budget,
+        step: float | None = None,
+        steps: int | None = None,
+        *,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        valid_pixels: float = 1.0,
+        mask: Tensor | None = None,
+        loss: str | Objective | None = None,
+        seed: int = 0,
+        active_set: bool = False,
+    ) -> None:
+        if not isinstance(eps, Budget):
+            eps = LinfBall(eps, bounds, valid_pixels=valid_pixels, mask=mask)
+        self._settle(eps, step, steps, loss, seed)
+        self.active_set = active_set
+
+    def _settle(
+        self, budget: Budget, step: float | None, steps: int | None, loss: str | Objective | None, seed: int
+    ) -> None:
+        self.budget = budget
+        self.step = self.usual_step(budget.eps) if step is None else step
+        self.steps = self.default_steps if steps is None else steps
+        self.seed = seed
+        check_numbers(budget, self.step, self.steps, self.fewest_steps, seed)
+        loss = self.losses[0] if loss is None else loss
+        if isinstance(loss, str) and loss not in self.losses:
+            raise UnknownNameError(f"loss of {self.name}", loss, self.losses)
+        self.loss = loss
+
+    @classmethod
+    def usual_step(cls, eps: float) -> float:
+        """Return the step of an attack that was not given one: eps itself where there is no default."""
+        return eps if cls.default_step is None else cls.default_step
+
+    @property
+    def eps(self) -> float:
+        """Half-width or radius of the budget."""
+        return self.budget.eps
+
+    @property
+    def objective(self) -> Objective:
+        """What is raised."""
+        return objective_named(self.loss) if isinstance(self.loss, str) else self.loss
+
+    @property
+    def has_iterates(self) -> bool:
+        """Whether there are iterates between the clean samples and the last ones, which could be judged."""
+        return self.steps > 1
+
+    def resized(self, eps: float, step: float, steps: int) -> "Attack":
+        """Return the same attack with another budget and other steps."""
+        other = copy.copy(self)
+        other.budget, other.step, other.steps = self.budget.resized(eps), step, steps
+        return other
+
+    def perturb(
+        self,
+        victim: nn.Module,
+        inputs: Any,
+        labels: Tensor,
+        *,
+        gradient: GradientMethod = DYNAMICS_UNAWARE,
+        target: Tensor | None = None,
+        ids: Sequence[str] | None = None,
+        progress: Progress | None = None,
+        adapter: Adapter | None = None,
+    ) -> Tensor:
+        """Return adversarial images (B, C, H, W), or the points (N, 3) of adversarial clouds; see `attack`.
+
+        An autocast around this call changes nothing: the sign of a gradient that was rounded to 16 bits is not worth
+        following. `attack` computes in whatever precision is in force.
+        """
+        options: dict[str, Any] = {"gradient": gradient, "target": target, "ids": ids, "progress": progress}
+        with without_autocast():
+            return self.attack(victim, inputs, labels, adapter=adapter, **options).adversarial
+
+    def attack(
+        self,
+        victim: nn.Module,
+        inputs: Any,
+        labels: Tensor,
+        *,
+        gradient: GradientMethod = DYNAMICS_UNAWARE,
+        target: Tensor | None = None,
+        ids: Sequence[str] | None = None,
+        progress: Progress | None = None,
+        adapter: Adapter | None = None,
+        history: bool = False,
+    ) -> AttackResult:
+        """Return adversarial inputs and what happened on the way to them.
+
+        Args:
+            victim: In eval mode: any module from images (B, C, H, W) in [0, 1] to logits (B, classes), or a
+                `PointVictim`.
+            inputs: Images, or a `PointCloud`.
+            labels: (B,) of any integer type; (N,) where points are labelled.
+            gradient: What gradient occupancy lets through, in force only while gradients are computed.
+            target: Classes (B,) to arrive at; None leaves the labels.
+            ids: B stable sample ids, from which randomness comes; None: the samples' places in the batch.
+            progress: Called with (iteration, steps) after every iteration, from 1.
+            adapter: Of what the victim does; None: of what it names as its `task`, else of image classification.
+            history: Have the hard network judge the iterates before each step also where the last one is handed back;
+                if the attack `has_iterates`. With a hard forward pass that costs nothing.
+
+        Raises:
+            ConfigError: The victim is in training mode or does something else, or an input has a wrong shape or value.
+        """
+        adapter = adapter or adapter_of(victim)
+        check_task(self, adapter, victim, target)
+        check_victim(victim)
+        labels = whole_numbers("labels", labels)
+        names = [str(number) for number in range(_count(adapter, inputs, labels))] if ids is None else list(ids)
+        adapter.check(victim, inputs, labels, names)
+        if target is not None:
+            target = whole_numbers("target", target)
+            check_classes("target", target, len(names), adapter.task.sample)
+        problem = self._problem(adapter, victim, gradient, adapter.detached(inputs), labels, target, tuple(names))
+        trace = Trace(problem)
+        with torch.no_grad(), frozen(victim):
+            self.run(problem, trace, progress or _silent, history=history and self.has_iterates)
+        return trace.result()
+
+    def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:
+        """Attack `problem` and leave in `trace` what is handed back."""
+        ticks = Ticks(progress, 0, self.steps)
+        self.walk(problem, self.start(problem), self.steps, trace, ticks, self.objective, history=history)
+
+    def walk(
+        self,
+        problem: Problem,
+        state: State,
+        steps: int,
+        trace: Trace,
+        ticks: Ticks,
+        objective: Objective,
+        *,
+        history: bool = False,
+    ) -> None:
+        """Take so many steps from a state: the loop."""
+        for iteration in range(steps + 1):
+            state["x"] = problem.project(state["x"])
+            fallen = None
+            if self.keeps_best and (iteration or self.judges_start):
+                fallen = self._keep_better(problem, state["x"], trace)
+            if iteration == steps:
+                break
+            evaluation = problem.evaluate(state["x"], objective) if self.takes_gradient else problem.unevaluated
+            trace.spent(problem, evaluation)
+            if not self.keeps_best and (history or self.active_set):
+                fallen = self._fallen(problem, state["x"], evaluation, trace, iteration)
+            if self.active_set and fallen is not None and bool(fallen.any()):
+                problem, state, evaluation = _standing(problem, state, evaluation, ~fallen)
+                if not problem.ids:
+                    ticks.finish()
+                    return
+            state = self.update(problem, state, evaluation, iteration)
+            ticks()
+        if not self.keeps_best:
+            trace.keep(problem, state["x"], torch.ones_like(problem.samples, dtype=torch.bool), steps)
+
+    def start(self, problem: Problem) -> State:
+        """Return the state before the first iteration: "x", where to evaluate next, and whatever else is carried on.
+
+        Every tensor in it has the samples, or the rows of their values, in its first dimension.
+        """
+        return {"x": problem.clean}
+
+    def update(self, problem: Problem, state: State, evaluation: Evaluation, iteration: int) -> State:
+        """Return the state after a step, given the gradient at state["x"]; the loop keeps it inside the budget."""
+        raise NotImplementedError
+
+    def noise(self, problem: Problem, stream: str) -> Tensor:
+        """Return a random change within the budget (R, ...), in units of eps; a sample's depends on nothing else."""
+        generators = [sample_generator(self.seed, sample_id, stream) for sample_id in problem.ids]
+        sizes = torch.bincount(problem.owner, minlength=len(problem.ids)).tolist()
+        return self.budget.noise(sizes, generators, problem.clean)
+
+    def _keep_better(self, problem: Problem, x: Tensor, trace: Trace) -> Tensor:
+        iterate, verdict = trace.iterates, problem.judge(x)
+        trace.keep(problem, x, trace.judged(problem, verdict), iterate)
+        return verdict.fallen
+
+    def _fallen(self, problem: Problem, x: Tensor, evaluation: Evaluation, trace: Trace, iteration: int) -> Tensor:
+        verdict = problem.verdict([evaluation.logits]) if problem.evaluates_hard else problem.judge(x)
+        trace.judged(problem, verdict)
+        if self.active_set:
+            trace.keep(problem, x, verdict.fallen, iteration)
+        return verdict.fallen
+
+    def _problem(
+        self,
+        adapter: Adapter,
+        victim: nn.Module,
+        gradient: GradientMethod,
+        inputs: Any,
+        labels: Tensor,
+        target: Tensor | None,
+        ids: tuple[str, ...],
+    ) -> Problem:
+        clean = adapter.values(inputs)
+        device = clean.device
+        return Problem(
+            adapter=adapter,
+            victim=victim,
+            method=gradient,
+            inputs=inputs,
+            labels=labels.to(device),
+            target=None if target is None else target.to(device),
+            ids=ids,
+            region=self.budget.around(clean),
+            eps=self.eps,
+            step=self.step,
+            samples=torch.arange(len(ids), device=device),
+            rows=torch.arange(len(clean), device=device),
+        )
+
+
+def _standing(
+    problem: Problem, state: State, evaluation: Evaluation, standing: Tensor
+) -> tuple[Problem, State, Evaluation]:
+    """Return problem, state and evaluation of the samples that have not fallen, (B,) bool."""
+
+    def of(values: Tensor) -> Tensor:
+        return problem.selected(values, standing)
+
+    costs = {name: values[standing.cpu()] for name, values in evaluation.costs.items()}
+    left = Evaluation(of(evaluation.logits), of(evaluation.objective), of(evaluation.gradient), costs)
+    return problem.select(standing), {name: of(values) for name, values in state.items()}, left
+
+
+def _count(adapter: Adapter, inputs: Any, labels: Tensor) -> int:
+    """Return the number of samples of inputs, which have not been checked yet."""
+    try:
+        return int(adapter.owner(inputs)[-1]) + 1
+    except (AttributeError, IndexError, TypeError):
+        return len(labels)
+
+
+def _silent(iteration: int, steps: int) -> None:
+    """Report nothing."""

@@ -1,0 +1,300 @@
+"""Budgets: what an attack may change, and in which direction a step of it goes."""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from lgm_bench.errors import ConfigError
+
+PIXEL_SEED = 1
+ROUNDING = 1e-6  # what float32 may add to clean + eps
+FAR = 0.5  # metres: shapes are a metre across
+
+Self = TypeVar("Self", bound="Budget")
+
+
+class Region(Protocol):
+    """The values that one batch may take under a budget."""
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the nearest values (R, ...) inside."""
+
+    def select(self, rows: Tensor) -> "Region":
+        """Return the region of some rows only, (R,) bool or (K,) int64."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Values between two others.
+
+    Attributes:
+        lower: (R, ...), smallest values; equal to `upper` where nothing may change.
+        upper: (R, ...), largest values.
+        allowed: Which values may change, bool, broadcastable to the others.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    allowed: Tensor
+
+    def project(self, x: Tensor) -> Tensor:
+        return torch.minimum(torch.maximum(x, self.lower), self.upper)
+
+    def select(self, rows: Tensor) -> "Box":
+        return Box(self.lower[rows], self.upper[rows], self.allowed)
+
+
+@dataclass(frozen=True)
+class Ball:
+    """Values within an L2 distance of the clean ones, and inside a box.
+
+    Attributes:
+        clean: (R, ...), the centres.
+        eps: Radius of each row's ball.
+        box: The values' range, and which of them may change.
+    """
+
+    clean: Tensor
+    eps: float
+    box: Box
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return values in the ball and the box; the box comes first, since towards the centre one stays inside it."""
+        if self.eps == 0:
+            return self.clean
+        change = self.box.project(x) - self.clean
+        return self.clean + change * (self.eps / norm(change).clamp(min=self.eps))
+
+    def select(self, rows: Tensor) -> "Ball":
+        return Ball(self.clean[rows], self.eps, self.box.select(rows))
+
+
+class Budget:
+    """How far an attack may move values, a tensor (R, ...) such as images (B, C, H, W) or points (N, 3).
+
+    Args:
+        eps: Half-width or radius, in the unit of the values.
+
+    Raises:
+        ConfigError: eps is negative or not finite.
+    """
+
+    unit = ""
+
+    def __init__(self, eps: float) -> None:
+        if not (math.isfinite(eps) and eps >= 0):
+            raise ConfigError(f"eps must be a number of at least 0{self.unit}, got {eps}")
+        self.eps = eps
+
+    def resized(self: Self, eps: float) -> Self:
+        """Return the same budget with another eps."""
+        other = copy.copy(self)
+        other.eps = eps
+        return other
+
+    @property
+    def everything(self) -> float:
+        """An eps within which no network should still be right."""
+        raise NotImplementedError
+
+    def around(self, clean: Tensor) -> Region:
+        """Return the values (R, ...) that this budget allows around clean ones.
+
+        Raises:
+            ConfigError: The budget does not fit values of this shape.
+        """
+        raise NotImplementedError
+
+    def distance(self, clean: Tensor, x: Tensor) -> Tensor:
+        """Return the size of each row's change, (R,), in the unit and the norm of eps."""
+        return (x - clean).abs().flatten(1).amax(dim=1)
+
+    def within(self, clean: Tensor, x: Tensor) -> Tensor:
+        """Return which rows (R,) bool lie inside, but for rounding."""
+        return self.distance(clean, x) <= self.eps + ROUNDING
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return the step (R, ...) of size 1 that raises an objective the most, by its gradient; 0 where that is 0."""
+        raise NotImplementedError
+
+    def noise(self, sizes: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
+        """Return a uniformly random change of size 1, in the shape and dtype of `like` (R, ...).
+
+        Args:
+            sizes: Rows of each sample; they add up to R.
+            generators: One CPU generator for each sample.
+            like: Any values.
+        """
+        draws = [
+            torch.rand((size, *like.shape[1:]), generator=generator, dtype=torch.float64)
+            for size, generator in zip(sizes, generators, strict=True)
+        ]
+        return (2 * torch.cat(draws) - 1).to(like)
+
+
+class LinfBall(Budget):
+    """Every value moves by eps at most and stays in a range; optionally only some pixels of an image move.
+
+    Args:
+        eps: Half-width, in the unit of the values: 8/255 of images in [0, 1].
+        bounds: Smallest and largest value.
+        valid_pixels: Share of the pixels that may change, in (0, 1]; see `valid_pixel_mask`.
+        mask: Pixels that may change, (H, W) bool, in place of a random share.
+
+    Raises:
+        ConfigError: A value makes no sense.
+    """
+
+    def __init__(
+        self,
+        eps: float,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        *,
+        valid_pixels: float = 1.0,
+        mask: Tensor | None = None,
+    ) -> None:
+        super().__init__(eps)
+        self.low, self.high = bounds
+        if not self.low < self.high:
+            raise ConfigError(f"bounds must be a smallest and a larger value, got {bounds}")
+        check_share(valid_pixels)
+        if mask is not None and valid_pixels != 1.0:
+            raise ConfigError(f"give either a mask or valid_pixels={valid_pixels}, not both")
+        if mask is not None and not bool(mask.any()):
+            raise ConfigError("mask leaves no pixel that may change; mark at least one with True")
+        self.valid_pixels, self.mask = valid_pixels, mask
+
+    @property
+    def everything(self) -> float:
+        """Half of the range: every image then comes within reach of plain grey."""
+        return 0.5 * (self.high - self.low)
+
+    def around(self, clean: Tensor) -> Box:
+        return self.box((clean - self.eps).clamp(min=self.low), (clean + self.eps).clamp(max=self.high), clean)
+
+    def range(self, clean: Tensor) -> Box:
+        """Return the box of all values in the range, whatever eps is."""
+        return self.box(clean.new_tensor(self.low), clean.new_tensor(self.high), clean)
+
+    def box(self, lower: Tensor, upper: Tensor, clean: Tensor) -> Box:
+        """Return a box in which what may not change stays clean."""
+        allowed = self.allowed(clean)
+        return Box(torch.where(allowed, lower, clean), torch.where(allowed, upper, clean), allowed)
+
+    def within(self, clean: Tensor, x: Tensor) -> Tensor:
+        inside = (x >= self.low - ROUNDING) & (x <= self.high + ROUNDING)
+        return super().within(clean, x) & inside.flatten(1).all(dim=1)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        return gradient.sign()
+
+    def allowed(self, clean: Tensor) -> Tensor:
+        """Return which values may change: all, or pixels (1, 1, H, W) bool of images."""
+        size = clean.shape[2:]
+        if self.mask is None and self.valid_pixels == 1.0:
+            return torch.ones((1,) * (clean.ndim - len(size)) + tuple(size), dtype=torch.bool, device=clean.device)
+        if len(size) != 2:
+            raise ConfigError(f"pixels can be chosen of images (B, C, H, W) only, got values {tuple(clean.shape)}")
+        if self.mask is None:
+            mask = valid_pixel_mask(size[0], size[1], self.valid_pixels)
+        elif self.mask.shape != size:
+            raise ConfigError(f"mask must have the images' size {tuple(size)}, got {tuple(self.mask.shape)}")
+        else:
+            mask = self.mask.bool()
+        return mask.to(clean.device)[None, None]
+
+
+class L2Ball(LinfBall):
+    """Each row, such as a whole image, moves by an L2 norm of eps at most; the options are those of `LinfBall`."""
+
+    def around(self, clean: Tensor) -> Ball:  # type: ignore[override]
+        return Ball(clean, self.eps, self.range(clean))
+
+    def distance(self, clean: Tensor, x: Tensor) -> Tensor:
+        return norm(x - clean).flatten()
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        return gradient / norm(gradient).clamp(min=torch.finfo(gradient.dtype).tiny)
+
+    def noise(self, sizes: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
+        draws = []
+        for size, generator in zip(sizes, generators, strict=True):
+            towards = torch.randn((size, *like.shape[1:]), generator=generator, dtype=torch.float64)
+            share = torch.rand((size, *[1] * (like.ndim - 1)), generator=generator, dtype=torch.float64)
+            draws.append(towards / norm(towards) * share ** (1 / towards[0].numel()))
+        return torch.cat(draws).to(like)
+
+
+class Cubes(Budget):
+    """Each point moves by eps at most along every axis; the cubes are rounded inwards, so nothing is beyond eps.
+
+    Args:
+        eps: Half-width, metres.
+    """
+
+    unit = " (in metres)"
+
+    @property
+    def everything(self) -> float:
+        """Half a metre, or eps where that is more."""
+        return max(FAR, self.eps)
+
+    def around(self, clean: Tensor) -> Box:
+        exact = clean.double()
+        lower, upper = (exact - self.eps).to(clean.dtype), (exact + self.eps).to(clean.dtype)
+        lower = torch.where(exact - lower.double() > self.eps, torch.nextafter(lower, clean), lower)
+        upper = torch.where(upper.double() - exact > self.eps, torch.nextafter(upper, clean), upper)
+        return Box(lower, upper, torch.ones((1, 1), dtype=torch.bool, device=clean.device))
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return each point's own gradient over its largest component: the longest move with that direction."""
+        largest = gradient.abs().amax(dim=1, keepdim=True)
+        return torch.where(largest > 0, gradient / largest, 0)
+
+
+def norm(values: Tensor) -> Tensor:
+    """Return the L2 norm of each row of (R, ...), as (R, 1, ..., 1)."""
+    size: Tensor = torch.linalg.vector_norm(values.flatten(1), dim=1)
+    return size.view(-1, *[1] * (values.ndim - 1))
+
+
+def check_share(share: float) -> None:
+    """Check a share of pixels.
+
+    Raises:
+        ConfigError: It does not lie in (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ConfigError(f"valid_pixels must lie in (0, 1], got {share}; 0.05 stands for 5 % of the pixels")
+
+
+def valid_pixel_mask(height: int, width: int, share: float) -> Tensor:
+    """Return the pixel positions that may change, (height, width) bool, on the CPU.
+
+    One random set, the same for all images, channels and runs: it is a part of the task and not of an attack, so it
+    has a fixed seed of its own. At least the whole pixels in `share` are taken: 5 % of 32 x 32 are 51.
+
+    Args:
+        height: Rows of the image.
+        width: Columns of the image.
+        share: Share of the pixels, in (0, 1].
+
+    Raises:
+        ConfigError: `share` is out of range or leaves no pixel.
+
+    >>> int(valid_pixel_mask(32, 32, 0.05).sum())
+    51
+    """
+    check_share(share)
+    pixels = height * width
+    count = int(pixels * share + 1e-9)  # 0.29 * 100 is 28.999999999999996
+    if count == 0:
+        raise ConfigError(f"valid_pixels={share} leaves no pixel of a {height} x {width} image; give a larger share")
+    mask = torch.zeros(pixels, dtype=torch.bool)
+    mask[torch.randperm(pixels, generator=torch.Generator().manual_seed(PIXEL_SEED))[:count]] = True
+    return mask.view(height, width)

@@ -1,0 +1,172 @@
+"""What an attacker wants: objects that an attack raises, one number per sample.
+
+A sample's number depends on that sample alone, so that its gradient does not depend on its batch.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lgm_bench.errors import UnknownNameError
+from lgm_bench.leaded.recording import Call
+from lgm_bench.losses import lovasz_softmax, margin
+
+
+class Pass(NamedTuple):
+    """One forward pass under the gradient method, of B samples.
+
+    Attributes:
+        logits: (K, C), attached to the graph; K is B, or for a single scene the number of its labelled points.
+        labels: (K,) int64.
+        target: Classes wanted, (B,) int64; None is an untargeted attack.
+        values: What the attack changes, (R, ...) as it is now, attached to the graph.
+        clean: The same before the attack.
+        owner: (R,) int64, the sample that each row of the values belongs to.
+        samples: (B,) int64, the samples' places in the batch that the attack was given.
+        decisions: What units decided in this pass, in call order; only for an objective that `reads_decisions`.
+    """
+
+    logits: Tensor
+    labels: Tensor
+    target: Tensor | None
+    values: Tensor
+    clean: Tensor
+    owner: Tensor
+    samples: Tensor
+    decisions: list[Call]
+
+    @property
+    def classes(self) -> Tensor:
+        """The classes (K,) that a loss is about: the targets, or the labels of an untargeted attack."""
+        return self.labels if self.target is None else self.target
+
+
+class Objective:
+    """Something to raise; call it with a `Pass`.
+
+    Attributes:
+        reads_decisions: Whether it wants the decisions of the pass, which are recorded only then.
+    """
+
+    reads_decisions: ClassVar[bool] = False
+
+    def __call__(self, seen: Pass) -> Tensor:
+        """Return what is raised, (B,), or any number of values that add up to it where B is 1."""
+        raise NotImplementedError
+
+
+class CrossEntropy(Objective):
+    """The cross-entropy of the labels, or minus that of the targets.
+
+    Of scenes it is summed over the labelled points. The released runs take the mean, which changes the gradient of all
+    points by one factor and no step that is relative to a point's largest component.
+    """
+
+    def __call__(self, seen: Pass) -> Tensor:
+        loss = F.cross_entropy(seen.logits, seen.classes, reduction="none")
+        return loss if seen.target is None else -loss
+
+
+class Margin(Objective):
+    """Minus the loss of Carlini & Wagner (2017).
+
+    max(z_y - max_{j != y} z_j, -kappa) untargeted, max(max_{j != t} z_j - z_t, -kappa) targeted.
+
+    Args:
+        kappa: Margin by which a wrong class, or the target, has to lead until nothing more is raised.
+    """
+
+    def __init__(self, kappa: float = 0.0) -> None:
+        self.kappa = kappa
+
+    def __call__(self, seen: Pass) -> Tensor:
+        lead = margin(seen.logits, seen.classes)
+        return -(lead if seen.target is None else -lead).clamp(min=-self.kappa)
+
+
+class DLR(Objective):
+    """Difference of logits ratio (Croce & Hein 2020, Eq. 4), of the labels or minus that of the targets.
+
+    With fewer than three classes there is no ratio, and the margin is left.
+    """
+
+    def __call__(self, seen: Pass) -> Tensor:
+        ratio = difference_of_logits_ratio(seen.logits, seen.classes)
+        return ratio if seen.target is None else -ratio
+
+
+class TargetedDLR(Objective):
+    """The targeted difference of logits ratio (Croce & Hein 2020, Eq. 5) of the classes `aim` over the labels.
+
+    A targeted attack must beat every class and not only the label: it raises `DLR` of its target instead. With too few
+    classes for a ratio, the difference of the two logits is raised.
+
+    Args:
+        aim: Classes (B,) int64 of the whole batch.
+    """
+
+    def __init__(self, aim: Tensor) -> None:
+        self.aim = aim
+
+    def __call__(self, seen: Pass) -> Tensor:
+        classes, aim = seen.logits.shape[1], self.aim[seen.samples]
+        if seen.target is not None and classes >= 3:
+            return -difference_of_logits_ratio(seen.logits, aim)
+        if seen.target is None and classes >= 4:
+            return targeted_difference_of_logits_ratio(seen.logits, seen.labels, aim)
+        return lead_over(seen.logits, aim, seen.labels)
+
+
+class Lovasz(Objective):
+    """The Lovasz-softmax loss of one scene (Berman et al. 2018), for segmentation."""
+
+    def __call__(self, seen: Pass) -> Tensor:
+        return lovasz_softmax(seen.logits.softmax(dim=1), seen.labels)
+
+
+OBJECTIVES: Mapping[str, type[Objective]] = {
+    "cross_entropy": CrossEntropy,
+    "margin": Margin,
+    "dlr": DLR,
+    "lovasz": Lovasz,
+}
+
+
+def objective_named(name: str) -> Objective:
+    """Return the objective of that name, with its default options.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    if name not in OBJECTIVES:
+        raise UnknownNameError("loss", name, OBJECTIVES)
+    return OBJECTIVES[name]()
+
+
+def lead_over(logits: Tensor, aim: Tensor, others: Tensor) -> Tensor:
+    """Return by how much the logits of the classes `aim` (B,) are above those of `others` (B,)."""
+    return (logits.gather(1, aim[:, None]) - logits.gather(1, others[:, None])).squeeze(1)
+
+
+def difference_of_logits_ratio(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return DLR (B,), raised by an untargeted attack: -(z_y - max_{j != y} z_j) / (z_(1) - z_(3)).
+
+    Croce & Hein (2020), Eq. (4); z_(k) is the k-th largest logit. Of two classes, the numerator.
+    """
+    lead = -margin(logits, labels)
+    if logits.shape[1] < 3:
+        return lead
+    ordered = logits.sort(dim=1, descending=True).values
+    return lead / (ordered[:, 0] - ordered[:, 2] + 1e-12)
+
+
+def targeted_difference_of_logits_ratio(logits: Tensor, labels: Tensor, target: Tensor) -> Tensor:
+    """Return targeted DLR (B,), raised by an attack: -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2).
+
+    Croce & Hein (2020), Eq. (5). Needs at least four classes.
+    """
+    ordered = logits.sort(dim=1, descending=True).values
+    difference = logits.gather(1, labels[:, None]) - logits.gather(1, target[:, None])
+    return -difference.squeeze(1) / (ordered[:, 0] - 0.5 * (ordered[:, 2] + ordered[:, 3]) + 1e-12)

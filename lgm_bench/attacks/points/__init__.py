@@ -1,1 +1,0 @@
-"""Attacks that move the points of point clouds."""
