@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lgm_bench.evaluation.store.example_clouds import ExampleCloud
+from lgm_bench.evaluation.store.samples import ExampleCloud
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.report.classes import class_name
 from lgm_bench.report.cloud_view import ROOM, SHAPE, STREET, Camera

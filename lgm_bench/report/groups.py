@@ -6,10 +6,8 @@ from typing import TypeVar
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
-from lgm_bench.evaluation.store.example_clouds import ExampleCloud
-from lgm_bench.evaluation.store.examples import read_examples
-from lgm_bench.evaluation.store.images import SavedImage
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.samples import ExampleCloud, SavedImage, read_examples
 from lgm_bench.evaluation.wording import eps_label, unit_of_eps
 from lgm_bench.report.drawing import RANDOM, Style, arm_styles
 from lgm_bench.results.arms import in_order, without_gradient

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from lgm_bench.evaluation.store.images import SavedImage
+from lgm_bench.evaluation.store.samples import SavedImage
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.report.classes import class_name
 from lgm_bench.report.drawing import picture

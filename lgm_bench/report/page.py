@@ -9,7 +9,7 @@ from functools import partial
 from lgm_bench import __version__
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.paper import paper_tables
-from lgm_bench.evaluation.store.examples import read_examples
+from lgm_bench.evaluation.store.samples import read_examples
 from lgm_bench.report import (
     architecture,
     cloud_examples,

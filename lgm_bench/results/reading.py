@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import ValidationError
 
 from lgm_bench.errors import ResultError, did_you_mean
 from lgm_bench.evaluation.engine.building import ids_sha256
-from lgm_bench.evaluation.store.part_files import UnusableError, read_part
+from lgm_bench.evaluation.store.part_files import ContradictionError, UnusableError, read_part
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, newest_first
-from lgm_bench.evaluation.store.tally import check_record
+from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, newest_first, read_record
 from lgm_bench.results.arms import BASELINE
 
 log = logging.getLogger(__name__)
@@ -115,22 +113,12 @@ def find_cell(found: Sequence[Finished], text: str) -> Finished:
 
 def _read(path: Path) -> Finished | None:
     try:
-        result = CellResult.model_validate_json(path.read_bytes())
-        one = Finished(path.parent, result)
-        if (one.folder / ROWS).exists():
-            check_record(result, one.rows())
-    except OSError as error:
-        log.warning("%s is not used: %s", path, error.strerror or error)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "value_error":  # of ours: a figure that cannot be
-            raise ResultError(f"{path}: {first['msg']}; delete the folder and run its cell again") from error
-        log.warning("%s is not used: it is damaged or of another version (%s)", path, first["msg"])
-    except ResultError as error:
+        return Finished(path.parent, read_record(path))
+    except ContradictionError as error:
         raise ResultError(f"{path} is not to be believed: {error}; delete the folder and run its cell again") from error
-    else:
-        return one
-    return None
+    except (UnusableError, ResultError) as error:
+        log.warning("%s is not used: %s", getattr(error, "path", path), error)
+        return None
 
 
 def _order(one: Finished) -> tuple[object, ...]:

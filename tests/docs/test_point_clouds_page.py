@@ -7,7 +7,7 @@ import pytest
 import torch
 from documented import ROOT, blocks
 
-from lgm_bench.evaluation.store.clouds import SavedCloud
+from lgm_bench.evaluation.store.samples import SavedCloud
 from lgm_bench.leaded import LGM, StraightThrough, hard_forward
 from lgm_bench.voxels.relation import RELATIONS
 

@@ -24,7 +24,7 @@ from lgm_bench.evaluation.engine.point_stage import PointStage
 from lgm_bench.evaluation.engine.precision import SINGLE
 from lgm_bench.evaluation.engine.sink import Event, StoreSink
 from lgm_bench.evaluation.engine.stage import AttackStage
-from lgm_bench.evaluation.store.examples import N_EXAMPLES
+from lgm_bench.evaluation.store.samples import N_EXAMPLES
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.leaded import hard_forward
 from lgm_bench.sparse.backends import NATIVE, use_backend

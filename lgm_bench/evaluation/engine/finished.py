@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from lgm_bench import __version__
 from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.cells.cell import Cell
@@ -18,8 +16,9 @@ from lgm_bench.evaluation.engine.building import (
     weights_sha256,
 )
 from lgm_bench.evaluation.engine.precision import SINGLE
+from lgm_bench.evaluation.store.part_files import UnusableError
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.store import RESULT, newest_first
+from lgm_bench.evaluation.store.store import RESULT, newest_first, read_record
 from lgm_bench.sparse.backends import NATIVE
 
 log = logging.getLogger(__name__)
@@ -88,9 +87,9 @@ def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
     """Yield the whole records of this version in a folder, the newest first."""
     for path in newest_first(out.glob(f"*/{RESULT}")):
         try:
-            result = CellResult.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            log.warning("%s is not used: it is damaged or of another version", path)
+            result = read_record(path)
+        except UnusableError as error:
+            log.warning("%s is not used: %s", error.path, error)
             continue
         expected = fingerprint_of(result.cell, result.checkpoint_sha256, result.data_sha256, **setting)
         if expected == result.fingerprint and path.parent.name.endswith(f"-{expected}"):

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from datamodules.batch import ImageBatch
 from lgm_bench.evaluation.engine.stage_parts import Sink
-from lgm_bench.evaluation.store.images import SavedImage
 from lgm_bench.evaluation.store.rows import Outcome
+from lgm_bench.evaluation.store.samples import SavedImage
 
 NO_TARGET = -1
 

@@ -16,9 +16,8 @@ from lgm_bench.attacks.trace import AttackResult
 from lgm_bench.evaluation.engine.across import figures_across, known
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
-from lgm_bench.evaluation.store.clouds import SavedCloud
-from lgm_bench.evaluation.store.example_clouds import example_cloud
 from lgm_bench.evaluation.store.rows import Outcome
+from lgm_bench.evaluation.store.samples import SavedCloud, example_cloud
 from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.metrics.architecture_change import ChangeCounts
 from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of

@@ -7,11 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lgm_bench.evaluation.store.clouds import SavedCloud
-from lgm_bench.evaluation.store.examples import Example
-from lgm_bench.evaluation.store.images import SavedImage
 from lgm_bench.evaluation.store.provenance import describe_device, forget_peak, peak
 from lgm_bench.evaluation.store.record import Preflight
+from lgm_bench.evaluation.store.samples import ExampleCloud, SavedCloud, SavedImage
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally
 
@@ -54,7 +52,7 @@ class StoreSink:
         """Keep the checks."""
         self.store.keep_checks(checks)
 
-    def example(self, sample: Example) -> None:
+    def example(self, sample: SavedImage | ExampleCloud) -> None:
         """Keep an example."""
         self.store.samples.keep_example(sample)
 

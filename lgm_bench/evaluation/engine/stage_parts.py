@@ -8,10 +8,8 @@ import torch
 from lightning_fabric.utilities.apply_func import move_data_to_device
 from pytorch_lightning import LightningModule
 
-from lgm_bench.evaluation.store.clouds import SavedCloud
-from lgm_bench.evaluation.store.examples import Example
-from lgm_bench.evaluation.store.images import SavedImage
 from lgm_bench.evaluation.store.record import Preflight
+from lgm_bench.evaluation.store.samples import ExampleCloud, SavedCloud, SavedImage
 
 
 class Sink(Protocol):
@@ -20,7 +18,7 @@ class Sink(Protocol):
     def checked(self, checks: Preflight) -> None:
         """The pre-flight checks, in the first process."""
 
-    def example(self, sample: Example) -> None:
+    def example(self, sample: SavedImage | ExampleCloud) -> None:
         """One of the samples that are kept as examples, before the rows of its batch."""
 
     def attacked(self, sample: SavedImage | SavedCloud) -> None:

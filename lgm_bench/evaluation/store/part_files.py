@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.store.provenance import Peak
+from lgm_bench.evaluation.store.writing import content_of
 from lgm_bench.tasks.base import task_named, task_of
 
 _KEY = b"lgm-bench"
@@ -21,7 +22,20 @@ NO_PEAK = Peak()
 
 
 class UnusableError(Exception):
-    """A file of rows that is damaged or belongs to something else; the text says what is wrong."""
+    """A file that is damaged or belongs to something else.
+
+    Args:
+        path: The file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
+
+
+class ContradictionError(UnusableError):
+    """A record that says something else than its rows, or what cannot be."""
 
 
 class About(NamedTuple):
@@ -90,33 +104,37 @@ def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
         ids: The cell's sample ids; None where they are not at hand.
 
     Raises:
-        UnusableError: It cannot be read, belongs to another cell, or its rows are not complete.
+        UnusableError: It is not there, damaged, belongs to another cell, or its rows are not complete.
+        ResultError: It may not be read.
     """
+    stored = content_of(path)
+    if stored is None:
+        raise UnusableError(path, "it is not there")
     try:
-        table = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True).read()
+        table = pq.ParquetFile(pa.BufferReader(stored), page_checksum_verification=True).read()
         content = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise UnusableError(f"it is damaged or no file of rows ({error})") from error
+        raise UnusableError(path, f"it is damaged or no file of rows ({error})") from error
     if content.get("fingerprint") != fingerprint:
-        raise UnusableError(f"it belongs to another cell ({content.get('fingerprint', 'it does not say which')})")
+        raise UnusableError(path, f"it belongs to another cell ({content.get('fingerprint', 'it does not say which')})")
     try:
         schema = task_named(str(content.get("task"))).schema()
     except LgmBenchError as error:
-        raise UnusableError(f"its rows are of another version ({error})") from error
+        raise UnusableError(path, f"its rows are of another version ({error})") from error
     if not table.schema.equals(schema):
-        raise UnusableError("it has other columns than the rows of this version")
+        raise UnusableError(path, "it has other columns than the rows of this version")
     counts = Counter(table.column("id").to_pylist())
     foreign = sorted(sample_id for sample_id in counts if ids is not None and sample_id not in ids)
     if foreign:
-        raise UnusableError(f"{len(foreign)} of its samples are not in the data set, such as {foreign[0]!r}")
+        raise UnusableError(path, f"{len(foreign)} of its samples are not in the data set, such as {foreign[0]!r}")
     if len(set(counts.values())) > 1:
-        raise UnusableError("its samples do not all have the same number of rows")
-    return Part(path, table.cast(schema), _about(content))
+        raise UnusableError(path, "its samples do not all have the same number of rows")
+    return Part(path, table.cast(schema), _about(path, content))
 
 
-def _about(content: Mapping[str, Any]) -> About:
+def _about(path: Path, content: Mapping[str, Any]) -> About:
     try:
         peak, commits = Peak(*content.get("peak", NO_PEAK)), tuple(content.get("commits", ()))
         return About(float(content["seconds"]), tuple(content["devices"]), peak, commits)
     except (KeyError, TypeError, ValueError) as error:
-        raise UnusableError(f"it is damaged: it does not say what it took ({error!r})") from error
+        raise UnusableError(path, f"it is damaged: it does not say what it took ({error!r})") from error

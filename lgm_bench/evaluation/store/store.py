@@ -15,17 +15,53 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.store.kept_samples import KeptSamples
-from lgm_bench.evaluation.store.part_files import NO_PEAK, About, Part, UnusableError, encode, read_part, together
+from lgm_bench.evaluation.store.part_files import (
+    NO_PEAK,
+    About,
+    ContradictionError,
+    Part,
+    UnusableError,
+    encode,
+    read_part,
+    together,
+)
 from lgm_bench.evaluation.store.provenance import Peak, git_commit
 from lgm_bench.evaluation.store.record import CellResult, Preflight
+from lgm_bench.evaluation.store.samples import KeptSamples
 from lgm_bench.evaluation.store.tally import check_record
-from lgm_bench.evaluation.store.writing import set_aside, writing
+from lgm_bench.evaluation.store.writing import content_of, set_aside, writing
 from lgm_bench.files import UNFINISHED, write_whole
 
 log = logging.getLogger(__name__)
 
 RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json", "lock", "parts"
+
+
+def read_record(path: Path) -> CellResult:
+    """Return a finished cell's record, which says what the rows beside it say; where there are none, nobody can tell.
+
+    Raises:
+        UnusableError: It is not there, damaged or of another version, or its rows are.
+        ContradictionError: It says something else than its rows, or what cannot be.
+        ResultError: One of the files may not be read.
+    """
+    content = content_of(path)
+    if content is None:
+        raise UnusableError(path, "it is not there")
+    try:
+        result = CellResult.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "value_error":  # of ours: a figure that cannot be
+            raise ContradictionError(path, first["msg"]) from error
+        raise UnusableError(path, f"it is damaged or of another version ({first['msg']})") from error
+    if path.with_name(ROWS).exists():
+        rows = read_part(path.with_name(ROWS), result.fingerprint, None).rows
+        try:
+            check_record(result, rows)
+        except ResultError as error:
+            raise ContradictionError(path, str(error)) from error
+    return result
 
 
 class CellStore:
@@ -55,37 +91,22 @@ class CellStore:
         Without its rows, or with damaged ones, a record does not count: nobody could check its numbers.
 
         Raises:
-            ResultError: The record may not be read.
+            ResultError: The record or its rows may not be read.
         """
         path = self.folder / RESULT
-        try:
-            result = CellResult.model_validate_json(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise ResultError(f"cannot read {path}: {error.strerror or error}; correct its permissions") from error
-        except ValidationError as error:
-            set_aside(path, f"it is damaged or of another version ({error.errors()[0]['msg']})")
-            return None
-        if result.fingerprint != self.fingerprint:
-            set_aside(path, f"it belongs to another cell, {result.fingerprint}")
-            return None
-        return result if self._rows_say(result) else None
-
-    def _rows_say(self, result: CellResult) -> bool:
-        path = self.folder / ROWS
         if not path.exists():
-            log.warning("%s is not used: there is no %s beside it", self.folder / RESULT, ROWS)
-            return False
+            return None
         try:
-            check_record(result, read_part(path, self.fingerprint, None).rows)
+            result = read_record(path)
+            if result.fingerprint != self.fingerprint:
+                raise UnusableError(path, f"it belongs to another cell, {result.fingerprint}")
         except UnusableError as error:
-            set_aside(path, str(error))
-            return False
-        except ResultError as error:
-            set_aside(self.folder / RESULT, str(error))
-            return False
-        return True
+            set_aside(error.path, str(error))
+            return None
+        if not (self.folder / ROWS).exists():
+            log.warning("%s is not used: there is no %s beside it", path, ROWS)
+            return None
+        return result
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -167,12 +188,17 @@ class CellStore:
                 part.path.unlink()
 
     def checks(self) -> Preflight | None:
-        """Return the pre-flight checks that were kept, or None."""
+        """Return the pre-flight checks that were kept, or None.
+
+        Raises:
+            ResultError: They may not be read.
+        """
         path = self.folder / CHECKS
-        try:
-            return Preflight.model_validate_json(path.read_text())
-        except FileNotFoundError:
+        content = content_of(path)
+        if content is None:
             return None
+        try:
+            return Preflight.model_validate_json(content)
         except ValueError as error:  # not JSON, or other values
             set_aside(path, f"it is damaged or of another version ({str(error).splitlines()[0]})")
             return None

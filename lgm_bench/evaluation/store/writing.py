@@ -1,4 +1,4 @@
-"""What may happen to files in a results folder: a disk that is full, and files that are no use."""
+"""What may happen to files in a results folder: a full disk, missing permissions, files that are no use."""
 
 import logging
 from collections.abc import Iterator
@@ -26,6 +26,25 @@ def writing(path: Path) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error}; finished batches are kept: free some space or "
             "correct the permissions and run again, or choose another results folder (--out)"
         ) from error
+
+
+def content_of(path: Path) -> bytes | None:
+    """Return what a file holds; None if there is none.
+
+    Raises:
+        ResultError: It may not be read. That is no reason to compute its content again.
+    """
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> ResultError:
+    """Return the error for a file that may not be read."""
+    return ResultError(f"cannot read {path}: {error.strerror or error}; correct its permissions")
 
 
 def set_aside(path: Path, reason: str) -> None:

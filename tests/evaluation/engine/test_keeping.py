@@ -14,10 +14,8 @@ from tiny_points import ROOMS, SCENE_NET
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import run_cells
-from lgm_bench.evaluation.store.example_clouds import ExampleCloud
-from lgm_bench.evaluation.store.examples import read_examples
-from lgm_bench.evaluation.store.images import SavedImage, load_image
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.samples import ExampleCloud, SavedImage, read_examples, read_sample
 from victims import load_victim
 
 N, STEPS = 7, 3
@@ -93,7 +91,7 @@ def test_a_targeted_example_is_of_the_first_target_that_counts(root: Path, tmp_p
         others = set(range(10)) - {int(one.clean_prediction), int(one.label)}
         assert int(one.target) == first["target"] == min(others)
         assert int(one.adversarial_prediction) == first["adversarial_prediction"]
-    images = [load_image(path) for path in sorted(tmp_path.glob("*/images/*"))]
+    images = [read_sample(path, SavedImage) for path in sorted(tmp_path.glob("*/images/*"))]
     assert [one.id for one in images] == [f"test-{number:05d}" for number in range(N)]
     for one in images:
         own = [row for row in rows if row["id"] == one.id]

@@ -16,7 +16,7 @@ from tiny_points import ROOMS, SCENE_NET, Rooms
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import run_cells
-from lgm_bench.evaluation.store import arrays, clouds, store
+from lgm_bench.evaluation.store import samples, store
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
 
@@ -103,7 +103,7 @@ def test_while_a_file_is_written(
     with monkeypatch.context() as patch:
         dying = dying_at(number, store.write_whole)
         patch.setattr(store, "write_whole", dying)
-        patch.setattr(arrays, "write_whole", dying)
+        patch.setattr(samples, "write_whole", dying)
         killed(lambda: run(IMAGES, tmp_path, root, batch_size=BATCH))
     events = Started()
     result = run(IMAGES, tmp_path, root, batch_size=BATCH, observer=events)
@@ -141,7 +141,7 @@ def test_kept_clouds_are_those_of_a_run_that_was_not_killed(tmp_path: Path, monk
     for number, done in CLOUD_WRITES.items():
         with monkeypatch.context() as patch:
             dying = dying_at(number, store.write_whole)
-            for module in (arrays, clouds, store):
+            for module in (samples, store):
                 patch.setattr(module, "write_whole", dying)
             killed(lambda: run(SCENES, tmp_path / str(number), None, save_adversarial=True))  # noqa: B023
         events = Started()

@@ -18,8 +18,8 @@ from lgm_bench.errors import RunInterruptedError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import run_cells
-from lgm_bench.evaluation.store.clouds import load_cloud
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.samples import SavedCloud, read_sample
 from lgm_bench.evaluation.store.tally import Tally
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 
 
 def clouds_of(out: Path) -> dict[str, Any]:
-    return {path.name: load_cloud(path) for path in sorted(out.glob("*/clouds/*.npz"))}
+    return {path.name: read_sample(path, SavedCloud) for path in sorted(out.glob("*/clouds/*.npz"))}
 
 
 def numbers(result: CellResult) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from datamodules.point_datamodule import PointDataModule
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks import PointBIM, RandomPerturbation
 from lgm_bench.evaluation.engine.point_stage import PointStage
-from lgm_bench.evaluation.store.arrays import sample_path
-from lgm_bench.evaluation.store.clouds import SavedCloud, load_cloud, save_cloud
 from lgm_bench.evaluation.store.record import Preflight
+from lgm_bench.evaluation.store.samples import KeptSamples, SavedCloud, read_sample, sample_path
 from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.voxels import VoxelSlopes
 from victims import load_victim
@@ -41,7 +40,7 @@ class Rows:
         self.checks.append(checks)
 
     def attacked(self, cloud: SavedCloud) -> None:
-        save_cloud(self.folder, cloud, Rooms.class_names)
+        KeptSamples(self.folder).keep_adversarial(cloud, Rooms.class_names)
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         assert seconds > 0
@@ -179,7 +178,7 @@ def test_a_saved_cloud_scores_as_it_did_when_it_was_saved(tmp_path: Path) -> Non
     rows = staged("scenes", folder=tmp_path)[0].rows
     victim = load_victim(SCENE_NET)
     for row, (clean, labels, _) in zip(rows, singles(Rooms()), strict=True):
-        saved = load_cloud(sample_path(tmp_path, row["id"]))
+        saved = read_sample(sample_path(tmp_path / "clouds", row["id"]), SavedCloud)
         assert saved.id == row["id"]
         assert torch.equal(saved.clean, clean.points)
         assert torch.equal(saved.features, clean.features)
@@ -199,7 +198,7 @@ def test_saved_shapes_keep_their_verdict(tmp_path: Path) -> None:
     rows = staged("shapes", folder=tmp_path)[0].rows
     victim = load_victim(SHAPE_NET)
     for row in rows:
-        saved = load_cloud(sample_path(tmp_path, row["id"]))
+        saved = read_sample(sample_path(tmp_path / "clouds", row["id"]), SavedCloud)
         with torch.no_grad():
             prediction = int(victim(saved.batch.cloud).argmax())
         assert prediction == row["adversarial_prediction"] == int(saved.prediction)

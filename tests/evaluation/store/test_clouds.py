@@ -9,8 +9,8 @@ import torch
 from datamodules.batch import IGNORED
 from lgm_bench.attacks import PointBIM
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.store.arrays import sample_path
-from lgm_bench.evaluation.store.clouds import SavedCloud, colour, load_cloud, save_cloud
+from lgm_bench.evaluation.store.ply import colour
+from lgm_bench.evaluation.store.samples import KeptSamples, SavedCloud, read_sample, sample_path
 from lgm_bench.leaded import LGM
 from lgm_bench.metrics.segmentation import confusion_matrix
 from lgm_bench.voxels import PointCloud
@@ -43,8 +43,8 @@ def attacked(
 )
 def test_a_reloaded_cloud_has_the_identical_verdict(tmp_path: Path, name: str, features: int, extent: float) -> None:
     saved, logits = attacked(name, features, extent)
-    save_cloud(tmp_path, saved)
-    loaded = load_cloud(sample_path(tmp_path, saved.id))
+    KeptSamples(tmp_path).keep_adversarial(saved)
+    loaded = read_sample(sample_path(tmp_path / "clouds", saved.id), SavedCloud)
     assert loaded.id == saved.id
     for field in ("points", "clean", "features", "labels", "prediction", "clean_prediction"):
         before, after = getattr(saved, field), getattr(loaded, field)
@@ -60,8 +60,8 @@ def test_a_reloaded_cloud_has_the_identical_verdict(tmp_path: Path, name: str, f
 
 def test_the_ply_shows_points_coloured_by_prediction(tmp_path: Path) -> None:
     saved, _ = attacked()
-    save_cloud(tmp_path, saved, [f"name {number}" for number in range(20)])
-    path = sample_path(tmp_path, saved.id).with_suffix(".ply")
+    KeptSamples(tmp_path).keep_adversarial(saved, [f"name {number}" for number in range(20)])
+    path = sample_path(tmp_path / "clouds", saved.id).with_suffix(".ply")
     read = trimesh.load(path)
     np.testing.assert_array_equal(np.asarray(read.vertices, dtype=np.float32), saved.points.numpy())
     expected = [colour(number) for number in saved.prediction.tolist()]
@@ -87,19 +87,19 @@ def test_a_file_name_for_every_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no archive", "cut", "other"])
 def test_files_that_are_no_saved_clouds(tmp_path: Path, content: bytes | str) -> None:
     saved, _ = attacked()
-    save_cloud(tmp_path, saved)
-    path = sample_path(tmp_path, saved.id)
+    KeptSamples(tmp_path).keep_adversarial(saved)
+    path = sample_path(tmp_path / "clouds", saved.id)
     if content == "other":
         np.savez(path, a=np.zeros(3))
     else:
         path.write_bytes(path.read_bytes()[:200] if content == "cut" else content)
-    with pytest.raises(ResultError, match="is no saved cloud"):
-        load_cloud(path)
+    with pytest.raises(ResultError, match="is no SavedCloud"):
+        read_sample(path, SavedCloud)
     with pytest.raises(ResultError, match="missing"):
-        load_cloud(tmp_path / "missing.npz")
+        read_sample(tmp_path / "missing.npz", SavedCloud)
 
 
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     saved, _ = attacked()
-    save_cloud(tmp_path, saved)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npz", ".ply"]
+    KeptSamples(tmp_path).keep_adversarial(saved)
+    assert sorted(path.suffix for path in (tmp_path / "clouds").iterdir()) == [".npz", ".ply"]

@@ -17,11 +17,10 @@ from hand_made import cell, result
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.store import store as stores
-from lgm_bench.evaluation.store.arrays import sample_path
-from lgm_bench.evaluation.store.clouds import SavedCloud
 from lgm_bench.evaluation.store.part_files import About, encode, together
 from lgm_bench.evaluation.store.record import CellResult, Preflight
 from lgm_bench.evaluation.store.rows import Outcome
+from lgm_bench.evaluation.store.samples import SavedCloud, sample_path
 from lgm_bench.evaluation.store.store import PARTS, CellStore
 from lgm_bench.evaluation.store.tally import figures_of
 from lgm_bench.evaluation.store.writing import CannotWriteError
@@ -260,6 +259,21 @@ def test_titles_become_names_of_folders(tmp_path: Path) -> None:
     assert folder == tmp_path / f"my.module_Class_x-fgsm-{FINGERPRINT}"
 
 
+@pytest.mark.parametrize("name", ["rows.parquet", "result.json", "checks.json"])
+def test_what_may_not_be_read_stops_and_stays(store: CellStore, name: str) -> None:
+    """A folder stands for a file without permission, which for root there is none of."""
+    table = rows(0, 1)
+    with store.locked():
+        store.keep_checks(Preflight(n_samples=8, zero_gradient_share=0.25, deterministic=True, batch_invariance=1e-7))
+        store.finish(record_of(table), table, [])
+    path = store.folder / name
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ResultError, match=rf"cannot read .*{name}: .*; correct its permissions"):
+        store.checks() if name == "checks.json" else store.result()
+    assert path.is_dir()
+
+
 @pytest.mark.parametrize("content", ['{"n_samples": "many"}', "[]", '{"n_samples": 8, "colour": "red"}', "{"])
 def test_checks_that_are_none_are_set_aside(store: CellStore, caplog: pytest.LogCaptureFixture, content: str) -> None:
     store.folder.mkdir(parents=True)
@@ -283,5 +297,5 @@ def test_clouds_that_are_none_are_named_and_made_again(store: CellStore, caplog:
     text.write_text("no archive")
     assert store.samples.without_adversarial(IDS, images=False) == {IDS[0], IDS[1], IDS[2], *IDS[4:]}
     for path in (truncated, foreign, text):
-        assert f"{path} is not used: it is damaged or no cloud of this sample" in caplog.text
+        assert f"{path} is not used: it is damaged or no SavedCloud of this sample" in caplog.text
         assert path.with_name(path.name + ".unusable").exists()
