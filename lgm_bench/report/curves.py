@@ -59,7 +59,7 @@ def _draw(ax: Any, ones: Sequence[Group]) -> None:
 
 
 def _printed(result: CellResult) -> float | None:
-    return paper_numbers(result)[result.main.name]
+    return paper_numbers(result).get(result.main.name)
 
 
 def _words(ones: Sequence[Group]) -> str:

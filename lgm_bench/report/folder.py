@@ -15,7 +15,7 @@ from lgm_bench.files import write_whole
 from lgm_bench.results.statistics import Comparison, compare_arms
 from lgm_bench.results.tables.arms_table import comparisons_to_latex, comparisons_to_markdown
 from lgm_bench.results.tables.table import Table
-from lgm_bench.results.tables.table_formats import to_csv, to_latex, to_markdown
+from lgm_bench.results.tables.table_formats import to_latex, to_markdown
 from lgm_bench.results.tables.tables import build_tables, table_of
 
 LOCK, LOCK_SECONDS = ".tables.lock", 120.0
@@ -65,13 +65,16 @@ class ResultsFolder:
         Raises:
             ResultError: The results folder cannot be written.
         """
+        from lgm_bench.results.frame import frame_of
+
         cells = [result.cell for result in results] if cells is None else cells
         tables = build_tables(results)
         for table in tables:
             suffix = _limits([cell for cell in cells if table_of(cell) == table.name])
             self.save(f"{table.name}{suffix}.md", to_markdown(table))
             self.save(f"{table.name}{suffix}.tex", to_latex(table))
-        self._latest = _Version.of(self.save(f"results{_limits(cells)}.csv", to_csv(results)))
+        lines = frame_of(results).to_csv(index=False, lineterminator="\n")
+        self._latest = _Version.of(self.save(f"results{_limits(cells)}.csv", lines))
         return tables
 
     def write_comparisons(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[Comparison]:

@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from lgm_bench import __version__
-from lgm_bench.evaluation.store.store import RESULT
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.store import RESULT, ROWS
 from lgm_bench.evaluation.wording import eps_label
 from lgm_bench.files import write_whole
-from lgm_bench.results.reading import Finished, read_results, read_rows
+from lgm_bench.results.reading import read_results, read_rows
+from lgm_bench.results.tables.tables import paper_numbers
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,9 @@ def results(path: str | Path) -> pd.DataFrame:
 
     Columns: what was run under its own name (`victim`, `data`, `attack`, `eps`, `steps`, `gradient`, `slope`, ...;
     `eps_label` has the unit), every figure under the name that it has in the record (shares, accuracies and mIoUs as
-    fractions in [0, 1], `kvoxels` in thousands, `gflops` in GFLOPs; NaN where a cell has none), how many samples it is
-    of, and where it comes from (`fingerprint`, `folder`, `date`, hashes, machine, seconds).
+    fractions in [0, 1], `kvoxels` in thousands, `gflops` in GFLOPs; NaN where a cell has none), what the paper prints
+    for it (`paper_accuracy`, ...), how many samples it is of, and where it comes from (`fingerprint`, `folder`, `date`,
+    hashes, machine, seconds).
 
     The table is kept beside the results, and made again as soon as a record is new or has changed.
 
@@ -50,7 +53,7 @@ def results(path: str | Path) -> pd.DataFrame:
     lines = _kept(path / CACHE, state) if records else None
     if lines is None:
         found = read_results(path)
-        lines = [_line(one) for one in found]
+        lines = [_line(one.result) | _place(one.folder) for one in found]
         if len(found) == len(records):  # else some are damaged, which is worth a word each time
             _keep(path / CACHE, state, lines)
     frame = pd.DataFrame(lines)
@@ -80,21 +83,37 @@ def rows(cells: pd.DataFrame | str | Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(OF_THE_CELL))
 
 
-def _line(one: Finished) -> dict[str, Any]:
-    result = one.result
+def frame_of(cells: Iterable[CellResult]) -> pd.DataFrame:
+    """Return results as a table, see `results`; without where they lie."""
+    return pd.DataFrame([_line(result) for result in cells])
+
+
+def _line(result: CellResult) -> dict[str, Any]:
     cell = {name: _plain(value) for name, value in result.cell.flat().items()}
     values = {name: getattr(result, name) for name in PLAIN}
-    written = (one.folder / RESULT).stat().st_mtime
     return {
         **{name: cell.pop(name) for name in ("victim", "data", "attack", "eps")},
         "eps_label": eps_label(result),
         **{name: cell.pop(name) for name in ("gradient", "slope")},
         **result.metrics,
+        **_printed(result),
         **cell,
         **values,
         "version": result.versions.get("lgm-bench"),
-        "folder": one.folder.name,
-        "date": datetime.fromtimestamp(written, UTC).isoformat(),
+    }
+
+
+def _place(folder: Path) -> dict[str, Any]:
+    written = datetime.fromtimestamp((folder / RESULT).stat().st_mtime, UTC)
+    return {"folder": folder.name, "date": written.isoformat()}
+
+
+def _printed(result: CellResult) -> dict[str, float]:
+    """Return what the paper prints for a result, shares as fractions."""
+    kind = result.kind
+    return {
+        f"paper_{name}": number if kind.metric(name).unit else number / 100
+        for name, number in paper_numbers(result).items()
     }
 
 
@@ -104,7 +123,8 @@ def _plain(value: Any) -> Any:
 
 def _state(records: Iterable[Path]) -> list[Any]:
     """Return what changes as soon as one of the records does."""
-    states = [(path, path.stat()) for path in records]
+    files = [path.with_name(name) for path in records for name in (RESULT, ROWS)]
+    states = [(path, path.stat()) for path in files if path.exists()]
     return [__version__, *([path.parent.name, state.st_mtime_ns, state.st_size] for path, state in states)]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from finished_cells import finished, image_rows, scene_rows
+from hand_made import cell, result
 
 import lgm_bench
 from lgm_bench.errors import ResultError
@@ -100,3 +101,19 @@ def test_the_table_is_there_before_and_after_other_imports(out: Path) -> None:
         "assert len(a) == len(b) == 3; from lgm_bench import results, rows; assert len(results({0!r})) == 3"
     )
     subprocess.run([sys.executable, "-c", code.format(str(out))], check=True)
+
+
+def test_what_the_paper_prints_stands_beside_in_the_same_unit() -> None:
+    place = ("table_1", "eps=2", "resnet32-cifar10", "fgm")
+    one = cell(victim="resnet32-cifar10", eps=2.0, paper=place)
+    first, second = frames.frame_of([result(one, change=None), result()]).to_dict("records")
+    assert (first["victim"], first["eps"], first["accuracy"], first["paper"]) == (
+        "resnet32-cifar10",
+        2.0,
+        0.25,
+        ", ".join(place),
+    )
+    assert first["paper_accuracy"] == pytest.approx(0.2145)
+    assert np.isnan([second["paper_accuracy"], first["architecture_change"]]).all()
+    assert second["architecture_change"] == 0.125
+    assert frames.frame_of([]).empty

@@ -34,9 +34,12 @@ class PaperTable:
     clean: dict[str, float]
     unit: str = ""
 
-    def prints(self, metric: str) -> bool:
-        """Return whether the table has a metric."""
-        return any(metric in metrics for variants in self.columns.values() for metrics in variants.values())
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What the table prints, by the names that tasks' metrics have; "iou" of classes."""
+        return frozenset(
+            name for variants in self.columns.values() for metrics in variants.values() for name in metrics
+        )
 
     def number(self, row: str, victim: str, variant: str, metric: str) -> float | None:
         """Return one printed number, or None where the paper prints none."""

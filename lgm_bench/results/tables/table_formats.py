@@ -1,10 +1,7 @@
-"""Tables for terminals, Markdown, LaTeX and spreadsheets."""
+"""Tables for terminals, Markdown and LaTeX."""
 
-import csv
 import html
-import io
 import re
-from collections.abc import Iterable
 
 from rich import box
 from rich.columns import Columns
@@ -13,9 +10,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.tables.table import CLEAN, TARGETED, Column, Entry, Table, variant_words
-from lgm_bench.results.tables.tables import measured, paper_numbers
 
 
 def to_rich(table: Table) -> RenderableType:
@@ -67,26 +62,6 @@ def to_latex(table: Table) -> str:
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def to_csv(results: Iterable[CellResult]) -> str:
-    """Return one line a cell: all that was run, our numbers and the paper's (in percent)."""
-    lines = []
-    for result in results:
-        line: dict[str, object] = {**result.cell.flat(), "paper": "/".join(result.cell.paper or ())}
-        line |= {"n_samples": result.n_samples, "n_attacked": result.n_attacked}
-        line |= measured(result)
-        line |= {f"paper_{metric}": number for metric, number in paper_numbers(result).items()}
-        line |= {"fingerprint": result.fingerprint, "checkpoint_sha256": result.checkpoint_sha256}
-        lines.append(line | {"device": result.device, "wall_time_s": result.wall_time_s})
-    stream = io.StringIO()
-    if lines:
-        writer = csv.DictWriter(
-            stream, list(dict.fromkeys(name for line in lines for name in line)), lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows(lines)
-    return stream.getvalue()
 
 
 def _block(table: Table, group: str, columns: list[Column]) -> RenderableType:

@@ -13,18 +13,6 @@ from lgm_bench.results.tables.plain_tables import name_of_data, plain_place, pla
 from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table, in_variant_order
 from lgm_bench.tasks.metric import Metric
 
-METRICS = {
-    "eps": ("accuracy", "miou", "architecture_change"),
-    "attack": ("success_rate", "architecture_change"),
-    "slope": ("miou",),
-    "relation": ("miou",),
-    "attack and eps": ("accuracy",),
-    "": ("accuracy", "success_rate", "miou", "architecture_change"),
-}
-"""What a table of each layout shows, as far as its victims have it; `COSTS` instead where the paper prints those."""
-COSTS = ("kvoxels", "gflops")
-PRINTED = {*COSTS, *(name for names in METRICS.values() for name in names)}
-"""Figures that are in the paper's tables."""
 MOST_ROWS_NAMED = 3
 UNITS = {"official": "an eps of 1 is 2/255 of the intensity range", "paper": "an eps of 1 is 1/255"}
 
@@ -47,14 +35,14 @@ def measured(result: CellResult) -> dict[str, float | None]:
     return {metric.name: metric.number(result.metrics[metric.name]) for metric in result.kind.metrics}
 
 
-def paper_numbers(result: CellResult) -> dict[str, float | None]:
-    """Return what the paper prints for a result's figures of `PRINTED`; None where it prints nothing."""
+def paper_numbers(result: CellResult) -> dict[str, float]:
+    """Return what the paper prints for a result, by the names of its figures; shares in percent."""
     place = result.cell.paper
     table = paper_tables().get(place[0]) if place else None
-    names = [metric.name for metric in result.kind.metrics if metric.name in PRINTED]
     if place is None or table is None:
-        return dict.fromkeys(names)
-    return {name: table.number(place[1], place[2], place[3], name) for name in names}
+        return {}
+    numbers = {metric.name: table.number(place[1], place[2], place[3], metric.name) for metric in result.kind.metrics}
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _build(name: str, results: Sequence[CellResult]) -> Table:
@@ -62,7 +50,6 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
     layout = paper.layout if paper else ""
     if paper and layout == "class":
         return class_table(paper, results, _notes(results, paper))
-    names = COSTS if paper and paper.prints("gflops") else METRICS[layout]
     sizes = {result.n_samples for result in results}
     entries: dict[tuple[str, Column], Entry] = {}
     for result in results:
@@ -70,10 +57,10 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
         group = _free_group(entries, rows[0], group, variant)
         size = result.n_samples if len(sizes) > 1 else None
         ours, printed = measured(result), paper_numbers(result)
-        for row, metric in product(rows, _shown(result, names)):
+        for row, metric in product(rows, _shown(result, paper)):
             column = Column(group, variant, metric.heading)
-            entries[row, column] = Entry(ours[metric.name], printed[metric.name], size)
-        if result.main.name in names:
+            entries[row, column] = Entry(ours[metric.name], printed.get(metric.name), size)
+        if not paper or result.main.name in paper.metrics:
             clean = paper.clean.get(result.cell.paper[2]) if paper and result.cell.paper else None
             entries[CLEAN, Column(group, variant, result.main.heading)] = Entry(ours[result.main.before], clean, size)
     order = paper.rows if paper else plain_rows(results)
@@ -94,19 +81,16 @@ def _place(result: CellResult) -> tuple[str, str, str]:
     return plain_place(cell)
 
 
-def _shown(result: CellResult, names: Sequence[str]) -> list[Metric]:
-    """Return those of a result's figures that a table shows.
+def _shown(result: CellResult, paper: PaperTable | None) -> list[Metric]:
+    """Return those of a result's figures that a table shows: what the paper prints there, else what leaderboards have.
 
     Shares of the attacked say what the shares of all say, so that they are for cells that are compared by them.
     """
-    everything = bool(result.cell.paper)
-    return [
-        metric
-        for metric in result.kind.metrics
-        if metric.name in names
-        and (everything or metric.per != "attacked" or metric == result.compared)
-        and (metric.per != "decisions" or result.units is not None)
-    ]
+    metrics = [one for one in result.kind.metrics if one.per != "decisions" or result.units is not None]
+    if paper:
+        return [one for one in metrics if one.name in paper.metrics]
+    after = [one for one in metrics if one.tolerance and one.name != result.main.before]
+    return [one for one in after if one.per != "attacked" or one == result.compared]
 
 
 def _free_group(entries: dict[tuple[str, Column], Entry], row: str, group: str, variant: str) -> str:
@@ -138,7 +122,7 @@ def _index(known: Sequence[str], name: str) -> int:
 
 
 def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]:
-    printed = paper and any(number is not None for result in results for number in paper_numbers(result).values())
+    printed = paper and any(map(paper_numbers, results))
     unit = f"{paper.unit}" if paper and paper.unit else "In percent"
     notes = [f"{unit}; in brackets what the paper prints{_other_victims(results)}." if printed else f"{unit}."]
     sizes = sorted({(result.n_samples, result.cell.data.name, result.cell.data.subset) for result in results})

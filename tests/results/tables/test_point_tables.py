@@ -14,7 +14,7 @@ from lgm_bench.evaluation.cells.suites import place_in
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import describe, numbers
 from lgm_bench.results.tables.table import CLEAN, Column, Table
-from lgm_bench.results.tables.table_formats import to_csv, to_latex, to_markdown
+from lgm_bench.results.tables.table_formats import to_latex, to_markdown
 from lgm_bench.results.tables.tables import build_tables
 
 VICTIM = "minkunet34c-scannet"
@@ -41,11 +41,11 @@ def lgm(**more: Any) -> dict[str, Any]:
     return {"gradient": "lgm", "slope": 10.0, **more}
 
 
-def test_table_4_shows_miou_and_voxels_and_no_accuracy() -> None:
+def test_table_4_shows_what_the_paper_prints_there() -> None:
     table = only(scenes("table_4"), scenes("table_4", 0.1, **lgm()), scenes("table_4", 0.5, attack="random"))
     assert table.rows == [CLEAN, "eps=0.01"]
     assert [(column.variant, column.header) for column in table.columns] == [
-        (variant, header) for variant in ("random", "fgm", "lgm") for header in ("mIoU", "Arch. chg.")
+        (variant, "mIoU") for variant in ("random", "fgm", "lgm")
     ]
     assert str(table.entry("eps=0.01", Column(VICTIM, "lgm", "mIoU"))) == "10.00 (10.87)"
     assert str(table.entry("eps=0.01", Column(VICTIM, "fgm", "mIoU"))) == "20.00 (55.51)"
@@ -150,9 +150,6 @@ def test_every_format_takes_them() -> None:
     for table in build_tables(results):
         latex = to_latex(table)
         assert latex.count("{") == latex.count("}")
-    line = to_csv(results).splitlines()[1].split(",")
-    named = dict(zip(to_csv(results).splitlines()[0].split(","), line, strict=True))
-    assert (named["miou"], named["kvoxels"], named["gflops"], named["relation"]) == ("20.0", "117.5", "345.25", "")
 
 
 def test_words() -> None:

@@ -1,11 +1,10 @@
-import csv
 import io
 
 from hand_made import ONE, cell, result
 from rich.console import Console
 
 from lgm_bench.results.tables.table import CLEAN, Column, Table
-from lgm_bench.results.tables.table_formats import tex, to_csv, to_latex, to_markdown, to_rich
+from lgm_bench.results.tables.table_formats import tex, to_latex, to_markdown, to_rich
 from lgm_bench.results.tables.tables import build_tables
 
 FGM_ACC = Column("resnet32-cifar10", "fgm", "Acc.")
@@ -142,20 +141,6 @@ def test_latex_has_as_many_columns_as_it_says() -> None:
     assert [line.count("&") for line in body] == [n_columns] * 3
     assert text.count("{") == text.count("}")
     assert "%" not in text.replace("{!}{%", "").replace(r"\%", "")
-
-
-def test_csv_has_a_line_for_every_cell_with_all_that_was_run() -> None:
-    one = cell(victim="resnet32-cifar10", eps=2.0, paper=("table_1", "eps=2", "resnet32-cifar10", "fgm"))
-    lines = list(csv.DictReader(io.StringIO(to_csv([result(one, change=None), result()]))))
-    first, second = lines
-    assert (first["victim"], first["eps"], first["accuracy"], first["paper_accuracy"]) == (
-        "resnet32-cifar10",
-        "2.0",
-        "25.0",
-        "21.45",
-    )
-    assert (first["architecture_change"], second["architecture_change"], second["paper_accuracy"]) == ("", "12.5", "")
-    assert to_csv([]) == ""
 
 
 def test_what_means_something_to_latex_is_escaped() -> None:
