@@ -81,7 +81,8 @@ def test_rows_say_which_cell_they_are_of(out: Path) -> None:
     damaged = next(out.glob(f"*-cc/{ROWS}"))
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(ResultError, match="cannot be used"):
-        frames.rows(out)
+        frames.rows(frame)
+    assert sorted(frames.results(out)["fingerprint"]) == ["aa", "bb"]
 
 
 def test_one_cell_and_nothing(out: Path, tmp_path: Path) -> None:
