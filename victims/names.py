@@ -24,6 +24,9 @@ VICTIMS: dict[str, str] = {
 }
 """Every callable takes no arguments and returns a `Victim` with untrained weights."""
 
+STATIC_VICTIMS = frozenset(name for name in VICTIMS if name.startswith("resnet"))
+"""Those that decide nothing: what they compute is the same for all inputs."""
+
 
 def victim_names() -> list[str]:
     """Return the registered names in a reader's order: family, then depth, for each data set."""

@@ -20,6 +20,8 @@ POINT_ATTACKS = {
 }
 ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
 """By registered name; a class tells by `inputs` what it attacks, "images" or "points"."""
+GRADIENT_FREE = frozenset({"random"})
+"""Attacks that follow no gradient."""
 _CLASSES = {target.partition(":")[2]: target for target in ATTACKS.values()}
 
 

@@ -1,4 +1,4 @@
-"""`lgm-bench attack`: one cell from flags."""
+"""`lgm-bench attack`: one attack from flags, under one gradient or several side by side."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from lgm_bench.cli import options as opt
 from lgm_bench.cli.output import finish
-from lgm_bench.errors import ConfigError, LgmBenchError
+from lgm_bench.errors import LgmBenchError
 
 
 def attack(
@@ -20,11 +20,11 @@ def attack(
             rich_help_panel=opt.ATTACK,
         ),
     ] = None,
-    gradient: Annotated[str, typer.Option(help="fgm or lgm.", rich_help_panel=opt.ATTACK)] = "fgm",
+    gradient: opt.Gradient = opt.GRADIENT,
     slope: Annotated[
-        float | None, typer.Option(help="Slope of LGM.", show_default="the released one", rich_help_panel=opt.ATTACK)
+        float | None,
+        typer.Option(help="Slope of the soft occupancy.", show_default="the released one", rich_help_panel=opt.ATTACK),
     ] = None,
-    forward: opt.Forward = "soft",
     step: opt.Step = None,
     steps: opt.Steps = None,
     valid_pixels: opt.ValidPixels = 1.0,
@@ -57,11 +57,13 @@ def attack(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Attack one victim in one way.
+    """Attack one victim in one way, under one gradient or several side by side.
 
     Examples:
 
     [dim]$[/] lgm-bench attack dynconv20-cifar10 --attack fgsm --eps 2 --gradient lgm --slope 0.5
+
+    [dim]$[/] lgm-bench attack dynconv20-cifar10 --attack bim --eps 2 --gradient fgm,lgm,soft --slope 10
 
     [dim]$[/] lgm-bench attack resnet32-cifar10 --attack bim --limit 100 --history --save-adversarial
 
@@ -72,18 +74,15 @@ def attack(
     [dim]$[/] lgm-bench attack minkunet14-scannet --data rooms-scannet --attack pointbim --gradient lgm
     """
     flags = locals()
-    from lgm_bench.evaluation.cells.suites import Planned, single_cell
+    from lgm_bench.evaluation.cells.suites import cells_of_flags
 
-    if gradient == "fgm" and slope is not None:
-        raise ConfigError(f"--slope {slope:g} is LGM's, and the gradient is fgm; add --gradient lgm, or leave it out")
     eps = opt.eps_or_default(eps, attack, images=8.0, points=0.01)
-    cell = single_cell(
-        opt.cell_flags(flags) | {"eps": eps, "gradient": gradient, "slope": slope, "limit": limit, "history": history},
-    )
+    here = {"eps": eps, "gradients": gradient.split(","), "slope": slope, "limit": limit, "history": history}
+    planned = cells_of_flags(opt.cell_flags(flags) | here)
     from lgm_bench.cli.session import Session
 
     session = Session(opt.run_options(flags), quiet=quiet)
-    results = session.run([Planned(cell)])
-    if results.failures and isinstance(results.failures[0][1], LgmBenchError):
+    results = session.run(planned)
+    if not results and isinstance(results.failures[0][1], LgmBenchError):
         raise results.failures[0][1]
-    finish(session, results, as_json=as_json)
+    finish(session, results, as_json=as_json, comparisons=session.comparisons(results, planned))

@@ -6,6 +6,7 @@ from pathlib import Path
 from datamodules import DATAMODULES
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.errors import LgmBenchError
+from lgm_bench.leaded import GRADIENTS
 from victims.names import victim_names
 
 
@@ -38,6 +39,12 @@ def complete_data(incomplete: str) -> list[str]:
 def complete_attack(incomplete: str) -> list[str]:
     """Return the attacks that a name may become."""
     return [name for name in ATTACKS if name.startswith(incomplete)]
+
+
+def complete_gradient(incomplete: str) -> list[str]:
+    """Return what a list of gradients may become by the name that it ends in."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in GRADIENTS if name.startswith(last)]
 
 
 def complete_table(incomplete: str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from datamodules import MARKS
 from lgm_bench.cli import inventory
 from lgm_bench.cli.diagnosis import BROKEN, MISSING, OK, Finding
 from lgm_bench.errors import CheckpointError
-from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import Planned, plan
 from lgm_bench.evaluation.readiness import look
@@ -28,7 +28,7 @@ def data_sets(data_root: str | None) -> Iterator[Finding]:
             yield Finding("data sets", name, OK, "made on the spot when it is wanted", required=name in wanted)
             continue
         probe = Cell(
-            VictimSpec("resnet20-cifar10", "random"), DataSpec(name), AttackSpec("fgsm", 1.0), GradientSpec("fgm")
+            VictimSpec("resnet20-cifar10", "random"), DataSpec(name), AttackSpec("fgsm", 1.0), GradientSpec(NO_GRADIENT)
         )
         found = look([Planned(probe)], data_root)
         if not found.gaps:

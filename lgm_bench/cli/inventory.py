@@ -11,7 +11,9 @@ from datamodules import DATAMODULES, MARKS
 from datamodules.location import data_folder
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.evaluation.cells.config import load_bench
-from lgm_bench.evaluation.cells.suites import is_static, plan, takes_points
+from lgm_bench.evaluation.cells.kinds import is_static, softens, takes_points
+from lgm_bench.evaluation.cells.suites import plan
+from lgm_bench.leaded import GRADIENTS
 from victims.checkpoints import checkpoint_status
 
 Item = dict[str, Any]
@@ -55,6 +57,14 @@ def attacks(data_root: str | None) -> list[Item]:  # noqa: ARG001
     ]
 
 
+def gradients(data_root: str | None) -> list[Item]:  # noqa: ARG001
+    """Return every gradient method with the occupancies that it uses and the class that it stands for."""
+    return [
+        {"name": name, "ready": True, "uses": "soft" if softens(name) else "hard", "class": target.replace(":", ".")}
+        for name, target in GRADIENTS.items()
+    ]
+
+
 def suites(data_root: str | None) -> list[Item]:
     """Return the shipped suites with the number of their cells, and how many of these have data and weights here."""
     bench = load_bench()
@@ -73,6 +83,7 @@ KINDS: dict[str, Callable[[str | None], list[Item]]] = {
     "victims": victims,
     "data": data,
     "attacks": attacks,
+    "gradients": gradients,
     "suites": suites,
 }
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from lgm_bench.cli.completion import complete_attack, complete_data, complete_suite, complete_table, complete_victim
+from lgm_bench.cli.completion import (
+    complete_attack,
+    complete_data,
+    complete_gradient,
+    complete_suite,
+    complete_table,
+    complete_victim,
+)
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,6 +23,8 @@ if TYPE_CHECKING:
 Width = TypeVar("Width", float, str)
 
 
+GRADIENT, SLOPED = "fgm", "lgm"
+"""Gradients that attack and search take where none is named."""
 ATTACK, POINTS, VICTIM, RUNNING = "Attack", "Attack on points", "Victim and data", "Running"
 
 File = Annotated[
@@ -148,8 +157,14 @@ Protocol = Annotated[
         rich_help_panel=ATTACK,
     ),
 ]
-Forward = Annotated[
-    str, typer.Option(help="LGM's forward pass: soft, or hard (straight-through).", rich_help_panel=ATTACK)
+Gradient = Annotated[
+    str,
+    typer.Option(
+        help="fgm, lgm, soft, straight-through, or package.module:Class; several side by side (fgm,lgm,soft), the "
+        "first of which the others are compared with.",
+        rich_help_panel=ATTACK,
+        autocompletion=complete_gradient,
+    ),
 ]
 Step = Annotated[
     float | None, typer.Option(help="Step in the unit of eps.", show_default="the attack's", rich_help_panel=ATTACK)
@@ -210,7 +225,7 @@ Data = Annotated[
 
 def eps_or_default(given: Width | None, attack: str, *, images: Width, points: Width) -> Width:
     """Return --eps, or what stands for it where it is not given."""
-    from lgm_bench.evaluation.cells.suites import takes_points
+    from lgm_bench.evaluation.cells.kinds import takes_points
 
     return given if given is not None else points if takes_points(attack) else images
 
@@ -229,7 +244,7 @@ def cell_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: --mean or --std are not three numbers.
     """
-    plain = ["victim", "attack", "forward", "step", "steps", "valid_pixels", "targeted", "active_set", "protocol"]
+    plain = ["victim", "attack", "step", "steps", "valid_pixels", "targeted", "active_set", "protocol"]
     plain += ["relation", "input_slope", "output_slope", "floor_slope", "loss"]
     found = {name: flags[name] for name in (*plain, "data", "subset", "seed")}
     found |= {name: triple(flags[name], f"--{name}") for name in ("mean", "std")}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lgm_bench.cli.session import Session
     from lgm_bench.evaluation.cells.suites import Planned
     from lgm_bench.evaluation.engine.runner import RunResults
+    from lgm_bench.results.statistics import Comparison
 
 REGRESSION, BAD_USAGE, CELL_FAILED, INTERRUPTED, READER_GONE = 1, 2, 3, 130, 141
 WIDTH_OF_A_FILE, NARROWEST = 160, 80
@@ -58,7 +59,12 @@ def printable(text: str) -> str:
 
 
 def finish(
-    session: "Session", results: "RunResults", *, as_json: bool, planned: "Sequence[Planned] | None" = None
+    session: "Session",
+    results: "RunResults",
+    *,
+    as_json: bool,
+    planned: "Sequence[Planned] | None" = None,
+    comparisons: "Sequence[Comparison]" = (),
 ) -> None:
     """Print what cells measured as tables or JSON, then leave with the code for failed cells if there are any.
 
@@ -68,6 +74,7 @@ def finish(
         as_json: Print JSON.
         planned: All cells of the suite that they are of: what others have finished of these is shown too, and the
             tables are written into the results folder. None: the results stand alone, and nothing is written.
+        comparisons: Of results that stand alone.
     """
     from lgm_bench.cli import session as sessions
     from lgm_bench.results.tables.arms_table import comparisons_to_rich
@@ -75,7 +82,9 @@ def finish(
     from lgm_bench.results.tables.tables import build_tables
 
     results, tables, comparisons, unfinished = (
-        sessions.Merged(results, build_tables(results), [], []) if planned is None else session.merge(results, planned)
+        sessions.Merged(results, build_tables(results), list(comparisons), [])
+        if planned is None
+        else session.merge(results, planned)
     )
     if as_json:
         show_json(sessions.as_json(results, unfinished, comparisons))

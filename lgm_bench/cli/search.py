@@ -32,7 +32,9 @@ def search(
             rich_help_panel=opt.ATTACK,
         ),
     ] = None,
-    forward: opt.Forward = "soft",
+    gradient: Annotated[
+        str, typer.Option(help="The gradient whose slope is sought.", rich_help_panel=opt.ATTACK)
+    ] = opt.SLOPED,
     step: opt.Step = None,
     steps: opt.Steps = None,
     valid_pixels: opt.ValidPixels = 1.0,
@@ -80,14 +82,14 @@ def search(
     """
     flags = locals()
     from lgm_bench.cli.slope_search import Search, parse_numbers, search_cells
-    from lgm_bench.evaluation.cells.suites import Planned, single_cell
+    from lgm_bench.evaluation.cells.suites import Planned, cells_of_flags
 
     eps = opt.eps_or_default(eps, attack, images="1,2,4,8", points="0.005,0.01,0.02,0.05")
     widths = parse_numbers(eps, "--eps")
     wanted = parse_numbers(slopes, "--slopes") if slopes else []
-    common = opt.cell_flags(flags) | {"limit": limit, "gradient": "lgm", "slope": 1.0}
-    base, *_ = [single_cell(common | {"eps": width}) for width in widths]
-    planned = [Planned(cell) for cell in search_cells(base, widths, wanted)]
+    common = opt.cell_flags(flags) | {"limit": limit, "gradients": [gradient], "slope": 1.0}
+    base, *_ = [cells_of_flags(common | {"eps": width})[0].cell for width in widths]
+    planned = [Planned(cell) for cell in search_cells(base, widths, wanted, baseline=opt.GRADIENT)]
     from lgm_bench.cli.session import Session
 
     session = Session(opt.run_options(flags), quiet=quiet)

@@ -1,6 +1,6 @@
 """One command's run: look for what is missing, run the rest, write the tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from lgm_bench.evaluation.estimates.preview import Preview, preview
 from lgm_bench.evaluation.readiness import Gap, find_gaps, look
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.report.folder import ResultsFolder
-from lgm_bench.results.statistics import Comparison
+from lgm_bench.results.statistics import Comparison, compare_arms
 from lgm_bench.results.tables.arms_table import comparisons_as_json
 from lgm_bench.results.tables.table import Table
 
@@ -151,13 +151,24 @@ class Session:
             # cells that turn out to be the same, once their defaults are filled in, are shown once
             everything.extend({(one.fingerprint, one.cell.paper): one for one in found.values()}.values())
             tables = self.folder.write_tables(everything, cells) if everything else []
-            comparisons = self.folder.write_comparisons(everything, cells)
+            baselines = _baselines({cell: one.fingerprint for cell, one in found.items()}, planned)
+            comparisons = self.folder.write_comparisons(everything, cells, baselines)
         unfinished = [one.cell for one in planned if one.cell not in found and not one.optional]
         return Merged(everything, tables, comparisons, unfinished)
+
+    def comparisons(self, results: RunResults, planned: Sequence[Planned]) -> list[Comparison]:
+        """Return each gradient against the baseline, of results that stand alone."""
+        fingerprints = {cell: one.fingerprint for cell, one in results.by_cell.items()}
+        return compare_arms(results, self.folder.path, _baselines(fingerprints, planned))
 
     def report(self, results: RunResults, comparisons: Sequence[Comparison], unfinished: Sequence[Cell]) -> Path | None:
         """Write the report of results into their folder; return its path, or None if it is not wanted or failed."""
         return self.folder.write_report(results, comparisons, unfinished) if self.options.report else None
+
+
+def _baselines(fingerprints: Mapping[Cell, str], planned: Sequence[Planned]) -> dict[str, str]:
+    """Return the gradient that each finished cell is compared with, by fingerprint."""
+    return {fingerprints[one.cell]: one.baseline for one in planned if one.baseline and one.cell in fingerprints}
 
 
 def as_json(

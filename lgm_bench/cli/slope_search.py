@@ -7,7 +7,7 @@ from typing import Any
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import takes_points
+from lgm_bench.evaluation.cells.kinds import takes_points
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.tables.table import Column, Entry, Table
 
@@ -75,7 +75,7 @@ class Search:
         notes = [
             f"In percent: {measure}. Best slope of each eps marked.",
             f"{self.results[0].n_samples:,} {first.data.name} {first.data.subset} {samples}, "
-            f"protocol {first.protocol}, {first.gradient.forward} forward, seed {first.attack.seed}.",
+            f"protocol {first.protocol}, seed {first.attack.seed}.",
         ]
         title = f"Slopes for {'targeted ' if first.attack.targeted else ''}{first.attack.name} on {first.victim.name}"
         return Table(self.name, title, "slope", rows, columns, entries, notes)
@@ -83,7 +83,7 @@ class Search:
     def record(self) -> dict[str, Any]:
         """Return what search.json holds: every score and the best slope of every eps."""
         first = self.results[0].cell
-        keys = ["victim", "checkpoint", "data", "attack", "step", "steps", "targeted", "protocol", "forward"]
+        keys = ["victim", "checkpoint", "data", "attack", "step", "steps", "targeted", "protocol"]
         keys += ["valid_pixels", "subset", "limit", "seed"]
         scores = [
             {
@@ -107,13 +107,14 @@ class Search:
         return f"{{name: {first.victim.name}, {checkpoint}slopes: {{{first.attack.name}: {{{slopes}}}}}}}"
 
 
-def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float]) -> list[Cell]:
-    """Return the cells of a search: FGM, then every slope, at every eps.
+def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float], baseline: str) -> list[Cell]:
+    """Return the cells of a search: the baseline, then every slope, at every eps.
 
     Args:
-        base: What all have in common; its eps, gradient and slope are replaced.
+        base: What all have in common; its eps and slope are replaced.
         eps: Half-widths of the ball.
         slopes: Slopes to try; empty takes a default range for single-step or iterative attacks, or those on points.
+        baseline: A gradient without a slope to compare with.
 
     Raises:
         ConfigError: A slope is not positive.
@@ -127,8 +128,8 @@ def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float]) -> l
     cells = []
     for width in eps:
         here = base.replace(attack={"eps": width})
-        cells.append(here.replace(gradient={"name": "fgm", "slope": None}))
-        cells += [here.replace(gradient={"name": "lgm", "slope": slope}) for slope in sorted(set(slopes))]
+        cells.append(here.replace(gradient={"name": baseline, "slope": None}))
+        cells += [here.replace(gradient={"slope": slope}) for slope in sorted(set(slopes))]
     return cells
 
 

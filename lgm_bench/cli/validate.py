@@ -69,9 +69,10 @@ def validate(
 
 def _tiny(cell: "Cell") -> "Cell":
     """Return the cell that stands for all that differ in plain numbers only, cut to what shows that it runs."""
-    from lgm_bench.evaluation.engine.building import moves_points, resolved
+    from lgm_bench.evaluation.cells.kinds import takes_points
+    from lgm_bench.evaluation.engine.building import resolved
 
-    points = moves_points(cell)
+    points = takes_points(cell.attack.name)
     cell = resolved(cell) if points else cell  # slopes of points are released for an eps: they go with the real one
     attack: dict[str, Any] = {"seed": 0, "eps": EPS["points" if points else "images"]}
     if cell.attack.name != "fgsm":

@@ -1,7 +1,6 @@
 """How cells, results and times are put into words for a reader."""
 
-from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
 
@@ -31,7 +30,7 @@ def describe_setting(cell: Cell) -> str:
 
 def describe_gradient(cell: Cell) -> str:
     """Return a cell's gradient with its settings in a reader's words; nothing where the attack follows none."""
-    if cell.attack.name in GRADIENT_FREE:
+    if cell.gradient.name == NO_GRADIENT:
         return ""
     slope = "" if cell.gradient.slope is None else f" slope {cell.gradient.slope:g}"
     relation = "" if cell.gradient.relation in (None, "sigmoid") else f" {cell.gradient.relation}"

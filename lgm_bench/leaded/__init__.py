@@ -17,6 +17,8 @@ GRADIENTS = {
     "straight-through": "lgm_bench.leaded.gradient:StraightThrough",
 }
 """Gradient methods by registered name."""
+HARD_GRADIENTS = frozenset({"fgm"})
+"""Those of them whose `softens` is false, for who must not import torch."""
 _MODULES = {
     "gradient": ("FGM", "LGM", "GradientMethod", "Soft", "StraightThrough", "Unit", "gradient_named"),
     "occupancy": ("Occupancy",),
@@ -27,6 +29,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "FGM",
     "GRADIENTS",
+    "HARD_GRADIENTS",
     "LGM",
     "GradientMethod",
     "Leaded",

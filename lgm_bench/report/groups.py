@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.samples import ExampleCloud, SavedImage, read_examples
 from lgm_bench.evaluation.wording import eps_label, unit_of_eps
@@ -89,7 +88,7 @@ def grouped(found: Sequence[Finished]) -> list[Group]:
     randoms: dict[tuple[object, ...], Finished] = {}
     for one in sorted(found, key=_sweep):
         cell = one.result.cell
-        if cell.attack.name in GRADIENT_FREE:
+        if cell.gradient.name == NO_GRADIENT:
             randoms.setdefault(_place(cell), one)
         else:
             arms.setdefault(_alike(cell), {}).setdefault(cell.gradient.name, one)

@@ -3,8 +3,7 @@
 import itertools
 from collections.abc import Iterable, Sequence
 
-from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 from lgm_bench.evaluation.store.record import CellResult, Checks
 from lgm_bench.evaluation.wording import gradient_name
 
@@ -29,7 +28,7 @@ def caveats(result: CellResult) -> list[str]:
         found.append(f"logits depend on the batch (by {checks.batch_invariance:.1e} of the largest)")
     if not checks.within_bounds:
         found.append("adversarial samples left their bounds")
-    if checks.zero_gradient_share > ZERO_GRADIENT and result.cell.attack.name not in GRADIENT_FREE:
+    if checks.zero_gradient_share > ZERO_GRADIENT and result.cell.gradient.name != NO_GRADIENT:
         found.append(f"{checks.zero_gradient_share:.0%} of the input gradient is exactly 0")
     if checks.saturated_occupancies is not None and checks.saturated_occupancies > SATURATED:
         found.append(f"{checks.saturated_occupancies:.0%} of the occupancies have no derivative at slope "

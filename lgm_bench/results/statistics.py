@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.rows import merged
 from lgm_bench.results.arms import BASELINE, TUNED, in_order, without_gradient
@@ -76,7 +76,9 @@ class Comparison:
         return "stronger" if self.difference * self.metric.stronger > 0 else "weaker"
 
 
-def compare_arms(results: Sequence[CellResult], out: Path, baseline: str = BASELINE) -> list[Comparison]:
+def compare_arms(
+    results: Sequence[CellResult], out: Path, baselines: Mapping[str, str] | None = None
+) -> list[Comparison]:
     """Return each arm against the baseline of its group, corrected together; groups in the order of the results.
 
     Of several cells of the baseline the one is taken that agrees in most of `TUNED`. Pairs whose rows are missing or
@@ -85,19 +87,22 @@ def compare_arms(results: Sequence[CellResult], out: Path, baseline: str = BASEL
     Args:
         results: Finished cells.
         out: The results folder that they lie in.
-        baseline: The gradient to compare with; a group without it is compared with the first of its gradients.
+        baselines: By fingerprint, the gradient that a cell's group is compared with. A group without an
+            entry is compared with `BASELINE`, and one without that with the first of its gradients.
     """
     groups: dict[object, list[Finished]] = {}
     for one in located(results, Path(out)):
-        if one.result.cell.attack.name not in GRADIENT_FREE:
+        if one.result.cell.gradient.name != NO_GRADIENT:
             groups.setdefault(_shared(one.result), []).append(one)
     comparisons = []
     for group in groups.values():
+        named = ((baselines or {}).get(one.result.fingerprint) for one in group)
+        baseline = next(filter(None, named), BASELINE)
         first = in_order((one.result.cell.gradient.name for one in group), baseline)[0]
-        baselines = [one for one in group if one.result.cell.gradient.name == first]
+        candidates = [one for one in group if one.result.cell.gradient.name == first]
         for arm in (one for one in group if one.result.cell.gradient.name != first):
             try:
-                comparisons.append(compare_pair(_nearest(arm, baselines), arm))
+                comparisons.append(compare_pair(_nearest(arm, candidates), arm))
             except ResultError as error:
                 log.warning("%s is compared with no baseline: %s", arm.folder.name, error)
     corrected = holm([one.p_value for one in comparisons])

@@ -9,7 +9,6 @@ from torch import nn
 
 from datamodules.batch import PointBatch
 from lgm_bench.attacks import KNNPert, PointBIM, PointPert, RandomPerturbation
-from lgm_bench.attacks.point_defaults import default_settings
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded import LGM
 from lgm_bench.tasks.clouds import Scenes
@@ -155,15 +154,3 @@ def test_a_gradient_that_is_not_finite() -> None:
 def poison(_module: nn.Module, _arguments: Any, voxels: Any) -> None:
     if voxels.gradient.softens:
         voxels.cloud.points.register_hook(lambda gradient: gradient * NAN)
-
-
-def test_released_parameters() -> None:
-    assert default_settings("minkunet34c-scannet", "lgm", 0.02).steps == 50
-    assert default_settings("minkunet34-s3dis", "fgm", 0.02).voxels.floor == 20
-    street = default_settings("cylinder3d-semantickitti", "lgm", 0.005)
-    assert (street.steps, street.step, street.loss, street.slope) == (30, 0.0025, "lovasz", 250)
-    assert (street.voxels.input, street.voxels.output) == (10, None)
-    with pytest.raises(ConfigError, match=r"released for eps 0\.03 m \(only 0\.005, 0\.01, 0\.02, 0\.05\); give step"):
-        default_settings("minkunet34c-scannet", "lgm", 0.03)
-    with pytest.raises(ConfigError, match="'dynconv8-cifar10' were released; give step, steps, loss and slopes"):
-        default_settings("dynconv8-cifar10", "lgm", 0.02)

@@ -8,6 +8,7 @@ from rich.console import Console
 from datamodules import DATAMODULES
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.cli.inventory import KINDS, as_table
+from lgm_bench.leaded import GRADIENTS
 from victims.names import victim_names
 
 
@@ -18,7 +19,12 @@ def no_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_everything_registered_is_listed() -> None:
-    for kind, names in (("victims", victim_names()), ("data", DATAMODULES), ("attacks", ATTACKS)):
+    for kind, names in (
+        ("victims", victim_names()),
+        ("data", DATAMODULES),
+        ("attacks", ATTACKS),
+        ("gradients", GRADIENTS),
+    ):
         assert [item["name"] for item in KINDS[kind](None)] == list(names)
 
 

@@ -15,7 +15,7 @@ DYNCONV = ("dynconv8-cifar10", "--checkpoint", "random", "--data", TINY)
         (("attack", *DYNCONV, "--eps", "-1"), "--eps: expected greater than or equal to 0, got -1.0"),
         (("attack", *DYNCONV, "--eps", "nan"), "--eps: expected"),
         (("attack", *DYNCONV, "--gradient", "lgm", "--slope", "0"), "--slope: expected greater than 0, got 0.0"),
-        (("attack", *DYNCONV, "--slope", "2"), "--slope 2 is LGM's, and the gradient is fgm; add --gradient lgm"),
+        (("attack", *DYNCONV, "--slope", "2"), "--slope 2 is for gradients that soften occupancies"),
         (("attack", *DYNCONV, "--protocol", "papper"), "--protocol: expected 'paper' or 'official', got 'papper'"),
         (("attack", *DYNCONV, "--mean", "1,2"), "--mean '1,2': expected three numbers"),
         (("attack", *DYNCONV, "--valid-pixels", "5"), "--valid-pixels: expected less than or equal to 1, got 5.0"),

@@ -36,5 +36,5 @@ def test_the_best_slope_leaves_the_lowest_miou() -> None:
 
 def test_the_default_slopes_are_those_of_table_7() -> None:
     base = cell(victim=VICTIM, data="scannet", attack="pointbim", eps=0.01)
-    assert [one.gradient.slope for one in search_cells(base, [0.01], [])] == [None, *POINT_SLOPES]
+    assert [one.gradient.slope for one in search_cells(base, [0.01], [], "fgm")] == [None, *POINT_SLOPES]
     assert list(POINT_SLOPES) == list(range(5, 45, 5))

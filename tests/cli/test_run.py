@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from answers import TINY, Command
+from tiny_points import ROOMS, SCENE_NET
 
 from lgm_bench.cli.run import DEFAULT_SUITE, planned_cells
 from lgm_bench.evaluation.cells.config import load_bench
@@ -179,3 +180,31 @@ def test_attack_on_a_network_of_ones_own(lgm_bench: Command, tiny_root: Path) ->
     assert 0 < result["metrics"]["executed_clean"] < 1
     broken = lgm_bench("attack", "tiny_networks:Broken", *here)
     assert broken.code == 3
+
+
+def test_attack_compares_gradients_side_by_side_with_the_first(lgm_bench: Command, tiny_root: Path) -> None:
+    here = ("--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
+    arms = ("--gradient", "lgm,fgm,tiny_gradients:Mine", "--slope", "2", "--attack", "bim", "--steps", "2")
+    answer = lgm_bench("attack", "tiny_networks:Adaptive", *arms, *here, "--json")
+    assert answer.code == 0, answer.err
+    results = {result["cell"]["gradient"]["name"]: result for result in answer.json["results"]}
+    assert [results[name]["cell"]["gradient"]["slope"] for name in results] == [2.0, None, 2.0]
+    compared = answer.json["comparisons"]
+    assert [(one["gradient"], one["against"]) for one in compared] == [
+        ("FGM", "LGM slope 2"),
+        ("tiny_gradients:Mine slope 2", "LGM slope 2"),
+    ]
+    for one, name in zip(compared, ("fgm", "tiny_gradients:Mine"), strict=True):
+        assert one["difference"] == pytest.approx(
+            results[name]["metrics"]["accuracy"] - results["lgm"]["metrics"]["accuracy"]
+        )
+    printed = lgm_bench("attack", "tiny_networks:Adaptive", *arms, *here)
+    assert "arm - LGM" in printed.out or "against LGM" in printed.out
+
+
+def test_a_gradient_of_ones_own_on_points(lgm_bench: Command) -> None:
+    flags = ("--attack", "pointbim", "--gradient", "fgm,tiny_gradients:Mine", "--slope", "10", "--steps", "2")
+    answer = lgm_bench("attack", SCENE_NET, "--data", ROOMS, "--eps", "0.03", *flags, "--accelerator", "cpu", "--json")
+    assert answer.code == 0, answer.err
+    voxels = [result["metrics"]["kvoxels"] for result in answer.json["results"]]
+    assert voxels[1] > voxels[0], "soft occupancies take neighbouring voxels in"

@@ -66,7 +66,7 @@ def test_searches_of_one_folder_have_names_of_their_own() -> None:
 
 
 def test_the_cells_are_fgm_and_every_slope_at_every_eps() -> None:
-    cells = search_cells(cell(seed=3, subset="holdout"), [1.0, 2.0], [2.0, 1.0, 2.0])
+    cells = search_cells(cell(seed=3, subset="holdout", gradient="lgm"), [1.0, 2.0], [2.0, 1.0, 2.0], "fgm")
     assert [(one.attack.eps, one.gradient.name, one.gradient.slope) for one in cells] == [
         (eps, *kind) for eps in (1.0, 2.0) for kind in (("fgm", None), ("lgm", 1.0), ("lgm", 2.0))
     ]
@@ -74,8 +74,10 @@ def test_the_cells_are_fgm_and_every_slope_at_every_eps() -> None:
 
 
 def test_the_default_range_depends_on_the_attack() -> None:
-    assert [one.gradient.slope for one in search_cells(cell(), [1.0], [])][1:] == list(SINGLE_STEP_SLOPES)
-    assert [one.gradient.slope for one in search_cells(cell(attack="bim"), [1.0], [])][1:] == list(ITERATIVE_SLOPES)
+    assert [one.gradient.slope for one in search_cells(cell(), [1.0], [], "fgm")][1:] == list(SINGLE_STEP_SLOPES)
+    assert [one.gradient.slope for one in search_cells(cell(attack="bim"), [1.0], [], "fgm")][1:] == list(
+        ITERATIVE_SLOPES
+    )
 
 
 def test_numbers() -> None:
@@ -93,4 +95,4 @@ def test_what_is_no_number(text: str) -> None:
 @pytest.mark.parametrize("slope", [0.0, -1.0])
 def test_slopes_are_positive(slope: float) -> None:
     with pytest.raises(ConfigError, match="above 0"):
-        search_cells(cell(), [1.0], [slope])
+        search_cells(cell(), [1.0], [slope], "fgm")

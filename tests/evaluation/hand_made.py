@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lgm_bench.evaluation.cells.cell import KINDS, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
+from lgm_bench.attacks import GRADIENT_FREE
+from lgm_bench.evaluation.cells.cell import KINDS, NO_GRADIENT, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.store.record import CellResult, Checks, UnitRecord
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.tasks.base import ClassRecord, task_named
@@ -16,6 +17,8 @@ PART_OF = {one.name: part for part, kind in KINDS.items() for one in fields(kind
 
 def altered(of: Cell, **values: Any) -> Cell:
     """The cell with other values, each by its own name: `altered(cell, victim="resnet8-mini", eps=2.0)`."""
+    if values.get("attack") in GRADIENT_FREE:
+        values = {"gradient": NO_GRADIENT, **values}
     changes: dict[str, Any] = {}
     for name, value in values.items():
         if name in KINDS or name in PART_OF:

@@ -27,7 +27,7 @@ def test_each_missing_thing_is_said_once_with_all_its_cells(tmp_path: Path) -> N
         for eps in (1.0, 2.0)
         for victim in ("skipnet110-cifar10", "resnet32-cifar10")
     ]
-    gaps = find_gaps([Planned(one, optional=one.victim.startswith("resnet")) for one in cells], str(tmp_path))
+    gaps = find_gaps([Planned(one, optional=one.victim.name.startswith("resnet")) for one in cells], str(tmp_path))
     assert [(len(gap.cells), gap.optional) for gap in gaps] == [(4, False), (2, False), (2, True)]
     data, skipnet, resnet = (gap.what for gap in gaps)
     assert f"no CIFAR-10 in {tmp_path}" in data

@@ -23,6 +23,8 @@ from lgm_bench.results.reading import read_results
 GUARD = Path(__file__).with_name("guard.yaml")
 OPTIONS: dict[str, dict[str, Any]] = {"bim-two-processes": {"devices": 2}, "bim-double-precision": {"precision": "64"}}
 """By suite, options of a run that are not a cell's."""
+RECORDED_AS = {"none": "fgm", "straight-through": "lgm"}
+"""Gradients that had another name, or none of their own, when the rows were recorded."""
 QUERIES = 60
 """Of Square within AutoAttack, in place of the 5,000 that no benchmark file can change."""
 
@@ -33,8 +35,8 @@ def key_of(suite: str, cell: Cell) -> str:
     The sigmoid is not named: it is the relation of point clouds where a cell names none.
     """
     relation = "" if cell.gradient.relation in (None, "sigmoid") else cell.gradient.relation
-    attack = cell.attack
-    return " | ".join((suite, cell.victim.name, attack.name, f"{attack.eps:g}", cell.gradient.name, relation)).strip()
+    attack, gradient = cell.attack, RECORDED_AS.get(cell.gradient.name, cell.gradient.name)
+    return " | ".join((suite, cell.victim.name, attack.name, f"{attack.eps:g}", gradient, relation)).strip()
 
 
 def guarded_suites() -> list[str]:

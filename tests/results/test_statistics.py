@@ -180,8 +180,10 @@ def test_only_the_gradient_may_differ(tmp_path: Path) -> None:
     others = [{"eps": 2.0}, {"seed": 1}, {"attack": "bim"}, {"targeted": True}, {"victim": "skipnet38-cifar10"}]
     alone = [finished(tmp_path, f"x{n}", rows, {**LGM, **changes}) for n, changes in enumerate(others)]
     alone += [finished(tmp_path, "yy", rows, {**LGM, "seed": 0}, checkpoint_sha256="11")]
-    pairs = [finished(tmp_path, f"s{slope}", rows, {**LGM, "slope": slope, "forward": f}) for slope, f in
-             itertools.product((1.0, 2.0), ("soft", "hard"))]  # fmt: skip
+    pairs = [
+        finished(tmp_path, f"{name}{slope}", rows, {"gradient": name, "slope": slope})
+        for slope, name in itertools.product((1.0, 2.0), ("lgm", "straight-through"))
+    ]
     found = compare_arms([*alone, base, *pairs], tmp_path)
     assert [one.arm.cell for one in found] == [one.cell for one in pairs]
     assert {one.baseline.fingerprint for one in found} == {"aa"}
@@ -251,6 +253,6 @@ def test_every_arm_is_compared_with_the_baseline_and_all_are_corrected_together(
     assert "LGM against FGM, accuracy: significantly stronger in 1, weaker in 0, undecided in 0 (Holm, 5%)." in text
     assert "soft against FGM, accuracy: significantly stronger in 0, weaker in 0, undecided in 1 (Holm, 5%)." in text
     assert "| FGM | arm | arm - FGM |" in text
-    named = compare_arms(results, tmp_path, baseline="lgm")
+    named = compare_arms(results, tmp_path, {results[0].fingerprint: "lgm"})
     assert [(one.arm.fingerprint, one.verdict) for one in named] == [("fgm", "weaker"), ("soft", "weaker")]
     assert [one.arm.fingerprint for one in compare_arms(results[1:], tmp_path)] == ["soft"]

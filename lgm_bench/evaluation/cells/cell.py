@@ -9,6 +9,10 @@ from typing import Any
 
 NO_IDENTITY = ("paper", "history")
 """What changes no number, and so neither a cell's fingerprint nor its place in a leaderboard."""
+NO_GRADIENT = "none"
+"""The gradient of attacks that follow none."""
+RELATION = "sigmoid"
+"""The relation of points and voxels where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,8 @@ class GradientSpec:
     """The gradient that the attack follows.
 
     Attributes:
-        name: "fgm" or "lgm".
-        slope: Slope lambda of the leaded occupancy; None for FGM.
-        forward: "soft" or "hard", the forward pass under LGM.
+        name: Registered gradient method, `package.module:Class` of a user's own, or `NO_GRADIENT`.
+        slope: Slope lambda of the soft occupancy; None where the method does not soften, and where it is to be found.
         relation: How points and voxels are related, see `VoxelSlopes`; like those that follow None for images.
         input_slope: Slope of the way from points to voxels; None where there is none.
         output_slope: Slope of the way back.
@@ -92,7 +95,6 @@ class GradientSpec:
 
     name: str
     slope: float | None = None
-    forward: str = "soft"
     relation: str | None = None
     input_slope: float | None = None
     output_slope: float | None = None
@@ -129,7 +131,7 @@ class Cell:
         attack, relation = self.attack, self.gradient.relation
         kind = "targeted-" if attack.targeted else ""
         pixels = "" if attack.valid_pixels == 1 else f"-{attack.valid_pixels:.0%}".replace("%", "pct")
-        ending = "" if relation in (None, "sigmoid") else f"-{relation}"
+        ending = "" if relation in (None, RELATION) else f"-{relation}"
         return f"{self.victim.name}-{kind}{attack.name}{pixels}-eps{attack.eps:g}-{self.gradient.name}{ending}"
 
     def replace(self, **changes: Any) -> "Cell":

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, RELATION, Cell
 from lgm_bench.evaluation.cells.config import read_yaml
+from lgm_bench.evaluation.cells.kinds import softens
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI")
 
@@ -84,3 +86,31 @@ def table_name(text: str) -> str:
             return f"table_{place}"
     known = [f"{place} ({roman})" for place, roman in enumerate(ROMAN, start=1)]
     raise ConfigError(f"unknown table {text!r}; the paper has {', '.join(known)}")
+
+
+def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[str, ...] | None:
+    """Return (table, row, victim, variant) of a cell in a table's layout, or None for a cell of no table.
+
+    Args:
+        table: Name of the table.
+        cell: The cell.
+        victim: The paper's victim whose numbers stand beside the cell's; None: the cell's own.
+    """
+    if table is None:
+        return None
+    layout, attack, gradient = paper_tables()[table].layout, cell.attack, cell.gradient
+    row, variant = f"eps={attack.eps:g}", f"{gradient.name}-targeted" if attack.targeted else gradient.name
+    if gradient.name == NO_GRADIENT:
+        variant = attack.name
+    elif layout == "attack":
+        row = f"{attack.name} {attack.valid_pixels:.0%}"
+    elif layout == "slope":
+        given = "released" if gradient.slope is None else f"{gradient.slope:g}"
+        row, variant = f"slope={given}" if softens(gradient.name) else gradient.name.upper(), row
+    elif layout == "relation" and softens(gradient.name):
+        variant = gradient.relation or RELATION
+    elif layout == "attack and eps":
+        variant = f"{attack.name}-{gradient.name}"
+    elif layout == "class":
+        row = ""
+    return (table, row, victim or cell.victim.name, variant)

@@ -22,6 +22,7 @@ def _as_slopes(value: Any) -> Any:
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
@@ -50,7 +51,7 @@ class VictimEntry(Strict):
         checkpoint: Path of a checkpoint, "random", or None for the registry's default.
         mean: Normalization, if it is not the victim's default.
         std: See `mean`.
-        slopes: By attack, the slopes of the leaded gradient where they differ from the released ones.
+        slopes: By attack, the slopes of soft occupancies where they differ from the released ones.
         kwargs: Keyword arguments of a class of the user's own.
         paper: The paper's victim whose numbers stand beside this one's, if it is not the same.
     """
@@ -73,7 +74,7 @@ class AttackEntry(Strict):
         steps: Iterations.
         valid_pixels: Shares of the pixels that may change; of images.
         active_set: Whether samples that have fallen are left alone; of images.
-        slope: Slopes of LGM to try one by one (Table VII); none: the victim's.
+        slope: Slopes of the soft occupancy to try one by one (Table VII); none: the victim's.
         relation: Relation functions to try one by one (Table V); of points, as all that follow.
         input_slope: See `GradientSpec`.
         output_slope: See `GradientSpec`.
@@ -95,10 +96,20 @@ class AttackEntry(Strict):
 
 
 class Settings(Strict):
-    """What holds for every cell unless a grid says otherwise."""
+    """What holds for every cell unless a grid says otherwise.
+
+    Attributes:
+        protocol: How eps is meant.
+        gradients: Gradient methods to compare: registered names, or `package.module:Class` of a user's own.
+        baseline: The one that the others are compared with; None: the first.
+        seed: See `AttackSpec`.
+        limit: See `DataSpec`, as `subset`.
+        history: See `Cell`.
+    """
 
     protocol: Literal["paper", "official"] = "official"
-    forward: Literal["soft", "hard"] = "soft"
+    gradients: Names = ["fgm", "lgm"]
+    baseline: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     limit: Count | None = None
     subset: Literal["test", "train", "holdout"] = "test"
@@ -119,7 +130,6 @@ class Grid(Strict):
         if_available: Victims that are left out as long as their checkpoint is not imported.
         attacks: Attacks with their options.
         eps: Half-widths of the ball, in 1/255 for images and metres for points.
-        gradients: "fgm" and "lgm"; static networks only have "fgm".
         targeted: False, true or both.
         protocol: Overrides the defaults' entry of that name, as do those that follow.
     """
@@ -130,10 +140,10 @@ class Grid(Strict):
     if_available: Victims = []
     attacks: Attacks
     eps: Annotated[list[Annotated[float, Field(ge=0)]], BeforeValidator(_as_list)]
-    gradients: Annotated[list[Literal["fgm", "lgm"]], BeforeValidator(_as_list)] = ["fgm", "lgm"]
     targeted: Annotated[list[bool], BeforeValidator(_as_list)] = [False]
     protocol: Literal["paper", "official"] | None = None
-    forward: Literal["soft", "hard"] | None = None
+    gradients: Names | None = None
+    baseline: str | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
     limit: Count | None = None
     subset: Literal["test", "train", "holdout"] | None = None

@@ -1,33 +1,36 @@
 """Unfold a benchmark file's grids into cells."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from lgm_bench.attacks import ATTACKS, POINT_ATTACKS
-from lgm_bench.attacks.slopes import default_slope
-from lgm_bench.errors import ConfigError, LgmBenchError, UnknownNameError
-from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
+from lgm_bench.attacks import ATTACKS
+from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.cells.config import check
-from lgm_bench.evaluation.cells.paper import ROMAN, paper_tables, table_name
+from lgm_bench.evaluation.cells.kinds import follows_gradient, is_static, softens
+from lgm_bench.evaluation.cells.paper import ROMAN, paper_tables, place_in, table_name
 from lgm_bench.evaluation.cells.schema import AttackEntry, BenchFile, Grid, Settings, Strict, VictimEntry
-from lgm_bench.registry import resolve
+from lgm_bench.leaded import GRADIENTS, HARD_GRADIENTS
 from victims.names import VICTIMS
 
-STATIC_FAMILIES = ("resnet",)
 MINIATURE, DATA_OF_MINIATURES = "mini", "digits"
-GRADIENT_FREE = ("random",)
-RELATION = "sigmoid"
-"""The relation of points and voxels where none is named."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell to run; an optional one may be left out when its checkpoint is not there."""
+    """A cell to run.
+
+    Attributes:
+        cell: The cell.
+        optional: Whether it may be left out when its checkpoint is not there.
+        baseline: The gradient that its own is compared with; None where its grid has no other.
+    """
 
     cell: Cell
     optional: bool = False
+    baseline: str | None = None
 
 
 def plan(
@@ -62,7 +65,8 @@ def plan(
                 earlier = found.get(planned.cell, planned)
                 history = earlier.cell.history or planned.cell.history
                 cell = planned.cell.replace(history=history)
-                found[cell] = Planned(cell, earlier.optional and planned.optional)
+                baseline = earlier.baseline or planned.baseline
+                found[cell] = Planned(cell, earlier.optional and planned.optional, baseline)
     chosen = _of_tables(list(found.values()), tables, suites)
     if not victims:
         return chosen
@@ -70,7 +74,7 @@ def plan(
     for victim in victims:
         if victim not in there:
             raise UnknownNameError("victim of this suite", victim, there)
-    return [Planned(planned.cell) for planned in chosen if planned.cell.victim.name in victims]
+    return [replace(planned, optional=False) for planned in chosen if planned.cell.victim.name in victims]
 
 
 def _of_tables(planned: list[Planned], tables: Sequence[str], suites: Sequence[str]) -> list[Planned]:
@@ -90,10 +94,10 @@ def _of_tables(planned: list[Planned], tables: Sequence[str], suites: Sequence[s
 
 
 def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
-    """Yield the cells of one grid: victim by victim, attack by attack, eps by eps, FGM before LGM.
+    """Yield the cells of one grid: victim by victim, attack by attack, eps by eps, gradient by gradient.
 
     Raises:
-        UnknownNameError: There is no such table, victim or attack.
+        UnknownNameError: There is no such table, victim, attack or gradient.
         ConfigError: The grid has no victims, or a victim's or attack's options do not fit it.
     """
     settings = defaults.model_copy(update=_given(grid))
@@ -101,90 +105,98 @@ def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
         raise UnknownNameError("table", grid.table, paper_tables())
     if not grid.victims and not grid.if_available:
         raise ConfigError("a grid needs victims (or if_available)")
+    baseline = _baseline(grid, settings)
     for victim, attack in product([*grid.victims, *grid.if_available], grid.attacks):
         optional = victim in grid.if_available and victim not in grid.victims
-        sweep = product(attack.valid_pixels, grid.eps, grid.targeted, _gradients(grid, victim, attack))
-        for pixels, eps, targeted, (gradient, slope, relation) in sweep:
-            if gradient == "lgm" and slope is None:
-                slope = _slope(victim, attack.name, eps, targeted)
+        gradients = list(_gradients(settings.gradients, victim, attack))
+        for pixels, eps, targeted, gradient in product(attack.valid_pixels, grid.eps, grid.targeted, gradients):
             cell = Cell(
-                _victim(victim),
-                DataSpec(grid.data or data_of(victim.name), settings.subset, settings.limit),
-                AttackSpec(
-                    _known("attack", attack.name, ATTACKS),
-                    eps,
-                    attack.step.at(eps),
-                    attack.steps,
-                    attack.loss,
-                    targeted,
-                    pixels,
-                    attack.active_set,
-                    settings.seed,
+                victim=_victim(victim),
+                data=DataSpec(grid.data or data_of(victim.name), settings.subset, settings.limit),
+                attack=AttackSpec(
+                    name=attack.name,
+                    eps=eps,
+                    step=attack.step.at(eps),
+                    steps=attack.steps,
+                    loss=attack.loss,
+                    targeted=targeted,
+                    valid_pixels=pixels,
+                    active_set=attack.active_set,
+                    seed=settings.seed,
                 ),
-                GradientSpec(
-                    gradient,
-                    slope,
-                    settings.forward,
-                    relation,
-                    attack.input_slope,
-                    attack.output_slope,
-                    attack.floor_slope,
-                ),
-                settings.protocol,
-                settings.history,
+                gradient=_with_slope(gradient, victim, attack, eps),
+                protocol=settings.protocol,
+                history=settings.history,
             )
-            yield Planned(cell.replace(paper=place_in(grid.table, cell, victim.paper)), optional)
+            yield Planned(cell.replace(paper=place_in(grid.table, cell, victim.paper)), optional, baseline)
 
 
-def _gradients(grid: Grid, victim: VictimEntry, attack: AttackEntry) -> list[tuple[str, float | None, str | None]]:
-    """Return each gradient with a slope of LGM to try and a relation function, None standing for the default."""
-    slopes: list[float | None] = [*attack.slope] or [None]
-    relations: list[str | None] = [*attack.relation] or [None]
-    found: list[tuple[str, float | None, str | None]] = []
-    for gradient in grid.gradients:
-        if gradient == "fgm":
-            found += [("fgm", None, relation) for relation in relations]
-        elif not is_static(victim.name) and attack.name not in GRADIENT_FREE:
-            found += [("lgm", *choice) for choice in product(slopes, relations)]
-    return found
+def _baseline(grid: Grid, settings: Settings) -> str | None:
+    """Return the gradient that a grid's others are compared with; None where there are no others."""
+    gradients = [_known("gradient", name, GRADIENTS) for name in settings.gradients]
+    if settings.baseline is not None:
+        _known("gradient", settings.baseline, GRADIENTS)
+    if grid.baseline is not None and grid.baseline not in gradients:
+        raise ConfigError(
+            f"baseline {grid.baseline!r} is none of the gradients {', '.join(gradients)}; add it to them, or name one"
+        )
+    if len(gradients) == 1:
+        return None
+    return settings.baseline if settings.baseline in gradients else gradients[0]
 
 
-def single_cell(flags: Mapping[str, Any]) -> Cell:
-    """Return the one cell that a command's flags describe.
+def _gradients(names: Sequence[str], victim: VictimEntry, attack: AttackEntry) -> Iterator[GradientSpec]:
+    """Yield the gradients that an attack on a victim can follow, each with every slope and relation to try."""
+    if not follows_gradient(_known("attack", attack.name, ATTACKS)):
+        yield GradientSpec(NO_GRADIENT)
+        return
+    ends = (attack.input_slope, attack.output_slope, attack.floor_slope)
+    for name in dict.fromkeys(names):
+        if softens(name) and is_static(victim.name):
+            continue
+        slopes: Sequence[float | None] = (softens(name) and attack.slope) or [None]
+        relations: Sequence[str | None] = attack.relation or [None]
+        for slope, relation in product(slopes, relations):
+            yield GradientSpec(name, slope, relation, *ends)
+
+
+def _with_slope(gradient: GradientSpec, victim: VictimEntry, attack: AttackEntry, eps: float) -> GradientSpec:
+    """Return a gradient with the slope that its victim's entry gives it, if it has none and softens."""
+    own = victim.slopes.get(attack.name)
+    if gradient.slope is not None or own is None or gradient.name == NO_GRADIENT or not softens(gradient.name):
+        return gradient
+    return replace(gradient, slope=own.at(eps))
+
+
+def cells_of_flags(flags: Mapping[str, Any]) -> list[Planned]:
+    """Return the cells that a command's flags describe: one for each gradient.
 
     Args:
-        flags: `victim`, `attack`, `eps`, `gradient`, and whatever else a victim, an attack and a grid may say in YAML;
+        flags: `victim`, `attack`, `eps`, `gradients`, and whatever else a victim, an attack and a grid may say in YAML;
             None stands for the default.
 
     Raises:
         ConfigError: A value makes no sense; its flag is named.
-        UnknownNameError: There is no such victim, attack or data set.
+        UnknownNameError: There is no such victim, attack, gradient or data set.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     victim = {"name": given["victim"], **_among(given, VictimEntry)}
     attack = {"name": given["attack"], **_among(given, AttackEntry)}
-    content = {**_among(given, Grid), "victims": [victim], "attacks": [attack], "gradients": given["gradient"]}
-    cells = [planned.cell for planned in unfold(check(Grid, content, "command line", _flag), Settings())]
-    if not cells and given["attack"] in GRADIENT_FREE:
-        raise ConfigError(f"{given['attack']} follows no gradient; use --gradient fgm, which stands for none here")
-    if not cells:
-        raise ConfigError(f"{given['victim']} has no occupancy, so there is no leaded gradient; use --gradient fgm")
-    return cells[0]
-
-
-def is_static(victim: str) -> bool:
-    """Return whether a registered victim has no occupancy, so that FGM is the only gradient it has."""
-    return ":" not in victim and victim.startswith(STATIC_FAMILIES)
-
-
-def takes_points(attack: str) -> bool:
-    """Return whether an attack moves points, so that eps is in metres; one that is not at hand moves none."""
-    if attack in ATTACKS:
-        return attack in POINT_ATTACKS
-    try:
-        return getattr(resolve("attack", attack, ATTACKS), "inputs", "images") == "points"
-    except LgmBenchError:
-        return False
+    content = {**_among(given, Grid), "victims": [victim], "attacks": [attack]}
+    grid = check(Grid, content, "command line", _flag)
+    planned = list(unfold(grid, Settings()))
+    soft = [name for name in grid.gradients or () if softens(name)]
+    hard = ", ".join(sorted(HARD_GRADIENTS))
+    if soft and is_static(given["victim"]) and follows_gradient(given["attack"]):
+        raise ConfigError(
+            f"{given['victim']} has no occupancy, so {', '.join(soft)} is no gradient of it; use --gradient {hard}"
+        )
+    if "slope" in given and not soft:
+        raise ConfigError(
+            f"--slope {given['slope']:g} is for gradients that soften occupancies; name one of {', '.join(GRADIENTS)} "
+            f"but {hard} (--gradient), or leave it out"
+        )
+    return planned
 
 
 def data_of(victim: str) -> str:
@@ -203,37 +215,6 @@ def data_of(victim: str) -> str:
     if parts[-1] != MINIATURE:
         return parts[-1]
     return f"{parts[-2]}-{MINIATURE}" if len(parts) > 2 else DATA_OF_MINIATURES
-
-
-def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[str, ...] | None:
-    """Return (table, row, victim, variant) of a cell in a table's layout, or None for a cell of no table.
-
-    Args:
-        table: Name of the table.
-        cell: The cell.
-        victim: The paper's victim whose numbers stand beside the cell's; None: the cell's own.
-    """
-    if table is None:
-        return None
-    layout = paper_tables()[table].layout
-    row, variant = (
-        f"eps={cell.attack.eps:g}",
-        f"{cell.gradient.name}-targeted" if cell.attack.targeted else cell.gradient.name,
-    )
-    if cell.attack.name in GRADIENT_FREE:
-        return (table, row, victim or cell.victim.name, cell.attack.name)
-    if layout == "attack":
-        row = f"{cell.attack.name} {cell.attack.valid_pixels:.0%}"
-    elif layout == "slope":
-        given = "released" if cell.gradient.slope is None else f"{cell.gradient.slope:g}"
-        row, variant = "FGM" if cell.gradient.name == "fgm" else f"slope={given}", row
-    elif layout == "relation" and cell.gradient.name == "lgm":
-        variant = cell.gradient.relation or RELATION
-    elif layout == "attack and eps":
-        variant = f"{cell.attack.name}-{cell.gradient.name}"
-    elif layout == "class":
-        row = ""
-    return (table, row, victim or cell.victim.name, variant)
 
 
 def _among(flags: Mapping[str, Any], model: type[Strict]) -> dict[str, Any]:
@@ -261,13 +242,6 @@ def _triple(values: Sequence[float] | None) -> tuple[float, float, float] | None
         return None
     red, green, blue = values
     return red, green, blue
-
-
-def _slope(victim: VictimEntry, attack: str, eps: float, targeted: bool) -> float | None:
-    given = victim.slopes[attack].at(eps) if attack in victim.slopes else None
-    if given is not None or takes_points(attack):
-        return given  # points: the released parameters of a cell are filled in together, see `building.resolved`
-    return default_slope(victim.name, attack, eps, targeted)
 
 
 def _known(kind: str, name: str, registry: Iterable[str]) -> str:

@@ -11,12 +11,12 @@ from datamodules import DATAMODULES
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.attack import Attack
-from lgm_bench.attacks.slopes import default_slope
 from lgm_bench.errors import ConfigError, UnknownNameError
-from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import takes_points
-from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, resolved_points, voxel_slopes
-from lgm_bench.leaded import GradientMethod, gradient_named
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell, GradientSpec
+from lgm_bench.evaluation.cells.kinds import follows_gradient, softens, takes_points
+from lgm_bench.evaluation.cells.released import image_slope
+from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, no_slope, resolved_points, voxel_slopes
+from lgm_bench.leaded import FGM, GradientMethod, gradient_named
 from lgm_bench.registry import resolve
 from victims import load_victim
 from victims.image_victim import ImageVictim
@@ -24,7 +24,6 @@ from victims.names import VICTIMS
 from victims.point_victim import PointVictim
 from victims.victim import Victim
 
-GRADIENTS = ("fgm", "lgm")
 BITS = 255
 PROTOCOLS = {"paper": (1 / BITS, (0.0, 1.0)), "official": (2 / BITS, (-1.0, 1.0))}
 """Of attacks on images, the intensity of one printed unit of eps and step, and the range of adversarial images."""
@@ -35,8 +34,8 @@ Triple = tuple[float, float, float]
 def resolved(cell: Cell) -> Cell:
     """Return the cell with the attack's step and steps and the gradient's slopes filled in.
 
-    Two cells that stand for the same attack become equal: FGM has no slope and no forward pass to choose, and an
-    attack that takes no step keeps none.
+    Two cells that stand for the same attack become equal: an attack that takes no step keeps none, and one that
+    follows no gradient has `NO_GRADIENT`.
 
     Raises:
         ConfigError: A value makes no sense.
@@ -44,18 +43,10 @@ def resolved(cell: Cell) -> Cell:
     """
     resolve("victim", cell.victim.name, VICTIMS)
     resolve("data set", cell.data.name, DATAMODULES)
-    if cell.gradient.name not in GRADIENTS:
-        raise UnknownNameError("gradient", cell.gradient.name, GRADIENTS)
     if cell.data.limit is not None and cell.data.limit < 1:
         raise ConfigError(f"limit must be a number of samples of at least 1, got {cell.data.limit}")
-    if cell.gradient.name == "fgm" and cell.gradient.slope is not None:
-        raise ConfigError(
-            f"FGM has no slope, got slope={cell.gradient.slope:g}; leave it out, or take the gradient lgm"
-        )
-    if cell.gradient.name == "fgm":
-        cell = cell.replace(gradient={"forward": "soft"})
     _check_fit(cell)
-    cell = resolved_points(cell) if moves_points(cell) else _resolved_images(cell)
+    cell = resolved_points(cell) if takes_points(cell.attack.name) else _resolved_images(cell)
     build_gradient(cell)
     build_attack(cell)
     step, steps = _step_and_steps(cell)
@@ -96,7 +87,7 @@ def build_attack(cell: Cell) -> Attack:
 
 def printed_eps(cell: Cell, eps: float) -> float:
     """Return an eps of the cell's attack in the unit of the cell's."""
-    return eps if moves_points(cell) else eps / PROTOCOLS[cell.protocol][0]
+    return eps if takes_points(cell.attack.name) else eps / PROTOCOLS[cell.protocol][0]
 
 
 def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
@@ -118,27 +109,17 @@ def build_gradient(cell: Cell) -> GradientMethod:
     """Return the gradient method of a resolved cell.
 
     Raises:
-        ConfigError: A slope, the relation function or the forward pass makes no sense.
+        UnknownNameError: There is no such method.
+        ConfigError: A slope or the relation function makes no sense.
     """
-    voxels = voxel_slopes(cell)
-    spec = cell.gradient
-    name = "straight-through" if spec.forward == "hard" and spec.slope is not None else spec.name
-    return gradient_named(name, spec.slope, voxels)
-
-
-def moves_points(cell: Cell) -> bool:
-    """Return whether the cell's attack is one on point clouds.
-
-    Raises:
-        UnknownNameError: There is no such attack.
-    """
-    inputs: str = resolve("attack", cell.attack.name, ATTACKS).inputs
-    return inputs == "points"
+    if cell.gradient.name == NO_GRADIENT:
+        return FGM()
+    return gradient_named(cell.gradient.name, cell.gradient.slope, voxel_slopes(cell))
 
 
 def _check_fit(cell: Cell) -> None:
     task = getattr(resolve("data set", cell.data.name, DATAMODULES), "task", None)
-    if task is not None and (task == "images") == moves_points(cell):
+    if task is not None and (task == "images") == takes_points(cell.attack.name):
         inputs = "images" if task == "images" else "point clouds"
         fitting = [name for name in ATTACKS if takes_points(name) == (task != "images")]
         raise ConfigError(
@@ -152,11 +133,15 @@ def _resolved_images(cell: Cell) -> Cell:
     given = [name for name in POINT_FIELDS if values[name] is not None]
     if given:
         raise ConfigError(f"{given[0]} is for attacks on points; leave it out with {cell.attack.name!r}")
-    if cell.gradient.name == "lgm" and cell.gradient.slope is None:
-        attack = cell.attack
-        slope = default_slope(cell.victim.name, attack.name, attack.eps, attack.targeted)
-        return cell.replace(gradient={"slope": slope})
-    return cell
+    if not follows_gradient(cell.attack.name):
+        return cell.replace(gradient=GradientSpec(NO_GRADIENT))
+    if not softens(cell.gradient.name) or cell.gradient.slope is not None:
+        return cell
+    attack = cell.attack
+    slope = image_slope(cell.victim.name, attack.name, attack.eps, attack.targeted)
+    if slope is None:
+        raise no_slope(cell)
+    return cell.replace(gradient={"slope": slope})
 
 
 def build_victim(cell: Cell) -> Victim:

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from lgm_bench.errors import ConfigError, UnknownNameError
-from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 
 SINGLE = "32-true"
 RECORDED = {
@@ -30,7 +29,7 @@ def checked_precision(precision: str | int, cells: Iterable[Cell], *, force: boo
     name = _SHORT.get(str(precision), str(precision))
     if name not in RECORDED:
         raise UnknownNameError("precision", str(precision), [*_SHORT, *RECORDED])
-    signed = next((cell.attack.name for cell in cells if cell.attack.name not in GRADIENT_FREE), None)
+    signed = next((cell.attack.name for cell in cells if cell.gradient.name != NO_GRADIENT), None)
     if name not in (SINGLE, "64-true") and signed is not None and not force:
         raise ConfigError(
             f"precision {precision} is refused for {signed!r}: sign attacks step by the sign of a gradient, most of "

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE, takes_points
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
+from lgm_bench.evaluation.cells.kinds import softens, takes_points
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.estimates.flops import LEADED, image_pass, image_side, point_pass
 
@@ -105,11 +105,11 @@ def _of(cell: Cell, sizes: Mapping[tuple[str, str], int], counted: Mapping[tuple
 
 def _points(cell: Cell, counted: float | None) -> float | None:
     """Return the GFLOPs of an iteration on a point cloud: a gradient, if one is followed, and a verdict."""
-    hard, followed = (
-        point_pass(cell.victim.name, gradient, cell.attack.eps) for gradient in ("fgm", cell.gradient.name)
-    )
+    follows = cell.gradient.name != NO_GRADIENT
+    soft = follows and softens(cell.gradient.name)
+    hard, followed = (point_pass(cell.victim.name, cell.attack.eps, soft=kind) for kind in (False, soft))
     if hard is None and counted is not None:
-        hard, followed = counted, counted * (LEADED if cell.gradient.name == "lgm" else 1)
-    if hard is None or followed is None or cell.attack.name in GRADIENT_FREE:
+        hard, followed = counted, counted * (LEADED if soft else 1)
+    if hard is None or followed is None or not follows:
         return hard
     return 2 * followed + hard

@@ -82,20 +82,20 @@ def image_pass(victim: str, data: str) -> Pass | None:
     return Pass(2 * counter.get_total_flops() / 1e9, logits.shape[-1])
 
 
-def point_pass(victim: str, gradient: str, eps: float) -> float | None:
+def point_pass(victim: str, eps: float, *, soft: bool) -> float | None:
     """Return the GFLOPs of a forward pass over one scene or shape; None where nothing is known of the victim.
 
     Args:
         victim: Registered name.
-        gradient: "fgm" (the hard network) or "lgm".
+        soft: Whether occupancies are soft, so that voxels around the cloud take part; else of the hard network.
         eps: Metres.
     """
-    table = paper_tables()["table_6"]
-    printed = table.columns.get(victim, {}).get(gradient, {}).get("gflops")
+    table, variant = paper_tables()["table_6"], "lgm" if soft else "fgm"
+    printed = table.columns.get(victim, {}).get(variant, {}).get("gflops")
     if printed is not None:
-        number = table.number(f"eps={eps:g}", victim, gradient, "gflops")
+        number = table.number(f"eps={eps:g}", victim, variant, "gflops")
         return number if number is not None else sum(printed) / len(printed)
-    return MEASURED[victim][gradient == "lgm"] if victim in MEASURED else None
+    return MEASURED[victim][soft] if victim in MEASURED else None
 
 
 @cache

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
-from lgm_bench.evaluation.cells.suites import takes_points
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
+from lgm_bench.evaluation.cells.kinds import takes_points
 from lgm_bench.evaluation.estimates.calibration import gflops_per_second
 from lgm_bench.evaluation.estimates.estimate import Estimate, estimates
 from lgm_bench.evaluation.estimates.flops import counted_pass, point_pass
@@ -104,7 +104,7 @@ def preview(
         if (
             key not in counted
             and takes_points(cell.attack.name)
-            and point_pass(cell.victim.name, "fgm", cell.attack.eps) is None
+            and point_pass(cell.victim.name, cell.attack.eps, soft=False) is None
         ):
             gflops = None if cell in missing else counted_pass(_sample_of(cell), data_root)
             counted |= {} if gflops is None else {key: gflops}
@@ -122,5 +122,5 @@ def _sample_of(cell: Cell) -> Cell:
         VictimSpec(cell.victim.name, kwargs=cell.victim.kwargs),
         DataSpec(cell.data.name, cell.data.subset),
         AttackSpec("pointbim", eps=0.0),
-        GradientSpec("fgm"),
+        GradientSpec(NO_GRADIENT),
     )

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import unit_of_eps
 from lgm_bench.results.tables.table import TARGETED
@@ -39,7 +38,7 @@ def plain_place(cell: Cell) -> tuple[str, str, str]:
     pixels = "" if cell.attack.valid_pixels == 1 else f" {cell.attack.valid_pixels:.3%} pixels".replace(".000", "")
     variant = cell.gradient.name + TARGETED * cell.attack.targeted
     row = f"{cell.attack.name}{pixels} eps={cell.attack.eps:g}"
-    return row, cell.victim.name, cell.attack.name if cell.attack.name in GRADIENT_FREE else variant
+    return row, cell.victim.name, cell.attack.name if cell.gradient.name == NO_GRADIENT else variant
 
 
 def rows_of(result: CellResult, results: Sequence[CellResult]) -> list[str]:
@@ -52,14 +51,14 @@ def rows_of(result: CellResult, results: Sequence[CellResult]) -> list[str]:
     if cell.paper:
         return [cell.paper[1]]
     own = plain_place(cell)[0]
-    if cell.attack.name not in GRADIENT_FREE:
+    if cell.gradient.name != NO_GRADIENT:
         return [own]
     others = (other.cell for other in results)
     compared = (
         plain_place(other)[0]
         for other in others
         if (other.victim.name, other.attack.eps) == (cell.victim.name, cell.attack.eps)
-        and other.attack.name not in GRADIENT_FREE
+        and other.gradient.name != NO_GRADIENT
     )
     return list(dict.fromkeys(compared)) or [own]
 

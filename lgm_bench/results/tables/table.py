@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from lgm_bench.evaluation.cells.suites import GRADIENT_FREE
+from lgm_bench.attacks import GRADIENT_FREE
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.results.arms import in_order
 

@@ -6,7 +6,6 @@ from itertools import product
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.results.arms import BASELINE
 from lgm_bench.results.caveats import caveat_notes
 from lgm_bench.results.tables.class_tables import class_table
 from lgm_bench.results.tables.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
@@ -134,10 +133,8 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     notes.append(f"Measured on {first}{', '.join(counted)}.")
     protocols = sorted({result.cell.protocol for result in results})
     protocols = [name if points else f"{name} ({UNITS[name]})" for name in protocols]
-    forwards = sorted({result.cell.gradient.forward for result in results if result.cell.gradient.name != BASELINE})
     seeds = sorted({str(result.cell.attack.seed) for result in results})
-    leaded = f"; LGM with {' and '.join(forwards)} forward" if forwards else ""
-    notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}{leaded}.")
+    notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}.")
     if paper and paper.layout == "slope":
         return notes + caveat_notes(results)
     groups = list(paper.columns) if paper else []

@@ -23,14 +23,13 @@ def test_a_short_form_is_the_long_form(tmp_path: Path) -> None:
           - victims: [{name: dynconv8-cifar10}]
             attacks: [{name: fgsm, valid_pixels: [1.0]}]
             eps: [1]
-            gradients: [fgm, lgm]
             targeted: [false]
     """
     assert load_bench(write(tmp_path, PLAIN)) == load_bench(write(tmp_path, long))
 
 
 def test_the_shipped_file_is_right() -> None:
-    assert {"mini", "cifar10", "points", "ablation", "paper"} == load_bench().suites.keys()
+    assert {"mini", "cifar10", "points", "ablation", "control", "paper"} == load_bench().suites.keys()
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 from hand_made import altered
 from printed import printed_places
 
-from lgm_bench.attacks.point_defaults import RELEASED
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.paper import paper_tables, table_name
+from lgm_bench.evaluation.cells.released import RELEASED
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.evaluation.engine.building import resolved
 
@@ -54,7 +54,7 @@ def test_places_say_what_the_cells_are(cells: list[Cell]) -> None:
 
 def test_protocol_checkpoints_and_samples_are_the_published_ones(cells: list[Cell]) -> None:
     for cell in cells:
-        assert (cell.protocol, cell.gradient.forward, cell.data.subset) == ("official", "soft", "test")
+        assert (cell.protocol, cell.data.subset) == ("official", "test")
         assert (cell.victim.checkpoint, cell.data.limit, cell.victim.mean, cell.victim.std) == (None, None, None, None)
 
 
@@ -73,8 +73,8 @@ def test_iterations_steps_and_slopes_are_the_released_ones(cells: list[Cell]) ->
                 released.loss,
             )
             assert (cell.gradient.input_slope, cell.gradient.output_slope) == (
-                released.voxels.input,
-                released.voxels.output,
+                released.input_slope,
+                released.output_slope,
             )
             assert cell.gradient.slope == released.slope or place[0] == "table_7"
     slopes = {

@@ -10,7 +10,7 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.cells.schema import BenchFile
-from lgm_bench.evaluation.cells.suites import plan, single_cell, takes_points
+from lgm_bench.evaluation.cells.suites import cells_of_flags, plan
 
 POINTBIM = {"name": "pointbim"}
 
@@ -62,7 +62,7 @@ def test_a_victim_may_stand_beside_anothers_numbers() -> None:
 def test_random_moves_are_there_once_and_have_a_column_of_their_own() -> None:
     found = cells(attacks=["random", "pointbim"], table="table_4")
     assert [(cell.attack.name, cell.gradient.name, cell.paper[3]) for cell in found] == [
-        ("random", "fgm", "random"), ("pointbim", "fgm", "fgm"), ("pointbim", "lgm", "lgm")
+        ("random", "none", "random"), ("pointbim", "fgm", "fgm"), ("pointbim", "lgm", "lgm")
     ]  # fmt: skip
 
 
@@ -75,19 +75,14 @@ def test_the_shipped_suites_have_every_place_of_the_papers_tables() -> None:
         assert wanted <= places, f"{suite} lacks {sorted(wanted - places)[:3]}"
 
 
-def test_what_takes_points() -> None:
-    assert [takes_points(name) for name in ("fgsm", "pointbim", "random", "my.own:Attack")] == [
-        False, True, True, False
-    ]  # fmt: skip
-
-
-FLAGS = {"victim": "minkunet34c-scannet", "attack": "pointbim", "eps": 0.01, "gradient": "lgm"}
+FLAGS = {"victim": "minkunet34c-scannet", "attack": "pointbim", "eps": 0.01, "gradients": ["lgm"]}
 
 
 def test_flags_make_the_cell_that_a_grid_makes() -> None:
-    assert single_cell(FLAGS) == cells(gradients="lgm")[0]
+    assert [one.cell for one in cells_of_flags(FLAGS)] == cells(gradients="lgm")
     options = {"relation": "rbf", "slope": 7.0, "input_slope": 1.0, "output_slope": 2.0, "floor_slope": 3.0}
-    cell = single_cell(FLAGS | options | {"step": 0.004, "loss": "lovasz"})
+    (planned,) = cells_of_flags(FLAGS | options | {"step": 0.004, "loss": "lovasz"})
+    cell = planned.cell
     assert {name: cell.flat()[name] for name in options} == options
     assert (cell.attack.step, cell.attack.loss) == (0.004, "lovasz")
 
@@ -101,10 +96,9 @@ def test_flags_make_the_cell_that_a_grid_makes() -> None:
         ({"floor_slope": float("nan")}, "--floor-slope: expected"),
         ({"loss": "lovas"}, "--loss: expected 'cross_entropy' or 'lovasz', got 'lovas'"),
         ({"step": -1.0}, "--step: expected greater than 0, got -1.0"),
-        ({"attack": "random"}, "random follows no gradient; use --gradient fgm"),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_named(flags: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)) as caught:
-        single_cell(FLAGS | flags)
+        cells_of_flags(FLAGS | flags)
     assert "\n" not in str(caught.value)

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.cells.schema import BenchFile
-from lgm_bench.evaluation.cells.suites import data_of, plan, single_cell
+from lgm_bench.evaluation.cells.suites import cells_of_flags, data_of, plan
+from lgm_bench.evaluation.engine.building import resolved
 
 
 def bench(**grid: Any) -> BenchFile:
@@ -38,7 +40,7 @@ def test_table_2_has_every_cell_that_the_paper_prints() -> None:
 
 
 def test_order_and_slopes_are_the_released_ones() -> None:
-    cells = [one.cell for one in plan(bench(eps=[1, 2, 4, 8]), ["a"])]
+    cells = [resolved(one.cell) for one in plan(bench(eps=[1, 2, 4, 8]), ["a"])]
     assert [(c.attack.eps, c.gradient.name, c.gradient.slope) for c in cells[:4]] == [
         (1.0, "fgm", None),
         (1.0, "lgm", 0.5),
@@ -50,13 +52,14 @@ def test_order_and_slopes_are_the_released_ones() -> None:
 def test_a_victims_own_slopes_come_first() -> None:
     own = {"name": "dynconv8-cifar10", "slopes": {"fgsm": {1: 7}, "bim": 3}}
     cells = plan(bench(victims=[own], attacks=["fgsm", "bim"], eps=[1, 2], gradients="lgm"), ["a"])
-    assert [one.cell.gradient.slope for one in cells] == [7, 0.2, 3, 3]
+    assert [resolved(one.cell).gradient.slope for one in cells] == [7, 0.2, 3, 3]
 
 
 def test_a_grid_says_otherwise_than_the_defaults() -> None:
-    file = bench(protocol="paper", seed=4).model_dump() | {"defaults": {"seed": 1, "forward": "hard"}}
+    file = bench(protocol="paper", seed=4).model_dump() | {"defaults": {"seed": 1, "gradients": ["soft", "fgm"]}}
     (first, *_) = plan(BenchFile.model_validate(file), ["a"])
-    assert (first.cell.protocol, first.cell.attack.seed, first.cell.gradient.forward) == ("paper", 4, "hard")
+    assert (first.cell.protocol, first.cell.attack.seed, first.cell.gradient.name) == ("paper", 4, "soft")
+    assert first.baseline == "soft"
 
 
 def test_static_victims_have_no_leaded_gradient() -> None:
@@ -93,7 +96,6 @@ def test_the_asked_victims_are_required() -> None:
         ({"table": "table_0"}, "unknown table 'table_0'; did you mean table_"),
         ({"victims": []}, "a grid needs victims"),
         ({"victims": ["own.package:Net"]}, "does not tell its data set"),
-        ({"eps": [3], "gradients": "lgm"}, "slope"),
     ],
 )
 def test_a_grid_that_makes_no_sense(grid: dict[str, Any], message: str) -> None:
@@ -118,7 +120,38 @@ def test_a_victim_of_ones_own() -> None:
     assert {c.victim.kwargs for c in cells} == {(("width", 3),)}
 
 
-FLAGS = {"victim": "dynconv8-cifar10", "attack": "fgsm", "eps": 1.0, "gradient": "lgm"}
+def test_gradients_are_arms_beside_a_baseline() -> None:
+    arms = ["soft", "fgm", "tiny_gradients:Mine"]
+    own = {"name": "dynconv8-cifar10", "slopes": {"fgsm": 3}}
+    planned = plan(bench(victims=[own], gradients=arms), ["a"])
+    assert [(one.cell.gradient.name, one.cell.gradient.slope) for one in planned] == [
+        ("soft", 3), ("fgm", None), ("tiny_gradients:Mine", 3)
+    ]  # fmt: skip
+    assert {one.baseline for one in planned} == {"soft"}
+    assert {one.baseline for one in plan(bench(gradients=arms, baseline="fgm"), ["a"])} == {"fgm"}
+    assert {one.baseline for one in plan(bench(gradients="lgm"), ["a"])} == {None}
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"gradients": ["fgm", "lmg"]}, "unknown gradient 'lmg'; did you mean lgm?"),
+        ({"gradients": ["fgm", "lgm"], "baseline": "soft"}, "baseline 'soft' is none of the gradients fgm, lgm"),
+        ({"gradients": ["fgm", "lgm"], "baseline": "fmg"}, "unknown gradient 'fmg'"),
+        ({"gradients": "collections:OrderedDict"}, "gradient 'collections:OrderedDict' is no"),
+    ],
+)
+def test_a_gradient_that_makes_no_sense_is_named(grid: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, UnknownNameError), match=re.escape(message)):
+        plan(bench(**grid), ["a"])
+
+
+FLAGS = {"victim": "dynconv8-cifar10", "attack": "fgsm", "eps": 1.0, "gradients": ["lgm"]}
+
+
+def single_cell(flags: dict[str, Any]) -> Cell:
+    (planned,) = cells_of_flags(flags)
+    return planned.cell
 
 
 def test_flags_make_the_cell_that_a_grid_makes() -> None:
@@ -139,15 +172,17 @@ def test_flags_make_the_cell_that_a_grid_makes() -> None:
         ({"eps": float("nan")}, "--eps: expected"),
         ({"slope": 0.0}, "--slope: expected greater than 0, got 0.0"),
         ({"protocol": "offical"}, "--protocol: expected 'paper' or 'official', got 'offical'"),
-        ({"gradient": "lmg"}, "--gradient: expected 'fgm' or 'lgm', got 'lmg'"),
+        ({"gradients": ["lmg"]}, "unknown gradient 'lmg'; did you mean lgm?"),
+        ({"gradients": ["fgm"], "slope": 2.0}, "--slope 2 is for gradients that soften occupancies"),
         ({"steps": 0}, "--steps: expected greater than or equal to 1, got 0"),
         ({"valid_pixels": 1.5}, "--valid-pixels: expected less than or equal to 1, got 1.5"),
         ({"subset": "tset"}, "--subset: expected"),
-        ({"victim": "resnet20-cifar10"}, "resnet20-cifar10 has no occupancy"),
+        ({"victim": "resnet20-cifar10"}, "resnet20-cifar10 has no occupancy, so lgm is no gradient of it"),
+        ({"victim": "resnet20-cifar10", "gradients": ["fgm", "soft"]}, "so soft is no gradient of it"),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_named(flags: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+    with pytest.raises((ConfigError, UnknownNameError), match=re.escape(message)) as caught:
         single_cell(FLAGS | flags)
     assert "\n" not in str(caught.value)
 

@@ -8,9 +8,9 @@ from hand_made import altered, flat_cell
 from tiny_points import ROOMS, SCENE_NET, SHAPE_NET, SHAPES
 
 from lgm_bench.attacks import PointPert
-from lgm_bench.attacks.point_defaults import OURS, RELEASED
 from lgm_bench.errors import ConfigError, UnknownNameError
-from lgm_bench.evaluation.cells.cell import GradientSpec
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, GradientSpec
+from lgm_bench.evaluation.cells.released import OURS, RELEASED
 from lgm_bench.evaluation.cells.suites import data_of
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient, resolved
 from lgm_bench.leaded import FGM, LGM
@@ -25,18 +25,14 @@ def test_every_released_parameter_is_filled_in(victim: str, gradient: str) -> No
         assert (cell.attack.steps, cell.attack.step, cell.gradient.slope, cell.attack.loss) == (
             released.steps, released.step, released.slope, released.loss
         )  # fmt: skip
-        voxels = released.voxels
-        assert (cell.gradient.input_slope, cell.gradient.output_slope, cell.gradient.floor_slope) == (
-            voxels.input,
-            voxels.output,
-            voxels.floor,
-        )
+        ends = (released.input_slope, released.output_slope, released.floor_slope)
+        assert (cell.gradient.input_slope, cell.gradient.output_slope, cell.gradient.floor_slope) == ends
         attack, method = build_attack(cell), build_gradient(cell)
         assert (attack.steps + 1, attack.step, attack.loss, attack.eps) == (
             released.steps, released.step, released.loss, eps
         )  # fmt: skip
         assert isinstance(method, LGM if gradient == "lgm" else FGM)
-        assert (method.slope, method.voxels) == (released.slope, voxels)
+        assert (method.slope, method.voxels.input, method.voxels.output, method.voxels.floor) == (released.slope, *ends)
         assert resolved(cell) == cell, "nothing is left to fill in"
 
 
@@ -76,7 +72,7 @@ def test_the_papers_protocol_divides_and_the_released_one_does_not() -> None:
 def test_random_moves_keep_nothing_of_a_gradient() -> None:
     cell = flat_cell(SCENE_NET, ROOMS, "random", "fgm", 0.03)
     plain = resolved(cell)
-    assert (plain.attack.step, plain.attack.loss, plain.gradient) == (None, None, GradientSpec("fgm"))
+    assert (plain.attack.step, plain.attack.loss, plain.gradient) == (None, None, GradientSpec(NO_GRADIENT))
     assert resolved(altered(cell, input_slope=5.0, relation="rbf", loss="lovasz", step=0.01)) == plain
 
 
@@ -88,8 +84,8 @@ def test_random_moves_keep_nothing_of_a_gradient() -> None:
         ({"input_slope": -1.0}, ConfigError, "the input slope must be a positive number, got -1.0"),
         ({"floor_slope": float("inf")}, ConfigError, "the floor slope must be a positive number, got inf"),
         ({"slope": 0.0}, ConfigError, "slope must be a positive number, got 0.0"),
-        ({"slope": None}, ConfigError, "no parameters of lgm on 'tiny_points:SceneNet' were released"),
-        ({"victim": "minkunet34c-scannet", "eps": 0.03, "slope": None}, ConfigError, "released for eps 0.03 m"),
+        ({"slope": None}, ConfigError, "no slope of lgm was released for 'pointbim' on 'tiny_points:SceneNet'"),
+        ({"victim": "minkunet34c-scannet", "eps": 0.03, "slope": None}, ConfigError, "net34c-scannet' at eps 0.03"),
         ({"eps": -0.01}, ConfigError, "eps must be"),
         ({"step": -0.01}, ConfigError, "step must be"),
         ({"steps": 0}, ConfigError, "steps must be"),

@@ -13,7 +13,7 @@ from tiny_points import ROOMS, SCENE_NET, Rooms
 
 from lgm_bench import LGM, Leaded
 from lgm_bench.errors import ConfigError, UnknownNameError
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 from lgm_bench.evaluation.engine.building import build_data
 from lgm_bench.evaluation.engine.precision import checked_precision
 from lgm_bench.evaluation.engine.runner import run_cells
@@ -84,7 +84,7 @@ def test_lower_precision_that_is_forced_is_in_the_record(root: Path, tmp_path: P
 
 
 def test_random_moves_have_no_sign_to_lose() -> None:
-    random = flat_cell(SCENE_NET, ROOMS, "random", "fgm", 0.03)
+    random = flat_cell(SCENE_NET, ROOMS, "random", NO_GRADIENT, 0.03)
     assert checked_precision("16", [random]) == "16-mixed"
     assert checked_precision(32, [SCENES]) == "32-true"
 

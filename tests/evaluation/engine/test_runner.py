@@ -261,7 +261,7 @@ WRONG = {
     "data": ({"data": "cifar11"}, {}, UnknownNameError, "did you mean cifar10"),
     "gradient": ({"gradient": "gm"}, {}, UnknownNameError, "fgm"),
     "eps": ({"eps": -1.0}, {}, ConfigError, "eps must be"),
-    "slope": ({"slope": 3.0}, {}, ConfigError, "FGM has no slope"),
+    "slope": ({"slope": 3.0}, {}, ConfigError, "'fgm' has no slope"),
     "lgm": ({"gradient": "lgm", "slope": -3.0}, {}, ConfigError, "slope must be"),
     "limit": ({"limit": 0}, {}, ConfigError, "limit must be"),
     "devices": ({}, {"devices": 0}, ConfigError, "devices must be"),

@@ -1,29 +1,80 @@
-"""The parameters of Point-BIM in the released runs: by victim, gradient and eps in metres."""
+"""Parameters that a cell may leave open: those of the released runs, and ours for victims that were not among them.
+
+A gradient method without parameters of its own takes those of LGM if it softens occupancies, else those of FGM.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lgm_bench.errors import ConfigError
-from lgm_bench.voxels import VoxelSlopes
+from lgm_bench.evaluation.cells.kinds import softens
+
+SINGLE_STEP: dict[tuple[str, str], dict[float, float]] = {
+    ("skipnet", "cifar10"): {1: 0.5, 2: 0.3, 4: 0.2, 8: 0.2},
+    ("dynconv", "cifar10"): {1: 0.5, 2: 0.2, 4: 0.1, 8: 0.0001},
+    ("skipnet", "imagenet"): {1: 0.3, 2: 0.005, 4: 0.005, 8: 0.0025, 16: 0.0001},
+    ("dynconv", "imagenet"): {1: 5.0, 2: 0.05, 4: 0.005, 8: 0.001, 16: 0.001},
+}
+"""By (family, data set), then eps: the slopes of FGSM (Tao et al. 2024, Eq. 15 and 19)."""
+
+ITERATIVE = {
+    ("skipnet", "cifar10"): {"bim": 5.0, "pgd": 5.0, "cw": 35.0, "autopgd": 5.0, "autoattack": 5.0},
+    ("dynconv", "cifar10"): {"bim": 10.0, "pgd": 10.0, "cw": 45.0, "autopgd": 10.0, "autoattack": 10.0},
+}
+"""By (family, data set), then attack: found at eps 8 with 5 % of the pixels, and taken for every eps and share.
+
+`autoattack`, the ensemble, did not take part in the released runs; it takes the slope of their "AutoAttack", which is
+`autopgd`.
+"""
+
+ITERATIVE_TARGETED = {("skipnet", "cifar10"): {"cw": 30.0}}
+"""Targeted attacks with a slope of their own; the others take the untargeted one's."""
+
+
+def image_slope(victim: str, attack: str, eps: float, targeted: bool) -> float | None:
+    """Return the slope with which the released runs attacked images, or None.
+
+    Args:
+        victim: Victim name such as "skipnet110-cifar10"; the family and the data set in it count.
+        attack: Registered attack name.
+        eps: In the unit of the protocol "official".
+        targeted: Whether the attack wants certain classes.
+
+    >>> image_slope("skipnet110-cifar10", "cw", 8, targeted=True)
+    30.0
+    >>> image_slope("dynconv101-imagenet", "fgsm", 2, targeted=False)
+    0.05
+    """
+    family, _, data = victim.rpartition("-")
+    known = (family.partition("-")[0].rstrip("0123456789"), data)
+    if attack == "fgsm":
+        return SINGLE_STEP.get(known, {}).get(eps)
+    slopes = dict(ITERATIVE.get(known, {}))
+    if targeted:
+        slopes |= ITERATIVE_TARGETED.get(known, {})
+    return slopes.get(attack)
 
 
 @dataclass(frozen=True)
 class PointSettings:
-    """How one cell is attacked.
+    """How points are attacked; see `AttackSpec` and `GradientSpec`.
 
     Attributes:
         steps: Iterates that are judged, as the official protocol counts them.
         step: Metres.
         loss: "cross_entropy" or "lovasz".
-        slope: Slope of the occupancy in the convolutions; None under the dynamics-unaware gradient.
-        voxels: Slopes of the way from points to voxels and back.
+        slope: None under a method that does not soften.
+        input_slope: Of the way from points to voxels.
+        output_slope: Of the way back.
+        floor_slope: Of the soft floor in coordinate features.
     """
 
     steps: int
     step: float
     loss: str
     slope: float | None
-    voxels: VoxelSlopes
+    input_slope: float | None = None
+    output_slope: float | None = None
+    floor_slope: float | None = None
 
 
 Settings = Mapping[float, PointSettings]
@@ -31,16 +82,16 @@ Settings = Mapping[float, PointSettings]
 
 
 def _scannet(steps: int, step: float, slope: float | None, ends: float) -> PointSettings:
-    return PointSettings(steps, step, "cross_entropy", slope, VoxelSlopes(input=ends, output=ends))
+    return PointSettings(steps, step, "cross_entropy", slope, ends, ends)
 
 
 def _s3dis(steps: int, step: float, slope: float | None, ends: float) -> PointSettings:
-    return PointSettings(steps, step, "cross_entropy", slope, VoxelSlopes(input=ends, output=ends, floor=20.0))
+    return PointSettings(steps, step, "cross_entropy", slope, ends, ends, floor_slope=20.0)
 
 
 def _street(step: float, slope: float | None) -> PointSettings:
     """30 steps; logits are compared on the voxels, so none lead back to points. The input's slope is of occupancies."""
-    return PointSettings(30, step, "lovasz", slope, VoxelSlopes(input=None if slope is None else 10.0))
+    return PointSettings(30, step, "lovasz", slope, input_slope=None if slope is None else 10.0)
 
 
 _STREET_STEPS = {0.005: 0.0025, 0.01: 0.005, 0.02: 0.005, 0.05: 0.005}
@@ -76,7 +127,7 @@ RELEASED: dict[tuple[str, str], Settings] = {
     },
     ("cylinder3d-semantickitti", "fgm"): {eps: _street(step, slope=None) for eps, step in _STREET_STEPS.items()},
 }
-"""By (victim, gradient), then eps: what the released runs used."""
+"""By (victim, gradient), then eps: what the released runs of Point-BIM used."""
 
 _LIKE = {
     "minkunet14-scannet": "minkunet34c-scannet",
@@ -97,7 +148,7 @@ _SHAPE_EPS = (0.02, 0.05, 0.1, 0.2)
 
 
 def _shape(eps: float, slope: float | None) -> PointSettings:
-    return PointSettings(20, eps / 2, "cross_entropy", slope, VoxelSlopes(input=slope, output=slope))
+    return PointSettings(20, eps / 2, "cross_entropy", slope, slope, slope)
 
 
 OURS: dict[tuple[str, str], Settings] = {
@@ -122,28 +173,21 @@ held-out shapes of the small victim say: a step of eps / 2, since with 0.01 m FG
 good within a shape but at eps 0.02); slope 40, the strongest of 5 to 40; and for FGM no slopes, which make it weaker
 there."""
 
+_SETTINGS = OURS | RELEASED
+_STANDS_FOR = {True: "lgm", False: "fgm"}
+"""The method whose parameters another one takes that has none of its own, by whether it softens occupancies."""
 
-def default_settings(victim: str, gradient: str, eps: float) -> PointSettings:
-    """Return the parameters of Point-BIM in the released runs, or ours for a victim that was not among them.
+
+def point_settings(victim: str, gradient: str, eps: float) -> PointSettings | None:
+    """Return the parameters of Point-BIM in the released runs, ours for a victim that was not among them, or None.
 
     Args:
         victim: Registered name.
-        gradient: "fgm" or "lgm".
+        gradient: Name of the gradient method.
         eps: Half-width of the cube, metres.
 
-    Raises:
-        ConfigError: There are none for this cell: they must be given.
-
-    >>> default_settings("minkunet34c-scannet", "lgm", 0.005).slope
+    >>> point_settings("minkunet34c-scannet", "lgm", 0.005).slope
     25.0
     """
-    settings = RELEASED.get((victim, gradient)) or OURS.get((victim, gradient))
-    if settings is None:
-        raise ConfigError(f"no parameters of {gradient} on {victim!r} were released; give step, steps, loss and slopes")
-    if eps not in settings:
-        known = ", ".join(f"{width:g}" for width in settings)
-        raise ConfigError(
-            f"no parameters of {gradient} on {victim!r} were released for eps {eps:g} m (only {known}); "
-            "give step, steps, loss and slopes"
-        )
-    return settings[eps]
+    settings = _SETTINGS.get((victim, gradient)) or _SETTINGS.get((victim, _STANDS_FOR[softens(gradient)]), {})
+    return settings.get(eps)

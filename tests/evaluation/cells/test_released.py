@@ -1,0 +1,90 @@
+"""The parameters of the released runs, line by line as the publication's own configurations have them."""
+
+from itertools import product
+
+import pytest
+from hand_made import flat_cell
+
+from lgm_bench.errors import ConfigError
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT
+from lgm_bench.evaluation.cells.config import load_bench
+from lgm_bench.evaluation.cells.kinds import softens
+from lgm_bench.evaluation.cells.released import RELEASED, image_slope, point_settings
+from lgm_bench.evaluation.cells.suites import plan
+from lgm_bench.evaluation.engine.building import resolved
+
+EPS = (0.005, 0.01, 0.02, 0.05)
+ROOM, STREET = (0.0025, 0.01, 0.01, 0.01), (0.0025, 0.005, 0.005, 0.005)
+#: By victim and gradient: loss, steps, step, input, convolution, output and floor slope; one value, or one an eps.
+LINES = {
+    ("minkunet34c-scannet", "lgm"): ("cross_entropy", (30, 50, 50, 50), ROOM, 10, (25, 10, 10, 15), 10, None),
+    ("minkunet34c-scannet", "fgm"): ("cross_entropy", 30, (0.005, 0.01, 0.01, 0.05), 20, None, 20, None),
+    ("minkunet34-s3dis", "lgm"): ("cross_entropy", 50, (0.005, 0.01, 0.01, 0.025), 45, 55, 45, 20),
+    ("minkunet34-s3dis", "fgm"): ("cross_entropy", 30, (0.005, 0.01, 0.02, 0.05), 55, None, 55, 20),
+    ("cylinder3d-semantickitti", "lgm"): ("lovasz", 30, STREET, 10, (250, 200, 200, 200), None, None),
+    ("cylinder3d-semantickitti", "fgm"): ("lovasz", 30, STREET, None, None, None, None),
+}
+
+
+@pytest.mark.parametrize(("cell", "column"), list(product(RELEASED, range(4))))
+def test_points(cell: tuple[str, str], column: int) -> None:
+    found = point_settings(*cell, EPS[column])
+    values = (found.loss, found.steps, found.step, found.input_slope, found.slope)
+    expected = tuple(value[column] if isinstance(value, tuple) else value for value in LINES[cell])
+    assert (*values, found.output_slope, found.floor_slope) == expected
+
+
+def test_points_without_released_parameters() -> None:
+    assert point_settings("minkunet34c-scannet", "lgm", 0.03) is None
+    assert point_settings("my.net:Net", "lgm", 0.01) is None
+
+
+def test_another_gradient_takes_the_parameters_of_the_one_that_it_is_compared_with() -> None:
+    assert point_settings("minkunet34-s3dis", "soft", 0.01) == RELEASED["minkunet34-s3dis", "lgm"][0.01]
+    cells = [resolved(flat_cell("dynconv32-cifar10", "cifar10", "bim", name, 8.0)) for name in ("lgm", "soft")]
+    assert [cell.gradient.slope for cell in cells] == [10.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("victim", "eps", "slopes"),
+    [
+        ("skipnet110-cifar10", (1, 2, 4, 8), (0.5, 0.3, 0.2, 0.2)),
+        ("dynconv32-cifar10", (1, 2, 4, 8), (0.5, 0.2, 0.1, 0.0001)),
+        ("skipnet101-imagenet", (1, 2, 4, 8, 16), (0.3, 0.005, 0.005, 0.0025, 0.0001)),
+        ("dynconv101-imagenet", (1, 2, 4, 8, 16), (5, 0.05, 0.005, 0.001, 0.001)),
+    ],
+)
+def test_single_step(victim: str, eps: tuple[int, ...], slopes: tuple[float, ...]) -> None:
+    assert tuple(image_slope(victim, "fgsm", float(width), targeted=False) for width in eps) == slopes
+
+
+@pytest.mark.parametrize(
+    ("victim", "iterative", "cw", "targeted_cw"), [("skipnet38", 5, 35, 30), ("dynconv8", 10, 45, 45)]
+)
+def test_iterative(victim: str, iterative: float, cw: float, targeted_cw: float) -> None:
+    for attack in ("bim", "pgd", "autopgd"):
+        for targeted in (False, True):
+            assert image_slope(f"{victim}-cifar10", attack, 8, targeted) == iterative
+    assert image_slope(f"{victim}-cifar10", "cw", 8, targeted=False) == cw
+    assert image_slope(f"{victim}-cifar10", "cw", 8, targeted=True) == targeted_cw
+
+
+@pytest.mark.parametrize(
+    ("victim", "attack", "eps"),
+    [
+        ("skipnet110-cifar10", "fgsm", 3.0),
+        ("skipnet101-imagenet", "bim", 8.0),
+        ("tiny_networks:Adaptive", "fgsm", 8.0),
+    ],
+)
+def test_a_cell_without_a_slope_says_what_to_do(victim: str, attack: str, eps: float) -> None:
+    with pytest.raises(ConfigError, match=f"no slope of lgm was released for '{attack}' on '{victim}' at eps {eps:g}"):
+        resolved(flat_cell(victim, "cifar10", attack, "lgm", eps))
+
+
+def test_the_shipped_suites_find_a_slope_for_every_cell_that_needs_one() -> None:
+    bench = load_bench()
+    cells = [resolved(planned.cell) for planned in plan(bench, list(bench.suites), full=True)]
+    leaded = [cell for cell in cells if cell.gradient.name != NO_GRADIENT and softens(cell.gradient.name)]
+    assert leaded
+    assert all(cell.gradient.slope is not None and cell.gradient.slope > 0 for cell in leaded)
