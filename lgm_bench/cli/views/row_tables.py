@@ -6,32 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich import box
 from rich.table import Table
 
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.tasks.base import task_of
+from lgm_bench.tasks.metric import Metric
 
 FALLEN, SURVIVED = "fallen", "survived"
 KINDS = (FALLEN, SURVIVED)
 FEW = 5
-SHORT = {
-    "clean_prediction": "clean",
-    "adversarial_prediction": "adversarial",
-    "clean_loss": "loss",
-    "adversarial_loss": "loss after",
-    "changed_share": "changed",
-    "clean_miou": "clean mIoU",
-    "miou": "mIoU",
-    "n_points": "points",
-}
-PREDICTIONS = ("label", "target", "clean_prediction", "adversarial_prediction", "success")
-LOSSES = ("distance", "clean_loss", "adversarial_loss", "changed_share")
-SHOWN = ("id", *PREDICTIONS, "n_points", "clean_miou", "miou", *LOSSES)
-"""Columns for a table, as far as a task has them."""
-SHARES = ("changed_share", "clean_miou", "miou")
+MEASURED = ("distance", "clean_loss", "adversarial_loss", "changed_share")
+"""Columns of every task that a table shows behind the task's own."""
 
 
 def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
@@ -39,27 +26,34 @@ def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
 
     Raises:
         UnknownNameError: There is no such kind.
-        ConfigError: The rows are of scenes, which do neither.
+        ConfigError: The rows are of samples that do neither, such as scenes.
     """
     if kind is None:
         return rows
     if kind not in KINDS:
         raise UnknownNameError("kind of samples", kind, KINDS)
-    if task_of(rows).labels_points:
-        raise ConfigError("scenes neither fall nor survive as a whole; leave out --samples, and see their mIoU")
-    fallen = rows.column("success")
-    return rows.filter(fallen if kind == FALLEN else pc.and_(rows.column("attacked"), pc.invert(fallen)))
+    task, fall = task_of(rows), _fall(rows)
+    if fall is None:
+        label = task.metric(task.main).label
+        raise ConfigError(f"{task.sample}s neither fall nor survive as a whole; leave out --samples, and see {label}")
+    fallen, attacked = fall.parts(rows).T > 0
+    return rows.filter(pa.array(fallen if kind == FALLEN else attacked & ~fallen))
 
 
 def rows_table(rows: pa.Table) -> Table:
     """Return the rows as a table of their main columns, a line an attack."""
-    names = [name for name in SHOWN if name in rows.column_names]
-    names = [name for name in names if rows.column(name).null_count < max(rows.num_rows, 1)]
+    task = task_of(rows)
+    own = [field.name for field in task.columns if not pa.types.is_list(field.type)]
+    names = [name for name in ("id", "target", *own, *MEASURED) if rows.column(name).null_count < max(len(rows), 1)]
+    figures = {metric.name: metric for metric in task.metrics}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
-        table.add_column(SHORT.get(name, name), justify="left" if name == "id" else "right", no_wrap=True)
+        head = figures[name].label if name in figures else name
+        head = head.replace("_", "\n").replace(" ", "\n")
+        table.add_column(head, justify="left" if name == "id" else "right", no_wrap=True, vertical="bottom")
+    shares = {"changed_share", *(name for name, metric in figures.items() if not metric.unit)}
     for row in rows.select(names).to_pylist():
-        table.add_row(*(_text(name, row[name]) for name in names))
+        table.add_row(*(_text(row[name], share=name in shares) for name in names))
     return table
 
 
@@ -75,16 +69,18 @@ def rows_csv(rows: pa.Table) -> str:
 
 
 def notable_samples(result: CellResult, rows: pa.Table) -> Iterator[tuple[str, str]]:
-    """Yield the first samples that fell, the last to fall, those nearest to it, or the scenes that lost most."""
-    main = result.main
-    if result.kind.labels_points:
-        drops = sorted(rows.to_pylist(), key=lambda row: (row[main.name] or 0.0) - (row[main.before] or 0.0))
-        named = (f"{row['id']} ({_text('miou', row[main.before])} -> {_text('miou', row[main.name])})" for row in drops)
-        yield f"largest loss of {main.label}", ", ".join(list(named)[:FEW])
+    """Yield the first samples that fell, the last to fall, those nearest to it, or those that lost most."""
+    ids = rows.column("id").to_pylist()
+    main, before = result.main, result.kind.metric(result.main.before)
+    if _fall(rows) is None:
+        clean, left = (metric.value(metric.parts(rows)) for metric in (before, main))
+        order = np.argsort(np.nan_to_num(left) - np.nan_to_num(clean), kind="stable")[:FEW]
+        named = (f"{ids[k]} ({main.text(clean[k])} -> {main.text(left[k])})" for k in order)
+        yield f"largest loss of {main.label}", ", ".join(named)
         return
     fallen, survived = (chosen_rows(rows, kind) for kind in KINDS)
     if fallen.num_rows:
-        yield "first fallen", ", ".join(_fall(row) for row in fallen.slice(0, FEW).to_pylist())
+        yield "first fallen", ", ".join(_fallen(row) for row in fallen.slice(0, FEW).to_pylist())
     slow = sorted(_iterations(fallen), key=lambda pair: -pair[1])[:FEW]
     if slow:
         yield "slowest to fall", ", ".join(f"{name} (iteration {count})" for name, count in slow)
@@ -93,11 +89,16 @@ def notable_samples(result: CellResult, rows: pa.Table) -> Iterator[tuple[str, s
         near = survived.take(pa.array(order)).to_pylist()
         listed = (f"{row['id']} (loss {row['clean_loss']:.2f} -> {row['adversarial_loss']:.2f})" for row in near)
         yield "nearest to falling", ", ".join(listed)
-    wrong = rows.filter(pc.not_equal(rows.column("clean_prediction"), rows.column("label")))
-    ids = list(dict.fromkeys(wrong.column("id").to_pylist()))
-    if ids:
-        more = f", and {len(ids) - FEW} more" if len(ids) > FEW else ""
-        yield "wrong before the attack", ", ".join(ids[:FEW]) + more
+    right = before.parts(rows)[:, 0] > 0
+    wrong = list(dict.fromkeys(name for name, is_right in zip(ids, right, strict=True) if not is_right))
+    if wrong:
+        more = f", and {len(wrong) - FEW} more" if len(wrong) > FEW else ""
+        yield "wrong before the attack", ", ".join(wrong[:FEW]) + more
+
+
+def _fall(rows: pa.Table) -> Metric | None:
+    """Return the share of the samples that fell; None where samples are more or less right."""
+    return next((metric for metric in task_of(rows).metrics if metric.event and metric.stronger > 0), None)
 
 
 def _iterations(fallen: pa.Table) -> Iterator[tuple[str, int]]:
@@ -108,16 +109,18 @@ def _iterations(fallen: pa.Table) -> Iterator[tuple[str, int]]:
                 yield name, history.index(0.0, 1)
 
 
-def _fall(row: dict[str, object]) -> str:
+def _fallen(row: dict[str, object]) -> str:
+    if "adversarial_prediction" not in row:
+        return str(row["id"])
     target = "" if row["target"] is None else f", target {row['target']}"
     return f"{row['id']} ({row['label']} -> {row['adversarial_prediction']}{target})"
 
 
-def _text(name: str, value: object) -> str:
+def _text(value: object, *, share: bool) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.2%}" if name in SHARES else f"{value:.4g}"
+        return f"{value:.2%}" if share else f"{value:.4g}"
     return str(value)
