@@ -25,6 +25,7 @@ class SamplesDataModule(LightningDataModule):
         task: What victims do with the samples.
         ignored_classes: Classes that take part in no measure; they have a place among the logits all the same.
         done: Ids that `test_dataloader` leaves out; set it before asking for the loader.
+        share: Which share of how many it yields; None: this process's.
 
     Raises:
         ConfigError: batch_size or limit is below 1, or the subset is unknown.
@@ -48,6 +49,7 @@ class SamplesDataModule(LightningDataModule):
         self.data_root = data_folder(self.name, data_root)
         self.batch_size, self.limit, self.subset = batch_size, limit, subset
         self.done: set[str] = set()
+        self.share: tuple[int, int] | None = None
         # Fewer samples than processes is no error: Lightning leaves out the processes that have none.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
@@ -74,7 +76,7 @@ class SamplesDataModule(LightningDataModule):
         """Return the sampler of this process's share of `sample_ids()` that is not done."""
         ids = self.sample_ids()
         done = [index for index, sample_id in enumerate(ids) if sample_id in self.done]
-        rank, world = rank_and_world()
+        rank, world = self.share or rank_and_world()
         return RankStridedSampler(len(ids), rank, world, done)
 
 

@@ -28,6 +28,7 @@ from lgm_bench.cli.show import show
 from lgm_bench.cli.train import train
 from lgm_bench.cli.validate import validate
 from lgm_bench.errors import LgmBenchError, RunInterruptedError
+from lgm_bench.evaluation.engine.place import here
 
 
 class _Group(TyperGroup):
@@ -35,7 +36,11 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb; `ctx` is the context of whichever click the installed typer brings."""
+        rank = 0
         try:
+            rank = here().rank
+            if rank:
+                sys.stdout = io.StringIO()  # of several processes, one prints
             return super().invoke(ctx)
         except (BrokenPipeError, SystemExit, KeyboardInterrupt, RunInterruptedError) as error:
             if _reader_is_gone(error):
@@ -43,11 +48,11 @@ class _Group(TyperGroup):
                 raise typer.Exit(READER_GONE) from None
             if isinstance(error, SystemExit):
                 raise
-            if not _rank():
+            if not rank:
                 complain(_interrupted(error))
             raise typer.Exit(INTERRUPTED) from None
         except LgmBenchError as error:
-            complain(f"error in process {_rank()}: {error}" if _rank() else f"error: {error}")
+            complain(f"error in process {rank}: {error}" if rank else f"error: {error}")
             raise typer.Exit(BAD_USAGE) from None
 
 
@@ -56,12 +61,6 @@ class _Printable(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
-
-
-def _rank() -> int:
-    """Return which this is of several processes that torchrun or srun started; the others leave the talking to 0."""
-    text = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
-    return int(text) if text.isdigit() else 0
 
 
 def _reader_is_gone(error: BaseException | None) -> bool:
@@ -111,8 +110,6 @@ for _verb, _name in (
 def main() -> None:
     """Run the command line. Networks of a user's own are found in the current folder too, as with `python -m`."""
     sys.path.append(str(Path.cwd()))
-    if _rank():
-        sys.stdout = io.StringIO()  # of several processes that torchrun or srun started, one prints
     if logging.lastResort:
         logging.lastResort.setFormatter(_Printable())
     app(prog_name="lgm-bench")

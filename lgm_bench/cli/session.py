@@ -14,7 +14,7 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.schema import RunOptions
 from lgm_bench.evaluation.cells.suites import Planned
 from lgm_bench.evaluation.engine.finished import finished_results
-from lgm_bench.evaluation.engine.launch import follows
+from lgm_bench.evaluation.engine.place import here
 from lgm_bench.evaluation.engine.precision import checked_precision
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.estimates.estimate import SAMPLES
@@ -108,7 +108,8 @@ class Session:
         Args:
             cells: What to run.
         """
-        with view(self.console, quiet=self.quiet or follows()) as observer:
+        follows = here().rank > 0
+        with view(self.console, quiet=self.quiet or follows) as observer:
             results = run_cells(
                 cells,
                 self.folder.path,
@@ -123,8 +124,8 @@ class Session:
                 save_adversarial=self.options.save_adversarial,
                 backend=self.options.backend,
             )
-        if follows():
-            raise SystemExit(0)  # the process that leads prints and writes for all
+        if follows:
+            raise SystemExit(0)  # process 0 prints and writes for all
         return results
 
     def merge(self, results: RunResults, planned: Sequence[Planned]) -> Merged:

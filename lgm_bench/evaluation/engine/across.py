@@ -1,5 +1,7 @@
 """A task's figures over the rows of all processes."""
 
+import warnings
+
 import pyarrow as pa
 import torch
 import torchmetrics
@@ -38,19 +40,16 @@ class FigureOfRows(torchmetrics.Metric):
         return torch.tensor(float(self.metric.value(self.sums.cpu().numpy())), dtype=torch.float64)
 
 
-def figures_across(
-    task: type[Task], num_classes: int = 0, device: torch.device | str = "cpu"
-) -> torchmetrics.MetricCollection:
-    """Return all figures of a task, by name; see `FigureOfRows`.
-
-    Make them when the devices are settled: a lower precision of the victim must not become that of the sums.
-    """
+def figures_across(task: type[Task], num_classes: int = 0) -> torchmetrics.MetricCollection:
+    """Return all figures of a task, by name; see `FigureOfRows`."""
     figures: dict[str, torchmetrics.Metric | torchmetrics.MetricCollection] = {
         metric.name: FigureOfRows(metric, num_classes) for metric in task.metrics
     }
-    return torchmetrics.MetricCollection(figures, compute_groups=False).to(device)
+    return torchmetrics.MetricCollection(figures, compute_groups=False)
 
 
-def known(figures: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the figures that have a value, as Lightning logs them."""
-    return {name: value.float() for name, value in figures.items() if not value.isnan()}
+def merged_figures(figures: torchmetrics.MetricCollection) -> dict[str, float]:
+    """Return the figures that have a value, over the rows of all processes, all of which have to call this."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*compute.* method of metric .* was called before", UserWarning)
+        return {name: value.item() for name, value in figures.compute().items() if not value.isnan()}

@@ -1,33 +1,32 @@
-"""Computing what is left of a cell, in this process: one of several where torch.distributed is initialised."""
+"""Computing this process's share of what is left of a cell."""
 
 import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
+from torchmetrics import MetricCollection
 
 from datamodules.batch import ImageBatch, PointBatch
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.engine.across import figures_across
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient
 from lgm_bench.evaluation.engine.interruption import SignalsStay
-from lgm_bench.evaluation.engine.launch import JoinedEnvironment, Place
 from lgm_bench.evaluation.engine.point_stage import PointStage
-from lgm_bench.evaluation.engine.precision import SINGLE
 from lgm_bench.evaluation.engine.sink import Event, StoreSink
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.samples import N_EXAMPLES
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.leaded import hard_forward
-from lgm_bench.sparse.backends import NATIVE, use_backend
+from lgm_bench.tasks.base import task_named
 from victims.folding import folded
 from victims.point_victim import PointVictim
 
@@ -40,72 +39,56 @@ class Job:
 
     Attributes:
         cell: The resolved cell.
-        fingerprint: See `Cell.fingerprint`.
-        out: Results folder.
+        store: Its folder.
+        victim: Its victim, on the CPU.
+        data: Its samples.
         done: Ids of the samples that are finished.
         fold: Whether batch norm is folded into the victim's convolutions.
-        probe: Samples for the pre-flight checks; None if they have been made.
+        probe: Samples for the pre-flight checks; None if another process makes them or they have been made.
         accelerator: Lightning's name of the accelerator.
-        devices: Number of processes.
-        data_root: Folder of the data set.
-        batch_size: Samples per batch and process; None for the data set's default.
-        weights: What `weights_sha256` has to give for the victim.
-        save_adversarial: Whether all attacked inputs are kept.
-        backend: What computes sparse convolutions.
+        local_rank: Which of its devices to use, if there are several.
         precision: Lightning's name of the floating point numbers.
+        save_adversarial: Whether all attacked inputs are kept.
     """
 
     cell: Cell
-    fingerprint: str
-    out: Path
+    store: CellStore
+    victim: nn.Module
+    data: SamplesDataModule
     done: frozenset[str]
     fold: bool
     probe: ImageBatch | PointBatch | None
     accelerator: str
-    devices: int
-    data_root: Path | str | None
-    batch_size: int | None
-    weights: str
-    save_adversarial: bool = False
-    backend: str = NATIVE
-    precision: str = SINGLE
-
-    @property
-    def store(self) -> CellStore:
-        """The cell's folder."""
-        return CellStore(self.out, self.cell.title, self.fingerprint)
+    local_rank: int
+    precision: str
+    save_adversarial: bool
 
 
-def compute(
-    job: Job,
-    victim: nn.Module,
-    data: SamplesDataModule,
-    tell: Callable[[Event], None],
-    place: Place | None = None,
-) -> dict[str, float]:
-    """Attack the samples that are left, or this process's share of them, and keep their rows in the cell's folder.
+def compute(job: Job, tell: Callable[[Event], None]) -> MetricCollection:
+    """Attack this process's share of the samples that are left, and keep their rows in the cell's folder.
+
+    Processes do not wait for each other here: one that fails must not leave others waiting.
 
     Args:
         job: What to do.
-        victim: The cell's victim, on the CPU.
-        data: The cell's datamodule; its `done` is set.
-        tell: Takes news.
-        place: Which process this is, if something else than lgm-bench started it.
+        tell: Is told of every batch and iteration.
 
     Returns:
-        The metrics of this run's samples, over all processes (see `AttackStage`).
+        The task's figures of this process's share.
     """
-    data.done = set(job.done)
+    job.data.done = set(job.done)
+    victim = job.victim
     if job.fold:
         victim = folded(victim)
-    elif data.task == "images":
+    elif job.data.task == "images":
         victim = victim.to(memory_format=torch.channels_last)
-    with _quiet(), use_backend(job.backend):
+    gpus = torch.cuda.device_count() if job.accelerator in ("gpu", "cuda") else 0
+    with _quiet():
         trainer = pl.Trainer(
             accelerator=job.accelerator,
-            strategy="ddp" if job.devices > 1 else "auto",
+            devices=[job.local_rank % gpus] if gpus else 1,
+            plugins=[LightningEnvironment()],  # Lightning need not know of the other processes
             precision=cast(Any, job.precision),
-            **_layout(job, place),
             inference_mode=False,
             use_distributed_sampler=False,
             logger=False,
@@ -114,27 +97,22 @@ def compute(
             enable_model_summary=False,
             callbacks=[SignalsStay()],
         )
-        sink = StoreSink(job.store, trainer.strategy.root_device, tell, data.class_names)
-        stage = _stage(job, victim, data, sink)
-        metrics = trainer.test(stage, datamodule=data, verbose=False)
-    return dict(metrics[0])
+        classes = victim.num_classes if isinstance(victim, PointVictim) else 0
+        figures = figures_across(task_named(job.data.task), classes)
+        sink = StoreSink(job.store, trainer.strategy.root_device, tell, figures, job.data.class_names)
+        stage = _stage(job, victim, sink)
+        if len(job.data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
+            trainer.test(stage, dataloaders=job.data.test_dataloader(), verbose=False)
+    return figures
 
 
-def _layout(job: Job, place: Place | None) -> dict[str, Any]:
-    """Return what tells Lightning which processes there are: never what it finds in the environment by itself."""
-    if place is None:
-        return {"devices": job.devices, "plugins": [LightningEnvironment()]}  # `Workers` has said who is who
-    joined = JoinedEnvironment(place, job.devices)
-    return {"devices": joined.devices(job.accelerator), "num_nodes": job.devices, "plugins": [joined]}
-
-
-def _stage(job: Job, victim: nn.Module, data: SamplesDataModule, sink: StoreSink) -> pl.LightningModule:
+def _stage(job: Job, victim: nn.Module, sink: StoreSink) -> AttackStage | PointStage:
     """Return what attacks the samples of a job's data set.
 
     Raises:
         ConfigError: The attack is not for such samples.
     """
-    attack, gradient = build_attack(job.cell), build_gradient(job.cell)
+    attack, gradient, data = build_attack(job.cell), build_gradient(job.cell), job.data
     ids = data.sample_ids()
     n, examples, save = len(ids), frozenset(ids[:N_EXAMPLES]), job.save_adversarial
     if attack.inputs == "points" and isinstance(victim, PointVictim) and data.task != "images":
@@ -194,7 +172,6 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
-            warnings.filterwarnings("ignore", ".*It is recommended to use `self.log.*")  # torchmetrics merged them
             warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # of Lightning, about torch
             yield
     finally:

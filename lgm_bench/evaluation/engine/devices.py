@@ -1,16 +1,14 @@
 """How many processes a run gets, and on what."""
 
-from collections.abc import Sequence, Set
-
 import torch
 
 from lgm_bench.errors import ConfigError, UnknownNameError
-from lgm_bench.evaluation.engine.launch import Place
+from lgm_bench.evaluation.engine.place import ALONE, Place
 
 _ACCELERATORS = ("auto", "cpu", "cuda", "gpu")
 
 
-def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: Place | None = None) -> str:
+def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: Place = ALONE) -> str:
     """Return the accelerator to run on; "auto" takes GPUs if there are enough.
 
     Apple's (mps) are not among them: verdicts and IoUs are computed in float64, which those do not have.
@@ -19,8 +17,8 @@ def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: P
         accelerator: Lightning's name of it, or "auto".
         devices: Processes on every machine.
         num_nodes: Machines.
-        place: Which process this is, if torchrun or srun started it: then they say how many there are, and devices and
-            num_nodes have to fit unless both are 1.
+        place: Which of several processes this is: then devices and num_nodes have to fit their number unless both
+            are 1.
 
     Raises:
         ConfigError: There are not so many devices, or the accelerator is not there, or processes do not fit.
@@ -35,36 +33,21 @@ def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: P
     if isinstance(num_nodes, bool) or not isinstance(num_nodes, int) or num_nodes < 1:
         raise ConfigError(f"num_nodes must be a whole number of at least 1, got {num_nodes!r}")
     asked = devices * num_nodes
-    if place is not None and asked not in (1, place.world):
+    if place.world > 1 and asked not in (1, place.world):
         raise ConfigError(
             f"{place.world} processes were started, which does not fit --devices {devices} times --num-nodes "
             f"{num_nodes}; leave both out, or start {asked}"
         )
-    if place is None and num_nodes > 1:
+    if place.world == 1 and num_nodes > 1:
         raise ConfigError(
             f"--num-nodes {num_nodes} needs processes on {num_nodes} machines, and this one was started alone; start "
             f"them with `torchrun --nnodes {num_nodes} --nproc-per-node {devices} ... -m lgm_bench run ...` on each "
             f"machine, or with `srun --nodes {num_nodes} --ntasks-per-node {devices} lgm-bench run ...`"
         )
-    devices = 1 if place else devices  # each of those that were started sees to its own
+    devices = 1 if place.world > 1 else devices  # each of those that were started sees to its own
     gpus = torch.cuda.device_count()
     if accelerator in ("gpu", "cuda") and devices > gpus:
         raise ConfigError(f"there are {gpus} GPUs here, not {devices}; lower --devices, or take --accelerator cpu")
     if accelerator == "auto":
         return "gpu" if devices <= gpus else "cpu"
     return accelerator
-
-
-def processes_for(ids: Sequence[str], done: Set[str], devices: int) -> int:
-    """Return the largest number of processes, up to `devices`, of which every one has a sample left to do.
-
-    A process without any would leave the test loop at once, and the others would wait for it for ever.
-
-    >>> processes_for(["a", "b", "c"], {"b"}, 2)
-    1
-    """
-    for processes in range(devices, 1, -1):
-        shares = {index % processes for index, sample_id in enumerate(ids) if sample_id not in done}
-        if len(shares) == processes:
-            return processes
-    return 1

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,14 +12,11 @@ from lgm_bench.errors import RunInterruptedError
 
 
 @contextmanager
-def interruptible(stop: Callable[[], None]) -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Turn an interruption inside the block into `RunInterruptedError`.
 
     Lightning answers Ctrl-C by ignoring all further ones and leaving the program, and SIGTERM not before the end of a
     batch, which may be hours away; neither does for a library. It calls a handler that it finds, so there is one.
-
-    Args:
-        stop: Called whenever the block is left.
 
     Raises:
         RunInterruptedError: The block was interrupted.
@@ -35,7 +32,6 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
             "interrupted; finished batches are kept, and the same command goes on where this one stopped"
         ) from error
     finally:
-        stop()
         if ours:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -44,7 +40,7 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
 class SignalsStay(Callback):
     """Gives SIGTERM back to the handler that was there before Lightning's.
 
-    Lightning's talks to the other processes, and so waits for ever for one that is gone.
+    Lightning's waits for the end of a batch.
     """
 
     def __init__(self) -> None:

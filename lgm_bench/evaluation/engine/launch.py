@@ -1,118 +1,163 @@
-"""Processes that torchrun or srun started: which of them this one is, and what Lightning is told of it."""
+"""`--devices N`: N processes of this machine under torchrun's process launcher, each making the same call.
 
+They are programs of their own, so that this works from the console script, from a script without a main guard, from a
+notebook and from a test. This process only waits, and passes on what process 0 says.
+"""
+
+import logging
 import os
-from dataclasses import dataclass
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
 
-import torch
-from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch import distributed
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, PContext, SignalException, start_processes
 
-from lgm_bench.errors import ConfigError
+from lgm_bench.errors import LgmBenchError, RunInterruptedError
+from lgm_bench.evaluation.engine.observer import Observer, SilentObserver
+from lgm_bench.evaluation.engine.place import here
+from lgm_bench.evaluation.engine.ranks import LostProcessError, meeting_point, portable
 
-_OF_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-
-@dataclass(frozen=True)
-class Place:
-    """One of several processes that something else than lgm-bench started.
-
-    Attributes:
-        rank: Which of them; 0 prints and writes for all.
-        world: How many there are.
-        local_rank: Which of those on this machine, and so which of its GPUs.
-        address: Of the machine of rank 0.
-        port: That is free there.
-    """
-
-    rank: int
-    world: int
-    local_rank: int
-    address: str
-    port: int
+HOST, POLL_S = "127.0.0.1", 0.05
+_PROGRAM = "from lgm_bench.evaluation.engine.launch import main; main()"
 
 
-def launched() -> Place | None:
-    """Return which of several processes this is; None if it is alone, and starts others itself if it wants any.
+def launched(devices: int, call: Callable[..., Any], arguments: Mapping[str, Any], observer: Observer) -> Any:
+    """Return what a call returns in process 0 of several that make it.
+
+    Args:
+        devices: Number of processes.
+        call: A function of a module, which takes an `observer` besides.
+        arguments: Its other arguments.
+        observer: Is told what process 0 tells.
 
     Raises:
-        ConfigError: The variables that torchrun or SLURM set make no sense.
+        LgmBenchError: What the call raised.
+        LostProcessError: A process was killed.
+        RunInterruptedError: This process was told to end.
     """
-    environment = _environment()
-    if environment is None:
-        return None
+    store: Any = distributed.TCPStore(HOST, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    store.set("call", pickle.dumps((call, dict(arguments), os.getpid())))
+    with _quiet_and_restored():
+        processes = start_processes(
+            "lgm-bench",
+            sys.executable,
+            dict.fromkeys(range(devices), ("-c", _PROGRAM)),
+            {rank: _environment(rank, devices, store.port) for rank in range(devices)},
+            DefaultLogsSpecs(os.devnull),
+        )
+        try:
+            _wait(processes, store, observer)
+        except SignalException as error:
+            processes.close(error.sigval)
+            raise RunInterruptedError(
+                "interrupted; finished batches are kept, and the same command goes on where this one stopped"
+            ) from error
+        finally:
+            processes.close(signal.SIGKILL)
+    if not store.check(["answer"]):
+        raise LostProcessError("process 0 ended before its time; finished batches are kept: run again to go on")
+    answer = pickle.loads(store.get("answer"))
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def main() -> None:
+    """Make the call in one of the processes."""
+    place = here()
+    store = meeting_point(place)
+    call, arguments, parent = pickle.loads(store.get("call"))
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
-        rank, world = environment.global_rank(), environment.world_size()
-        place = Place(rank, world, environment.local_rank(), environment.main_address, environment.main_port)
-    except (KeyError, ValueError) as error:
-        raise ConfigError(
-            f"the variables of the environment that say which process this is make no sense ({error!r}); start it with "
-            "torchrun or srun, or take RANK, WORLD_SIZE and SLURM_NTASKS out of the environment"
-        ) from error
-    if not 0 <= rank < world:
-        raise ConfigError(f"this process has rank {rank} of {world}; ranks go from 0 to {max(0, world - 1)}")
-    return place if world > 1 else None
+        answer = call(**arguments, observer=SilentObserver() if place.rank else cast(Observer, _Passed(store)))
+    except LgmBenchError as error:
+        answer = portable(error)
+    if place.rank == 0:
+        store.set("answer", pickle.dumps(answer))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # all is said and written: threads of libraries, which now and then abort at an exit, end here
 
 
-def follows() -> bool:
-    """Return whether another process prints and writes for this one."""
-    place = launched()
-    return place is not None and place.rank > 0
+class _Passed:
+    """An observer that passes everything on to the process that started this one."""
+
+    def __init__(self, store: Any) -> None:
+        self._store, self._number = store, 0
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def passed_on(*arguments: Any) -> None:
+            self._store.set(f"event/{self._number}", pickle.dumps((name, arguments)))
+            self._number += 1
+
+        return passed_on
 
 
-def _environment() -> ClusterEnvironment | None:
-    if all(name in os.environ for name in _OF_TORCHRUN):
-        os.environ.setdefault("LOCAL_RANK", "0")
-        return TorchElasticEnvironment()
-    if os.environ.get("SLURM_NTASKS", "1") == "1" or not SLURMEnvironment.detect():
-        return None
+def _wait(processes: PContext, store: Any, observer: Observer) -> None:
+    """Wait for the processes to end, and pass on what is told meanwhile."""
+    number = 0
+    while True:
+        result = processes.wait(timeout=0)
+        while store.check([key := f"event/{number}"]):
+            name, arguments = pickle.loads(store.get(key))
+            store.delete_key(key)
+            number += 1
+            getattr(observer, name)(*arguments)
+        if result is None:
+            time.sleep(POLL_S)
+            continue
+        for failure in result.failures.values():  # the first one ended by itself
+            code, n = failure.exitcode, len(processes.pids())
+            ended = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+            raise LostProcessError(
+                f"process {failure.local_rank} of {n} {ended}; finished batches are kept: run again to go on, with a "
+                "smaller --batch-size or fewer --devices if memory is short"
+            )
+        return
+
+
+def _environment(rank: int, devices: int, port: int) -> dict[str, str]:
+    """Return what torchrun tells a process, and what lets it import what this one can import."""
+    threads = max(1, (os.cpu_count() or 1) // devices)
+    return {
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(devices),
+        "MASTER_ADDR": HOST,
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is there already
+    }
+
+
+@contextmanager
+def _quiet_and_restored() -> Iterator[None]:
+    """Keep the launcher from reporting every signal that it sends, and put the signal handlers back."""
+    log = logging.getLogger("torch.distributed.elastic")
+    level, handlers = log.level, {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+        handlers = {number: signal.getsignal(number) for number in numbers}
+    log.setLevel(logging.CRITICAL)
     try:
-        return SLURMEnvironment(auto_requeue=False)
-    except RuntimeError as error:
-        raise ConfigError(f"several tasks of SLURM need --ntasks-per-node, for sbatch or for srun ({error})") from error
+        yield
+    finally:
+        log.setLevel(level)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
-class JoinedEnvironment(ClusterEnvironment):
-    """Tells Lightning who is who: every process is a node of its own with one device, however they are spread."""
-
-    def __init__(self, place: Place, world: int) -> None:
-        self.place, self.world = place, world
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        return True
-
-    @property
-    def main_address(self) -> str:
-        return self.place.address
-
-    @property
-    def main_port(self) -> int:
-        return self.place.port
-
-    @staticmethod
-    def detect() -> bool:
-        return False  # it is only ever given
-
-    def world_size(self) -> int:
-        return self.world
-
-    def set_world_size(self, size: int) -> None:
-        """Nothing to set: it is fixed."""
-
-    def global_rank(self) -> int:
-        return self.place.rank
-
-    def set_global_rank(self, rank: int) -> None:
-        """Nothing to set: it is fixed."""
-
-    def local_rank(self) -> int:
-        return 0
-
-    def node_rank(self) -> int:
-        return self.place.rank
-
-    def devices(self, accelerator: str) -> int | list[int]:
-        """Return Lightning's `devices`: the GPU that is this process's, or one of whatever else there is."""
-        gpus = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") else 0
-        return [self.place.local_rank % gpus] if gpus else 1
+def _end_with(parent: int) -> None:
+    """End this process once the one that started it is gone, whatever it is doing."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

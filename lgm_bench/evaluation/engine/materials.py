@@ -6,7 +6,7 @@ from pathlib import Path
 from datamodules.batch import ImageBatch, PointBatch
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.errors import DataError
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import Cell, DataSpec
 from lgm_bench.evaluation.engine.building import (
     Triple,
     build_data,
@@ -64,23 +64,26 @@ class Materials:
 
     def __init__(self, data_root: Path | str | None, batch_size: int | None) -> None:
         self.data_root, self.batch_size = data_root, batch_size
-        self._data: tuple[tuple[object, ...], DataSet] | None = None
+        self._data: tuple[DataSpec, DataSet] | None = None
         self._target: tuple[tuple[object, ...], Target] | None = None
         self._foldable: tuple[tuple[str, str], bool] | None = None
 
+    def prepare(self, cell: Cell) -> None:
+        """Make what the cell's data set is read from; once on every machine."""
+        if self._data is None or self._data[0] != cell.data:
+            build_data(cell, self.data_root, self.batch_size).prepare_data()
+
     def data(self, cell: Cell) -> DataSet:
         """Return the cell's samples; raises what the datamodule raises."""
-        key = (cell.data,)
-        if self._data is None or self._data[0] != key:
+        if self._data is None or self._data[0] != cell.data:
             datamodule = build_data(cell, self.data_root, self.batch_size)
-            datamodule.prepare_data()
             datamodule.setup("test")
             ids = list(datamodule.sample_ids())
             if not ids:
                 raise DataError(
                     f"data set {cell.data.name} has no samples in its subset {cell.data.subset!r}; choose another"
                 )
-            self._data = key, DataSet(datamodule, ids, ids_sha256(ids), self._probe(cell, datamodule))
+            self._data = cell.data, DataSet(datamodule, ids, ids_sha256(ids), self._probe(cell, datamodule))
         return self._data[1]
 
     def target(self, cell: Cell) -> Target:
@@ -103,6 +106,7 @@ class Materials:
     def _probe(self, cell: Cell, datamodule: SamplesDataModule) -> ImageBatch | PointBatch:
         most = min(N_SAMPLES, 2 * datamodule.default_batch_size)
         few = build_data(cell.replace(data={"limit": min(cell.data.limit or most, most)}), self.data_root, most)
+        few.share = 0, 1  # the same samples in all processes
         few.setup("test")
         batch: ImageBatch | PointBatch = next(iter(few.test_dataloader()))
         return batch

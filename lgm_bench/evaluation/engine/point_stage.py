@@ -13,7 +13,6 @@ from datamodules.batch import IGNORED, PointBatch, inputs_of, part
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.budgets import ROUNDING
 from lgm_bench.attacks.trace import AttackResult
-from lgm_bench.evaluation.engine.across import figures_across, known
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.evaluation.store.rows import Outcome
@@ -33,8 +32,6 @@ class PointStage(pl.LightningModule):
 
     Every scene and shape is attacked. Of shapes, those that the hard network classifies correctly count as attacked;
     the others stay wrong whatever becomes of them.
-
-    The logged metrics (fractions; over all processes) are the task's figures of the samples of this run.
 
     Args:
         victim: It is put into eval mode and its parameters are frozen.
@@ -70,9 +67,8 @@ class PointStage(pl.LightningModule):
         self.task = task_named(victim.task)
 
     def on_test_start(self) -> None:
-        """Make the pre-flight checks, in the first process."""
-        self.figures = figures_across(self.task, self.victim.num_classes, device=self.device)
-        if self.probe is None or self.sink is None or self.global_rank != 0:
+        """Make the pre-flight checks."""
+        if self.probe is None or self.sink is None:
             return
         with repeatable():
             probe = probe_on(self, self.probe)
@@ -83,7 +79,6 @@ class PointStage(pl.LightningModule):
         start = time.perf_counter()
         with repeatable():
             rows = self.outcome(batch).table(self.task)
-        self.figures.update(rows)
         if self.sink is not None:
             self.sink.finished(rows, time.perf_counter() - start)
 
@@ -106,10 +101,6 @@ class PointStage(pl.LightningModule):
                 self._keep(self.sink, cloud)
         of_scenes = self.victim.task == "segmentation"
         return (self._scenes if of_scenes else self._shapes)(batch, result, before, after)
-
-    def on_test_epoch_end(self) -> None:
-        """Merge the metrics of all processes and log them."""
-        self.log_dict(known(self.figures.compute()))
 
     def _judged(self, batch: PointBatch) -> Tensor:
         """Return the hard network's logits; scenes one by one as in the attack, so that batches change nothing."""

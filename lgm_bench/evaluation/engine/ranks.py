@@ -1,252 +1,182 @@
-"""One evaluation by processes that torchrun or srun started: rank 0 leads, the others do what it says.
+"""Several processes that run the same program over the same cells: how they agree, and where they meet.
 
-They talk through the key-value store in which torch.distributed lets them meet. Each job has a process group of its
-own, of as many ranks as have samples, so that a cell that fails takes no other with it.
+Every process makes the same calls in the same order. What they exchange is small (errors, decisions, a few counts), so
+the process group is gloo's on GPUs too.
 """
 
 import pickle
-import threading
-import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, TypeVar
 
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
-from lgm_bench.errors import LgmBenchError, RunInterruptedError
-from lgm_bench.evaluation.engine.compute import Job
-from lgm_bench.evaluation.engine.launch import Place
-from lgm_bench.evaluation.engine.sink import BatchDone, Event
-from lgm_bench.evaluation.engine.worker import NO_TIMEOUT, portable, take_part
+from lgm_bench.errors import LgmBenchError
+from lgm_bench.evaluation.engine.place import ALONE, Place
 
 MEETING = timedelta(minutes=5)
-BEAT_S, SILENCE_S, POLL_S = 1.0, 30.0, 0.05
-_stores: dict[Place, Any] = {}
-_calls = 0
+"""How long a process waits for the others to start."""
+LONGEST_SHARE = timedelta(days=7)
+"""How long it waits for the others to finish their share of a cell."""
+
+T = TypeVar("T")
 
 
 class LostProcessError(LgmBenchError):
-    """A process of the run is gone, and whoever started it has to start it again."""
+    """A process of the run is gone, so that the run has to be started again."""
 
 
 class _CancelledError(Exception):
-    """Another process failed, so that this one need not go on."""
-
-
-class _Failure(NamedTuple):
-    """A process could not do its share; it was the `place`-th that could not, and those behind only felt the first."""
-
-    place: int
-    error: Exception
+    """Another process failed, so that this one stopped."""
 
 
 class Ranks:
-    """The processes of one call of `run_cells`, as one of them sees them.
+    """The processes of a run, as one of them sees them.
+
+    Args:
+        place: Which of them this is.
 
     Raises:
-        LostProcessError: They do not all come.
+        LostProcessError: The others do not come.
     """
 
-    def __init__(self, place: Place) -> None:
-        global _calls
+    def __init__(self, place: Place = ALONE) -> None:
         self.place = place
-        self._store: Any = distributed.PrefixStore(f"lgm-bench/{_calls}", _met(place))  # type: ignore[attr-defined]
-        _calls += 1
-        self._jobs, self._seen = 0, dict.fromkeys(range(1, place.world), (0, time.monotonic()))
-        self._ended = threading.Event()
-        if place.rank:
-            threading.Thread(target=self._beat, daemon=True).start()
-
-    # What rank 0 does.
-
-    def run(self, job: Job, tell: Callable[[Event], None]) -> None:
-        """Do a job in the first `job.devices` processes, this one among them.
-
-        Args:
-            job: What to do.
-            tell: Takes the events of all of them, in this thread.
-
-        Raises:
-            LostProcessError: One of them is gone.
-            Exception: What the first that failed raised; the others have then stopped.
-        """
-        number, others = self._announce(job), range(1, job.devices)
-        told = dict.fromkeys(others, 0)
-
-        def tell_all(event: Event | None) -> None:
-            if event is not None:
-                tell(event)
-            for rank in others:
-                while (message := self._taken(f"event/{number}/{rank}/{told[rank]}")) is not None:
-                    told[rank] += 1
-                    tell(message)
-            self._check(number, others)
-
-        ends = [self._do(number, job, tell_all)]
-        ends += [self._wait_for(f"done/{number}/{rank}", [rank]) for rank in others]
-        failures = sorted((end for end in ends if end is not None), key=lambda end: end.place)
-        if failures:
-            raise failures[0].error
-        tell_all(None)
-
-    def end(self, results: Any) -> None:
-        """Let the others go, with what they are to return; None: the run ended early."""
-        if self._ended.is_set():
-            return
-        self._ended.set()
-        self._announce_end(results)
-
-    # What the others do.
-
-    def follow(self) -> Any:
-        """Do what rank 0 says until it ends; return what it says then.
-
-        Raises:
-            RunInterruptedError: Rank 0 ended early.
-            LostProcessError: Rank 0 is gone.
-        """
-        try:
-            while True:
-                message = self._wait_for(f"job/{self._jobs}", [])
-                self._put(f"here/{self._jobs}/{self.place.rank}", None)
-                if not isinstance(message, Job):
-                    break
-                self._follow_job(self._jobs, message)
-                self._jobs += 1
-        except (distributed.DistError, ConnectionError) as error:
-            raise LostProcessError(
-                f"process 0 of {self.place.world} is gone; finished batches are kept: run again to go on"
-            ) from error
-        finally:
-            self._ended.set()
-        if message is None:
-            raise RunInterruptedError("process 0 ended the run early; finished batches are kept")
-        return message
-
-    def _follow_job(self, number: int, job: Job) -> None:
-        if self.place.rank >= job.devices:
-            return
-        sent = 0
-
-        def tell(event: Event) -> None:
-            nonlocal sent
-            if isinstance(event, BatchDone):
-                self._put(f"event/{number}/{self.place.rank}/{sent}", event)
-                sent += 1
-            self._check(number, [])
-
-        end = self._do(number, job, tell)
-        if end is not None:
-            end = _Failure(end.place, portable(end.error))
-        self._put(f"done/{number}/{self.place.rank}", end)
-
-    # What both do.
-
-    def _do(self, number: int, job: Job, tell: Callable[[Event], None]) -> "_Failure | None":
-        store = distributed.PrefixStore(f"group/{number}", self._store)  # type: ignore[attr-defined]
-        with _group(store, self.place.rank, job.devices):
-            try:
-                take_part(job, tell, self.place)
-            except Exception as error:  # told before the group ends, which makes the others fail too
-                return _Failure(self._store.add(f"failed/{number}", 1), error)
-        return None
-
-    def _check(self, number: int, others: Any) -> None:
-        """Leave a job that has failed elsewhere."""
-        if self._store.check([f"failed/{number}"]):
-            raise _CancelledError
-        self._require_alive(others)
-
-    def _announce(self, job: Job) -> int:
-        number = self._jobs
-        self._put(f"job/{number}", job)
-        everybody = list(self._seen)
-        for rank in everybody:
-            self._wait_for(f"here/{number}/{rank}", [rank])
-        self._jobs += 1
-        return number
-
-    def _announce_end(self, results: Any) -> None:
-        """Say that this is the end; the store may end with this process, so let everybody hear it first.
-
-        A run that ends early has no time: a process may be gone, and torchrun kills what does not end when it is told.
-        """
-        try:
-            self._put(f"job/{self._jobs}", results)
-            until = time.monotonic() + (2 * SILENCE_S if results is not None else POLL_S)
-            for rank in self._seen:
-                while not self._store.check([f"here/{self._jobs}/{rank}"]) and time.monotonic() < until:
-                    time.sleep(POLL_S)
-        except (distributed.DistError, ConnectionError):
-            return  # whoever is gone needs no news
-
-    def _put(self, key: str, value: Any) -> None:
-        self._store.set(key, pickle.dumps(value))
-
-    def _wait_for(self, key: str, ranks: Any) -> Any:
-        while not self._store.check([key]):
-            self._require_alive(ranks)
-            time.sleep(POLL_S)
-        return pickle.loads(self._store.get(key))
-
-    def _taken(self, key: str) -> Any:
-        if not self._store.check([key]):
-            return None
-        message = pickle.loads(self._store.get(key))
-        self._store.delete_key(key)
-        return message
-
-    def _beat(self) -> None:
-        """Show that this process is alive, whatever it is computing."""
-        while not self._ended.wait(BEAT_S):
-            try:
-                self._store.add(f"beat/{self.place.rank}", 1)
-            except (RuntimeError, ConnectionError):
-                return
-
-    def _require_alive(self, ranks: Any) -> None:
-        now = time.monotonic()
-        for rank in ranks:
-            beats, when = self._seen[rank]
-            if now - when < 2 * BEAT_S:
-                continue
-            latest = self._store.add(f"beat/{rank}", 0)
-            if latest != beats:
-                self._seen[rank] = latest, now
-            elif now - when > SILENCE_S:
-                raise LostProcessError(
-                    f"process {rank} of {self.place.world} is gone; finished batches are kept: run again to go on, "
-                    "with a smaller --batch-size or fewer processes if memory is short"
+        self._meetings = 0
+        self._store: Any = None
+        if place.world > 1:
+            store = distributed.PrefixStore("lgm-bench", meeting_point(place))  # type: ignore[attr-defined]
+            self._store = store
+            if not distributed.is_initialized():
+                distributed.init_process_group(
+                    "gloo", store=store, rank=place.rank, world_size=place.world, timeout=LONGEST_SHARE
                 )
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process prints and writes for all."""
+        return self.place.rank == 0
 
-def _met(place: Place) -> Any:
-    """Return the store in which all processes meet, one for the life of this process."""
-    if place not in _stores:
+    def together(self, work: Callable[[], T]) -> T:
+        """Do work in every process and wait for all of them; return what it returns here.
+
+        Raises:
+            Exception: The work's error in the first process that has one, in all processes.
+            LostProcessError: A process is gone.
+        """
+        if self.place.world == 1:
+            return work()
+        self._meetings += 1
+        failed: Exception | None = None
         try:
-            query = f"env://?rank={place.rank}&world_size={place.world}"
-            _stores[place], _, _ = next(iter(rendezvous(query, timeout=MEETING)))
-        except (distributed.DistError, TimeoutError, OSError) as error:
-            raise LostProcessError(
-                f"process {place.rank} of {place.world} met no others at {place.address}:{place.port} ({error}); start "
-                "all of them together with torchrun or srun, or set MASTER_ADDR and MASTER_PORT"
-            ) from error
-    return _stores[place]
+            result = work()
+        except LostProcessError:
+            raise
+        except Exception as error:
+            failed = portable(error)
+            with _reaching_the_others():
+                self._store.set(self._alarm, b"")
+        failures = [failure for failure in self.gathered(failed) if failure is not None]
+        for failure in sorted(failures, key=lambda failure: isinstance(failure, _CancelledError)):
+            raise failure
+        return result
+
+    def decided(self, work: Callable[[], T]) -> T:
+        """Do work in process 0 alone; return its result, or raise its error, in every process."""
+        if self.place.world == 1:
+            return work()
+        result = [self.together(lambda: work() if self.leads else None)]
+        with _reaching_the_others():
+            distributed.broadcast_object_list(result, src=0)
+        return result[0]  # type: ignore[return-value]
+
+    def gathered(self, value: T) -> list[T]:
+        """Return the value that each process has, by rank."""
+        if self.place.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.place.world
+        with _reaching_the_others():
+            distributed.all_gather_object(values, value)
+        return values
+
+    def differ(self, value: object) -> bool:
+        """Return whether the processes have different values."""
+        return len(set(self.gathered(value))) > 1
+
+    def report(self, progress: Any) -> list[Any]:
+        """Tell process 0 how far this one is in the work of `together`, and stop if another one has failed.
+
+        Returns:
+            The latest reports of the other processes; in process 0 only.
+        """
+        if self.place.world == 1:
+            return []
+        with _reaching_the_others():
+            if self._store.check([self._alarm]):
+                raise _CancelledError
+            if not self.leads:
+                self._store.set(self._progress(self.place.rank), pickle.dumps(progress))
+                return []
+            keys = [self._progress(rank) for rank in range(1, self.place.world)]
+            return [pickle.loads(self._store.get(key)) for key in keys if self._store.check([key])]
+
+    @property
+    def _alarm(self) -> str:
+        return f"failed/{self._meetings}"
+
+    def _progress(self, rank: int) -> str:
+        return f"progress/{self._meetings}/{rank}"
+
+
+@cache
+def joined(place: Place) -> Ranks:
+    """Return the processes of this run; they meet once in the life of this process."""
+    return Ranks(place)
+
+
+def meeting_point(place: Place) -> Any:
+    """Return the key-value store in which the processes meet.
+
+    Raises:
+        LostProcessError: The others do not come.
+    """
+    address = f"tcp://{place.address}:{place.port}?rank={place.rank}&world_size={place.world}"
+    try:
+        store, _, _ = next(iter(rendezvous(address, timeout=MEETING)))
+    except (distributed.DistError, TimeoutError, OSError) as error:
+        raise LostProcessError(
+            f"process {place.rank} of {place.world} met no others at {place.address}:{place.port} ({error}); start "
+            "all of them together with torchrun or srun, or set MASTER_ADDR and MASTER_PORT"
+        ) from error
+    return store
 
 
 @contextmanager
-def _group(store: Any, rank: int, world: int) -> Iterator[None]:
-    """Be one of `world` processes for torch.distributed until the block is left.
-
-    With gloo on GPUs too: it notices a process that ends, and all they exchange is a few numbers at the end.
-    """
-    if world == 1:
-        yield
-        return
-    distributed.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=NO_TIMEOUT)
+def _reaching_the_others() -> Iterator[None]:
+    """Turn torch's error about a process that is gone into ours."""
     try:
         yield
-    finally:
-        distributed.destroy_process_group()
+    except RuntimeError as error:
+        raise LostProcessError(
+            "another process of this run is gone; finished batches are kept: run again to go on, with a smaller "
+            "--batch-size or fewer processes if memory is short"
+        ) from error
+
+
+def portable(error: Exception) -> Exception:
+    """Return the error if it can be pickled, else one with the same text; its traceback becomes a note."""
+    note = "".join(traceback.format_exception(error))
+    copy: Exception | None
+    try:
+        copy = pickle.loads(pickle.dumps(error))
+    except Exception:
+        copy = None
+    if copy is None or type(copy) is not type(error):
+        text = str(error) if isinstance(error, LgmBenchError) else f"{type(error).__name__}: {error}"
+        copy = LgmBenchError(text) if isinstance(error, LgmBenchError) else RuntimeError(text)
+    copy.add_note(note)
+    return copy

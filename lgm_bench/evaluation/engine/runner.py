@@ -1,33 +1,29 @@
 """Running cells: each is read from the results folder, or computed, or resumed where it was left."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow.compute as pc
-
-from lgm_bench.errors import ConfigError
+from lgm_bench.errors import CheckpointError, ConfigError, DataError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.building import build_attack, build_gradient, check_pair, printed_eps, resolved
+from lgm_bench.evaluation.engine.across import merged_figures
+from lgm_bench.evaluation.engine.building import build_attack, check_pair, resolved
 from lgm_bench.evaluation.engine.compute import Job, compute
-from lgm_bench.evaluation.engine.devices import checked_devices, processes_for
+from lgm_bench.evaluation.engine.devices import checked_devices
 from lgm_bench.evaluation.engine.finished import fingerprint_of
 from lgm_bench.evaluation.engine.interruption import interruptible
-from lgm_bench.evaluation.engine.launch import Place, launched
+from lgm_bench.evaluation.engine.launch import launched
 from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target
 from lgm_bench.evaluation.engine.observer import Observer, SilentObserver
-from lgm_bench.evaluation.engine.precision import RECORDED, SINGLE, checked_precision
-from lgm_bench.evaluation.engine.preflight import preflight
-from lgm_bench.evaluation.engine.ranks import LostProcessError, Ranks
-from lgm_bench.evaluation.engine.sink import BatchDone, Event
-from lgm_bench.evaluation.engine.worker import portable
-from lgm_bench.evaluation.engine.workers import Workers
-from lgm_bench.evaluation.store.part_files import Part, together
-from lgm_bench.evaluation.store.provenance import versions
-from lgm_bench.evaluation.store.record import CellResult, Checks, Preflight, RunRecord
-from lgm_bench.evaluation.store.rows import loss_of, merged
+from lgm_bench.evaluation.engine.place import ALONE, here
+from lgm_bench.evaluation.engine.precision import SINGLE, checked_precision
+from lgm_bench.evaluation.engine.progress import Progress
+from lgm_bench.evaluation.engine.ranks import LostProcessError, Ranks, joined
+from lgm_bench.evaluation.engine.recording import recorded
+from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import CellStore
-from lgm_bench.evaluation.store.tally import figures_of, total
+from lgm_bench.evaluation.store.tally import Tally, total
 from lgm_bench.evaluation.store.writing import CannotWriteError
 from lgm_bench.sparse.backends import NATIVE, use_backend
 
@@ -70,8 +66,8 @@ def run_cells(
         data_root: The data set's own folder; None for the datamodule's default.
         batch_size: Samples per batch and process, None for the data set's default; it does not change the results.
         accelerator: Lightning's name of the accelerator: "auto", "cpu", "gpu".
-        devices: Number of processes on every machine, one a device. If torchrun or srun started this process, it is one
-            of those that they started, which share the samples.
+        devices: Number of processes on every machine, one a device, which share the samples. They are started here,
+            unless this is one of several that torchrun or srun started.
         num_nodes: Number of machines; more than one needs torchrun or srun.
         precision: Lightning's name of the floating point numbers, "32" or "64". Cells of another one than 32 have
             folders of their own.
@@ -88,190 +84,164 @@ def run_cells(
 
     Raises:
         ConfigError: A cell names something unknown or has a value that makes no sense; nothing was run.
-        LostProcessError: A process that torchrun or srun started is gone.
+        LostProcessError: One of several processes is gone; finished batches are kept and the same call resumes.
         ResultError: The results folder cannot be written; finished batches are kept and the same call resumes.
         RunInterruptedError: Ctrl-C; finished batches are kept and the same call resumes.
     """
     if batch_size is not None and batch_size < 1:
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
-    place = launched()
+    place = here()
     accelerator = checked_devices(accelerator, devices, num_nodes, place)
     asked = [cell if seed is None else cell.replace(attack={"seed": seed}) for cell in cells]
-    plain = [resolved(cell) for cell in asked]
-    precision = checked_precision(precision, plain, force=force_precision)
-    run = _Run(Path(out), Materials(data_root, batch_size), observer or SilentObserver(), len(asked))
-    run.accelerator, run.backend, run.precision = accelerator, backend, precision
-    run.save_adversarial = save_adversarial
-    run.join(place, devices)
-    results = RunResults()
-    with use_backend(backend), interruptible(run.end):
-        if run.ranks and place and place.rank:
-            followed: RunResults = run.ranks.follow()
-            return followed
-        for cell, filled in zip(asked, plain, strict=True):
+    filled = [resolved(cell) for cell in asked]
+    precision = checked_precision(precision, filled, force=force_precision)
+    options = _Options(Path(out), accelerator, backend, precision, save_adversarial)
+    if devices > 1 and place == ALONE:
+        arguments = {"cells": asked, "data_root": data_root, "batch_size": batch_size, "devices": devices}
+        arguments |= {"force_precision": force_precision, **vars(options)}
+        results: RunResults = launched(devices, run_cells, arguments, observer or SilentObserver())
+        return results
+    with use_backend(backend), interruptible():
+        ranks = joined(place)
+        watching = observer if observer and ranks.leads else SilentObserver()
+        return _Run(options, Materials(data_root, batch_size), watching, ranks).cells(asked, filled)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Options of `run_cells` that every cell needs."""
+
+    out: Path
+    accelerator: str
+    backend: str
+    precision: str
+    save_adversarial: bool
+
+
+class _Run:
+    """One call of `run_cells` in one of the processes, all of which make the same calls here."""
+
+    def __init__(self, options: _Options, materials: Materials, observer: Observer, ranks: Ranks) -> None:
+        self.options, self.materials, self.observer, self.ranks = options, materials, observer, ranks
+        self.n_cells, self.announced = 0, False
+
+    def cells(self, asked: Sequence[Cell], filled: Sequence[Cell]) -> RunResults:
+        """Return the results of cells, given as they were asked for and with their defaults filled in."""
+        results, self.n_cells = RunResults(), len(asked)
+        for cell, whole in zip(asked, filled, strict=True):
+            self.announced = False
             try:
-                result = run.cell(cell, filled)
+                result = self.cell(cell, whole)
             except (CannotWriteError, LostProcessError):
                 raise
             except Exception as error:
                 results.failures.append((cell, error))
-                run.failed(cell, error)
+                if not self.announced:
+                    self._announce(cell, cell.data.limit or 0, 0)
+                self.observer.cell_failed(cell, error)
             else:
                 results.append(result)
                 results.by_cell[cell] = result
-        run.end(results)
-    return results
-
-
-class _Run:
-    """What the cells of one call have in common; the attributes are the options of `run_cells`."""
-
-    accelerator, devices, save_adversarial, backend, precision = "auto", 1, False, NATIVE, SINGLE
-
-    def __init__(self, out: Path, materials: Materials, observer: Observer, n_cells: int) -> None:
-        self.out, self.materials, self.observer, self.n_cells = out, materials, observer, n_cells
-        self.workers = Workers()
-        self.ranks: Ranks | None = None
-        self.announced = False
-
-    def join(self, place: Place | None, devices: int) -> None:
-        """Settle who computes: processes that are there, or those that `Workers` starts when they are wanted."""
-        self.ranks = Ranks(place) if place else None
-        self.devices = place.world if place else devices
-
-    def end(self, results: RunResults | None = None) -> None:
-        """Let the other processes go; with the results if it came so far."""
-        self.workers.stop()
-        if self.ranks:
-            if results is not None:
-                results.failures = [(cell, portable(error)) for cell, error in results.failures]
-            self.ranks.end(results)
+        return results
 
     def cell(self, asked: Cell, filled: Cell) -> CellResult:
-        """Return one cell's result."""
-        self.announced = False
-        data, target = self.materials.data(filled), self.materials.target(filled)
-        check_pair(filled, target.victim, data.datamodule)
+        """Return one cell's result: the one in the results folder, or one that is computed now."""
+        data, target = self._materials(filled)
         filled = filled.replace(victim={"mean": target.mean, "std": target.std})
-        fingerprint = fingerprint_of(filled, target.sha256, data.sha256, backend=self.backend, precision=self.precision)
-        store = CellStore(self.out, filled.title, fingerprint)
-        result = self._finished(filled, store, data)
+        store = self._store(filled, data, target)
+        result = self.ranks.decided(lambda: self._stored(filled, store, data))
         stored = result is not None
         if result is None:
-            with store.locked():
-                result = self._finished(filled, store, data) or self._complete(asked, filled, store, data, target)
+            with self._locked(store):
+                result = self.ranks.decided(lambda: self._stored(filled, store, data))
+                result = result or self._complete(asked, filled, store, data, target)
         else:
             self._announce(asked, len(data.ids), len(data.ids))
         result = result.model_copy(update={"cell": filled.replace(paper=asked.paper)})
         self.observer.cell_finished(result, stored)
         return result
 
-    def failed(self, asked: Cell, error: Exception) -> None:
-        """Tell that a cell failed, and before that it began, if it had not come so far."""
-        if not self.announced:
-            self._announce(asked, asked.data.limit or 0, 0)
-        self.observer.cell_failed(asked, error)
-
     def _announce(self, asked: Cell, total: int, done: int) -> None:
-        self.observer.cell_started(asked, self.n_cells, total, done)
         self.announced = True
+        self.observer.cell_started(asked, self.n_cells, total, done)
 
-    def _finished(self, filled: Cell, store: CellStore, data: DataSet) -> CellResult | None:
+    def _materials(self, filled: Cell) -> tuple[DataSet, Target]:
+        """Return the samples and the victim, which must be the same in all processes."""
+
+        def prepare() -> None:
+            if self.ranks.place.local_rank == 0:
+                self.materials.prepare(filled)
+
+        def load() -> tuple[DataSet, Target]:
+            data, target = self.materials.data(filled), self.materials.target(filled)
+            check_pair(filled, target.victim, data.datamodule)
+            return data, target
+
+        self.ranks.together(prepare)
+        data, target = self.ranks.together(load)
+        elsewhere = "not the same in all processes; bring the same ones to every machine"
+        if self.ranks.differ(target.sha256):
+            raise CheckpointError(f"the weights of {filled.victim.name} are {elsewhere}, and change none during a run")
+        if self.ranks.differ(data.sha256):
+            raise DataError(f"the samples of {filled.data.name} are {elsewhere}")
+        return data, target
+
+    def _store(self, filled: Cell, data: DataSet, target: Target) -> CellStore:
+        setting = {"backend": self.options.backend, "precision": self.options.precision}
+        fingerprint = fingerprint_of(filled, target.sha256, data.sha256, **setting)
+        return CellStore(self.options.out, filled.title, fingerprint)
+
+    @contextmanager
+    def _locked(self, store: CellStore) -> Iterator[None]:
+        """Keep other runs out of a cell; process 0 holds the lock for all."""
+        with ExitStack() as held:
+            self.ranks.decided(lambda: held.enter_context(store.locked()))
+            yield
+
+    def _stored(self, filled: Cell, store: CellStore, data: DataSet) -> CellResult | None:
         result = store.result()
         return None if result and self._lacking(filled, store, data) else result
 
     def _lacking(self, filled: Cell, store: CellStore, data: DataSet) -> set[str]:
-        """Return the samples that lack what is to be kept of them: what they became, their history."""
+        """Return the samples of which something that is to be kept is not there: attacked input, history."""
         images = data.datamodule.task == "images"
         lacking: set[str] = set()
-        if self.save_adversarial:
+        if self.options.save_adversarial:
             lacking |= store.samples.without_adversarial(data.ids, images=images)
         if filled.history and (attack := build_attack(filled)).inputs == "images" and attack.has_iterates:
             lacking |= store.without_history(data.ids)
         return lacking
 
     def _complete(self, asked: Cell, filled: Cell, store: CellStore, data: DataSet, target: Target) -> CellResult:
-        """Compute what is missing of a cell, and put its record together."""
-        store.forget(store.parts(data.ids), self._lacking(filled, store, data))
-        parts = store.parts(data.ids)
-        done = frozenset(sample_id for part in parts for sample_id in part.rows.column("id").to_pylist())
-        self._announce(asked, len(data.ids), len(done))
-        fold = self.materials.foldable(target, data)
+        """Compute what is missing of a cell, every process its share, and put the record together."""
+
+        def left_over() -> tuple[frozenset[str], Tally | None, bool, bool]:
+            store.forget(store.parts(data.ids), self._lacking(filled, store, data))
+            tables = [part.rows for part in store.parts(data.ids)]
+            done = frozenset(sample_id for table in tables for sample_id in table.column("id").to_pylist())
+            self._announce(asked, len(data.ids), len(done))
+            return done, total(tables), self.materials.foldable(target, data), store.checks() is None
+
+        done, tally, fold, unchecked = self.ranks.decided(left_over)
         job = Job(
             cell=filled,
-            fingerprint=store.fingerprint,
-            out=self.out,
+            store=store,
+            victim=target.victim,
+            data=data.datamodule,
             done=done,
             fold=fold,
-            probe=data.probe if store.checks() is None else None,
-            accelerator=self.accelerator,
-            devices=processes_for(data.ids, done, self.devices),
-            data_root=self.materials.data_root,
-            batch_size=self.materials.batch_size,
-            weights=target.sha256,
-            save_adversarial=self.save_adversarial,
-            backend=self.backend,
-            precision=self.precision,
+            probe=data.probe if unchecked and self.ranks.leads else None,
+            accelerator=self.options.accelerator,
+            local_rank=self.ranks.place.local_rank,
+            precision=self.options.precision,
+            save_adversarial=self.options.save_adversarial,
         )
+        figures: dict[str, float] = {}
         if len(done) < len(data.ids):
-            self._compute(asked, job, target, data, parts)
-        return self._record(filled, store, data, target, fold, job.devices)
-
-    def _compute(self, asked: Cell, job: Job, target: Target, data: DataSet, parts: list[Part]) -> None:
-        n_done, tally = len(job.done), total([part.rows for part in parts])
-
-        def tell(event: Event) -> None:
-            nonlocal n_done, tally
-            if isinstance(event, BatchDone):
-                n_done, tally = n_done + event.n_samples, event.tally if tally is None else tally + event.tally
-                self.observer.batch_done(asked, n_done, tally)
-            else:
-                self.observer.iteration(asked, event.i, event.steps, event.n)
-
-        if self.ranks:
-            self.ranks.run(job, tell)
-        elif job.devices > 1:
-            self.workers.run(job, tell)
-        else:
-            compute(job, target.victim, data.datamodule, tell)
-
-    def _record(
-        self, filled: Cell, store: CellStore, data: DataSet, target: Target, fold: bool, processes: int
-    ) -> CellResult:
-        parts = store.parts(data.ids)
-        rows = merged([part.rows for part in parts], data.ids)
-        checks = store.checks() or preflight(target.victim, data.probe, build_gradient(filled), build_attack(filled))
-        about = together(parts)
-        wanted = data.ids[: checks.masking_samples]
-        result = CellResult(
-            cell=filled,
-            fingerprint=store.fingerprint,
-            n_samples=len(data.ids),
-            **figures_of(rows, filled, data.datamodule.class_names),
-            checks=_checks(
-                filled,
-                checks,
-                loss_of_the_steps=loss_of(rows, wanted),
-                within_bounds=pc.all(rows.column("within_bounds")).as_py(),
-            ),
-            folded=fold,
-            backend=None if rows.column("gflops").null_count == len(rows) else self.backend,
-            checkpoint_sha256=target.sha256,
-            data_sha256=data.sha256,
-            versions=versions(),
-            git_commit=about.commit,
-            device="; ".join(about.devices),
-            precision=RECORDED[self.precision],
-            run=RunRecord(batch_size=data.datamodule.batch_size, processes=processes, accelerator=self.accelerator),
-            wall_time_s=about.seconds,
-            peak_memory=about.peak.memory,
-            peak_gpu_memory=about.peak.gpu_memory,
+            progress = Progress(asked, self.observer, self.ranks, len(done), tally)
+            share = self.ranks.together(lambda: compute(job, progress.tell))
+            progress.update()
+            figures = self.ranks.together(lambda: merged_figures(share))
+        return self.ranks.decided(
+            lambda: recorded(job, data, target, figures, backend=self.options.backend, processes=self.ranks.place.world)
         )
-        store.finish(result, rows, parts)
-        return result
-
-
-def _checks(cell: Cell, checks: Preflight, **of_rows: Any) -> Checks:
-    """Return the checks of a record, which has every eps in the unit of the cell's."""
-    large = None if checks.large_eps is None else printed_eps(cell, checks.large_eps)
-    return Checks(**dict(checks) | {"large_eps": large}, **of_rows)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from torchmetrics import MetricCollection
 
 from lgm_bench.evaluation.store.provenance import describe_device, forget_peak, peak
 from lgm_bench.evaluation.store.record import Preflight
@@ -39,13 +40,19 @@ class StoreSink:
         store: The cell's folder.
         device: What computes.
         tell: Takes the events, in the process that computes.
+        figures: Take the rows besides.
         class_names: Of what is attacked.
     """
 
     def __init__(
-        self, store: CellStore, device: torch.device, tell: Callable[[Event], None], class_names: Sequence[str] = ()
+        self,
+        store: CellStore,
+        device: torch.device,
+        tell: Callable[[Event], None],
+        figures: MetricCollection,
+        class_names: Sequence[str] = (),
     ) -> None:
-        self.store, self.device, self.tell, self.class_names = store, device, tell, class_names
+        self.store, self.device, self.tell, self.figures, self.class_names = store, device, tell, figures, class_names
         forget_peak(device)
 
     def checked(self, checks: Preflight) -> None:
@@ -62,6 +69,7 @@ class StoreSink:
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""
+        self.figures.update(rows)
         self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
         self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows)))
 

@@ -1,7 +1,6 @@
 """The attack stage: clean pass, attack, verdict by the hard network, as a LightningModule that `Trainer.test` runs."""
 
 import time
-import warnings
 from collections.abc import Iterator, Set
 
 import pyarrow as pa
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.trace import AttackResult
-from lgm_bench.evaluation.engine.across import figures_across, known
 from lgm_bench.evaluation.engine.keeping import KeptImages
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
@@ -32,8 +30,6 @@ class AttackStage(pl.LightningModule):
     is no attack. Where the victim's architecture change is defined over all images (DynConv),
     those that do not count are perturbed too, for that number only; not so with an active set, which leaves images
     alone once they have fallen and so measures no such number.
-
-    The logged metrics (fractions; over all processes) are the task's figures of the images of this run.
 
     Args:
         victim: Images (B, 3, H, W) in [0, 1] to logits (B, classes). It is put into eval mode and its parameters are
@@ -72,9 +68,8 @@ class AttackStage(pl.LightningModule):
         self.history = history and attack.has_iterates
 
     def on_test_start(self) -> None:
-        """Make the pre-flight checks, in the first process."""
-        self.figures = figures_across(ImageClassification, device=self.device)
-        if self.probe is None or self.sink is None or self.global_rank != 0:
+        """Make the pre-flight checks."""
+        if self.probe is None or self.sink is None:
             return
         n_samples = 0 if self.targeted or self.attack.active_set else self.n_samples
         with repeatable():
@@ -86,7 +81,6 @@ class AttackStage(pl.LightningModule):
         start = time.perf_counter()
         with repeatable():
             rows = pa.concat_tables(outcome.table(ImageClassification) for outcome in self.outcomes(batch))
-        self.figures.update(rows)
         if self.sink is not None:
             self.sink.finished(rows, time.perf_counter() - start)
 
@@ -102,12 +96,6 @@ class AttackStage(pl.LightningModule):
             yield outcome
         if self.sink is not None:
             kept.hand_over(self.sink)
-
-    def on_test_epoch_end(self) -> None:
-        """Merge the metrics of all processes and log them."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*compute.* method of metric .* was called before", UserWarning)
-            self.log_dict(known(self.figures.compute()))
 
     def _outcome(
         self, batch: ImageBatch, logits: Tensor, before: list[Tensor], target: int | None, classes: int

@@ -18,6 +18,7 @@ from tiny_points import ROOMS, SCENE_NET, Rooms
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
+from lgm_bench.evaluation.engine.ranks import LostProcessError
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
@@ -82,16 +83,21 @@ def test_a_worker_that_is_killed_is_named_and_what_it_did_is_kept(tmp_path: Path
     root = write_judged(tmp_path, SKIPNET, 13)
 
     class Killing(SilentObserver):
+        killed = False
+
         def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
-            if n_done == 4:
+            if not self.killed:
                 os.kill(worker(rank=1), signal.SIGKILL)
+            self.killed = True
+
+    long = IMAGES.replace(attack={"steps": 40})
 
     common = {"data_root": root, "batch_size": 2}
-    results = run(IMAGES, tmp_path / "killed", devices=2, observer=Killing(), **common)
-    ((_, error),) = results.failures
-    assert "process 1 of 2 was killed by signal 9; finished batches are kept: run again to go on" in str(error)
-    assert 2 <= len(list((tmp_path / "killed").glob("*/parts/*.parquet"))) < 7
-    again, whole = (one(run(IMAGES, tmp_path / name, **common)) for name in ("killed", "whole"))
+    message = "process 1 of 2 was killed by signal 9; finished batches are kept: run again to go on"
+    with pytest.raises(LostProcessError, match=message):
+        run(long, tmp_path / "killed", devices=2, observer=Killing(), **common)
+    assert 1 <= len(list((tmp_path / "killed").glob("*/parts/*.parquet"))) < 7
+    again, whole = (one(run(long, tmp_path / name, **common)) for name in ("killed", "whole"))
     assert again.metrics == whole.metrics
     tables = [pq.read_table(next((tmp_path / name).glob("*/rows.parquet"))) for name in ("killed", "whole")]
     assert tables[0].select(["id", "correct", "on_to_off"]) == tables[1].select(["id", "correct", "on_to_off"])

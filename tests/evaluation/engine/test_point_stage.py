@@ -15,6 +15,7 @@ from datamodules.batch import IGNORED, PointBatch
 from datamodules.point_datamodule import PointDataModule
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks import PointBIM, RandomPerturbation
+from lgm_bench.evaluation.engine.across import figures_across, merged_figures
 from lgm_bench.evaluation.engine.point_stage import PointStage
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.samples import KeptSamples, SavedCloud, read_sample, sample_path
@@ -62,7 +63,10 @@ def staged(case: str, gradient=None, attack=None, folder=None, batch_size=2, **o
     arguments = (load_victim(name), attack, gradient or LGM(10.0), module.ignored_classes)
     stage = PointStage(*arguments, sink=sink, save_adversarial=folder is not None, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
-    return sink, dict(trainer.test(stage, datamodule=module, verbose=False)[0])
+    trainer.test(stage, datamodule=module, verbose=False)
+    figures = figures_across(stage.task, CLASSES)
+    figures.update(pa.concat_tables(sink.tables))
+    return sink, merged_figures(figures)
 
 
 def singles(data: PointDataModule) -> list[PointBatch]:

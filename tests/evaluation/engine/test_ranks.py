@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from forked import Program, free_port
 from judged import DATA, SKIPNET, write_judged
-from torch.distributed import HashStore
+from typer.testing import CliRunner
 
+from lgm_bench.cli import app
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import plan
-from lgm_bench.evaluation.engine import ranks
-from lgm_bench.evaluation.engine.launch import Place, follows, launched
+from lgm_bench.evaluation.engine.place import ALONE, Place, here
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 
 N = 13
@@ -154,21 +153,6 @@ def test_a_process_of_torchrun_that_is_killed_ends_the_run_and_loses_nothing(ben
     assert not list(tmp_path.glob("*/result.json"))
 
 
-def test_a_process_that_falls_silent_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "SILENCE_S", 1.0)
-    monkeypatch.setattr(ranks, "BEAT_S", 0.1)
-    store, places = HashStore(), [Place(rank, 2, rank, "localhost", 1) for rank in (0, 1)]
-    monkeypatch.setattr(ranks, "_stores", dict.fromkeys(places, store))
-    first = ranks.Ranks(places[0])
-    monkeypatch.setattr(ranks, "_calls", ranks._calls - 1)
-    second = ranks.Ranks(places[1])
-    threading.Timer(1.5, second._ended.set).start()  # from then on it says nothing
-    begin = time.monotonic()
-    with pytest.raises(ranks.LostProcessError, match="process 1 of 2 is gone; finished batches are kept: run again"):
-        first._wait_for("never", [1])
-    assert 1.5 < time.monotonic() - begin < 15
-
-
 def worker_of(agent: int, rank: int) -> int:
     for child in children(agent):
         if f"\0RANK={rank}\0" in f"\0{Path(f'/proc/{child}/environ').read_text()}":
@@ -194,32 +178,44 @@ def set_all(variables: pytest.MonkeyPatch, **values: object) -> None:
 
 
 def test_who_this_process_is(variables: pytest.MonkeyPatch) -> None:
-    assert launched() is None
-    assert not follows()
-    set_all(variables, RANK=3, WORLD_SIZE=4, LOCAL_RANK=1, MASTER_ADDR="here", MASTER_PORT=1234)
-    assert launched() == Place(3, 4, 1, "here", 1234)
-    assert follows()
+    assert here() == ALONE
+    set_all(variables, WORLD_SIZE=4, MASTER_ADDR="here", MASTER_PORT=1234)
+    assert here() == ALONE
+    set_all(variables, RANK=3, LOCAL_RANK=1)
+    assert here() == Place(3, 4, 1, "here", 1234)
     set_all(variables, RANK=0, WORLD_SIZE=1)
-    assert launched() is None
+    assert here() == ALONE
     set_all(variables, RANK=4, WORLD_SIZE=4)
     with pytest.raises(ConfigError, match="rank 4 of 4"):
-        launched()
-    set_all(variables, RANK="x")
-    with pytest.raises(ConfigError, match=r"make no sense.*start it with torchrun or srun"):
-        launched()
+        here()
+
+
+@pytest.mark.parametrize("rank", ["x", "²", "-1", ""])
+def test_a_rank_that_is_no_number(variables: pytest.MonkeyPatch, rank: str) -> None:
+    set_all(variables, RANK=rank, WORLD_SIZE=4, MASTER_ADDR="here", MASTER_PORT=1234)
+    with pytest.raises(ConfigError, match=r"make no sense \(RANK is .*start them with torchrun or srun"):
+        here()
+
+
+@pytest.mark.parametrize(("rank", "words"), [("1", "RANK is set, but not WORLD_SIZE"), ("²", "make no sense")])
+def test_a_rank_alone_is_an_error_of_every_command(variables: pytest.MonkeyPatch, rank: str, words: str) -> None:
+    set_all(variables, RANK=rank)
+    answer = CliRunner().invoke(app, ["ls", "attacks"])
+    assert answer.exit_code == 2
+    assert words in answer.stderr
 
 
 def test_who_this_task_of_srun_is(variables: pytest.MonkeyPatch) -> None:
     slurm = {"SLURM_NTASKS": 4, "SLURM_PROCID": 2, "SLURM_LOCALID": 0, "SLURM_NODEID": 1, "SLURM_JOB_ID": 123456}
     set_all(variables, **slurm, SLURM_NODELIST="node[7-8]", SLURM_JOB_NAME="bench")
     with pytest.raises(ConfigError, match="--ntasks-per-node"):
-        launched()
+        here()
     set_all(variables, SLURM_NTASKS_PER_NODE=2)
-    assert launched() == Place(2, 4, 0, "node7", 18456)
+    assert here() == Place(2, 4, 0, "node7", 18456)
     set_all(variables, SLURM_JOB_NAME="interactive")
-    assert launched() is None
+    assert here() == ALONE
     set_all(variables, SLURM_JOB_NAME="array", SLURM_NTASKS=1)
-    assert launched() is None
+    assert here() == ALONE
 
 
 @pytest.mark.parametrize(

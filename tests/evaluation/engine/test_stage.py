@@ -15,6 +15,7 @@ from lgm_bench import FGM, LGM, architecture
 from lgm_bench.attacks import BIM, FGSM
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.errors import ConfigError
+from lgm_bench.evaluation.engine.across import figures_across, merged_figures
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.tally import Tally
@@ -62,7 +63,10 @@ def staged(
     sink = Rows()
     stage = AttackStage(victim, attack, gradient, sink=sink, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
-    return sink, dict(trainer.test(stage, datamodule=data, verbose=False)[0])
+    trainer.test(stage, datamodule=data, verbose=False)
+    figures = figures_across(ImageClassification)
+    figures.update(sink.table)
+    return sink, merged_figures(figures)
 
 
 def images_of(data: TinyCIFAR10) -> list[tuple[Tensor, int, str]]:

@@ -1,0 +1,104 @@
+"""From a cell's rows to its record, which the metrics of the processes have to agree with."""
+
+import math
+from collections.abc import Mapping, Set
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lgm_bench.errors import ResultError
+from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.engine.building import build_attack, build_gradient, printed_eps
+from lgm_bench.evaluation.engine.compute import Job
+from lgm_bench.evaluation.engine.materials import DataSet, Target
+from lgm_bench.evaluation.engine.precision import RECORDED
+from lgm_bench.evaluation.engine.preflight import preflight
+from lgm_bench.evaluation.store.part_files import together
+from lgm_bench.evaluation.store.provenance import versions
+from lgm_bench.evaluation.store.record import CellResult, Checks, Preflight, RunRecord
+from lgm_bench.evaluation.store.rows import loss_of, merged
+from lgm_bench.evaluation.store.tally import Tally, figures_of
+
+
+def recorded(
+    job: Job, data: DataSet, target: Target, figures: Mapping[str, float], *, backend: str, processes: int
+) -> CellResult:
+    """Put a cell's record together from its rows, keep it, and return it.
+
+    Args:
+        job: What was computed.
+        data: The cell's samples.
+        target: Its victim.
+        figures: The metrics of the samples that this run computed, over all processes.
+        backend: What computed sparse convolutions.
+        processes: How many processes there were.
+
+    Raises:
+        ResultError: The rows are not those of the samples, or the metrics do not agree with them.
+        CannotWriteError: The record cannot be written.
+    """
+    parts = job.store.parts(data.ids)
+    rows = merged([part.rows for part in parts], data.ids)
+    require_agreement(figures, rows, job.done)
+    checks = job.store.checks() or preflight(
+        target.victim, data.probe, build_gradient(job.cell), build_attack(job.cell)
+    )
+    about = together(parts)
+    wanted = data.ids[: checks.masking_samples]
+    result = CellResult(
+        cell=job.cell,
+        fingerprint=job.store.fingerprint,
+        n_samples=len(data.ids),
+        **figures_of(rows, job.cell, data.datamodule.class_names),
+        checks=_checks(
+            job.cell,
+            checks,
+            loss_of_the_steps=loss_of(rows, wanted),
+            within_bounds=pc.all(rows.column("within_bounds")).as_py(),
+        ),
+        folded=job.fold,
+        backend=None if rows.column("gflops").null_count == len(rows) else backend,
+        checkpoint_sha256=target.sha256,
+        data_sha256=data.sha256,
+        versions=versions(),
+        git_commit=about.commit,
+        device="; ".join(about.devices),
+        precision=RECORDED[job.precision],
+        run=RunRecord(batch_size=data.datamodule.batch_size, processes=processes, accelerator=job.accelerator),
+        wall_time_s=about.seconds,
+        peak_memory=about.peak.memory,
+        peak_gpu_memory=about.peak.gpu_memory,
+    )
+    job.store.finish(result, rows, parts)
+    return result
+
+
+def _checks(cell: Cell, checks: Preflight, **of_rows: Any) -> Checks:
+    """Return the checks of a record, which has every eps in the unit of the cell's."""
+    large = None if checks.large_eps is None else printed_eps(cell, checks.large_eps)
+    return Checks(**dict(checks) | {"large_eps": large}, **of_rows)
+
+
+def require_agreement(figures: Mapping[str, float], rows: pa.Table, done: Set[str]) -> None:
+    """Check that metrics and rows say the same.
+
+    Args:
+        figures: The metrics of some samples, by name.
+        rows: All rows of the cell.
+        done: The other samples, whose rows are from a run before.
+
+    Raises:
+        ResultError: They do not.
+    """
+    if not figures:
+        return
+    new = rows.filter(pc.invert(pc.is_in(rows.column("id"), pa.array(sorted(done), pa.string()))))
+    counted = {name: value for name, value in Tally.of(new).figures().items() if value is not None}
+    for name in figures.keys() | counted.keys():
+        found, value = figures.get(name, math.nan), counted.get(name, math.nan)
+        if not math.isclose(found, value, rel_tol=1e-9):
+            raise ResultError(
+                f"{name} is {found:.6f} by the metrics and {value:.6f} by the rows, so no record was written; please "
+                "report this, with the cell's folder"
+            )
