@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lgm_bench.evaluation.wording import describe, describe_gradient, describe_setting, gradient_name
 from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, Comparison
-from lgm_bench.results.tables.table_formats import markdown, markdown_row, tex
+from lgm_bench.results.tables.table_formats import latex_row, latex_table, markdown, markdown_table
 
 N_TEXTS = 3
 IN_TERMINAL = (3, 6, 7, 8, 9, 11)
@@ -104,33 +104,16 @@ def comparisons_to_rich(comparisons: Sequence[Comparison]) -> RenderableType:
 
 def comparisons_to_markdown(comparisons: Sequence[Comparison]) -> str:
     """Return the table as GitHub Markdown."""
-    head = comparisons_head(comparisons)
-    rules = ["---"] * N_TEXTS + ["---:"] * (len(head) - N_TEXTS)
-    texts = ([markdown(text) for text in row] for row in comparisons_rows(comparisons))
-    lines = [markdown_row(row) for row in (list(head), rules, *texts)]
-    notes = "\n".join(f"- {markdown(note)}" for note in comparisons_notes(comparisons))
-    return f"**{comparisons_title(comparisons)}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
+    rows = [[markdown(text) for text in row] for row in comparisons_rows(comparisons)]
+    title, notes = comparisons_title(comparisons), comparisons_notes(comparisons)
+    return markdown_table(title, list(map(markdown, comparisons_head(comparisons))), rows, notes, N_TEXTS)
 
 
 def comparisons_to_latex(comparisons: Sequence[Comparison]) -> str:
     """Return the table as LaTeX, for the packages booktabs and graphicx."""
-    head = comparisons_head(comparisons)
-    bodies = [" & ".join(tex(text) for text in row) + r" \\" for row in comparisons_rows(comparisons)]
-    lines = [
-        r"\begin{table*}",
-        r"\centering",
-        rf"\caption{{{tex(comparisons_title(comparisons))}. {tex(' '.join(comparisons_notes(comparisons)))}}}",
-        r"\resizebox{\linewidth}{!}{%",
-        rf"\begin{{tabular}}{{{'l' * N_TEXTS}{'r' * (len(head) - N_TEXTS)}}}",
-        r"\toprule",
-        " & ".join(tex(name) for name in head) + r" \\",
-        r"\midrule",
-        *bodies,
-        r"\bottomrule",
-        r"\end{tabular}}",
-        r"\end{table*}",
-    ]
-    return "\n".join(lines) + "\n"
+    head, *bodies = map(latex_row, [comparisons_head(comparisons), *comparisons_rows(comparisons)])
+    columns = "l" * N_TEXTS + "r" * (len(comparisons_head(comparisons)) - N_TEXTS)
+    return latex_table(comparisons_title(comparisons), [head], bodies, comparisons_notes(comparisons), columns)
 
 
 def comparisons_as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:

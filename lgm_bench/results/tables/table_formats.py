@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 
 from rich import box
 from rich.columns import Columns
@@ -28,33 +29,67 @@ def to_rich(table: Table) -> RenderableType:
 def to_markdown(table: Table) -> str:
     """Return a table as GitHub Markdown, with its title above and its notes below."""
     heads = [f"{markdown(column.group)}<br>{markdown(heading(column))}" for column in table.columns]
-    lines = [markdown_row([markdown(table.corner), *heads]), markdown_row(["---", *["---:"] * len(heads)])]
-    for row in table.rows:
-        entries = [table.entry(row, column) for column in table.columns]
-        lines.append(markdown_row([markdown(row_label(row)), *(_markdown_entry(entry) for entry in entries)]))
-    notes = "\n".join(f"- {markdown(note)}" for note in table.notes)
-    return f"**{markdown(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{notes}\n"
+    rows = [
+        [markdown(row_label(row)), *(_markdown_entry(table.entry(row, column)) for column in table.columns)]
+        for row in table.rows
+    ]
+    return markdown_table(table.title, [markdown(table.corner), *heads], rows, table.notes)
+
+
+def markdown_table(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], n_texts: int = 1
+) -> str:
+    """Return a table as GitHub Markdown.
+
+    Args:
+        title: Stands above, as text.
+        head: Names of the columns, as Markdown.
+        rows: As Markdown.
+        notes: Stand below, as text.
+        n_texts: First columns that stand to the left.
+    """
+    rules = ["---"] * n_texts + ["---:"] * (len(head) - n_texts)
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, rules, *rows)]
+    below = [f"- {markdown(note)}" for note in notes]
+    return "\n".join([f"**{markdown(title)}**", "", *lines, "", *below]) + "\n"
 
 
 def to_latex(table: Table) -> str:
     """Return a table as LaTeX, for the packages booktabs and graphicx; victims and gradients span their columns."""
     spans = [(group, len(columns)) for group, columns in table.groups().items()]
     variants = _runs([(column.group, column.variant) for column in table.columns])
+    heads = [
+        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{tex(group)}}}" for group, n in spans)]) + r" \\",
+        _rules([n for _, n in spans]),
+        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{tex(variant_words(key[1]))}}}" for key, n in variants)])
+        + r" \\",
+        latex_row([table.corner, *(column.header for column in table.columns)]),
+    ]
     bodies = []
     for row in table.rows:
-        entries = [table.entry(row, column) for column in table.columns]
-        bodies.append(" & ".join([tex(row_label(row)), *(_latex_entry(entry) for entry in entries)]) + r" \\")
+        entries = [_latex_entry(table.entry(row, column)) for column in table.columns]
+        bodies.append(" & ".join([tex(row_label(row)), *entries]) + r" \\")
+    return latex_table(table.title, heads, bodies, table.notes, f"l{'r' * len(table.columns)}")
+
+
+def latex_table(title: str, heads: Sequence[str], bodies: Sequence[str], notes: Sequence[str], columns: str) -> str:
+    """Return a table as LaTeX.
+
+    Args:
+        title: As text.
+        heads: Lines above the rule, as LaTeX.
+        bodies: Lines below it, as LaTeX.
+        notes: As text, which become part of the caption.
+        columns: Alignment of the columns, such as "lrr".
+    """
     lines = [
         r"\begin{table*}",
         r"\centering",
-        rf"\caption{{{tex(table.title)}. {tex(' '.join(table.notes))}}}",
+        rf"\caption{{{tex(title)}. {tex(' '.join(notes))}}}",
         r"\resizebox{\linewidth}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{tex(group)}}}" for group, n in spans)]) + r" \\",
-        _rules([n for _, n in spans]),
-        " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{variant_words(key[1])}}}" for key, n in variants)]) + r" \\",
-        " & ".join([tex(table.corner), *(tex(column.header) for column in table.columns)]) + r" \\",
+        *heads,
         r"\midrule",
         *bodies,
         r"\bottomrule",
@@ -62,6 +97,11 @@ def to_latex(table: Table) -> str:
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def latex_row(texts: Sequence[str]) -> str:
+    """Return a line of a table as LaTeX."""
+    return " & ".join(map(tex, texts)) + r" \\"
 
 
 def _block(table: Table, group: str, columns: list[Column]) -> RenderableType:
@@ -86,11 +126,6 @@ def heading(column: Column) -> str:
 def row_label(row: str) -> str:
     """Return the words before a row."""
     return row.removeprefix("eps=").removeprefix("slope=")
-
-
-def markdown_row(cells: list[str]) -> str:
-    """Return a row of a Markdown table, of cells that are Markdown."""
-    return f"| {' | '.join(cells)} |"
 
 
 def markdown(text: str) -> str:
