@@ -7,7 +7,6 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.caveats import caveat_notes
-from lgm_bench.results.tables.class_tables import class_table
 from lgm_bench.results.tables.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
 from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table, in_variant_order
 from lgm_bench.tasks.metric import Metric
@@ -48,7 +47,7 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
     paper = paper_tables().get(name)
     layout = paper.layout if paper else ""
     if paper and layout == "class":
-        return class_table(paper, results, _notes(results, paper))
+        return _class_table(paper, results, _notes(results, paper))
     sizes = {result.n_samples for result in results}
     entries: dict[tuple[str, Column], Entry] = {}
     for result in results:
@@ -69,6 +68,34 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
     return Table(
         name, paper.title if paper else title_of_data(results), corner, rows, columns, entries, _notes(results, paper)
     )
+
+
+def _class_table(paper: PaperTable, results: Sequence[CellResult], notes: list[str]) -> Table:
+    """Return a table such as VIII to X: a row a class in the paper's order, classes that only we have behind."""
+    entries: dict[tuple[str, Column], Entry] = {}
+    for result in results:
+        if result.classes is None or result.cell.paper is None:
+            continue
+        _, _, victim, variant = result.cell.paper
+        for name, column in ((CLEAN, CLEAN), (variant, variant)):
+            ious = _class_ious(result, after=name != CLEAN)
+            place = Column(result.cell.victim.name, column, "IoU")
+            for row, iou in ious.items():
+                entries[row, place] = Entry(iou, paper.number(row, victim, column, "iou"))
+    rows = [row for row in paper.rows if any(key[0] == row for key in entries)]
+    rows += [row for row in dict.fromkeys(row for row, _ in entries) if row not in rows]
+    order = in_variant_order(column.variant for _, column in entries)
+    columns = sorted({column for _, column in entries}, key=lambda c: (c.group, order.index(c.variant)))
+    return Table(paper.name, paper.title, "class", rows, columns, entries, notes)
+
+
+def _class_ious(result: CellResult, *, after: bool) -> dict[str, float | None]:
+    """Return the mean and every class's IoU in percent; without classes that are left out by definition or absent."""
+    record = result.classes
+    ious = () if record is None else record.iou if after else record.clean_iou
+    names = () if record is None else record.names
+    numbers = {name: 100 * iou for name, iou in zip(names, ious, strict=True) if iou is not None}
+    return {"mean": 100 * (result.left if after else result.clean), **numbers}
 
 
 def _place(result: CellResult) -> tuple[str, str, str]:
