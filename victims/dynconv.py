@@ -32,6 +32,8 @@ class Masker(nn.Module):
             at the input's resolution; 1 in basic blocks).
     """
 
+    change_over = "all"  # the architecture change is that of all images, see `metrics.architecture_change`
+
     def __init__(self, channels: int, stride: int, upsample: int) -> None:
         super().__init__()
         self.maskconv = MaskConv(channels, stride)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lgm_bench.metrics.segmentation import mean_iou_of
+from lgm_bench.metrics.confusion import mean_iou_of
 from lgm_bench.voxels import IGNORED, PointCloud
 from lgm_bench.voxels.grid import Grid
 from lgm_bench.voxels.voxelization import Voxelization, Voxels

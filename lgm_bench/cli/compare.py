@@ -41,7 +41,7 @@ def compare(
     """Compare results with the numbers that are expected of them.
 
     Exit code 0: every number is within its tolerance; 1: one is not, in either direction, or a cell is missing or of
-    another checkpoint or other samples; 2: there is nothing to compare, or the file makes no sense.
+    another checkpoint, other samples or another precision; 2: there is nothing to compare, or the file makes no sense.
 
     Examples:
 

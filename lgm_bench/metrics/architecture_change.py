@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
 
@@ -27,13 +27,15 @@ class ChangeCounts(NamedTuple):
     positions: Tensor
 
 
-def definition_scope(decisions: Sequence[Tensor]) -> Scope:
-    """Return which images the architecture change of a network is defined over.
+def change_over(victim: nn.Module) -> Scope:
+    """Return which images the architecture change of a network is defined over, as one of its modules declares it.
 
-    Networks that decide about whole layers, one decision (B,) a unit (SkipNet), are measured over the attacked
-    images; networks that decide about positions, (B, 1, h, w) (DynConv), over all images, every one perturbed.
+    A module declares it by its attribute `change_over`. "attacked", which holds without a declaration, is the paper's
+    definition for networks that decide about whole layers (SkipNet): only images that count as attacked are perturbed.
+    "all" is that for networks that decide about positions (DynConv): every image is perturbed.
     """
-    return "all" if any(unit[0].numel() > 1 for unit in decisions) else "attacked"
+    declared = {getattr(module, "change_over", "attacked") for module in victim.modules()}
+    return "all" if "all" in declared else "attacked"
 
 
 def change_counts(before: Sequence[Tensor], after: Sequence[Tensor]) -> ChangeCounts:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
+from lgm_bench.metrics.confusion import confusion_matrix, mean_iou_of
 from lgm_bench.sparse.cost import Cost, counted_cost
 from lgm_bench.tasks.adapter import Adapter, Group, Verdict, Work, usable
 from lgm_bench.tasks.scenes import SceneSegmentation

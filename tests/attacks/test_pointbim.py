@@ -9,7 +9,7 @@ from torch import Tensor
 from lgm_bench.attacks import PointBIM, RandomPerturbation
 from lgm_bench.leaded import FGM, LGM, GradientMethod, StraightThrough
 from lgm_bench.losses import lovasz_softmax
-from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
+from lgm_bench.metrics.confusion import confusion_matrix, mean_iou_of
 from lgm_bench.metrics.voxel_change import voxel_change
 from lgm_bench.sparse.cost import counted_cost
 from lgm_bench.voxels import IGNORED, PointCloud, Reach, VoxelSlopes

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.metrics.architecture_change import change_counts, definition_scope
+from lgm_bench.metrics.architecture_change import change_counts, change_over
+from victims import load_victim
+from victims.folding import folded
 
 SHAPES = [(), (1, 4, 4), (1, 2, 3)]
 
@@ -33,7 +36,15 @@ def test_units_that_do_not_agree_are_refused() -> None:
         change_counts([], [])
 
 
-def test_layers_count_attacked_images_and_positions_all() -> None:
-    assert definition_scope([torch.zeros(3, dtype=torch.bool)]) == "attacked"
-    assert definition_scope([torch.zeros(3, 1, 8, 8, dtype=torch.bool)]) == "all"
-    assert definition_scope([]) == "attacked"
+def test_a_module_declares_which_images_count() -> None:
+    class Positions(nn.Module):
+        change_over = "all"
+
+    assert change_over(nn.Sequential(nn.ReLU())) == "attacked"
+    assert change_over(nn.Sequential(nn.ReLU(), nn.Sequential(Positions()))) == "all"
+
+
+@pytest.mark.parametrize(("name", "scope"), [("dynconv8-mini", "all"), ("skipnet14-mini", "attacked")])
+def test_our_networks_do_as_the_paper_and_so_do_their_folded_copies(name: str, scope: str) -> None:
+    victim = load_victim(name, "random")
+    assert change_over(victim) == change_over(folded(victim)) == scope

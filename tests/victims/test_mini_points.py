@@ -8,7 +8,7 @@ import torch
 
 from datamodules import load_datamodule
 from datamodules.batch import IGNORED
-from lgm_bench.metrics.segmentation import mean_iou_of
+from lgm_bench.metrics.confusion import mean_iou_of
 from victims import checkpoint_id, load_victim
 from victims.checkpoints import sha256_of, shipped_store
 

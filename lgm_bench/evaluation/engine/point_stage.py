@@ -19,7 +19,7 @@ from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.evaluation.store.samples import SavedCloud, example_cloud
 from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.metrics.architecture_change import ChangeCounts
-from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
+from lgm_bench.metrics.confusion import confusion_matrix, mean_iou_of
 from lgm_bench.metrics.voxel_change import voxel_change
 from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.tasks.base import task_named

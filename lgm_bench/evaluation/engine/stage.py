@@ -17,7 +17,7 @@ from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
 from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.leaded import GradientMethod, hard_forward
-from lgm_bench.metrics.architecture_change import change_counts, definition_scope
+from lgm_bench.metrics.architecture_change import change_counts, change_over
 from lgm_bench.tasks.adapter import check_finite_logits
 from lgm_bench.tasks.images import ImageClassification
 
@@ -102,7 +102,7 @@ class AttackStage(pl.LightningModule):
     ) -> tuple[Outcome, Tensor]:
         clean = logits.argmax(1)
         attacked = clean == batch.labels if target is None else (clean != target) & (batch.labels != target)
-        scope = "attacked" if self.attack.active_set else definition_scope(before)
+        scope = "attacked" if self.attack.active_set else change_over(self.victim)
         perturbed = attacked if scope == "attacked" else torch.ones_like(attacked)
         adversarial = batch.images.clone()
         result = self._attacked(batch, perturbed, target, classes)

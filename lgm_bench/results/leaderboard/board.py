@@ -50,6 +50,7 @@ class Entry(_Strict):
         n_samples: Images, shapes or scenes.
         checkpoint_sha256: Of the victim's weights.
         data_sha256: Of the sample ids, in order.
+        precision: Of what the victim computed, see `CellResult`.
         git_commit: Of the source tree that measured it; None if it is not known.
         numbers: By the names of the task's figures, with their tolerances.
         samples: Of what is right or wrong, a letter (`SAMPLE_LETTERS`) for each row in the data set's order (targeted:
@@ -62,6 +63,7 @@ class Entry(_Strict):
     n_samples: Annotated[int, Field(ge=1)]
     checkpoint_sha256: str
     data_sha256: str
+    precision: str = "float32"
     git_commit: str | None = None
     numbers: dict[str, Number]
     samples: Annotated[str, Field(pattern=r"^[-+x*]+$")] | None = None

@@ -19,7 +19,7 @@ from lgm_bench.tasks.base import task_named
 from lgm_bench.tasks.metric import Metric
 
 OK, CHANGED, MISSING, EXTRA = "ok", "changed", "missing", "extra"
-OTHER_CHECKPOINT, OTHER_SAMPLES = "other checkpoint", "other samples"
+OTHER_CHECKPOINT, OTHER_SAMPLES, OTHER_PRECISION = "other checkpoint", "other samples", "other precision"
 SAME_SCENE = 0.002
 """Difference of a scene's mIoU, of three digits, that counts as none."""
 NEAR = 2
@@ -156,17 +156,21 @@ def _common(board: Leaderboard, found: Sequence[Measured]) -> int:
 
 
 def _pairs(entries: Sequence[Entry], found: Sequence[Measured]) -> list[tuple[Entry, Measured | None]]:
-    """Return each entry with what was measured of its cell, of several checkpoints rather with its own."""
+    """Return each entry with what was measured of its cell, of several rather the one made alike."""
     left, chosen = list(found), dict[int, Measured]()
-    for any_checkpoint in (False, True):
+    for anyway in (False, True):
         for number, entry in enumerate(entries):
             for measured in left:
-                same = any_checkpoint or measured.entry.checkpoint_sha256 == entry.checkpoint_sha256
+                same = anyway or _made_alike(entry, measured.entry)
                 if number not in chosen and same and measured.entry.cell == entry.cell:
                     chosen[number] = measured
                     left.remove(measured)
                     break
     return [(entry, chosen.get(number)) for number, entry in enumerate(entries)]
+
+
+def _made_alike(entry: Entry, got: Entry) -> bool:
+    return (entry.checkpoint_sha256, entry.precision) == (got.checkpoint_sha256, got.precision)
 
 
 def _compared(entry: Entry, measured: Measured) -> CellCompared:
@@ -175,6 +179,7 @@ def _compared(entry: Entry, measured: Measured) -> CellCompared:
     verdicts = [OTHER_CHECKPOINT] if entry.checkpoint_sha256 != got.checkpoint_sha256 else []
     same_samples = (entry.data_sha256, entry.n_samples) == (got.data_sha256, got.n_samples)
     verdicts += [] if same_samples else [OTHER_SAMPLES]
+    verdicts += [OTHER_PRECISION] if entry.precision != got.precision else []
     verdicts += [CHANGED] if any(number.verdict != OK for number in numbers) else []
     differing = tuple(_differing(entry, measured)) if same_samples else ()
     note = "" if measured.rows else f"no rows in {measured.folder}, so that samples cannot be compared"

@@ -42,14 +42,14 @@ def identity(cell: Cell) -> Cell:
 def read_measured(results: Path) -> list[Measured]:
     """Return the finished cells of a results folder, of a cell's folder, or of one result.json.
 
-    Of records of the same cell, as after an update of lgm-bench, the newest counts.
+    Of records of the same cell and precision, as after an update of lgm-bench, the newest counts.
 
     Raises:
         ResultError: There is nothing, or rows are damaged.
     """
-    newest: dict[Cell, Finished] = {}
+    newest: dict[tuple[Cell, str], Finished] = {}
     for one in read_results(results):
-        newest.setdefault(one.result.cell.without("paper"), one)
+        newest.setdefault((one.result.cell.without("paper"), one.result.precision), one)
     return [measured(one) for one in newest.values()]
 
 
@@ -73,6 +73,7 @@ def measured(one: Finished) -> Measured:
         n_samples=result.n_samples,
         checkpoint_sha256=result.checkpoint_sha256,
         data_sha256=result.data_sha256,
+        precision=result.precision,
         git_commit=result.git_commit,
         numbers=numbers_of(result),
         samples=samples,

@@ -16,6 +16,7 @@ from lgm_bench.results.leaderboard.comparing import (
     EXTRA,
     MISSING,
     OTHER_CHECKPOINT,
+    OTHER_PRECISION,
     OTHER_SAMPLES,
     compare,
 )
@@ -23,7 +24,7 @@ from lgm_bench.results.leaderboard.measured import ROUNDING, Measured, identity,
 from lgm_bench.results.reading import located
 
 MOST_NAMED = 5
-_OTHER = (OTHER_CHECKPOINT, OTHER_SAMPLES)
+_OTHER = (OTHER_CHECKPOINT, OTHER_SAMPLES, OTHER_PRECISION)
 
 
 def updated(

@@ -96,7 +96,7 @@ def loop(victim: ImageVictim, data: TinyCIFAR10, gradient: GradientMethod, targe
         before = architecture(victim, image)
         for target in targets:
             counts = clean == label if target is None else target not in (clean, label)
-            positions = any(unit[0].numel() > 1 for unit in before)
+            positions = any(type(module).__name__ == "Masker" for module in victim.modules())
             row = {"id": sample_id, "label": label, "target": target, "clean_prediction": clean}
             prediction, after = clean, before
             if counts or positions:

@@ -18,6 +18,7 @@ def entry(eps: float = 1.0, checkpoint: str = "aa", **others: Any) -> Entry:
         cell=identity(record.cell),
         n_samples=record.n_samples,
         checkpoint_sha256=checkpoint,
+        precision=record.precision,
         data_sha256="00",
         numbers=numbers_of(record),
     )
@@ -64,6 +65,12 @@ def test_of_two_checkpoints_of_a_cell_each_is_compared_with_its_own() -> None:
     first, second, retrained = entry(checkpoint="aa"), entry(checkpoint="bb"), entry(checkpoint="cc")
     assert verdicts([first, second], [second, first]) == [("ok",), ("ok",)]
     assert verdicts([first, second], [second, retrained]) == [("other checkpoint",), ("ok",)]
+
+
+def test_another_precision_is_told_and_never_taken_for_the_same() -> None:
+    single, double = entry(), entry(precision="float64")
+    assert verdicts([single], [double]) == [("other precision",)]
+    assert verdicts([single], [double, single]) == [("ok",), ("extra",)]
 
 
 def test_the_order_does_not_matter_and_what_is_on_one_side_is_said() -> None:

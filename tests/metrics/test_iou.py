@@ -7,8 +7,8 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.metrics.confusion import confusion_matrix, mean_iou_of
 from lgm_bench.metrics.iou import class_ious, iou_counts, mean_iou
-from lgm_bench.metrics.segmentation import confusion_matrix, mean_iou_of
 from lgm_bench.voxels import IGNORED
 
 CLASSES = 6
