@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from lgm_bench.report.classes import class_name
 from lgm_bench.report.drawing import finish_axes, plot, svg
-from lgm_bench.report.groups import Group
+from lgm_bench.report.groups import Group, class_name
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.reading import Finished
 from lgm_bench.tasks.columns import unit_counts
@@ -30,9 +29,9 @@ Colour = tuple[float, float, float]
 def executions(found: Finished) -> tuple[np.ndarray, np.ndarray] | None:
     """Return (n, U) shares of each unit's decisions that are on for clean images, and their labels (n,).
 
-    None for victims with fewer than two units that decide anything.
+    None for victims with fewer than two units that decide anything, and for samples without a label as a whole.
     """
-    if found.result.kind.labels_points:
+    if "label" not in found.result.kind.schema().names:
         return None
     rows = _first_of_each(found.rows())
     on, _, _, positions = unit_counts(rows)

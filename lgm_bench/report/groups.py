@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from datamodules import DATAMODULES
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.samples import ExampleCloud, SavedImage, read_examples
 from lgm_bench.evaluation.wording import eps_label, unit_of_eps
+from lgm_bench.registry import resolve
 from lgm_bench.report.drawing import RANDOM, Style, arm_styles
 from lgm_bench.results.arms import in_order, without_gradient
 from lgm_bench.results.reading import Finished
@@ -147,3 +149,18 @@ def _alike(cell: Cell) -> Cell:
 
 def _place(cell: Cell) -> tuple[object, ...]:
     return cell.victim.name, cell.data.name, cell.data.subset, cell.data.limit, cell.attack.eps
+
+
+def class_name(names: Sequence[str], label: int) -> str:
+    """Return the name of a class, or its number where `names` ends before it."""
+    return names[label] if label < len(names) else str(label)
+
+
+def class_names(result: CellResult) -> Sequence[str]:
+    """Return the names in the order of the classes; empty where nobody knows, so that numbers have to do."""
+    if result.classes is not None:
+        return result.classes.names
+    try:
+        return tuple(str(name) for name in resolve("data set", result.cell.data.name, DATAMODULES).class_names)
+    except Exception:  # a data set of a user's own, whose code may be gone or fail in any way
+        return ()

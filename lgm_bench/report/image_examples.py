@@ -7,9 +7,8 @@ from torch import Tensor
 
 from lgm_bench.evaluation.store.samples import SavedImage
 from lgm_bench.evaluation.wording import gradient_name
-from lgm_bench.report.classes import class_name
 from lgm_bench.report.drawing import picture
-from lgm_bench.report.groups import Group
+from lgm_bench.report.groups import Group, class_name
 from lgm_bench.report.model import Figure, Panel
 
 CAPTION = (

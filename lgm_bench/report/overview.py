@@ -19,7 +19,7 @@ def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telli
         comparisons: Each arm against its baseline.
         telling: One group for each victim.
     """
-    victims, data = ({getattr(one.result.cell, name) for one in found} for name in ("victim", "data"))
+    victims, data = ({getattr(one.result.cell, part).name for one in found} for part in ("victim", "data"))
     limited = [one for one in found if one.result.cell.data.limit is not None]
     seconds = sum(one.result.wall_time_s for one in found)
     intro = [

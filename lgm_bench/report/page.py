@@ -19,9 +19,8 @@ from lgm_bench.report import (
     iterations,
     relations,
 )
-from lgm_bench.report.classes import class_names
 from lgm_bench.report.drawing import RANDOM
-from lgm_bench.report.groups import Group, grouped, series, telling
+from lgm_bench.report.groups import Group, class_names, grouped, series, telling
 from lgm_bench.report.model import Grid, Section, attempted
 from lgm_bench.report.overview import overview
 from lgm_bench.report.provenance import checks, provenance

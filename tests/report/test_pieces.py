@@ -16,6 +16,7 @@ from lgm_bench.report.curves import _draw
 from lgm_bench.report.drawing import arm_styles, picture, plot, svg
 from lgm_bench.report.groups import grouped, legend, series, telling
 from lgm_bench.report.model import Grid
+from lgm_bench.report.overview import overview
 from lgm_bench.report.writing import with_places
 from lgm_bench.results.reading import Finished
 
@@ -150,3 +151,13 @@ def test_a_cell_stands_in_every_table_that_prints_it() -> None:
 @pytest.mark.parametrize(("text", "numeric"), [("-1.25", True), ("98.4%", True), ("–", True), ("3/255", False)])
 def test_columns_of_numbers_stand_to_the_right(text: str, numeric: bool) -> None:
     assert Grid("g", ["a", "b"], [["x", text], ["y", "1,000"]]).numeric == [False, numeric]
+
+
+def test_the_overview_counts_victims_and_data_sets_by_name() -> None:
+    found = finished(*(cell(eps=eps, limit=limit) for eps, limit in ((1.0, 5), (2.0, None))), cell(victim="other"))
+    section = overview(found, [], telling(grouped(found)))
+    assert section.intro[0].startswith(
+        "3 cells (a victim, an attack, an eps and a gradient each), of 2 victims on 1 data"
+    )
+    assert "nothing to compare" in section.intro[1]
+    assert section.grids[0].header[-1] == "FGM"
