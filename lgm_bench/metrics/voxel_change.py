@@ -25,11 +25,6 @@ class VoxelChange(NamedTuple):
     disappeared: Tensor
     union: Tensor
 
-    @property
-    def ratio(self) -> Tensor:
-        """(B,) float64, changed voxels over the union; NaN for a scene without voxels."""
-        return (self.appeared + self.disappeared).double() / self.union.double()
-
 
 def voxel_change(before: Tensor, after: Tensor, n_scenes: int | None = None) -> VoxelChange:
     """Compare the voxels of clean and attacked clouds.

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from answers import TINY, Answer, Command
 
@@ -75,3 +77,25 @@ def test_no_results(lgm_bench: Command) -> None:
     answer = lgm_bench("show", "reslts")
     assert answer.code == 2
     assert "there is no results folder reslts" in answer.err
+
+
+@pytest.mark.parametrize("how", ["a share of 7", "NaN", "fewer rows"])
+def test_what_is_not_to_be_believed_is_refused_by_all_who_read_it(
+    show: Command, lgm_bench: Command, tiny_root: Path, how: str
+) -> None:
+    (path,) = Path("results").glob("*-lgm-*/result.json")
+    record = json.loads(path.read_text())
+    if how == "fewer rows":
+        rows = path.with_name("rows.parquet")
+        pq.write_table(pq.read_table(rows).slice(0, 9), rows)
+    else:
+        record["metrics"]["accuracy"] = 7 if how == "a share of 7" else float("nan")
+        path.write_text(json.dumps(record))
+    for answer in (show(), show("lgm"), lgm_bench("report", "results"), lgm_bench("compare", "results")):
+        assert answer.code == 2, answer.out
+        assert "result.json is not to be believed: " in answer.err
+    one = ("dynconv8-cifar10", "--checkpoint", "random", "--gradient", "lgm", "--eps", "8", "--quiet", "--json")
+    again = lgm_bench("attack", *one, "--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
+    assert again.code == 0, again.err
+    assert 0 <= again.json["results"][0]["metrics"]["accuracy"] <= 1
+    assert show().code == 0

@@ -148,8 +148,8 @@ class CellStore:
                 found.append(read_part(path, self.fingerprint, known))
             except UnusableError as error:
                 set_aside(path, str(error))
-            if path.name == ROWS and found:
-                break  # it is only written complete
+            if path.name == ROWS and found and known <= set(found[0].rows.column("id").to_pylist()):
+                break
         return found
 
     def add(self, rows: pa.Table, seconds: float, device: str, peak: Peak = NO_PEAK) -> None:
