@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT
@@ -140,6 +139,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     >>> mcnemar(0, 0), mcnemar(0, 5), mcnemar(3, 3)
     (1.0, 0.0625, 1.0)
     """
+    from scipy.stats import binomtest  # takes a second to load, and only some results are compared
+
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
