@@ -1,14 +1,12 @@
 """The batches that datamodules yield and attacks take."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from lgm_bench.voxels import IGNORED, PointCloud
 
-__all__ = ["IGNORED", "ImageBatch", "PointBatch", "inputs_of", "part"]
+__all__ = ["IGNORED", "ImageBatch", "PointBatch"]
 
 
 class ImageBatch(NamedTuple):
@@ -38,27 +36,3 @@ class PointBatch(NamedTuple):
     cloud: PointCloud
     labels: Tensor
     ids: list[str]
-
-
-def inputs_of(batch: ImageBatch | PointBatch) -> Tensor | PointCloud:
-    """Return what a victim takes of a batch: the images, or the points."""
-    return batch.images if isinstance(batch, ImageBatch) else batch.cloud
-
-
-def part(batch: ImageBatch | PointBatch, chosen: Sequence[int]) -> ImageBatch | PointBatch:
-    """Return some samples of a batch.
-
-    Args:
-        batch: B samples.
-        chosen: Which of them, in ascending order.
-    """
-    ids = [batch.ids[sample] for sample in chosen]
-    samples = batch.labels.new_tensor(list(chosen))
-    if isinstance(batch, ImageBatch):
-        return ImageBatch(batch.images[samples], batch.labels[samples], ids)
-    cloud = batch.cloud
-    place = torch.full((cloud.n_scenes,), -1, device=cloud.scene.device)
-    place[samples] = torch.arange(len(samples), device=place.device)
-    rows = place[cloud.scene] >= 0
-    labels = batch.labels[samples] if len(batch.labels) == cloud.n_scenes else batch.labels[rows]
-    return PointBatch(PointCloud(cloud.points[rows], cloud.features[rows], place[cloud.scene[rows]]), labels, ids)

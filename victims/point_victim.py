@@ -27,6 +27,7 @@ class PointVictim(Victim):
     """
 
     task = "segmentation"
+    change_over = "all"
 
     def __init__(self, network: nn.Module, grid: Grid, num_classes: int) -> None:
         super().__init__(network)

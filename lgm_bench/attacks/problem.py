@@ -132,11 +132,7 @@ class Problem:
 
     def verdict(self, logits: Sequence[Tensor]) -> Verdict:
         """Return the verdict of the hard network's logits, one tensor for each group."""
-        verdicts = []
-        for group, found in zip(self.groups, logits, strict=True):
-            target = None if self.target is None else self.target[group.samples]
-            verdicts.append(self.adapter.verdict(found, group.labels, target, self.ids[group.samples]))
-        return verdicts[0] if len(verdicts) == 1 else Verdict(*map(torch.cat, zip(*verdicts, strict=True)))
+        return self.adapter.verdicts(self.groups, logits, self.target, self.ids)
 
     def hard_logits(self, x: Tensor) -> Tensor:
         """Return the hard network's logits at x (R, ...); those of groups one after another."""

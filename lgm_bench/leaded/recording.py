@@ -1,5 +1,6 @@
 """Recording what an adaptive network decided."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -37,24 +38,31 @@ def recorded_calls(victim: nn.Module) -> Iterator[list[Call]]:
             handle.remove()
 
 
-@contextmanager
-def recorded_architecture(victim: nn.Module) -> Iterator[list[Tensor]]:
-    """Yield a list that collects the hard decisions (bool, shape of the score) of every unit, in call order."""
-    decisions: list[Tensor] = []
-    with recorded_calls(victim) as calls:
-        yield decisions
-    decisions.extend(call.unit.hard(call.score.detach()) for call in calls)
-
-
 @torch.no_grad()
-def hard_forward(victim: nn.Module, x: Any) -> tuple[Tensor, list[Tensor]]:
-    """Return the hard network's output for `x` and its decisions, from one forward pass without gradients.
+def hard_units(victim: nn.Module, x: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the hard network's output for `x` and its decisions by unit, from one forward pass without gradients.
 
-    The network gets a copy of `x`, so that one that normalizes in place does not change the caller's.
+    A unit has the name of its module; one that is used several times has the later uses as "name#2" and so on. Units
+    are in call order, bool in the shape of the score. The network gets a copy of `x`, so that one that normalizes in
+    place does not change the caller's.
     """
-    with FGM().applied_to(victim), recorded_architecture(victim) as decisions:
+    with FGM().applied_to(victim), recorded_calls(victim) as calls:
         output = victim(tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, x))
+    names = {module: name for name, module in victim.named_modules() if isinstance(module, Occupancy)}
+    decisions: dict[str, Tensor] = {}
+    uses: Counter[str] = Counter()
+    for call in calls:
+        name = names[call.unit]
+        uses[name] += 1
+        name = name if uses[name] == 1 else f"{name}#{uses[name]}"
+        decisions[name] = call.unit.hard(call.score.detach())
     return output, decisions
+
+
+def hard_forward(victim: nn.Module, x: Any) -> tuple[Tensor, list[Tensor]]:
+    """Return the hard network's output for `x` and its decisions in call order, see `hard_units`."""
+    output, decisions = hard_units(victim, x)
+    return output, list(decisions.values())
 
 
 def architecture(victim: nn.Module, x: Any) -> list[Tensor]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lgm_bench.evaluation.store.samples import ExampleCloud
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.report.cloud_view import ROOM, SHAPE, STREET, Camera
 from lgm_bench.report.drawing import picture
 from lgm_bench.report.groups import Group, class_name
 from lgm_bench.report.model import Figure, Panel
+from lgm_bench.tasks.samples import ExampleCloud
 from lgm_bench.voxels import IGNORED
 
 SCENE_CAPTION = (

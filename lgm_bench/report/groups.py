@@ -7,12 +7,13 @@ from typing import TypeVar
 from datamodules import DATAMODULES
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.samples import ExampleCloud, SavedImage, read_examples
+from lgm_bench.evaluation.store.samples import read_examples
 from lgm_bench.evaluation.wording import eps_label, unit_of_eps
 from lgm_bench.registry import resolve
 from lgm_bench.report.drawing import RANDOM, Style, arm_styles
 from lgm_bench.results.arms import in_order, without_gradient
 from lgm_bench.results.reading import Finished
+from lgm_bench.tasks.samples import ExampleCloud, SavedImage
 
 Kind = TypeVar("Kind", SavedImage, ExampleCloud)
 SWEEPS = ("table_5", "table_7")

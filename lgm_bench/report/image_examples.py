@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from lgm_bench.evaluation.store.samples import SavedImage
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.report.drawing import picture
 from lgm_bench.report.groups import Group, class_name
 from lgm_bench.report.model import Figure, Panel
+from lgm_bench.tasks.samples import SavedImage
 
 CAPTION = (
     "A row a sample, the first ones of the data set: the clean image, then for each gradient the attacked image and "

@@ -5,9 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.leaded.recording import hard_units
+from lgm_bench.metrics.architecture_change import ChangeCounts, change_counts
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.base import TASKS, Task, task_named
 from lgm_bench.voxels.neighbours import Reach
@@ -27,6 +30,36 @@ class Verdict(NamedTuple):
     def beats(self, other: "Verdict") -> Tensor:
         """Return where (B,) this is better for the attack: fallen over not fallen, else the lower score."""
         return (self.fallen & ~other.fallen) | ((self.fallen == other.fallen) & (self.score < other.score))
+
+
+class Judged(NamedTuple):
+    """What the hard network makes of B samples.
+
+    Attributes:
+        logits: (K, C), those of groups one after another.
+        verdict: (B,).
+        decisions: Of each group, by name of the unit, (B', ...) bool; see `hard_units`.
+    """
+
+    logits: Tensor
+    verdict: Verdict
+    decisions: list[dict[str, Tensor]]
+
+
+class Attempt(NamedTuple):
+    """What one attack made of some samples.
+
+    Attributes:
+        target: The class wanted, if there was one.
+        inputs: After the attack.
+        predictions: (K,) int64, of the hard network for the rows of its logits.
+        attacked: (B,) bool, whether the sample counts as attacked.
+    """
+
+    target: int | None
+    inputs: Any
+    predictions: Tensor
+    attacked: Tensor
 
 
 @dataclass(frozen=True)
@@ -68,11 +101,15 @@ class Adapter:
         can_target: Whether an attack can want a certain class.
         scores_outputs: Whether `scored` compares the victim's own output, so that a hard forward pass of an attack's
             gradient is a verdict too.
+        folds: Whether batch norm may be folded into convolutions, and channels be last.
+        kept: What `saved` returns; None: nothing is kept of samples beside their rows.
     """
 
     task: ClassVar[type[Task]]
     can_target: ClassVar[bool] = True
     scores_outputs: ClassVar[bool] = True
+    folds: ClassVar[bool] = True
+    kept: ClassVar[type[Any] | None] = None
 
     def __init__(self, ignored_classes: Sequence[int] = ()) -> None:
         self.ignored_classes = tuple(ignored_classes)
@@ -140,6 +177,83 @@ class Adapter:
             ConfigError: No verdict can be taken from them.
         """
         raise NotImplementedError
+
+    def verdicts(
+        self, groups: Sequence[Group], logits: Sequence[Tensor], target: Tensor | None, ids: Sequence[str]
+    ) -> Verdict:
+        """Return what the hard network's logits of all groups mean for the samples.
+
+        Raises:
+            ConfigError: No verdict can be taken from them.
+        """
+        found = []
+        for group, of_group in zip(groups, logits, strict=True):
+            wanted = None if target is None else target[group.samples]
+            found.append(self.verdict(of_group, group.labels, wanted, ids[group.samples]))
+        return found[0] if len(found) == 1 else Verdict(*map(torch.cat, zip(*found, strict=True)))
+
+    def judged(self, victim: Any, inputs: Any, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Judged:
+        """Return what the hard network makes of inputs.
+
+        Raises:
+            ConfigError: No verdict can be taken from its logits.
+        """
+        groups = self.groups(inputs, labels)
+        logits, decisions = zip(*(hard_units(victim, group.inputs) for group in groups), strict=True)
+        return Judged(torch.cat(logits), self.verdicts(groups, logits, target, ids), list(decisions))
+
+    def attacked(self, clean: Judged, labels: Tensor, target: int | None) -> Tensor:
+        """Return which samples (B,) bool count as attacked."""
+        return torch.ones_like(clean.verdict.fallen)
+
+    def logit_owner(self, inputs: Any) -> Tensor:
+        """Return the sample of each row of the logits, (K,) int64."""
+        raise NotImplementedError
+
+    def columns(
+        self, inputs: Any, labels: Tensor, clean: Tensor, logits: Tensor, attacked: Tensor, target: int | None
+    ) -> dict[str, Tensor | list[int]]:
+        """Return the task's own columns of B rows, from logits (K, C) before and after an attack."""
+        raise NotImplementedError
+
+    def losses(self, inputs: Any, labels: Tensor, logits: Tensor) -> Tensor:
+        """Return each sample's cross-entropy with its labels, (B,)."""
+        raise NotImplementedError
+
+    def withstood(self, verdict: Verdict) -> Tensor:
+        """Return what the column `history` says of verdicts (...)."""
+        return (~verdict.fallen).double()
+
+    def counts(
+        self,
+        victim: Any,
+        clean: Any,
+        inputs: Any,
+        before: Sequence[dict[str, Tensor]],
+        after: Sequence[dict[str, Tensor]],
+    ) -> ChangeCounts | None:
+        """Return how decisions changed from the clean inputs to others; by group, `before` and `after` are them."""
+        counted = [change_counts(*pair) for pair in zip(before, after, strict=True)]
+        found = [counts for counts in counted if counts is not None]
+        return ChangeCounts(*map(torch.cat, zip(*found, strict=True))) if found else None
+
+    def saved(
+        self, sample_id: str, clean: Any, labels: Tensor, predictions: Tensor, attempts: Sequence[Attempt]
+    ) -> Any:
+        """Return a `kept` of one sample from its attempts, of which there are several with several targets.
+
+        Args:
+            sample_id: Of the sample.
+            clean: Its inputs before the attack.
+            labels: Its labels.
+            predictions: Of the hard network before the attack.
+            attempts: At least one.
+        """
+        raise NotImplementedError
+
+    def example(self, sample: Any, victim: Any) -> Any:
+        """Return what is kept of a sample for pictures."""
+        return sample
 
     def reach(self, clean: Tensor, step: float, eps: float) -> Reach | None:
         """Return how far an attack moves points, (R, 3) before it; None where there are no voxels."""

@@ -5,15 +5,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.metrics.architecture_change import ChangeCounts
 from lgm_bench.metrics.confusion import confusion_matrix, mean_iou_of
+from lgm_bench.metrics.voxel_change import voxel_change
 from lgm_bench.sparse.cost import Cost, counted_cost
-from lgm_bench.tasks.adapter import Adapter, Group, Verdict, Work, usable
+from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Judged, Verdict, Work, usable
+from lgm_bench.tasks.samples import ExampleCloud, SavedCloud, example_cloud
 from lgm_bench.tasks.scenes import SceneSegmentation
 from lgm_bench.tasks.shapes import ShapeClassification
-from lgm_bench.tasks.tensors import check_classes, class_verdict
+from lgm_bench.tasks.tensors import check_classes, class_verdict, classified, counts_as_attacked
 from lgm_bench.voxels import IGNORED, PointCloud
 from lgm_bench.voxels.neighbours import Reach
 
@@ -23,6 +27,8 @@ class Clouds(Adapter):
 
     can_target = False
     scores_outputs = False
+    folds = False
+    kept = SavedCloud
 
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
         if not isinstance(inputs, PointCloud):
@@ -61,6 +67,29 @@ class Clouds(Adapter):
             finally:
                 handle.remove()
 
+    def counts(
+        self,
+        victim: Any,
+        clean: PointCloud,
+        inputs: PointCloud,
+        before: Sequence[dict[str, Tensor]],
+        after: Sequence[dict[str, Tensor]],
+    ) -> ChangeCounts:
+        """Return the voxels as the decisions of one unit: on before, gone, new, all that there ever were."""
+        change = voxel_change(victim.voxelization.occupied(clean), victim.voxelization.occupied(inputs), clean.n_scenes)
+        counts = (change.before, change.disappeared, change.appeared, change.union)
+        return ChangeCounts(*(count[:, None] for count in counts))
+
+    def saved(
+        self, sample_id: str, clean: PointCloud, labels: Tensor, predictions: Tensor, attempts: Sequence[Attempt]
+    ) -> SavedCloud:
+        (attempt,) = attempts
+        points = attempt.inputs.points
+        return SavedCloud(sample_id, points, clean.points, clean.features, labels, attempt.predictions, predictions)
+
+    def example(self, sample: SavedCloud, victim: Any) -> ExampleCloud:
+        return example_cloud(sample, victim.voxelization.grid)
+
     def check_labelled(self, labels: Tensor, scene: Tensor, ids: Sequence[str]) -> None:
         """Check that each scene has a label that counts; `scene` (len(labels),) says whose a label is.
 
@@ -96,6 +125,20 @@ class Shapes(Clouds):
     def scored(self, victim: Any, inputs: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits, labels = victim.scored(inputs, labels)
         return logits, labels
+
+    def logit_owner(self, inputs: PointCloud) -> Tensor:
+        return torch.arange(inputs.n_scenes, device=inputs.scene.device)
+
+    def attacked(self, clean: Judged, labels: Tensor, target: int | None) -> Tensor:
+        return counts_as_attacked(clean.logits, labels, target)
+
+    def columns(
+        self, inputs: PointCloud, labels: Tensor, clean: Tensor, logits: Tensor, attacked: Tensor, target: int | None
+    ) -> dict[str, Tensor | list[int]]:
+        return classified(labels, clean, logits, attacked, target)
+
+    def losses(self, inputs: PointCloud, labels: Tensor, logits: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, reduction="none")
 
     def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
         self.check_logits(logits, labels, target)
@@ -141,6 +184,32 @@ class Scenes(Clouds):
         check_verdict(logits, ids[0])
         score = mean_iou_of(confusion_matrix(labels, logits.argmax(dim=1), logits.shape[1]), self.ignored_classes)
         return Verdict(score[None], torch.zeros(1, dtype=torch.bool, device=logits.device))
+
+    def logit_owner(self, inputs: PointCloud) -> Tensor:
+        return inputs.scene
+
+    def columns(
+        self, inputs: PointCloud, labels: Tensor, clean: Tensor, logits: Tensor, attacked: Tensor, target: int | None
+    ) -> dict[str, Tensor | list[int]]:
+        sizes = torch.bincount(inputs.scene)
+        before, after = (_confusions(labels, values, sizes.tolist()) for values in (clean, logits))
+        return {
+            "n_points": sizes,
+            "clean_confusion": before,
+            "confusion": after,
+            "ignored_classes": list(self.ignored_classes),
+            "clean_miou": mean_iou_of(before, self.ignored_classes),
+            "miou": mean_iou_of(after, self.ignored_classes),
+        }
+
+    def losses(self, inputs: PointCloud, labels: Tensor, logits: Tensor) -> Tensor:
+        """Return each scene's mean over its labelled points."""
+        losses = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+        counted = torch.bincount(inputs.scene[labels != IGNORED], minlength=inputs.n_scenes)
+        return losses.new_zeros(inputs.n_scenes).index_add(0, inputs.scene, losses) / counted
+
+    def withstood(self, verdict: Verdict) -> Tensor:
+        return verdict.score
 
 
 class PointWork(Work):
@@ -210,3 +279,9 @@ def _check_precision(victim: nn.Module, cloud: PointCloud) -> None:
             f"the cloud holds {wrong} and the victim's weights are {weights}; convert points and features, or the "
             "victim (such as victim.double())"
         )
+
+
+def _confusions(labels: Tensor, logits: Tensor, sizes: list[int]) -> Tensor:
+    """Return the confusion matrices (B, C, C) of scenes of so many points each."""
+    pairs = zip(torch.split(labels, sizes), torch.split(logits.argmax(1), sizes), strict=True)
+    return torch.stack([confusion_matrix(*pair, logits.shape[1]) for pair in pairs])

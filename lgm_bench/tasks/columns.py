@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Numbers = np.ndarray
 
@@ -50,10 +51,12 @@ def values(table: pa.Table, name: str) -> Numbers:
 
 
 def lists(table: pa.Table, name: str) -> Numbers:
-    """Return a column of lists of one length (rows, K) int64; K is 0 where they are null."""
+    """Return a column of lists as (rows, K) int64, the shorter ones filled up with 0; K is 0 where all are null."""
     column = table.column(name).combine_chunks()
-    flat = column.flatten().to_numpy().astype(np.int64)
-    return flat.reshape(len(column), -1) if len(flat) else np.zeros((len(column), 0), np.int64)
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+    found = np.zeros((len(column), int(lengths.max(initial=0))), np.int64)
+    found[np.arange(found.shape[1]) < lengths[:, None]] = column.flatten().to_numpy()
+    return found
 
 
 def unit_counts(table: pa.Table) -> Numbers:

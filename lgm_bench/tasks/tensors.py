@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.losses import margin
-from lgm_bench.tasks.adapter import Adapter, Group, Verdict, check_finite_logits, usable
+from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Judged, Verdict, check_finite_logits, usable
 from lgm_bench.tasks.images import ImageClassification
+from lgm_bench.tasks.samples import SavedImage
+
+NO_TARGET = -1
 
 
 class Tensors(Adapter):
@@ -40,6 +44,20 @@ class Tensors(Adapter):
     def detached(self, inputs: Tensor) -> Tensor:
         return usable(inputs)
 
+    def logit_owner(self, inputs: Tensor) -> Tensor:
+        return self.owner(inputs)
+
+    def attacked(self, clean: Judged, labels: Tensor, target: int | None) -> Tensor:
+        return counts_as_attacked(clean.logits, labels, target)
+
+    def columns(
+        self, inputs: Tensor, labels: Tensor, clean: Tensor, logits: Tensor, attacked: Tensor, target: int | None
+    ) -> dict[str, Tensor | list[int]]:
+        return classified(labels, clean, logits, attacked, target)
+
+    def losses(self, inputs: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, reduction="none")
+
     def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
         check_finite_logits(logits, ids)
         return class_verdict(logits, labels, target)
@@ -49,6 +67,7 @@ class Images(Tensors):
     """Images (B, channels, H, W) in [0, 1] of any number of channels, logits (B, C), labels (B,)."""
 
     task = ImageClassification
+    kept = SavedImage
 
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
         if not isinstance(inputs, Tensor):
@@ -67,6 +86,49 @@ class Images(Tensors):
                 "normalization belongs inside the victim"
             )
         check_classes("labels", labels, len(inputs), self.task.sample)
+
+    def saved(
+        self, sample_id: str, clean: Tensor, labels: Tensor, predictions: Tensor, attempts: Sequence[Attempt]
+    ) -> SavedImage:
+        """Return the image before and after; with several attempts, those are stacked."""
+        targets = [NO_TARGET if attempt.target is None else attempt.target for attempt in attempts]
+        several = len(attempts) > 1
+        after = [torch.cat([attempt.inputs for attempt in attempts]), torch.tensor(targets)]
+        after.append(torch.cat([attempt.predictions for attempt in attempts]))
+        images, target, prediction = (values if several else values[0] for values in after)
+        return SavedImage(
+            id=sample_id,
+            clean=clean[0].float(),
+            adversarial=images.float(),
+            label=labels[0],
+            target=target,
+            clean_prediction=predictions[0],
+            adversarial_prediction=prediction,
+        )
+
+
+def counts_as_attacked(clean: Tensor, labels: Tensor, target: int | None) -> Tensor:
+    """Return which samples (B,) bool of clean logits (B, C) count as attacked.
+
+    Untargeted, those that the hard network is right about. With a target, those that are neither predicted nor labelled
+    as it: to lead a sample to its own label is no attack.
+    """
+    predicted = clean.argmax(dim=1)
+    return predicted == labels if target is None else (predicted != target) & (labels != target)
+
+
+def classified(
+    labels: Tensor, clean: Tensor, logits: Tensor, attacked: Tensor, target: int | None
+) -> dict[str, Tensor | list[int]]:
+    """Return the columns `tasks.images.CLASSIFIED` from logits (B, C) before and after an attack."""
+    before, after = clean.argmax(dim=1), logits.argmax(dim=1)
+    return {
+        "label": labels,
+        "clean_prediction": before,
+        "adversarial_prediction": after,
+        "success": attacked & (after != labels if target is None else after == target),
+        "correct": torch.where(attacked, after, before) == labels,
+    }
 
 
 def class_verdict(logits: Tensor, labels: Tensor, target: Tensor | None) -> Verdict:

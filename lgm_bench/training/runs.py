@@ -21,6 +21,7 @@ from rich.console import Console
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
 from lgm_bench.evaluation.engine.devices import checked_devices
 from lgm_bench.files import write_whole
+from lgm_bench.tasks.base import task_named
 from lgm_bench.training.callbacks import NoiseByEpoch, Stopwatch
 from lgm_bench.training.epoch_log import EpochLog, read_epochs
 from lgm_bench.training.view import TrainingView
@@ -141,10 +142,10 @@ def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resu
 def _require_fit(victim: Victim, data: pl.LightningDataModule, name: str) -> None:
     has, takes = getattr(data, "task", None), getattr(victim, "task", "images")
     if has is not None and has != takes:
-        what = {"images": "images", "segmentation": "scenes", "classification": "shapes"}
+        data_set = getattr(data, "name", type(data).__name__)
         raise ConfigError(
-            f"{name} takes {what.get(takes, takes)}, and data set {getattr(data, 'name', type(data).__name__)} holds "
-            f"{what.get(has, has)}; choose another --data"
+            f"{name} takes {task_named(takes).sample}s, and data set {data_set} holds {task_named(has).sample}s; "
+            "choose another --data"
         )
 
 

@@ -135,7 +135,7 @@ def test_validate_runs_points_at_a_few_centimetres(lgm_bench: Command, tmp_path:
         ((*SCENES, *LEADED[:2], "--targeted"), "targeted is for attacks on images"),
         (
             SCENES,
-            "data set 'tiny_points:Rooms' holds point clouds, and 'fgsm' is no attack on these; choose one of random",
+            "data set 'tiny_points:Rooms' holds scenes, and 'fgsm' is no attack on these; choose one of random",
         ),
         ((SCENE_NET, "--data", "digits", "--attack", "pointbim"), "holds images, and 'pointbim' is no attack on these"),
     ],

@@ -7,8 +7,8 @@ import pytest
 import torch
 from documented import ROOT, blocks
 
-from lgm_bench.evaluation.store.samples import SavedCloud
 from lgm_bench.leaded import LGM, StraightThrough, hard_forward
+from lgm_bench.tasks.samples import SavedCloud
 from lgm_bench.voxels.relation import RELATIONS
 
 PAGE = ROOT / "docs" / "point_clouds.md"

@@ -18,10 +18,10 @@ from lgm_bench.evaluation.cells.released import image_slope
 from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, no_slope, resolved_points, voxel_slopes
 from lgm_bench.leaded import FGM, GradientMethod, gradient_named
 from lgm_bench.registry import resolve
+from lgm_bench.tasks.base import task_named
 from victims import load_victim
 from victims.image_victim import ImageVictim
 from victims.names import VICTIMS
-from victims.point_victim import PointVictim
 from victims.victim import Victim
 
 BITS = 255
@@ -118,12 +118,14 @@ def build_gradient(cell: Cell) -> GradientMethod:
 
 
 def _check_fit(cell: Cell) -> None:
-    task = getattr(resolve("data set", cell.data.name, DATAMODULES), "task", None)
-    if task is not None and (task == "images") == takes_points(cell.attack.name):
-        inputs = "images" if task == "images" else "point clouds"
-        fitting = [name for name in ATTACKS if takes_points(name) == (task != "images")]
+    """Check that the attack is one on what the data set holds, as far as that is known before it is read."""
+    name = getattr(resolve("data set", cell.data.name, DATAMODULES), "task", None)
+    kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
+    if name is not None and task_named(name).inputs != kind.inputs:
+        task = task_named(name)
+        fitting = [name for name in ATTACKS if takes_points(name) == (task.inputs == "points")]
         raise ConfigError(
-            f"data set {cell.data.name!r} holds {inputs}, and {cell.attack.name!r} is no attack on these; "
+            f"data set {cell.data.name!r} holds {task.sample}s, and {cell.attack.name!r} is no attack on these; "
             f"choose one of {', '.join(fitting)}"
         )
 
@@ -194,7 +196,7 @@ def check_pair(cell: Cell, victim: Victim, datamodule: SamplesDataModule) -> Non
     Raises:
         ConfigError: It does not.
     """
-    does = victim.task if isinstance(victim, PointVictim) else "images"
+    does = victim.task
     if does != datamodule.task:
         raise ConfigError(
             f"victim {cell.victim.name!r} is for {does} and data set {cell.data.name!r} for {datamodule.task}; choose "

@@ -13,22 +13,19 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 from torchmetrics import MetricCollection
 
-from datamodules.batch import ImageBatch, PointBatch
 from datamodules.samples_datamodule import SamplesDataModule
-from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.across import figures_across
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient
 from lgm_bench.evaluation.engine.interruption import SignalsStay
-from lgm_bench.evaluation.engine.point_stage import PointStage
 from lgm_bench.evaluation.engine.sink import Event, StoreSink
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.samples import N_EXAMPLES
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.leaded import hard_forward
+from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.tasks.base import task_named
 from victims.folding import folded
-from victims.point_victim import PointVictim
 
 _LAST_DIGITS = 1e-4  # relative to the largest logit: what folding may change in float32
 
@@ -57,7 +54,7 @@ class Job:
     data: SamplesDataModule
     done: frozenset[str]
     fold: bool
-    probe: ImageBatch | PointBatch | None
+    probe: Any
     accelerator: str
     local_rank: int
     precision: str
@@ -80,7 +77,7 @@ def compute(job: Job, tell: Callable[[Event], None]) -> MetricCollection:
     victim = job.victim
     if job.fold:
         victim = folded(victim)
-    elif job.data.task == "images":
+    elif adapter_named(job.data.task).folds:
         victim = victim.to(memory_format=torch.channels_last)
     gpus = torch.cuda.device_count() if job.accelerator in ("gpu", "cuda") else 0
     with _quiet():
@@ -97,8 +94,7 @@ def compute(job: Job, tell: Callable[[Event], None]) -> MetricCollection:
             enable_model_summary=False,
             callbacks=[SignalsStay()],
         )
-        classes = victim.num_classes if isinstance(victim, PointVictim) else 0
-        figures = figures_across(task_named(job.data.task), classes)
+        figures = figures_across(task_named(job.data.task), getattr(victim, "num_classes", job.data.num_classes))
         sink = StoreSink(job.store, trainer.strategy.root_device, tell, figures, job.data.class_names)
         stage = _stage(job, victim, sink)
         if len(job.data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
@@ -106,57 +102,32 @@ def compute(job: Job, tell: Callable[[Event], None]) -> MetricCollection:
     return figures
 
 
-def _stage(job: Job, victim: nn.Module, sink: StoreSink) -> AttackStage | PointStage:
-    """Return what attacks the samples of a job's data set.
-
-    Raises:
-        ConfigError: The attack is not for such samples.
-    """
-    attack, gradient, data = build_attack(job.cell), build_gradient(job.cell), job.data
-    ids = data.sample_ids()
-    n, examples, save = len(ids), frozenset(ids[:N_EXAMPLES]), job.save_adversarial
-    if attack.inputs == "points" and isinstance(victim, PointVictim) and data.task != "images":
-        points = cast(PointBatch | None, job.probe)
-        return PointStage(
-            victim,
-            attack,
-            gradient,
-            data.ignored_classes,
-            sink=sink,
-            probe=points,
-            examples=examples,
-            save_adversarial=save,
-            n_samples=n,
-        )
-    if attack.inputs == "images" and data.task == "images":
-        images = cast(ImageBatch | None, job.probe)
-        return AttackStage(
-            victim,
-            attack,
-            gradient,
-            targeted=job.cell.attack.targeted,
-            sink=sink,
-            probe=images,
-            examples=examples,
-            save_adversarial=save,
-            history=job.cell.history,
-            n_samples=n,
-        )
-    cell = job.cell
-    raise ConfigError(
-        f"attack {cell.attack.name!r}, victim {cell.victim.name!r} and data set {cell.data.name!r} do not go together: "
-        "one is for images, another for points"
+def _stage(job: Job, victim: nn.Module, sink: StoreSink) -> AttackStage:
+    """Return what attacks the samples of a job's data set."""
+    data, ids = job.data, job.data.sample_ids()
+    return AttackStage(
+        victim,
+        build_attack(job.cell),
+        build_gradient(job.cell),
+        adapter_named(data.task, data.ignored_classes),
+        targeted=job.cell.attack.targeted,
+        sink=sink,
+        probe=job.probe,
+        examples=frozenset(ids[:N_EXAMPLES]),
+        save_adversarial=job.save_adversarial,
+        history=job.cell.history,
+        n_samples=len(ids),
     )
 
 
-def may_fold(victim: nn.Module, probe: ImageBatch) -> bool:
+def may_fold(victim: nn.Module, inputs: Any) -> bool:
     """Return whether folding changes the last digits only: same decisions, logits within rounding.
 
     It is so for every network whose batch norms act on their convolutions as their names and order say; networks of
     users' own are thereby checked.
     """
-    logits, decisions = hard_forward(victim, probe.images)
-    new_logits, new_decisions = hard_forward(folded(victim), probe.images)
+    logits, decisions = hard_forward(victim, inputs)
+    new_logits, new_decisions = hard_forward(folded(victim), inputs)
     close = (logits - new_logits).abs().max() <= _LAST_DIGITS * logits.abs().max()
     same = len(decisions) == len(new_decisions) and all(map(torch.equal, decisions, new_decisions))
     return bool(close) and same

@@ -1,87 +1,83 @@
-"""Attacked images on their way to a sink: those of the examples, or all."""
+"""Attacked samples on their way to a sink: those of the examples, or all."""
 
 from collections.abc import Set
-from typing import NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
-from datamodules.batch import ImageBatch
-from lgm_bench.evaluation.engine.stage_parts import Sink
-from lgm_bench.evaluation.store.rows import Outcome
-from lgm_bench.evaluation.store.samples import SavedImage
-
-NO_TARGET = -1
+from lgm_bench.evaluation.engine.sink import Sink
+from lgm_bench.tasks.adapter import Adapter, Attempt
 
 
-class _Attempt(NamedTuple):
-    """One attack on the K images of a batch that are kept, on the CPU: (K, 3, H, W) and three times (K,)."""
-
-    adversarial: Tensor
-    target: Tensor
-    prediction: Tensor
-    attacked: Tensor
-
-
-class KeptImages:
-    """Collects what the attacks on one batch, one for each target, make of the images that are to be kept.
+class Keeper:
+    """Collects what the attacks on one batch, one for each target, make of the samples that are to be kept.
 
     Args:
-        batch: The images.
+        adapter: Of the task.
+        batch: Inputs, labels and ids of the samples.
+        clean: Logits (K, C) of the hard network before the attacks.
         examples: Ids of the samples that are examples.
-        everything: Whether all images are kept besides.
+        everything: Whether all samples are kept besides.
     """
 
-    def __init__(self, batch: ImageBatch, examples: Set[str], *, everything: bool) -> None:
-        self.batch, self.examples, self.everything = batch, examples, everything
-        self.rows = [row for row, name in enumerate(batch.ids) if everything or name in examples]
-        self.attempts: list[_Attempt] = []
-        self.targeted, self.clean_prediction = False, torch.empty(0)
+    def __init__(self, adapter: Adapter, batch: Any, clean: Tensor, examples: Set[str], *, everything: bool) -> None:
+        inputs, labels, self.ids = batch
+        kept = [place for place, name in enumerate(self.ids) if everything or name in examples]
+        self.places = labels.new_tensor(kept if adapter.kept else [])
+        self.adapter, self.examples, self.everything = adapter, examples, everything
+        self.labels = labels
+        self.attempts: list[Attempt] = []
+        if len(self.places):
+            self.clean, self.clean_labels = self._selected(inputs)
+            self.predictions = self._predictions(inputs, clean)
 
-    def attempted(self, adversarial: Tensor, outcome: Outcome) -> None:
-        """Take the whole batch's images (B, 3, H, W) after an attack."""
-        if self._has_all:
-            return
-        self.targeted, self.clean_prediction = outcome.target is not None, self._column(outcome, "clean_prediction")
-        target = torch.full((len(self.rows),), NO_TARGET if outcome.target is None else outcome.target)
-        prediction, attacked = self._column(outcome, "adversarial_prediction"), outcome.attacked[self.rows].cpu()
-        self.attempts.append(_Attempt(_images(adversarial[self.rows]), target, prediction, attacked))
+    def attempted(self, target: int | None, inputs: Any, logits: Tensor, attacked: Tensor) -> None:
+        """Take what an attack made of the whole batch: inputs, logits of the hard network, and which samples count."""
+        if not self._has_all:
+            some, predictions = self._selected(inputs)[0], self._predictions(inputs, logits)
+            self.attempts.append(Attempt(target, some, predictions, attacked[self.places].cpu()))
 
-    def _column(self, outcome: Outcome, name: str) -> Tensor:
-        return torch.as_tensor(outcome.verdict[name])[self.rows].cpu()
+    def hand_over(self, sink: Sink, victim: nn.Module) -> None:
+        """Give the sink what there is; of a targeted attack, the first target that counts is the example."""
+        for number, place in enumerate(self.places.tolist()):
+            if self.ids[place] in self.examples:
+                counting = [attempt for attempt in self.attempts if attempt.attacked[number]]
+                example = self._sample(number, place, (counting or self.attempts)[:1])
+                sink.example(self.adapter.example(example, victim))
+            if self.everything:
+                sink.attacked(self._sample(number, place, self.attempts))
 
     @property
     def _has_all(self) -> bool:
         """Whether nothing more is wanted: of the examples, no target after the first one that counts."""
-        counted = [one.attacked for one in self.attempts]
-        return not self.rows or (not self.everything and bool(counted) and bool(torch.stack(counted).any(0).all()))
-
-    def hand_over(self, sink: Sink) -> None:
-        """Give the sink what there is; of a targeted attack, the first target that counts is the example."""
-        whole = self._whole() if self.everything else None
-        for number, row in enumerate(self.rows):
-            if self.batch.ids[row] in self.examples:
-                counting = [one for one in self.attempts if one.attacked[number]]
-                sink.example(self._image(number, row, (counting or self.attempts)[0]))
-            if whole:
-                sink.attacked(self._image(number, row, whole))
-
-    def _whole(self) -> _Attempt:
-        if not self.targeted:
-            return self.attempts[0]
-        return _Attempt(*(torch.stack(values, 1) for values in zip(*self.attempts, strict=True)))
-
-    def _image(self, number: int, row: int, attempt: _Attempt) -> SavedImage:
-        return SavedImage(
-            id=self.batch.ids[row],
-            clean=_images(self.batch.images[row]),
-            adversarial=attempt.adversarial[number],
-            label=self.batch.labels[row].cpu(),
-            target=attempt.target[number],
-            clean_prediction=self.clean_prediction[number],
-            adversarial_prediction=attempt.prediction[number],
+        counted = [attempt.attacked for attempt in self.attempts]
+        return not len(self.places) or (
+            not self.everything and bool(counted) and bool(torch.stack(counted).any(0).all())
         )
 
+    def _sample(self, number: int, place: int, attempts: list[Attempt]) -> Any:
+        one = torch.tensor([number])
+        clean, labels = self.adapter.select(self.clean, self.clean_labels, one)
+        mine = self.adapter.logit_owner(self.clean) == number
+        of_sample = [
+            Attempt(
+                attempt.target,
+                self.adapter.select(attempt.inputs, self.clean_labels, one)[0],
+                attempt.predictions[mine],
+                attempt.attacked[one],
+            )
+            for attempt in attempts
+        ]
+        return self.adapter.saved(self.ids[place], clean, labels, self.predictions[mine], of_sample)
 
-def _images(values: Tensor) -> Tensor:
-    return values.detach().float().cpu()
+    def _selected(self, inputs: Any) -> tuple[Any, Tensor]:
+        """Return the inputs and labels of the samples that are kept, on the CPU."""
+        some: tuple[Any, Tensor] = self.adapter.select(inputs, self.labels, self.places)
+        moved: tuple[Any, Tensor] = tree_map(lambda value: value.detach().cpu(), some)
+        return moved
+
+    def _predictions(self, inputs: Any, logits: Tensor) -> Tensor:
+        kept = torch.isin(self.adapter.logit_owner(inputs), self.places)
+        return logits[kept].argmax(dim=1).cpu()

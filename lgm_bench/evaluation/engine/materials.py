@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from datamodules.batch import ImageBatch, PointBatch
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.errors import DataError
 from lgm_bench.evaluation.cells.cell import Cell, DataSpec
@@ -17,6 +17,7 @@ from lgm_bench.evaluation.engine.building import (
 )
 from lgm_bench.evaluation.engine.compute import may_fold
 from lgm_bench.evaluation.engine.preflight import N_SAMPLES
+from lgm_bench.tasks.adapter import adapter_named
 from victims.victim import Victim
 
 
@@ -34,7 +35,7 @@ class DataSet:
     datamodule: SamplesDataModule
     ids: list[str]
     sha256: str
-    probe: ImageBatch | PointBatch
+    probe: Any
 
 
 @dataclass(frozen=True)
@@ -95,18 +96,17 @@ class Materials:
         return self._target[1]
 
     def foldable(self, target: Target, data: DataSet) -> bool:
-        """Return whether the victim gives the same with its batch norms folded; networks of points are not folded."""
-        if isinstance(data.probe, PointBatch):
+        """Return whether the victim gives the same with its batch norms folded; some tasks' networks are not folded."""
+        if not adapter_named(data.datamodule.task).folds:
             return False
         key = (target.sha256, data.sha256)
         if self._foldable is None or self._foldable[0] != key:
-            self._foldable = key, may_fold(target.victim, data.probe)
+            self._foldable = key, may_fold(target.victim, data.probe[0])
         return self._foldable[1]
 
-    def _probe(self, cell: Cell, datamodule: SamplesDataModule) -> ImageBatch | PointBatch:
+    def _probe(self, cell: Cell, datamodule: SamplesDataModule) -> Any:
         most = min(N_SAMPLES, 2 * datamodule.default_batch_size)
         few = build_data(cell.replace(data={"limit": min(cell.data.limit or most, most)}), self.data_root, most)
         few.share = 0, 1  # the same samples in all processes
         few.setup("test")
-        batch: ImageBatch | PointBatch = next(iter(few.test_dataloader()))
-        return batch
+        return next(iter(few.test_dataloader()))

@@ -1,19 +1,17 @@
 """Checks of a cell on its first samples, before any number is computed: does the gradient exist, is it repeatable."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datamodules.batch import IGNORED, ImageBatch, PointBatch, inputs_of, part
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.evaluation.engine.masking import Masking, masking
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
-from lgm_bench.voxels import Reach
-from victims.point_victim import PointVictim
+from lgm_bench.tasks.adapter import Adapter
 
 N_SAMPLES = 8
 NO_DERIVATIVE = 1e-6  # of sigmoid(x), where it is 0.25 at most
@@ -21,7 +19,8 @@ NO_DERIVATIVE = 1e-6  # of sigmoid(x), where it is 0.25 at most
 
 def preflight(
     victim: nn.Module,
-    batch: ImageBatch | PointBatch,
+    adapter: Adapter,
+    batch: Any,
     gradient: GradientMethod,
     attack: Attack | None = None,
     n_samples: int = 0,
@@ -30,19 +29,23 @@ def preflight(
 
     Args:
         victim: In eval mode.
-        batch: At least one sample, on the victim's device.
+        adapter: Of its task.
+        batch: Inputs, labels and ids of at least one sample, on the victim's device.
         gradient: The method that the attack is going to follow.
         attack: Says how far it moves points; None: anywhere.
         n_samples: Of the whole cell, which bounds what looking for gradient masking may cost; 0: it is not done.
     """
-    n = min(len(batch.ids), N_SAMPLES)
-    some = part(batch, range(n))
+    inputs, labels, ids = batch
+    n = min(len(ids), N_SAMPLES)
+    places = torch.arange(n, device=labels.device)
+    some = adapter.select(inputs, labels, places)
     with recorded_calls(victim) as calls:
-        first = _output_and_gradient(victim, some, gradient, attack)
-    second = _output_and_gradient(victim, some, gradient, attack)
-    together, decisions = hard_forward(victim, inputs_of(some))
-    signs = masking(victim, batch, gradient, attack, n_samples) if attack is not None else Masking()
-    alone = torch.cat([hard_forward(victim, inputs_of(part(batch, [i])))[0] for i in range(n)])
+        first = _output_and_gradient(victim, adapter, *some, gradient, attack)
+    second = _output_and_gradient(victim, adapter, *some, gradient, attack)
+    together, decisions = hard_forward(victim, some[0])
+    signs = masking(victim, adapter, batch, gradient, attack, n_samples) if attack is not None else Masking()
+    singles = [adapter.select(inputs, labels, place)[0] for place in places[:, None]]
+    alone = torch.cat([hard_forward(victim, single)[0] for single in singles])
     largest = together.abs().max().clamp(min=torch.finfo(together.dtype).tiny)
     return Preflight(
         n_samples=n,
@@ -65,20 +68,14 @@ def _saturated(scores: Sequence[Tensor], slope: float | None) -> float | None:
 
 
 def _output_and_gradient(
-    victim: nn.Module,
-    batch: ImageBatch | PointBatch,
-    gradient: GradientMethod,
-    attack: Attack | None,
+    victim: nn.Module, adapter: Adapter, inputs: Any, labels: Tensor, gradient: GradientMethod, attack: Attack | None
 ) -> tuple[Tensor, Tensor]:
-    clean = (batch.images if isinstance(batch, ImageBatch) else batch.cloud.points).detach()
-    reach = Reach(clean, attack.step, attack.eps) if attack is not None and attack.inputs == "points" else None
+    clean = adapter.values(inputs).detach()
+    reach = None if attack is None else adapter.reach(clean, attack.step, attack.eps)
     with torch.enable_grad(), gradient.applied_to(victim, reach):
         moved = clean.clone().requires_grad_(True)
-        if isinstance(batch, ImageBatch):
-            logits, labels = victim(moved), batch.labels
-        else:
-            logits, labels = cast(PointVictim, victim).scored(batch.cloud.moved(moved), batch.labels)
-        loss = F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED)
+        logits, labels = adapter.scored(victim, adapter.replaced(inputs, moved), labels)
+        loss = F.cross_entropy(logits, labels, reduction="sum")
         if not loss.requires_grad:  # colours alone know nothing of where their points are
             return logits, torch.zeros_like(clean)
         (slope,) = torch.autograd.grad(loss, moved)

@@ -19,6 +19,7 @@ from lgm_bench.evaluation.store.provenance import versions
 from lgm_bench.evaluation.store.record import CellResult, Checks, Preflight, RunRecord
 from lgm_bench.evaluation.store.rows import loss_of, merged
 from lgm_bench.evaluation.store.tally import Tally, figures_of
+from lgm_bench.tasks.adapter import adapter_named
 
 
 def recorded(
@@ -41,9 +42,9 @@ def recorded(
     parts = job.store.parts(data.ids)
     rows = merged([part.rows for part in parts], data.ids)
     require_agreement(figures, rows, job.done)
-    checks = job.store.checks() or preflight(
-        target.victim, data.probe, build_gradient(job.cell), build_attack(job.cell)
-    )
+    adapter = adapter_named(job.data.task, job.data.ignored_classes)
+    gradient, attack = build_gradient(job.cell), build_attack(job.cell)
+    checks = job.store.checks() or preflight(target.victim, adapter, data.probe, gradient, attack)
     about = together(parts)
     wanted = data.ids[: checks.masking_samples]
     result = CellResult(

@@ -26,6 +26,7 @@ from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally, total
 from lgm_bench.evaluation.store.writing import CannotWriteError
 from lgm_bench.sparse.backends import NATIVE, use_backend
+from lgm_bench.tasks.adapter import adapter_named
 
 
 class RunResults(list[CellResult]):
@@ -204,11 +205,11 @@ class _Run:
 
     def _lacking(self, filled: Cell, store: CellStore, data: DataSet) -> set[str]:
         """Return the samples of which something that is to be kept is not there: attacked input, history."""
-        images = data.datamodule.task == "images"
+        adapter, attack = adapter_named(data.datamodule.task), build_attack(filled)
         lacking: set[str] = set()
-        if self.options.save_adversarial:
-            lacking |= store.samples.without_adversarial(data.ids, images=images)
-        if filled.history and (attack := build_attack(filled)).inputs == "images" and attack.has_iterates:
+        if self.options.save_adversarial and adapter.kept:
+            lacking |= store.samples.without_adversarial(data.ids, adapter.kept)
+        if filled.history and attack.has_iterates and not attack.keeps_best:
             lacking |= store.without_history(data.ids)
         return lacking
 

@@ -1,7 +1,7 @@
 """Where the rows of an attack stage go: into the store, and news of them to whoever shows progress."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +10,6 @@ from torchmetrics import MetricCollection
 
 from lgm_bench.evaluation.store.provenance import describe_device, forget_peak, peak
 from lgm_bench.evaluation.store.record import Preflight
-from lgm_bench.evaluation.store.samples import ExampleCloud, SavedCloud, SavedImage
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally
 
@@ -31,6 +30,25 @@ class Iteration(NamedTuple):
 
 
 Event = BatchDone | Iteration
+
+
+class Sink(Protocol):
+    """Takes what a stage produces, in the process where it was produced."""
+
+    def checked(self, checks: Preflight) -> None:
+        """The pre-flight checks, in the first process."""
+
+    def example(self, sample: Any) -> None:
+        """One of the samples that are kept as examples, before the rows of its batch."""
+
+    def attacked(self, sample: Any) -> None:
+        """A sample after the attack, before the rows of its batch; only where all of them are to be kept."""
+
+    def finished(self, rows: pa.Table, seconds: float) -> None:
+        """The rows of one finished batch, with the schema of their task, and how long it took."""
+
+    def iteration(self, i: int, steps: int, n: int) -> None:
+        """Iteration `i` of `steps` of the attack on the current batch of `n` samples is done."""
 
 
 class StoreSink:
@@ -59,11 +77,11 @@ class StoreSink:
         """Keep the checks."""
         self.store.keep_checks(checks)
 
-    def example(self, sample: SavedImage | ExampleCloud) -> None:
+    def example(self, sample: Any) -> None:
         """Keep an example."""
         self.store.samples.keep_example(sample)
 
-    def attacked(self, sample: SavedImage | SavedCloud) -> None:
+    def attacked(self, sample: Any) -> None:
         """Keep an attacked sample."""
         self.store.samples.keep_adversarial(sample, self.class_names)
 

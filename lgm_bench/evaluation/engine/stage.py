@@ -1,47 +1,50 @@
 """The attack stage: clean pass, attack, verdict by the hard network, as a LightningModule that `Trainer.test` runs."""
 
+import math
 import time
 from collections.abc import Iterator, Set
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
+from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch import Tensor, nn
 
-from datamodules.batch import ImageBatch
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.trace import AttackResult
-from lgm_bench.evaluation.engine.keeping import KeptImages
+from lgm_bench.evaluation.engine.keeping import Keeper
 from lgm_bench.evaluation.engine.preflight import preflight
-from lgm_bench.evaluation.engine.stage_parts import Sink, probe_on, repeatable
+from lgm_bench.evaluation.engine.sink import Sink
 from lgm_bench.evaluation.store.rows import Outcome
-from lgm_bench.leaded import GradientMethod, hard_forward
-from lgm_bench.metrics.architecture_change import change_counts, change_over
-from lgm_bench.tasks.adapter import check_finite_logits
-from lgm_bench.tasks.images import ImageClassification
+from lgm_bench.leaded import GradientMethod
+from lgm_bench.metrics.architecture_change import ChangeCounts, change_over
+from lgm_bench.tasks.adapter import Adapter, Judged, Verdict
+
+COSTS = ("voxels", "gflops")
 
 
 class AttackStage(pl.LightningModule):
     """Attacks a victim on a datamodule's test batches: `Trainer(inference_mode=False).test(stage, datamodule)`.
 
-    Untargeted, the images that the hard network classifies correctly count as attacked. Targeted, every class in turn
-    is the target, and the images count that are neither predicted nor labelled as it: to lead an image to its own label
-    is no attack. Where the victim's architecture change is defined over all images (DynConv),
-    those that do not count are perturbed too, for that number only; not so with an active set, which leaves images
-    alone once they have fallen and so measures no such number.
+    The task says which samples count as attacked. Untargeted, each sample is attacked once, targeted once for every
+    class. Where the victim's architecture change is about all samples (see `change_over`), those that do not
+    count are perturbed too, for that number only; not so with an active set, which leaves samples alone once they have
+    fallen and so measures no such number.
 
     Args:
-        victim: Images (B, 3, H, W) in [0, 1] to logits (B, classes). It is put into eval mode and its parameters are
-            frozen.
-        attack: What perturbs the images.
+        victim: It is put into eval mode and its parameters are frozen.
+        attack: What perturbs the samples.
         gradient: The gradient that the attack follows; the verdict is the hard network's whatever it is.
+        adapter: Of the task of victim and data.
         targeted: Whether every class in turn is the target.
         sink: Takes the rows of each batch.
-        probe: Images to make the pre-flight checks on; None leaves the checks out.
+        probe: Samples to make the pre-flight checks on; None leaves the checks out.
         examples: Ids of the samples that the sink gets as examples.
-        save_adversarial: Whether it gets every attacked image.
-        history: Whether the hard network judges every iterate, see `tasks.columns`; of attacks that have some.
+        save_adversarial: Whether it gets every attacked sample.
+        history: Whether the hard network judges every iterate, see `tasks.columns`; of attacks that have some. Attacks
+            that keep their best iterate judge them anyway.
         n_samples: How many there are in all, see `preflight`.
     """
 
@@ -50,137 +53,185 @@ class AttackStage(pl.LightningModule):
         victim: nn.Module,
         attack: Attack,
         gradient: GradientMethod,
+        adapter: Adapter,
         *,
         targeted: bool = False,
         sink: Sink | None = None,
-        probe: ImageBatch | None = None,
+        probe: Any = None,
         examples: Set[str] = frozenset(),
         save_adversarial: bool = False,
         history: bool = False,
         n_samples: int = 0,
     ) -> None:
         super().__init__()
-        self.n_samples = n_samples
-        self.probe = probe
         self.victim = victim.eval().requires_grad_(False)
-        self.attack, self.gradient, self.targeted, self.sink = attack, gradient, targeted, sink
+        self.attack, self.gradient, self.adapter, self.targeted = attack, gradient, adapter, targeted
+        self.sink, self.probe, self.n_samples = sink, probe, n_samples
         self.examples, self.save_adversarial = examples, save_adversarial
-        self.history = history and attack.has_iterates
+        self.history = (history and attack.has_iterates) or attack.keeps_best
+        self.perturbs_all = change_over(victim) == "all" and not attack.active_set
 
     def on_test_start(self) -> None:
         """Make the pre-flight checks."""
         if self.probe is None or self.sink is None:
             return
         n_samples = 0 if self.targeted or self.attack.active_set else self.n_samples
+        probe = self.trainer.precision_plugin.convert_input(move_data_to_device(self.probe, self.device))
         with repeatable():
-            probe = probe_on(self, self.probe)
-            self.sink.checked(preflight(self.victim, probe, self.gradient, self.attack, n_samples))
+            self.sink.checked(preflight(self.victim, self.adapter, probe, self.gradient, self.attack, n_samples))
 
-    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:  # noqa: ARG002
+    def test_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Attack one batch and hand its rows to the sink."""
         start = time.perf_counter()
         with repeatable():
-            rows = pa.concat_tables(outcome.table(ImageClassification) for outcome in self.outcomes(batch))
+            rows = pa.concat_tables(outcome.table(self.adapter.task) for outcome in self.outcomes(batch))
         if self.sink is not None:
             self.sink.finished(rows, time.perf_counter() - start)
 
-    def outcomes(self, batch: ImageBatch) -> Iterator[Outcome]:
-        """Yield what the attack does to a batch, once for every target."""
-        logits, before = hard_forward(self.victim, batch.images)
-        check_finite_logits(logits, batch.ids)
-        classes = logits.shape[1]
-        kept = KeptImages(batch, self.examples, everything=self.save_adversarial)
-        for target in range(classes) if self.targeted else (None,):
-            outcome, adversarial = self._outcome(batch, logits, before, target, classes)
-            kept.attempted(adversarial, outcome)
+    def outcomes(self, batch: Any) -> Iterator[Outcome]:
+        """Yield what the attack does to a batch (inputs, labels, ids), once for every target."""
+        inputs, labels, ids = batch
+        clean = self.adapter.judged(self.victim, inputs, labels, None, ids)
+        kept = Keeper(self.adapter, batch, clean.logits, self.examples, everything=self.save_adversarial)
+        targets = list(range(clean.logits.shape[1])) if self.targeted else [None]
+        for target in targets:
+            outcome, adversarial, logits = self._outcome(batch, clean, target, len(targets))
+            kept.attempted(target, adversarial, logits, outcome.attacked)
             yield outcome
         if self.sink is not None:
-            kept.hand_over(self.sink)
+            kept.hand_over(self.sink, self.victim)
 
-    def _outcome(
-        self, batch: ImageBatch, logits: Tensor, before: list[Tensor], target: int | None, classes: int
-    ) -> tuple[Outcome, Tensor]:
-        clean = logits.argmax(1)
-        attacked = clean == batch.labels if target is None else (clean != target) & (batch.labels != target)
-        scope = "attacked" if self.attack.active_set else change_over(self.victim)
-        perturbed = attacked if scope == "attacked" else torch.ones_like(attacked)
-        adversarial = batch.images.clone()
-        result = self._attacked(batch, perturbed, target, classes)
-        if result is not None:
-            adversarial[perturbed] = result.adversarial
-        new_logits, after = logits.clone(), [unit.clone() for unit in before]
+    def _outcome(self, batch: Any, clean: Judged, target: int | None, n_targets: int) -> tuple[Outcome, Any, Tensor]:
+        """Return what one attack does to a batch, the inputs after it, and the hard network's logits for them."""
+        (inputs, labels, ids), adapter = batch, self.adapter
+        attacked = adapter.attacked(clean, labels, target)
+        perturbed = torch.ones_like(attacked) if self.perturbs_all else attacked
+        values, logits = adapter.values(inputs).clone(), clean.logits.clone()
+        result = after = None
         if perturbed.any():
-            new_logits[perturbed], changed = hard_forward(self.victim, adversarial[perturbed])
-            check_finite_logits(new_logits, batch.ids)
-            for unit, new in zip(after, changed, strict=True):
-                unit[perturbed] = new
-        prediction = new_logits.argmax(1)
-        success = attacked & (prediction != batch.labels if target is None else prediction == target)
-        correct = torch.where(attacked, prediction, clean) == batch.labels
+            places = perturbed.nonzero().squeeze(1)
+            some, some_labels = adapter.select(inputs, labels, places)
+            some_ids = [ids[place] for place in places.tolist()]
+            wanted = None if target is None else torch.full((len(places),), target, device=labels.device)
+            result = self._attacked(some, some_labels, some_ids, wanted, len(ids), n_targets)
+            after = adapter.judged(
+                self.victim, adapter.replaced(some, result.adversarial), some_labels, wanted, some_ids
+            )
+            values[perturbed[adapter.owner(inputs)]] = result.adversarial
+            logits[perturbed[adapter.logit_owner(inputs)]] = after.logits
+        adversarial = adapter.replaced(inputs, values)
         outcome = Outcome(
-            ids=batch.ids,
+            ids=ids,
             target=target,
             perturbed=perturbed,
             attacked=attacked,
-            verdict={
-                "label": batch.labels,
-                "clean_prediction": clean,
-                "adversarial_prediction": prediction,
-                "success": success,
-                "correct": correct,
-            },
-            distance=self.attack.budget.distance(batch.images, adversarial),
-            within_bounds=self.attack.budget.within(batch.images, adversarial),
-            clean_loss=F.cross_entropy(logits, batch.labels, reduction="none"),
-            adversarial_loss=F.cross_entropy(new_logits, batch.labels, reduction="none"),
-            counts=change_counts(before, after) if before else None,
-            history=self._withstood(batch, clean, prediction, perturbed, target, result) if self.history else None,
+            verdict=adapter.columns(inputs, labels, clean.logits, logits, attacked, target),
+            **self._distances(inputs, values),
+            clean_loss=adapter.losses(inputs, labels, clean.logits),
+            adversarial_loss=adapter.losses(inputs, labels, logits),
+            counts=self._counts(batch, adversarial, clean, after, perturbed),
+            effort=_effort(result, perturbed, self.attack),
+            history=self._withstood(batch, clean, after, result, perturbed, target) if self.history else None,
         )
-        return outcome, adversarial
+        return outcome, adversarial, logits
 
-    def _withstood(
-        self,
-        batch: ImageBatch,
-        clean: Tensor,
-        prediction: Tensor,
-        perturbed: Tensor,
-        target: int | None,
-        result: AttackResult | None,
-    ) -> list[list[float]]:
-        """Return the column `history`; the predictions are those of the clean and of the last images."""
-        reached = [(p != batch.labels if target is None else p == target).tolist() for p in (clean, prediction)]
-        iterates = iter([] if result is None else result.fallen[1:].T.tolist())
-        found = []
-        for first, last, attempted in zip(*reached, perturbed.tolist(), strict=True):
-            between = next(iterates) if attempted else []
-            values = [first, *between, *[last] * (self.attack.steps - len(between))] if attempted else [first]
-            found.append([float(not value) for value in values])
-        return found
-
-    def _attacked(self, batch: ImageBatch, chosen: Tensor, target: int | None, classes: int) -> AttackResult | None:
-        part = ImageBatch(
-            batch.images[chosen],
-            batch.labels[chosen],
-            [sample_id for sample_id, keep in zip(batch.ids, chosen.tolist(), strict=True) if keep],
-        )
-        if not part.ids:
-            return None
-        wanted = None if target is None else torch.full_like(part.labels, target)
+    def _attacked(
+        self, inputs: Any, labels: Tensor, ids: list[str], target: Tensor | None, n_samples: int, n_targets: int
+    ) -> AttackResult:
+        before = 0 if target is None else int(target[0])
 
         def progress(i: int, steps: int) -> None:
             if self.sink is not None:
-                self.sink.iteration(
-                    i + steps * (target or 0), steps * (1 if target is None else classes), len(batch.ids)
-                )
+                self.sink.iteration(i + steps * before, steps * n_targets, n_samples)
 
         with torch.enable_grad():
             return self.attack.attack(
                 self.victim,
-                part.images,
-                part.labels,
+                inputs,
+                labels,
                 gradient=self.gradient,
-                target=wanted,
-                ids=part.ids,
+                target=target,
+                ids=ids,
                 progress=progress,
+                adapter=self.adapter,
                 history=self.history,
             )
+
+    def _distances(self, inputs: Any, values: Tensor) -> dict[str, Tensor]:
+        """Return `distance` and `within_bounds` of each sample: the largest of its rows', and whether all are."""
+        owner, budget, clean = self.adapter.owner(inputs), self.attack.budget, self.adapter.values(inputs)
+        n_samples = int(owner[-1]) + 1
+        distance, outside = budget.distance(clean, values), (~budget.within(clean, values)).to(torch.int64)
+        farthest = distance.new_zeros(n_samples).scatter_reduce(0, owner, distance, "amax")
+        left = outside.new_zeros(n_samples).scatter_reduce(0, owner, outside, "amax")
+        return {"distance": farthest, "within_bounds": left == 0}
+
+    def _counts(
+        self, batch: Any, adversarial: Any, clean: Judged, after: Judged | None, perturbed: Tensor
+    ) -> ChangeCounts | None:
+        """Return the changes of decisions: of the perturbed samples after the attack, none of the others."""
+        inputs, labels, ids = batch
+        parts = []
+        for chosen, decisions in ((perturbed, after.decisions if after else None), (~perturbed, None)):
+            places = chosen.nonzero().squeeze(1)
+            if not len(places):
+                continue
+            before = _of_samples(clean.decisions, chosen)
+            old, new = (self.adapter.select(cloud, labels, places)[0] for cloud in (inputs, adversarial))
+            counts = self.adapter.counts(self.victim, old, new, before, decisions or before)
+            if counts is None:
+                return None
+            parts.append((places, counts))
+        return ChangeCounts.joined(parts, len(ids))
+
+    def _withstood(
+        self,
+        batch: Any,
+        clean: Judged,
+        after: Judged | None,
+        result: AttackResult | None,
+        perturbed: Tensor,
+        target: int | None,
+    ) -> list[list[float]]:
+        """Return the column `history`: clean, then after every iteration; where the attack did not run, clean only."""
+        first = clean.verdict
+        if target is not None:
+            _, labels, ids = batch
+            first = self.adapter.verdict(clean.logits, labels, torch.full_like(labels, target), ids)
+        rows = [[value] for value in self.adapter.withstood(first).tolist()]
+        if after is None or result is None:
+            return rows
+        iterates = self.adapter.withstood(Verdict(result.scores, result.fallen))[int(self.attack.judges_start) :]
+        last = self.adapter.withstood(after.verdict).tolist()
+        between = iterates.T.tolist() if len(iterates) else [[] for _ in last]
+        for place, values, end in zip(perturbed.nonzero().flatten().tolist(), between, last, strict=True):
+            rows[place] += [*values, *[end] * (self.attack.steps - len(values))]
+        return rows
+
+
+def repeatable() -> AbstractContextManager[None]:
+    """Return a context in which a GPU computes the same bits every time, in full float32."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    return flags
+
+
+def _of_samples(decisions: list[dict[str, Tensor]], chosen: Tensor) -> list[dict[str, Tensor]]:
+    """Return the decisions of some samples (B,) bool, from those of a single group or of groups of single samples."""
+    if len(decisions) == 1:
+        return [{name: unit[chosen] for name, unit in decisions[0].items()}]
+    return [of_sample for of_sample, wanted in zip(decisions, chosen.tolist(), strict=True) if wanted]
+
+
+def _effort(result: AttackResult | None, perturbed: Tensor, attack: Attack) -> dict[str, list[float | None]]:
+    """Return `Outcome.effort`: the iterate that was kept, and the mean cost of a gradient, where it was counted."""
+    columns: dict[str, list[float | None]] = {name: [None] * len(perturbed) for name in ("iterate", *COSTS)}
+    if result is None:
+        return columns
+    places = perturbed.nonzero().flatten().tolist()
+    found: dict[str, list[float]] = {"iterate": result.kept.tolist()} if attack.keeps_best else {}
+    for name, values in result.costs.items():  # fsum: the same however many samples there are
+        found[name] = [math.fsum(column) / len(values) for column in values.T.tolist()]
+    for name, values_of in found.items():
+        for place, value in zip(places, values_of, strict=True):
+            columns[name][place] = value
+    return columns

@@ -8,7 +8,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from datamodules import DATAMODULES
-from datamodules.batch import inputs_of
 from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import paper_tables
@@ -108,7 +107,7 @@ def counted_pass(cell: Cell, data_root: str | None = None) -> float | None:
         (batch, *_) = datamodule.test_dataloader()
         victim = load_victim(cell.victim.name, "random", kwargs=dict(cell.victim.kwargs))
         with torch.no_grad(), counted_cost() as cost:
-            victim(inputs_of(batch))
+            victim(batch[0])
     except LgmBenchError:
         return None
     return cost.gflops

@@ -117,9 +117,8 @@ def _count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
     """Return the columns of n samples' counts, and the shares that they make."""
     if counts is None:
         return {name: [None] * n for name in ("executed_clean", "executed_adversarial", "changed_share", *COUNTS)}
-    before, off, on = (value.cpu().numpy() for value in counts[:3])
-    positions = np.broadcast_to(counts.positions.cpu().numpy(), before.shape)
-    total = positions.sum(1)
+    before, off, on, positions = (value.cpu().numpy() for value in counts)
+    total = np.where(positions.sum(1), positions.sum(1), np.nan)  # nothing was decided: no share
     return {
         "executed_clean": before.sum(1) / total,
         "executed_adversarial": (before - off + on).sum(1) / total,

@@ -12,102 +12,20 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from datamodules.batch import PointBatch
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.store.ply import coloured_ply
 from lgm_bench.evaluation.store.writing import set_aside, unreadable, writing
 from lgm_bench.files import write_whole
-from lgm_bench.voxels import PointCloud
-from lgm_bench.voxels.grid import Grid
+from lgm_bench.tasks.samples import ExampleCloud, SavedCloud, SavedImage
 
 log = logging.getLogger(__name__)
 
 N_EXAMPLES = 2
 """Of how many samples examples are kept, the first ones in the data set's order."""
-MOST_POINTS = 20_000
-"""Of an example, which is for pictures."""
 EXAMPLES, CLOUDS, IMAGES = "examples", "clouds", "images"
 
 _DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, BadZipFile, zlib.error)
-
-
-class SavedImage(NamedTuple):
-    """One image before and after an attack.
-
-    Where all images of a targeted attack are kept, `adversarial`, `target` and `adversarial_prediction` have one entry
-    for every target in their first dimension; an example is one attempt, as is an untargeted attack.
-
-    Attributes:
-        id: Of the sample.
-        clean: (3, H, W) float32 in [0, 1].
-        adversarial: (3, H, W) or (T, 3, H, W) float32; attacks of the protocol "official" may leave [0, 1].
-        label: () int64, the true class.
-        target: () or (T,) int64, the class wanted; -1 in untargeted attacks.
-        clean_prediction: () int64, of the hard network before the attack.
-        adversarial_prediction: () or (T,) int64, of the hard network after it.
-    """
-
-    id: str
-    clean: Tensor
-    adversarial: Tensor
-    label: Tensor
-    target: Tensor
-    clean_prediction: Tensor
-    adversarial_prediction: Tensor
-
-
-class SavedCloud(NamedTuple):
-    """One scene or shape after an attack, which scores as the attack stage scored it.
-
-    Attributes:
-        id: Of the sample.
-        points: (N, 3) after the attack, metres.
-        clean: (N, 3) before it.
-        features: (N, F) as the victim takes them.
-        labels: (N,) int64 of the points, 255 where there is none; (1,) of a shape.
-        prediction: (N,) or (1,) int64, of the hard network after the attack.
-        clean_prediction: The same before it.
-    """
-
-    id: str
-    points: Tensor
-    clean: Tensor
-    features: Tensor
-    labels: Tensor
-    prediction: Tensor
-    clean_prediction: Tensor
-
-    @property
-    def batch(self) -> PointBatch:
-        """The attacked cloud with its labels, as a victim and a metric take them."""
-        scene = torch.zeros(len(self.points), dtype=torch.int64)
-        return PointBatch(PointCloud(self.points, self.features, scene), self.labels, [self.id])
-
-
-class ExampleCloud(NamedTuple):
-    """Points of a scene or shape before and after an attack, thinned out to what a picture shows.
-
-    Attributes:
-        id: Of the sample.
-        points: (K, 3) after the attack, metres.
-        clean: (K, 3) before it.
-        labels: (K,) int64, 255 where there is none; (1,) of a shape.
-        prediction: (K,) or (1,) int64, of the hard network after the attack.
-        clean_prediction: The same before it.
-        vanished: (K,) bool, whether the voxel that the clean point lay in is empty after the attack.
-        appeared: (K,) bool, whether the voxel that the attacked point lies in was empty before it.
-    """
-
-    id: str
-    points: Tensor
-    clean: Tensor
-    labels: Tensor
-    prediction: Tensor
-    clean_prediction: Tensor
-    vanished: Tensor
-    appeared: Tensor
 
 
 Sample = SavedImage | SavedCloud | ExampleCloud
@@ -149,17 +67,17 @@ class KeptSamples:
                 write_whole(sample_path(folder, sample.id).with_suffix(".ply"), picture)
             write_sample(folder, sample)
 
-    def without_adversarial(self, ids: Sequence[str], *, images: bool) -> set[str]:
+    def without_adversarial(self, ids: Sequence[str], kind: type[SavedImage | SavedCloud]) -> set[str]:
         """Return the samples of which nothing attacked is kept; files that are no such thing are set aside.
 
         Args:
             ids: The samples.
-            images: Whether they are images; else point clouds.
+            kind: What is kept of them.
 
         Raises:
             ResultError: A file may not be read.
         """
-        folder, kind = (IMAGES, SavedImage) if images else (CLOUDS, SavedCloud)
+        folder = CLOUDS if issubclass(kind, SavedCloud) else IMAGES
         missing = set()
         for sample_id in ids:
             path = sample_path(self.folder / folder, sample_id)
@@ -235,26 +153,6 @@ def read_examples(folder: Path) -> list[SavedImage | ExampleCloud]:
         else:
             log.warning("an example is left out: %s is of another sample, %s", path, example.id)
     return found
-
-
-def example_cloud(cloud: SavedCloud, grid: Grid) -> ExampleCloud:
-    """Return an example of one scene or shape; of many points the same few whatever the attack.
-
-    Args:
-        cloud: All of it.
-        grid: The victim's voxels.
-    """
-    n = len(cloud.points)
-    shown = torch.arange(n)
-    if n > MOST_POINTS:
-        shown = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:MOST_POINTS].sort().values
-    voxels = torch.cat([grid.voxels(cloud.clean), grid.voxels(cloud.points)])
-    _, voxel = torch.unique(voxels, dim=0, return_inverse=True)
-    before, after = voxel.split(n)
-    occupied_before, occupied_after = (torch.bincount(v, minlength=int(voxel.max()) + 1) > 0 for v in (before, after))
-    vanished, appeared = ~occupied_after[before], ~occupied_before[after]
-    values = [cloud.points, cloud.clean, cloud.labels, cloud.prediction, cloud.clean_prediction, vanished, appeared]
-    return ExampleCloud(cloud.id, *(value.cpu()[shown] if len(value) == n else value.cpu() for value in values))
 
 
 def _fields(path: Path) -> set[str]:

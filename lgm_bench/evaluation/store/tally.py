@@ -93,12 +93,12 @@ def unit_sums(table: pa.Table) -> np.ndarray:
 def unit_record(table: pa.Table) -> UnitRecord | None:
     """Return how each adaptive unit changed; None for a victim without any, and where nothing was perturbed."""
     counts, n_samples = unit_sums(table), pc.sum(table.column("perturbed")).as_py()
-    if not counts.size or not n_samples:
-        return None
     _, on_to_off, off_to_on, positions = counts
+    if not positions.sum() or not n_samples:
+        return None
     return UnitRecord(
         n_samples=n_samples,
         on_to_off=float(on_to_off.sum() / positions.sum()),
         off_to_on=float(off_to_on.sum() / positions.sum()),
-        per_unit=tuple(((on_to_off + off_to_on) / positions).tolist()),
+        per_unit=tuple(((on_to_off + off_to_on) / np.maximum(positions, 1)).tolist()),
     )

@@ -15,7 +15,8 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.samples import ExampleCloud, SavedImage, read_examples, read_sample
+from lgm_bench.evaluation.store.samples import read_examples, read_sample
+from lgm_bench.tasks.samples import ExampleCloud, SavedImage
 from victims import load_victim
 
 N, STEPS = 7, 3

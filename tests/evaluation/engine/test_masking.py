@@ -11,6 +11,7 @@ from lgm_bench import FGM, LGM, Occupancy
 from lgm_bench.attacks import BIM, FGSM
 from lgm_bench.evaluation.engine.masking import OF, Masking, masking
 from lgm_bench.evaluation.engine.preflight import NO_DERIVATIVE, preflight
+from lgm_bench.tasks.tensors import Images
 
 N = 8
 
@@ -65,7 +66,7 @@ def attack(eps: float = 4 / 255, steps: int = 4) -> BIM:
 
 
 def test_a_plain_network_shows_no_sign(batch: ImageBatch) -> None:
-    found = masking(Net().eval(), batch, FGM(), attack(), N * OF)
+    found = masking(Net().eval(), Images(), batch, FGM(), attack(), N * OF)
     assert (found.masking_samples, found.accuracy_at_large_eps) == (N, 0.0)
     assert found.large_eps == 0.5
     adversarial = attack(steps=8).perturb(Net().eval(), batch.images, batch.labels)
@@ -74,12 +75,12 @@ def test_a_plain_network_shows_no_sign(batch: ImageBatch) -> None:
 
 
 def test_a_gradient_that_vanishes_leaves_samples_at_any_eps(batch: ImageBatch) -> None:
-    assert masking(Net(factor=0.0).eval(), batch, FGM(), attack(), N * OF).accuracy_at_large_eps == 1.0
+    assert masking(Net(factor=0.0).eval(), Images(), batch, FGM(), attack(), N * OF).accuracy_at_large_eps == 1.0
 
 
 def test_a_gradient_that_misleads_gets_weaker_with_more_steps(batch: ImageBatch) -> None:
     victim = Net(factor=-1.0).eval()
-    found = masking(victim, batch, FGM(), attack(eps=20 / 255), N * OF)
+    found = masking(victim, Images(), batch, FGM(), attack(eps=20 / 255), N * OF)
     adversarial = attack(eps=20 / 255).perturb(victim, batch.images, batch.labels)
     once = nn.functional.cross_entropy(victim(adversarial), batch.labels).item()
     assert found.loss_of_twice_the_steps < 0.98 * once
@@ -89,12 +90,12 @@ def test_a_gradient_that_misleads_gets_weaker_with_more_steps(batch: ImageBatch)
     ("method", "n_samples"), [(FGSM(4 / 255), N * OF), (attack(), OF), (attack(), 0), (attack(eps=0.0), N * OF)]
 )
 def test_it_is_left_out_where_it_says_nothing_or_costs_too_much(batch: ImageBatch, method: BIM, n_samples: int) -> None:
-    assert masking(Net().eval(), batch, FGM(), method, n_samples) == Masking()
+    assert masking(Net().eval(), Images(), batch, FGM(), method, n_samples) == Masking()
 
 
 def test_units_that_never_vary_and_slopes_without_a_derivative(batch: ImageBatch) -> None:
     victim = Gated().eval()
-    plain, gentle, steep = (preflight(victim, batch, method) for method in (FGM(), LGM(5.0), LGM(60.0)))
+    plain, gentle, steep = (preflight(victim, Images(), batch, method) for method in (FGM(), LGM(5.0), LGM(60.0)))
     assert [(checks.units, checks.constant_units) for checks in (plain, gentle, steep)] == [(2, 1)] * 3
     assert plain.saturated_occupancies is None
     assert gentle.saturated_occupancies == 0.0

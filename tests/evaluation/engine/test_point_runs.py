@@ -19,8 +19,9 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.samples import SavedCloud, read_sample
+from lgm_bench.evaluation.store.samples import read_sample
 from lgm_bench.evaluation.store.tally import Tally
+from lgm_bench.tasks.samples import SavedCloud
 
 TESTS = Path(__file__).resolve().parents[2]
 SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=3, slope=10.0)

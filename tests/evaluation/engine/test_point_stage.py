@@ -16,10 +16,11 @@ from datamodules.point_datamodule import PointDataModule
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks import PointBIM, RandomPerturbation
 from lgm_bench.evaluation.engine.across import figures_across, merged_figures
-from lgm_bench.evaluation.engine.point_stage import PointStage
+from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.record import Preflight
-from lgm_bench.evaluation.store.samples import KeptSamples, SavedCloud, read_sample, sample_path
+from lgm_bench.evaluation.store.samples import KeptSamples, read_sample, sample_path
 from lgm_bench.tasks.adapter import adapter_named
+from lgm_bench.tasks.samples import SavedCloud
 from lgm_bench.voxels import VoxelSlopes
 from victims import load_victim
 
@@ -60,11 +61,12 @@ def staged(case: str, gradient=None, attack=None, folder=None, batch_size=2, **o
     sink = Rows(folder)
     module = data(batch_size=batch_size)
     attack = attack or PointBIM(EPS, step=0.01, steps=STEPS - 1)
-    arguments = (load_victim(name), attack, gradient or LGM(10.0), module.ignored_classes)
-    stage = PointStage(*arguments, sink=sink, save_adversarial=folder is not None, **options)
+    adapter = adapter_named(module.task, module.ignored_classes)
+    arguments = (load_victim(name), attack, gradient or LGM(10.0), adapter)
+    stage = AttackStage(*arguments, sink=sink, save_adversarial=folder is not None, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
     trainer.test(stage, datamodule=module, verbose=False)
-    figures = figures_across(stage.task, CLASSES)
+    figures = figures_across(adapter.task, CLASSES)
     figures.update(pa.concat_tables(sink.tables))
     return sink, merged_figures(figures)
 

@@ -10,9 +10,10 @@ from datamodules.batch import IGNORED
 from lgm_bench.attacks import PointBIM
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.store.ply import colour
-from lgm_bench.evaluation.store.samples import KeptSamples, SavedCloud, read_sample, sample_path
+from lgm_bench.evaluation.store.samples import KeptSamples, read_sample, sample_path
 from lgm_bench.leaded import LGM
 from lgm_bench.metrics.confusion import confusion_matrix
+from lgm_bench.tasks.samples import SavedCloud
 from lgm_bench.voxels import PointCloud
 from victims import load_victim
 

@@ -20,11 +20,12 @@ from lgm_bench.evaluation.store import store as stores
 from lgm_bench.evaluation.store.part_files import About, encode, together
 from lgm_bench.evaluation.store.record import CellResult, Preflight
 from lgm_bench.evaluation.store.rows import Outcome
-from lgm_bench.evaluation.store.samples import SavedCloud, sample_path
+from lgm_bench.evaluation.store.samples import sample_path
 from lgm_bench.evaluation.store.store import PARTS, CellStore
 from lgm_bench.evaluation.store.tally import figures_of
 from lgm_bench.evaluation.store.writing import CannotWriteError
 from lgm_bench.tasks.images import ImageClassification
+from lgm_bench.tasks.samples import SavedCloud
 
 IDS = [f"test-{index:05d}" for index in range(6)]
 FINGERPRINT = "0123456789abcdef"
@@ -290,12 +291,12 @@ def test_clouds_that_are_none_are_named_and_made_again(store: CellStore, caplog:
         for sample_id in IDS[:4]:
             labels = torch.arange(5)
             store.samples.keep_adversarial(SavedCloud(sample_id, points, points, points, labels, labels, labels))
-    assert store.samples.without_adversarial(IDS, images=False) == set(IDS[4:])
+    assert store.samples.without_adversarial(IDS, SavedCloud) == set(IDS[4:])
     truncated, foreign, text, _ = (sample_path(store.folder / "clouds", sample_id) for sample_id in IDS[:4])
     truncated.write_bytes(truncated.read_bytes()[:-40])
     foreign.write_bytes(text.read_bytes())
     text.write_text("no archive")
-    assert store.samples.without_adversarial(IDS, images=False) == {IDS[0], IDS[1], IDS[2], *IDS[4:]}
+    assert store.samples.without_adversarial(IDS, SavedCloud) == {IDS[0], IDS[1], IDS[2], *IDS[4:]}
     for path in (truncated, foreign, text):
         assert f"{path} is not used: it is damaged or no SavedCloud of this sample" in caplog.text
         assert path.with_name(path.name + ".unusable").exists()

@@ -121,7 +121,7 @@ def decided(n: int) -> tuple[pa.Table, np.ndarray, np.ndarray]:
         within_bounds=torch.ones(n, dtype=torch.bool),
         clean_loss=torch.zeros(n),
         adversarial_loss=torch.zeros(n),
-        counts=ChangeCounts(*map(torch.from_numpy, (*counts, positions))),
+        counts=ChangeCounts(*map(torch.from_numpy, (*counts, np.tile(positions, (n, 1))))),
     )
     return (
         replace(table, verdict={k: v for k, v in table.verdict.items() if k in OWN}).table(ImageClassification),
