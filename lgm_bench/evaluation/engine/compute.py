@@ -97,8 +97,11 @@ def compute(job: Job, tell: Callable[[Event], None]) -> MetricCollection:
         figures = figures_across(task_named(job.data.task), getattr(victim, "num_classes", job.data.num_classes))
         sink = StoreSink(job.store, trainer.strategy.root_device, tell, figures, job.data.class_names)
         stage = _stage(job, victim, sink)
-        if len(job.data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
-            trainer.test(stage, dataloaders=job.data.test_dataloader(), verbose=False)
+        try:
+            if len(job.data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
+                trainer.test(stage, dataloaders=job.data.test_dataloader(), verbose=False)
+        finally:
+            sink.write()
     return figures
 
 

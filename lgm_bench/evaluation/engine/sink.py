@@ -1,5 +1,6 @@
 """Where the rows of an attack stage go: into the store, and news of them to whoever shows progress."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +16,7 @@ from lgm_bench.evaluation.store.tally import Tally
 
 
 class BatchDone(NamedTuple):
-    """A batch's rows are in the store: how many samples they are of, and the sums of them."""
+    """A batch is finished: how many samples it has, and the sums of their rows."""
 
     n_samples: int
     tally: Tally
@@ -51,8 +52,13 @@ class Sink(Protocol):
         """Iteration `i` of `steps` of the attack on the current batch of `n` samples is done."""
 
 
+GROUP_S = 1.0
+"""Rows of batches that follow each other this quickly (seconds) go into one file: a fast attack takes less time than a
+file. A process that is killed loses no more than these."""
+
+
 class StoreSink:
-    """Puts rows and checks into a store, and tells of every batch and iteration.
+    """Puts rows and checks into a store, and tells of every batch and iteration; `write` what is left at the end.
 
     Args:
         store: The cell's folder.
@@ -71,6 +77,8 @@ class StoreSink:
         class_names: Sequence[str] = (),
     ) -> None:
         self.store, self.device, self.tell, self.figures, self.class_names = store, device, tell, figures, class_names
+        self._waiting: list[pa.Table] = []
+        self._seconds, self._written = 0.0, time.monotonic()
         forget_peak(device)
 
     def checked(self, checks: Preflight) -> None:
@@ -88,8 +96,19 @@ class StoreSink:
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""
         self.figures.update(rows)
-        self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
+        self._waiting.append(rows)
+        self._seconds += seconds
+        if time.monotonic() - self._written >= GROUP_S:
+            self.write()
         self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows)))
+
+    def write(self) -> None:
+        """Put the rows that wait into the store."""
+        if self._waiting:
+            rows, seconds = pa.concat_tables(self._waiting), self._seconds
+            self._waiting, self._seconds = [], 0.0
+            self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
+        self._written = time.monotonic()
 
     def iteration(self, i: int, steps: int, n: int) -> None:
         """Pass it on."""

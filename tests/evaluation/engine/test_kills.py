@@ -14,6 +14,7 @@ from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
 from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.engine import sink
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store import samples, store
@@ -28,6 +29,11 @@ SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2
 WRITES = {0: 0, 2: 0, 3: 0, 4: 4, 6: 12, 7: 13, 8: 13}
 #: Of scenes, one a batch: the checks, then an example of the first two, a .ply, an .npz and the rows of each.
 CLOUD_WRITES = {1: 0, 2: 0, 3: 0, 4: 0, 7: 1, 3 * len(Rooms.sizes) + 4: len(Rooms.sizes)}
+
+
+@pytest.fixture(autouse=True)
+def _a_file_for_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink, "GROUP_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +154,28 @@ def test_kept_clouds_are_those_of_a_run_that_was_not_killed(tmp_path: Path, monk
         result = run(SCENES, tmp_path / str(number), None, save_adversarial=True, observer=events)
         assert events.before == done
         assert_same(tmp_path / str(number), tmp_path / "whole", result, whole)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, None], ids=["interrupted", "killed"])
+def test_a_group_of_batches_is_lost_by_a_kill_alone(
+    root: Path, whole: tuple[Path, CellResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: type | None
+) -> None:
+    class Ending(Started):
+        def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
+            if n_done == 2 * BATCH:
+                die() if end is None else _raise(end())
+
+    monkeypatch.setattr(sink, "GROUP_S", 1000.0)
+    code, text = ended_by(lambda: run(IMAGES, tmp_path, root, batch_size=BATCH, observer=Ending()))
+    assert code == -signal.SIGKILL if end is None else text.startswith("RunInterruptedError")
+    added, add = [], store.CellStore.add
+    monkeypatch.setattr(store.CellStore, "add", lambda self, rows, *rest: (added.append(rows), add(self, rows, *rest)))
+    events = Started()
+    result = run(IMAGES, tmp_path, root, batch_size=BATCH, observer=events)
+    assert events.before == (0 if end is None else 2 * BATCH)
+    assert [rows.num_rows for rows in added] == [N - events.before]
+    assert_same(tmp_path, whole[0], result, whole[1])
+
+
+def _raise(error: BaseException) -> None:
+    raise error
