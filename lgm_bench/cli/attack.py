@@ -13,10 +13,10 @@ def attack(
     victim: opt.VictimName,
     attack: opt.AttackName = "fgsm",
     eps: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            help="Largest change: of images in 1/255 (protocol official: 2/255), of points in metres.",
-            show_default="8 of images, 0.01 of points",
+            help="Largest change: of images such as 8/255, of points in metres.",
+            show_default="8/255 of images, 0.01 of points",
             rich_help_panel=opt.ATTACK,
         ),
     ] = None,
@@ -30,7 +30,7 @@ def attack(
     valid_pixels: opt.ValidPixels = 1.0,
     targeted: opt.Targeted = False,
     active_set: opt.ActiveSet = False,
-    protocol: opt.Protocol = "official",
+    protocol: opt.Protocol = opt.PROTOCOL,
     relation: opt.Relation = None,
     input_slope: opt.InputSlope = None,
     output_slope: opt.OutputSlope = None,
@@ -61,9 +61,9 @@ def attack(
 
     Examples:
 
-    [dim]$[/] lgm-bench attack dynconv20-cifar10 --attack fgsm --eps 2 --gradient lgm --slope 0.5
+    [dim]$[/] lgm-bench attack dynconv20-cifar10 --attack fgsm --eps 4/255 --gradient lgm --slope 0.5
 
-    [dim]$[/] lgm-bench attack dynconv20-cifar10 --attack bim --eps 2 --gradient fgm,lgm,soft --slope 10
+    [dim]$[/] lgm-bench attack dynconv20-cifar10 --attack bim --eps 4/255 --gradient fgm,lgm,soft --slope 10
 
     [dim]$[/] lgm-bench attack resnet32-cifar10 --attack bim --limit 100 --history --save-adversarial
 
@@ -76,7 +76,7 @@ def attack(
     flags = locals()
     from lgm_bench.evaluation.cells.suites import cells_of_flags
 
-    eps = opt.eps_or_default(eps, attack, images=8.0, points=0.01)
+    eps = opt.eps_or_default(eps, attack, images="8/255", points="0.01")
     here = {"eps": eps, "gradients": gradient.split(","), "slope": slope, "limit": limit, "history": history}
     planned = cells_of_flags(opt.cell_flags(flags) | here)
     from lgm_bench.cli.session import Session

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from lgm_bench.evaluation.cells.schema import RunOptions
 
 
-Width = TypeVar("Width", float, str)
-
-
 GRADIENT, SLOPED = "fgm", "lgm"
 """Gradients that attack and search take where none is named."""
+PROTOCOL = "standard"
 ATTACK, POINTS, VICTIM, RUNNING = "Attack", "Attack on points", "Victim and data", "Running"
 
 File = Annotated[
@@ -153,7 +151,7 @@ AttackName = Annotated[
 Protocol = Annotated[
     str,
     typer.Option(
-        help="official: as the released runs (2/255); paper: as the text (1/255, clipped to [0, 1]).",
+        help="standard: eps is what it is, images stay in [0, 1]; official: as the released runs, eps in 2/255.",
         rich_help_panel=ATTACK,
     ),
 ]
@@ -167,7 +165,7 @@ Gradient = Annotated[
     ),
 ]
 Step = Annotated[
-    float | None, typer.Option(help="Step in the unit of eps.", show_default="the attack's", rich_help_panel=ATTACK)
+    str | None, typer.Option(help="Step, written as eps.", show_default="the attack's", rich_help_panel=ATTACK)
 ]
 Steps = Annotated[int | None, typer.Option(help="Iterations.", show_default="the attack's", rich_help_panel=ATTACK)]
 ValidPixels = Annotated[float, typer.Option(help="Share of the pixels that may change.", rich_help_panel=ATTACK)]
@@ -223,7 +221,7 @@ Data = Annotated[
 ]
 
 
-def eps_or_default(given: Width | None, attack: str, *, images: Width, points: Width) -> Width:
+def eps_or_default(given: str | None, attack: str, *, images: str, points: str) -> str:
     """Return --eps, or what stands for it where it is not given."""
     from lgm_bench.evaluation.cells.kinds import takes_points
 
@@ -239,7 +237,7 @@ def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "
 
 
 def cell_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flags that attack and search share, as `suites.single_cell` takes them.
+    """Return the flags that attack and search share, as `suites.cells_of_flags` takes them.
 
     Raises:
         ConfigError: --mean or --std are not three numbers.

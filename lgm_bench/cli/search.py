@@ -19,8 +19,8 @@ def search(
     eps: Annotated[
         str | None,
         typer.Option(
-            help="One or more: of images in 1/255 (protocol official: 2/255), of points in metres.",
-            show_default="1,2,4,8 of images, 0.005,0.01,0.02,0.05 of points",
+            help="One or more: of images such as 8/255, of points in metres.",
+            show_default="2/255,4/255,8/255,16/255 of images, 0.005,0.01,0.02,0.05 of points",
             rich_help_panel=opt.ATTACK,
         ),
     ] = None,
@@ -40,7 +40,7 @@ def search(
     valid_pixels: opt.ValidPixels = 1.0,
     targeted: opt.Targeted = False,
     active_set: opt.ActiveSet = False,
-    protocol: opt.Protocol = "official",
+    protocol: opt.Protocol = opt.PROTOCOL,
     relation: opt.Relation = None,
     input_slope: opt.InputSlope = None,
     output_slope: opt.OutputSlope = None,
@@ -74,9 +74,9 @@ def search(
 
     Examples:
 
-    [dim]$[/] lgm-bench search dynconv20-cifar10 --eps 1,2,4,8 --slopes 0.1,0.2,0.5,1,2
+    [dim]$[/] lgm-bench search dynconv20-cifar10 --eps 2/255,4/255,8/255 --slopes 0.1,0.2,0.5,1,2
 
-    [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 8 --slopes 5:40:5
+    [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 16/255 --slopes 5:40:5
 
     [dim]$[/] lgm-bench search minkunet14-scannet --data rooms-scannet --attack pointbim --eps 0.01 --limit 2
     """
@@ -84,7 +84,7 @@ def search(
     from lgm_bench.cli.slope_search import Search, parse_numbers, search_cells
     from lgm_bench.evaluation.cells.suites import Planned, cells_of_flags
 
-    eps = opt.eps_or_default(eps, attack, images="1,2,4,8", points="0.005,0.01,0.02,0.05")
+    eps = opt.eps_or_default(eps, attack, images="2/255,4/255,8/255,16/255", points="0.005,0.01,0.02,0.05")
     widths = parse_numbers(eps, "--eps")
     wanted = parse_numbers(slopes, "--slopes") if slopes else []
     common = opt.cell_flags(flags) | {"limit": limit, "gradients": [gradient], "slope": 1.0}

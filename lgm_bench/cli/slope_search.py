@@ -8,6 +8,7 @@ from typing import Any
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.kinds import takes_points
+from lgm_bench.evaluation.cells.units import eps_number, number_text, parse_number
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.tables.table import Column, Entry, Table
 
@@ -64,12 +65,12 @@ class Search:
             slope, eps = result.cell.gradient.slope, result.cell.attack.eps
             row = FGM_ROW if slope is None else f"slope={slope:g}"
             number = compared.number(result.metrics[compared.name])
-            column = Column(first.victim.name, f"eps={eps:g}", compared.heading)
+            column = Column(first.victim.name, f"eps={eps_number(result.cell)}", compared.heading)
             entries[row, column] = Entry(number, best=slope is not None and slope == best.get(eps))
         rows = list(dict.fromkeys(row for row, _ in entries))
         columns = list(dict.fromkeys(column for _, column in entries))
         rows.sort(key=lambda row: -1.0 if row == FGM_ROW else float(row.removeprefix("slope=")))
-        columns.sort(key=lambda column: float(column.variant.removeprefix("eps=")))
+        columns.sort(key=lambda column: float(parse_number(column.variant.removeprefix("eps="))))
         measure = f"{compared.label}, {'higher' if compared.stronger > 0 else 'lower'} is stronger"
         samples = f"{self.results[0].kind.sample}s"
         notes = [
@@ -102,7 +103,7 @@ class Search:
     def yaml(self) -> str:
         """Return the victim's line for a benchmark file with the best slopes in it."""
         first = self.results[0].cell
-        slopes = ", ".join(f"{eps:g}: {slope:g}" for eps, slope in self.best().items())
+        slopes = ", ".join(f"{number_text(first, eps)}: {slope:g}" for eps, slope in self.best().items())
         checkpoint = "" if first.victim.checkpoint is None else f"checkpoint: {first.victim.checkpoint}, "
         return f"{{name: {first.victim.name}, {checkpoint}slopes: {{{first.attack.name}: {{{slopes}}}}}}}"
 
@@ -134,7 +135,7 @@ def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float], base
 
 
 def parse_numbers(text: str, name: str) -> list[float]:
-    """Return the numbers in "1,2,4" or "5:40:5" (from, to, by), or in a mix of both.
+    """Return the numbers in "1,2,4", "2/255,4/255" or "5:40:5" (from, to, by), or in a mix of them.
 
     Raises:
         ConfigError: The text is neither, or a range is of more than a thousand numbers.
@@ -145,7 +146,7 @@ def parse_numbers(text: str, name: str) -> list[float]:
     numbers: list[float] = []
     for part in text.split(","):
         try:
-            bounds = [float(piece) for piece in part.split(":")]
+            bounds = [float(parse_number(piece)) for piece in part.split(":")]
         except ValueError:
             bounds = []
         if not all(map(math.isfinite, bounds)):

@@ -1,7 +1,7 @@
 """`lgm-bench validate`: does every cell of a benchmark file run, before hours are spent on it."""
 
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lgm_bench.evaluation.cells.cell import Cell
 
 SAMPLES, STEPS = 2, 2
-EPS, SLOPES = {"images": 1.0, "points": 0.01}, ("slope", "input_slope", "output_slope", "floor_slope")
+EPS, SLOPES = {"images": 1 / 255, "points": 0.01}, ("slope", "input_slope", "output_slope", "floor_slope")
 
 
 def validate(
@@ -73,9 +73,8 @@ def _tiny(cell: "Cell") -> "Cell":
     from lgm_bench.evaluation.engine.building import resolved
 
     points = takes_points(cell.attack.name)
-    cell = resolved(cell) if points else cell  # slopes of points are released for an eps: they go with the real one
-    attack: dict[str, Any] = {"seed": 0, "eps": EPS["points" if points else "images"]}
-    if cell.attack.name != "fgsm":
-        attack |= {"steps": STEPS, "step": None}
+    cell = resolved(cell)  # slopes are released for an eps: they go with the real one
+    attack = {"seed": 0, "eps": EPS["points" if points else "images"], "step": None}
+    attack |= {"steps": min(STEPS, cell.attack.steps or 1)}
     slopes = {name: 1.0 for name in SLOPES if getattr(cell.gradient, name) is not None}
     return cell.replace(data={"limit": SAMPLES}, attack=attack, gradient=slopes, paper=None)

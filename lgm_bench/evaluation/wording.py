@@ -1,6 +1,9 @@
 """How cells, results and times are put into words for a reader."""
 
+from typing import Any
+
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
+from lgm_bench.evaluation.cells.units import OFFICIAL, eps_number, eps_text, number_text
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
 
@@ -12,9 +15,9 @@ def describe(cell: Cell) -> str:
     """Return a cell in a reader's words.
 
     >>> from lgm_bench.evaluation.cells.cell import AttackSpec, DataSpec, GradientSpec, VictimSpec
-    >>> attack, gradient = AttackSpec("bim", 8.0, valid_pixels=0.05), GradientSpec("soft", slope=10.0)
+    >>> attack, gradient = AttackSpec("bim", 8 / 255, valid_pixels=0.05), GradientSpec("soft", slope=10.0)
     >>> describe(Cell(VictimSpec("dynconv20-cifar10"), DataSpec("cifar10"), attack, gradient))
-    'dynconv20-cifar10 bim eps 8 5% pixels soft slope 10'
+    'dynconv20-cifar10 bim eps 8/255 5% pixels soft slope 10'
     """
     return f"{describe_setting(cell)} {describe_gradient(cell)}".strip()
 
@@ -22,7 +25,7 @@ def describe(cell: Cell) -> str:
 def describe_setting(cell: Cell) -> str:
     """Return a cell without its gradient in a reader's words."""
     attack, pixels = cell.attack, cell.attack.valid_pixels
-    parts = [cell.victim.name, "targeted" if attack.targeted else "", attack.name, f"eps {attack.eps:g}"]
+    parts = [cell.victim.name, "targeted" if attack.targeted else "", attack.name, f"eps {eps_text(cell)}"]
     if pixels != 1:
         parts.append(f"{pixels:.3g} of the pixels" if pixels < 0.01 else f"{pixels:.0%} pixels")
     return " ".join(part for part in parts if part)
@@ -37,6 +40,12 @@ def describe_gradient(cell: Cell) -> str:
     return f"{gradient_name(cell.gradient.name)}{slope}{relation}"
 
 
+def values_of(cell: Cell) -> dict[str, Any]:
+    """Return every value of a cell by its own name, with eps and step as they are written."""
+    values = cell.flat()
+    return values | {name: number_text(cell, values[name]) for name in ("eps", "step") if values[name] is not None}
+
+
 def gradient_name(name: str) -> str:
     """Return how a gradient method is printed: acronyms in capitals, other names as they are.
 
@@ -47,16 +56,14 @@ def gradient_name(name: str) -> str:
 
 
 def unit_of_eps(result: CellResult) -> str:
-    """Return what an eps of 1 is: a metre in scenes, the radius of a shape's unit sphere, a share of intensities."""
-    if result.kind.unit_of_eps:
-        return result.kind.unit_of_eps
-    return "2/255" if result.cell.protocol == "official" else "1/255"
+    """Return the unit of eps: metres in scenes, radii of a shape's unit sphere; of images 2/255 or nothing."""
+    return result.kind.unit_of_eps or ("2/255" if result.cell.protocol == OFFICIAL else "")
 
 
 def eps_label(result: CellResult) -> str:
-    """Return the eps of a result with its unit, such as "8 × 1/255" or "0.02 m"."""
-    between = " " if result.kind.unit_of_eps else " × "
-    return f"{result.cell.attack.eps:g}{between}{unit_of_eps(result)}"
+    """Return the eps of a result with its unit, such as "8/255" or "0.02 m"."""
+    unit = result.kind.unit_of_eps
+    return f"{eps_number(result.cell)} {unit}" if unit else eps_text(result.cell)
 
 
 def numbers(result: CellResult) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from lgm_bench.evaluation.cells.units import eps_number
 from lgm_bench.evaluation.store.tally import unit_sums
 from lgm_bench.report.drawing import NEUTRAL, Style, finish_axes, plot, svg
 from lgm_bench.report.groups import Group, legend
@@ -43,8 +44,8 @@ def architecture(key: str, groups: Sequence[Group], together: Sequence[Sequence[
             panels.append(_panel(f"{key}-architecture{number}", title, UNITS, labels, shares, one.styles))
         elif units:
             ones = next(ones for ones in together if one in ones)
-            title, labels = one.title, [f"{same.cell.attack.eps:g}" for same in ones]
-            across, by_eps = f"eps ({one.unit})", _by_eps(ones)
+            title, labels = one.title, [eps_number(same.cell) for same in ones]
+            across, by_eps = one.eps_axis, _by_eps(ones)
             panels.append(_panel(f"{key}-architecture{number}", title, across, labels, by_eps, one.styles))
     points = any(one.points for one in groups)
     caption = VOXEL_CAPTION if points else CAPTION

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lgm_bench.evaluation.cells.units import eps_number
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.report.drawing import NEUTRAL, finish_axes, plot, svg
 from lgm_bench.report.groups import Group, legend
@@ -53,9 +54,9 @@ def _draw(ax: Any, ones: Sequence[Group]) -> None:
     if places[-1] >= LOGARITHMIC_FROM * places[0] > 0:
         ax.set_xscale("log")
         ax.minorticks_off()
-    ax.set_xticks(places, [f"{eps:g}" for eps in places])
+    ax.set_xticks(places, [eps_number(one.cell) for one in ones])
     ax.set_ylim(-3, 103)
-    finish_axes(ax, ones[0].title, f"eps ({ones[0].unit})", f"{first.main.label} (%)")
+    finish_axes(ax, ones[0].title, ones[0].eps_axis, f"{first.main.label} (%)")
 
 
 def _printed(result: CellResult) -> float | None:

@@ -76,8 +76,13 @@ class Group:
 
     @property
     def unit(self) -> str:
-        """The unit of eps."""
+        """The unit of eps; nothing where it is written with each."""
         return unit_of_eps(self.any)
+
+    @property
+    def eps_axis(self) -> str:
+        """What stands at an axis of eps."""
+        return f"eps ({self.unit})" if self.unit else "eps"
 
     @property
     def points(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from lgm_bench.evaluation.cells.units import number_text
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.report.model import Grid, Section
@@ -77,7 +78,7 @@ def _versions(result: CellResult) -> str:
 def _cell(result: CellResult) -> tuple[str, ...]:
     cell = result.cell
     memory = "–" if result.peak_memory is None else f"{result.peak_memory / 1e6:.0f}"
-    step = "–" if cell.attack.step is None else f"{cell.attack.step:g}"
+    step = "–" if cell.attack.step is None else number_text(cell, cell.attack.step)
     first = f"first {result.n_samples:,}" if cell.data.limit is not None else f"{result.n_samples:,}"
     texts = (describe(cell), first, cell.protocol, str(cell.attack.seed), str(cell.attack.steps), step)
     return (*texts, f"{result.wall_time_s:.1f}", memory, result.fingerprint)

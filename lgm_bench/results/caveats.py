@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
+from lgm_bench.evaluation.cells.units import eps_text, true_text
 from lgm_bench.evaluation.store.record import CellResult, Checks
 from lgm_bench.evaluation.wording import gradient_name
 
@@ -35,7 +36,7 @@ def caveats(result: CellResult) -> list[str]:
                      f"{result.cell.gradient.slope:g}; a smaller one may be stronger")  # fmt: skip
     if checks.units and checks.constant_units == checks.units:
         found.append(f"none of the {checks.units} adaptive units decides differently for any sample looked at")
-    found += _signs_of_masking(checks)
+    found += _signs_of_masking(result.cell, checks)
     if result.precision not in INVARIANCE:
         found.append(f"computed in {result.precision}, which decides signs by rounding")
     if result.n_attacked == 0:
@@ -56,8 +57,8 @@ def caveats_across(results: Sequence[CellResult]) -> list[str]:
             if large.left > small.left + RISE and not large.cell.attack.targeted:
                 name = f"{alike.victim.name} {alike.attack.name} {gradient_name(alike.gradient.name)}"
                 found.append(
-                    f"{name} leaves more at eps {large.cell.attack.eps:g} ({large.left:.1%}) than at "
-                    f"{small.cell.attack.eps:g} ({small.left:.1%})"
+                    f"{name} leaves more at eps {eps_text(large.cell)} ({large.left:.1%}) than at "
+                    f"{eps_text(small.cell)} ({small.left:.1%})"
                 )
     return found
 
@@ -72,15 +73,15 @@ def caveat_notes(results: Sequence[CellResult]) -> list[str]:
     return notes + [f"Note: {caveat}." for caveat in caveats_across(results)]
 
 
-def _signs_of_masking(checks: Checks) -> list[str]:
+def _signs_of_masking(cell: Cell, checks: Checks) -> list[str]:
     found = []
     once, twice, left = checks.loss_of_the_steps, checks.loss_of_twice_the_steps, checks.accuracy_at_large_eps
     if once is not None and twice is not None and twice < WEAKER * once:
         found.append(f"twice the steps are weaker: loss {twice:.2f} in place of {once:.2f}, a sign of gradient masking")
     if left is not None and left > LEFT_AT_LARGE_EPS:
         found.append(
-            f"eps {checks.large_eps:g} leaves {left:.0%} of {checks.masking_samples} samples right, a sign of gradient "
-            "masking"
+            f"eps {true_text(cell, checks.large_eps or 0)} leaves {left:.0%} of {checks.masking_samples} samples "
+            "right, a sign of gradient masking"
         )
     return found
 
@@ -94,7 +95,7 @@ def _neighbours(results: Sequence[CellResult]) -> Iterable[tuple[CellResult, Cel
 
 def _name(result: CellResult) -> str:
     cell = result.cell
-    return f"{cell.victim.name} {cell.attack.name} eps {cell.attack.eps:g} {gradient_name(cell.gradient.name)}"
+    return f"{cell.victim.name} {cell.attack.name} eps {eps_text(cell)} {gradient_name(cell.gradient.name)}"
 
 
 def _few(names: Iterable[str], most: int = 3) -> str:

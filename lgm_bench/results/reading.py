@@ -89,7 +89,7 @@ def read_results(path: Path) -> list[Finished]:
 def find_cell(found: Sequence[Finished], text: str) -> Finished:
     """Return the cell that a text means: its folder's name, the beginning of its fingerprint, or words of its folder.
 
-    Words are parts of the folder's name, separated by spaces, such as "dynconv8 eps4 lgm".
+    Words are parts of the folder's name, separated by spaces, such as "dynconv8 eps8/255 lgm".
 
     Raises:
         ResultError: There is none, or several; they are listed.
@@ -97,8 +97,9 @@ def find_cell(found: Sequence[Finished], text: str) -> Finished:
     name = Path(text.rstrip("/")).name
     exact = [one for one in found if one.folder.name == name or one.result.fingerprint == name]
     starting = [one for one in found if len(name) >= SHORTEST and one.result.fingerprint.startswith(name)]
-    named = [one for one in found if all(word.lower() in one.folder.name.lower() for word in text.split())]
-    whole = [one for one in named if set(text.lower().split()) <= set(one.folder.name.lower().split("-"))]
+    words = set(text.lower().replace("/", "_").split())
+    named = [one for one in found if all(word in one.folder.name.lower() for word in words)]
+    whole = [one for one in named if words <= set(one.folder.name.lower().split("-"))]
     chosen = next((some for some in (exact, starting) if some), whole or named)
     if len(chosen) == 1:
         return chosen[0]

@@ -46,6 +46,6 @@ def tiny_bench(tmp_path: Path, tiny_root: Path) -> Path:
                   - {{name: "tiny_networks:Adaptive", slopes: {{fgsm: 1}}}}
                   - {{name: dynconv8-cifar10, checkpoint: random}}
                 attacks: fgsm
-                eps: 1
+                eps: 2/255
     """)
     return path

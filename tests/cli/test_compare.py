@@ -23,7 +23,7 @@ suites:
     grids:
       - victims: {name: dynconv8-mini, slopes: {fgsm: 2}}
         attacks: fgsm
-        eps: 4
+        eps: 8/255
         limit: 40
       - {victims: minkunet-scannet-mini, attacks: random, eps: 0.02, limit: 1}
 """
@@ -75,7 +75,7 @@ def test_the_same_results_are_as_expected(here: Path, lgm_bench: Command) -> Non
     answer = lgm_bench("compare", "results", "--against", "board.json")
     assert (answer.code, answer.out.splitlines()[-1]) == (0, "3 cells: 3 ok")
     compared = lgm_bench("compare", "results", "--against", "board.json", "--json").json
-    record = json.loads(record_of(here, "eps4-lgm").read_text())
+    record = json.loads(record_of(here, "eps8_255-lgm").read_text())
     numbers = {number["name"]: number["got"] for number in compared["cells"][1]["numbers"]}
     assert numbers["accuracy"] == pytest.approx(record["metrics"]["accuracy"], abs=1e-6)
     assert set(numbers) == {"clean_accuracy", "accuracy", "success_rate", "architecture_change"}
@@ -87,7 +87,7 @@ def test_the_same_results_are_as_expected(here: Path, lgm_bench: Command) -> Non
 
 
 def test_one_cell_alone(here: Path, lgm_bench: Command) -> None:
-    path = record_of(here, "eps4-lgm")
+    path = record_of(here, "eps8_255-lgm")
     for one in (path, path.parent):
         answer = lgm_bench("compare", one, "--against", "board.json")
         assert (answer.code, answer.out.splitlines()[-1]) == (0, "1 cell: 1 ok")
@@ -110,11 +110,11 @@ def test_a_number_outside_its_tolerance_names_the_samples(here: Path, lgm_bench:
 
     edit(here / "board.json", change)
     answer = lgm_bench("compare", "results", "--against", "board.json")
-    ids = pq.read_table(record_of(here, "eps4-lgm").with_name("rows.parquet"))["id"].to_pylist()
+    ids = pq.read_table(record_of(here, "eps8_255-lgm").with_name("rows.parquet"))["id"].to_pylist()
     assert answer.code == 1
     lines = answer.out.splitlines()
     assert lines[-1] == "3 cells: 2 ok, 1 changed"
-    start = lines.index("dynconv8-mini fgsm eps 4 LGM slope 2: 2 samples differ, the first:")
+    start = lines.index("dynconv8-mini fgsm eps 8/255 LGM slope 2: 2 samples differ, the first:")
     assert [line.split()[0] for line in lines[start + 1 : start + 3]] == [ids[3], ids[7]]
     assert ("attack stronger" if sign > 0 else "attack weaker") in answer.out
 
@@ -144,13 +144,13 @@ def test_other_weights_and_other_samples_have_verdicts_of_their_own(
 
 
 def test_cells_of_one_side_only_are_named(here: Path, lgm_bench: Command) -> None:
-    edit(here / "board.json", lambda content: content["cells"][0]["cell"]["attack"].update(eps=5.0))
+    edit(here / "board.json", lambda content: content["cells"][0]["cell"]["attack"].update(eps=10 / 255))
     answer = lgm_bench("compare", "results", "--against", "board.json", "--json")
     assert answer.code == 1
     cells = {cell["verdicts"][0]: cell for cell in answer.json["cells"] if cell["verdicts"] != ["ok"]}
-    assert cells["missing"]["cell"] == "dynconv8-mini fgsm eps 5 FGM"
-    assert cells["missing"]["note"] == "measured instead: eps is 4.0 and not 5.0"
-    assert cells["extra"]["cell"] == "dynconv8-mini fgsm eps 4 FGM"
+    assert cells["missing"]["cell"] == "dynconv8-mini fgsm eps 10/255 FGM"
+    assert cells["missing"]["note"] == "measured instead: eps is 8/255 and not 10/255"
+    assert cells["extra"]["cell"] == "dynconv8-mini fgsm eps 8/255 FGM"
     edit(here / "board.json", lambda content: content["cells"].pop(0))
     assert lgm_bench("compare", "results", "--against", "board.json").code == 0, "more than expected is no regression"
 
@@ -182,10 +182,11 @@ def test_an_update_says_what_changed_and_leaves_the_rest_word_for_word(here: Pat
     answer = lgm_bench(*update()[:5])
     assert answer.code == 2, "the suite is not in the shipped bench.yaml"
     answer = lgm_bench(*update())
-    record = json.loads(record_of(here, "eps4-lgm").read_text())
+    record = json.loads(record_of(here, "eps8_255-lgm").read_text())
     assert answer.out.splitlines() == [
-        f"changed: dynconv8-mini fgsm eps 4 LGM slope 2: accuracy 0.00 -> {100 * record['metrics']['accuracy']:.2f}",
-        "added: minkunet-scannet-mini random eps 0.02",
+        "changed: dynconv8-mini fgsm eps 8/255 LGM slope 2: "
+        f"accuracy 0.00 -> {100 * record['metrics']['accuracy']:.2f}",
+        "added: minkunet-scannet-mini random eps 0.02 m",
         "wrote 3 cells to board.json",
     ]
     cells = json.loads((here / "board.json").read_text())["cells"]
@@ -198,24 +199,24 @@ def test_an_update_refuses_source_trees_that_nobody_can_get_again(
     here: Path, lgm_bench: Command, commit: str | None
 ) -> None:
     before = (here / "board.json").read_bytes()
-    committed(record_of(here, "eps4-lgm"), commit)
+    committed(record_of(here, "eps8_255-lgm"), commit)
     answer = lgm_bench(*update())
     assert answer.code == 2
     assert "1 cell is measured by a source tree with changes or without a git commit" in answer.err
-    assert "dynconv8-mini fgsm eps 4 LGM slope 2" in answer.err
+    assert "dynconv8-mini fgsm eps 8/255 LGM slope 2" in answer.err
     assert (here / "board.json").read_bytes() == before
 
 
 def test_an_update_refuses_a_suite_that_is_not_whole(here: Path, lgm_bench: Command) -> None:
-    shutil.rmtree(record_of(here, "eps4-lgm").parent)
+    shutil.rmtree(record_of(here, "eps8_255-lgm").parent)
     words = ("run", "my.yaml", "--limit", "2", "--victim", "dynconv8-mini", "--quiet")
     assert lgm_bench(*words, "--out", "results").code == 0
     answer = lgm_bench(*update())
     assert answer.code == 2
-    assert "fgsm eps 4 LGM slope 2: limit is 2, the suite's own 40" in answer.err
+    assert "fgsm eps 8/255 LGM slope 2: limit is 2, the suite's own 40" in answer.err
     shutil.rmtree(record_of(here, "scannet").parent)
     answer = lgm_bench(*update())
-    assert "minkunet-scannet-mini random eps 0.02: not finished" in answer.err
+    assert "minkunet-scannet-mini random eps 0.02 m: not finished" in answer.err
     assert "2 cells are without a result that counts" in answer.err
 
 
@@ -266,7 +267,7 @@ def test_files_that_are_no_leaderboard(here: Path, lgm_bench: Command, old: str,
 
 
 def test_damaged_records_and_rows(here: Path, lgm_bench: Command) -> None:
-    path = record_of(here, "eps4-lgm")
+    path = record_of(here, "eps8_255-lgm")
     edit(path, lambda record: record["metrics"].update(accuracy=0.123))
     answer = lgm_bench("compare", "results", "--against", "board.json")
     assert (answer.code, "is 0.123 in the record and" in answer.err) == (2, True)
@@ -278,7 +279,7 @@ def test_damaged_records_and_rows(here: Path, lgm_bench: Command) -> None:
 
 
 def test_the_newest_record_of_a_cell_counts(here: Path, lgm_bench: Command) -> None:
-    path = record_of(here, "eps4-lgm")
+    path = record_of(here, "eps8_255-lgm")
     shutil.copytree(path.parent, here / "results" / "older")
     edit(here / "results" / "older" / "result.json", lambda record: record.update(checkpoint_sha256="00"))
     for record, seconds in ((path, 2e9), (here / "results" / "older" / "result.json", 1e9)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from answers import Command
 
-GOOD = "{victims: resnet8-mini, attacks: fgsm, eps: 3, limit: 4}"
+GOOD = "{victims: resnet8-mini, attacks: fgsm, eps: 6/255, limit: 4}"
 BROKEN = GOOD.replace("resnet8-mini", "{name: 'broken:Broken'}").replace(
     "attacks", "gradients: fgm, data: digits, attacks"
 )
@@ -31,7 +31,7 @@ def write(folder: Path, *grids: str) -> None:
         (GOOD, ("--accelerator", "cuda", "--devices", "99"), "GPUs here, not 99"),
         ("{victims: resnet8-mini}", (), "attacks: missing"),
         ("", (), "mine: there are no cells in it"),
-        ("{victims: resnet110-cifar10, attacks: fgsm, eps: 3}", (), "nothing was run because everything lacks"),
+        ("{victims: resnet110-cifar10, attacks: fgsm, eps: 6/255}", (), "nothing was run because everything lacks"),
     ],
 )
 def test_2_for_what_makes_no_sense_or_is_not_there(
@@ -50,7 +50,7 @@ def test_3_for_a_cell_that_fails_while_others_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lgm_bench", "run", "my.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
-    assert "failed: broken:Broken fgsm eps 3 FGM: this network cannot be built" in done.stderr
+    assert "failed: broken:Broken fgsm eps 6/255 FGM: this network cannot be built" in done.stderr
     assert "1 of 2 cells are not finished yet" in done.stdout
     assert "resnet8-mini" in done.stdout
 

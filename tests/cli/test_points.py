@@ -35,7 +35,7 @@ def rows_of(answer: Answer, out: str) -> list[dict[str, object]]:
 def test_an_attack_on_a_network_of_ones_own(lgm_bench: Command) -> None:
     answer = lgm_bench("attack", *SCENES, *LEADED, "--save-clouds")
     assert answer.code == 0, answer.err
-    assert f"[1/1] {SCENE_NET} pointbim eps 0.03 LGM slope 10: 5 samples" in answer.err
+    assert f"[1/1] {SCENE_NET} pointbim eps 0.03 m LGM slope 10: 5 samples" in answer.err
     assert "mIoU" in answer.out
     assert "Measured on 5 tiny_points:Rooms test point clouds." in answer.out
     (result,) = lgm_bench("attack", *SCENES, *LEADED, "--json", "--quiet").json["results"]
@@ -126,7 +126,7 @@ def test_validate_runs_points_at_a_few_centimetres(lgm_bench: Command, tmp_path:
     ("arguments", "message"),
     [
         ((*SCENES, *LEADED, "--relation", "sigmiod"), "unknown relation function 'sigmiod'; did you mean sigmoid?"),
-        ((*SCENES, *LEADED[:2], "--eps", "-0.01"), "--eps: expected greater than or equal to 0, got -0.01"),
+        ((*SCENES, *LEADED[:2], "--eps", "-0.01"), "--eps: expected greater than or equal to 0, got '-0.01'"),
         ((*SCENES, *LEADED[:2], "--input-slope", "0"), "--input-slope: expected greater than 0, got 0.0"),
         (
             (*SCENES, *LEADED[:2], "--gradient", "lgm"),

@@ -15,7 +15,7 @@ COMPARISONS = "results/comparisons"
 def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Command, tiny_bench: Path) -> None:
     first = lgm_bench("run", tiny_bench)
     assert first.code == 0, first.err
-    assert "[1/4] tiny_networks:Adaptive fgsm eps 1 FGM: 12 samples" in first.err
+    assert "[1/4] tiny_networks:Adaptive fgsm eps 2/255 FGM: 12 samples" in first.err
     assert "Measured on 12 tiny_cifar10:TinyCIFAR10 test images." in first.out
     assert "Results are in results" in first.out
     with Path("results/results.csv").open() as file:
@@ -29,7 +29,9 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     assert f"{100 * float(rows[2]['accuracy']):.2f}" in Path(f"results/{TABLE}.md").read_text()
     assert r"\toprule" in Path(f"results/{TABLE}.tex").read_text()
     assert "Against FGM, on the same samples" in first.out
-    assert "tiny_networks:Adaptive fgsm eps 1 | LGM slope 1 | accuracy | 12 |" in Path(f"{COMPARISONS}.md").read_text()
+    assert (
+        "tiny_networks:Adaptive fgsm eps 2/255 | LGM slope 1 | accuracy | 12 |" in Path(f"{COMPARISONS}.md").read_text()
+    )
     assert r"\toprule" in Path(f"{COMPARISONS}.tex").read_text()
 
     again = lgm_bench("run", tiny_bench)
@@ -70,7 +72,7 @@ def test_a_failed_cell_does_not_take_the_others_with_it(lgm_bench: Command, tiny
     change = ("--set", f"suites.tiny.grids.0.victims={victims}", "--set", "suites.tiny.grids.0.gradients=fgm")
     answer = lgm_bench("run", tiny_bench, *change)
     assert answer.code == 3
-    assert "failed: tiny_networks:Broken fgsm eps 1 FGM: no weights for torch.float32 on cpu" in answer.err
+    assert "failed: tiny_networks:Broken fgsm eps 2/255 FGM: no weights for torch.float32 on cpu" in answer.err
     assert "1 cell failed" in answer.err
     assert "Traceback" not in answer.err
     assert "dynconv8-cifar10" in answer.out
@@ -86,7 +88,7 @@ def test_what_is_missing_stops_a_run_unless_it_may_be_left_out(lgm_bench: Comman
     assert stopped.code == 2
     assert "missing checkpoints" in stopped.err
     assert "  resnet32-cifar10: Get resnet32-d509ac18.th from https://github.com/akamaster" in stopped.err
-    assert "    cannot run: resnet32-cifar10 fgsm eps 1 FGM" in stopped.err
+    assert "    cannot run: resnet32-cifar10 fgsm eps 2/255 FGM" in stopped.err
     assert "or run the other 2 cells with --skip-missing" in stopped.err
     assert not Path("results").exists()
     assert lgm_bench("run", tiny_bench, *change, "--skip-missing").code == 0
@@ -96,7 +98,7 @@ def test_optional_victims_are_left_out_and_named(lgm_bench: Command, tiny_bench:
     change = ("--set", "suites.tiny.grids.0.if_available=resnet32-cifar10", "--limit", "2")
     answer = lgm_bench("run", tiny_bench, *change)
     assert answer.code == 0
-    assert "left out: resnet32-cifar10 fgsm eps 1 FGM" in answer.err
+    assert "left out: resnet32-cifar10 fgsm eps 2/255 FGM" in answer.err
     assert lgm_bench("run", tiny_bench, *change, "--quiet").err == ""
 
 
@@ -104,7 +106,7 @@ def test_dry_run(lgm_bench: Command, tiny_bench: Path) -> None:
     change = ("--set", "suites.tiny.grids.0.victims.0=resnet32-cifar10", "--dry-run")
     answer = lgm_bench("run", tiny_bench, *change)
     assert answer.code == 0
-    rows = [line.split() for line in answer.out.splitlines() if " eps 1 " in line]
+    rows = [line.split() for line in answer.out.splitlines() if " eps 2/255 " in line]
     assert [(row[0], "missing" in row, "ready" in row) for row in rows] == [
         ("resnet32-cifar10", True, False),
         ("dynconv8-cifar10", False, True),
@@ -159,7 +161,7 @@ def test_without_a_suite_the_embedded_one_runs() -> None:
 
 def test_attack_runs_the_cell_that_a_suite_runs(lgm_bench: Command, tiny_bench: Path, tiny_root: Path) -> None:
     here = ("--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
-    one = ("dynconv8-cifar10", "--checkpoint", "random", "--eps", "1", "--gradient", "lgm", *here)
+    one = ("dynconv8-cifar10", "--checkpoint", "random", "--eps", "2/255", "--gradient", "lgm", *here)
     answer = lgm_bench("attack", *one)
     assert answer.code == 0, answer.err
     assert "LGM" in answer.out

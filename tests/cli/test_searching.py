@@ -6,30 +6,45 @@ import pytest
 import yaml
 from answers import TINY, Command
 
+from lgm_bench.evaluation.cells.units import parse_number
+
 
 def test_search_tries_every_slope_and_names_the_best(lgm_bench: Command, tiny_root: Path) -> None:
     here = ("--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
-    command = ("search", "dynconv8-cifar10", "--checkpoint", "random", *here, "--eps", "1,8", "--slopes", "1,2")
+    command = (
+        "search",
+        "dynconv8-cifar10",
+        "--checkpoint",
+        "random",
+        *here,
+        "--eps",
+        "2/255,16/255",
+        "--slopes",
+        "1,2",
+    )
     answer = lgm_bench(*command)
     assert answer.code == 0, answer.err
     assert "10 tiny_cifar10:TinyCIFAR10 holdout images" in answer.out
     record = json.loads(Path("results/search-dynconv8-cifar10-fgsm.json").read_text())
     assert [(score["eps"], score["slope"]) for score in record["scores"]] == [
-        (eps, slope) for eps in (1.0, 8.0) for slope in (None, 1.0, 2.0)
+        (eps, slope) for eps in (2 / 255, 16 / 255) for slope in (None, 1.0, 2.0)
     ]
     for best in record["best"]:
         left = {s["slope"]: s["accuracy"] for s in record["scores"] if s["eps"] == best["eps"] and s["slope"]}
         assert left[best["slope"]] == min(left.values())
     line = re.search(r"^  - (\{.*\})$", answer.out, re.MULTILINE)
     assert line
-    assert yaml.safe_load(line[1])["slopes"]["fgsm"] == {best["eps"]: best["slope"] for best in record["best"]}
+    slopes = yaml.safe_load(line[1])["slopes"]["fgsm"]
+    assert {parse_number(eps): slope for eps, slope in slopes.items()} == {
+        best["eps"]: best["slope"] for best in record["best"]
+    }
     assert Path("results/search-dynconv8-cifar10-fgsm.md").is_file()
     again = lgm_bench(*command, "--json")
     assert again.json == record
     assert again.err.count("(from the results folder)") == 6
 
 
-@pytest.mark.parametrize("eps", [1.0])
+@pytest.mark.parametrize("eps", [2 / 255])
 def test_on_a_trained_network_the_best_slope_beats_fgm(lgm_bench: Command, samples: Path, eps: float) -> None:
     weights, data = samples / "weights" / "dynconv8-cifar10.pth", samples / "data"
     here = ("--checkpoint", weights, "--data-root", data, "--accelerator", "cpu", "--limit", "100")

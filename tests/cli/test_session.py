@@ -62,7 +62,7 @@ def test_quiet_keeps_to_itself_what_may_be_left_out(tmp_path: Path) -> None:
 
 
 def test_many_cells_are_named_shortly() -> None:
-    assert cell_names([ONE]) == "dynconv8-cifar10 fgsm eps 1 FGM"
+    assert cell_names([ONE]) == "dynconv8-cifar10 fgsm eps 1 (2/255) FGM"
     assert cell_names([ONE] * 5).endswith("; and 2 more")
 
 
@@ -70,5 +70,5 @@ def test_json_names_the_failures() -> None:
     found = results(result())
     found.failures.append((ONE, ValueError("why")))
     plain = as_json(found)
-    assert plain["failures"] == [{"cell": "dynconv8-cifar10 fgsm eps 1 FGM", "error": "why"}]
+    assert plain["failures"] == [{"cell": "dynconv8-cifar10 fgsm eps 1 (2/255) FGM", "error": "why"}]
     assert plain["results"][0]["metrics"]["accuracy"] == 0.25

@@ -14,7 +14,7 @@ suites:
     grids:
       - victims: [resnet8-mini, {name: dynconv8-mini, slopes: {fgsm: 3}}]
         attacks: fgsm
-        eps: [3, 4]
+        eps: [6/255, 8/255]
         limit: 8
 """
 CELLS = 6

@@ -14,7 +14,7 @@ from answers import TINY, Answer, Command
 def show(lgm_bench: Command, tiny_root: Path) -> Command:
     """Runs `lgm-bench show` on a folder with two cells of twelve images."""
     for gradient in ("fgm", "lgm"):
-        one = ("dynconv8-cifar10", "--checkpoint", "random", "--gradient", gradient, "--eps", "8")
+        one = ("dynconv8-cifar10", "--checkpoint", "random", "--gradient", gradient, "--eps", "16/255")
         answer = lgm_bench("attack", *one, "--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu", "-q")
         assert answer.code == 0, answer.err
 
@@ -27,7 +27,7 @@ def show(lgm_bench: Command, tiny_root: Path) -> Command:
 def test_a_folder_in_a_line_each_and_a_cell_in_full(show: Command) -> None:
     listed = show()
     assert listed.code == 0
-    assert listed.out.count("dynconv8-cifar10 fgsm eps 8") == 2
+    assert " ".join(listed.out.split()).count("dynconv8-cifar10 fgsm") == 2
     records = show("--json").json
     assert [record["cell"]["gradient"]["name"] for record in records] == ["fgm", "lgm"]
     for record in records:
@@ -61,7 +61,7 @@ def test_rows_as_table_csv_and_json(show: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("dynconv8",), "'dynconv8' means 2 cells: dynconv8-cifar10-fgsm-eps8-fgm-"),
+        (("dynconv8",), "'dynconv8' means 2 cells: dynconv8-cifar10-fgsm-eps16_255-fgm-"),
         (("nothing",), "there is no cell 'nothing' here; known: dynconv8"),
         (("--rows",), "are of one cell"),
         (("fgm", "--samples", "survivd"), "did you mean survived?"),
@@ -94,7 +94,7 @@ def test_what_is_not_to_be_believed_is_refused_by_all_who_read_it(
     for answer in (show(), show("lgm"), lgm_bench("report", "results"), lgm_bench("compare", "results")):
         assert answer.code == 2, answer.out
         assert "result.json is not to be believed: " in answer.err
-    one = ("dynconv8-cifar10", "--checkpoint", "random", "--gradient", "lgm", "--eps", "8", "--quiet", "--json")
+    one = ("dynconv8-cifar10", "--checkpoint", "random", "--gradient", "lgm", "--eps", "16/255", "--quiet", "--json")
     again = lgm_bench("attack", *one, "--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
     assert again.code == 0, again.err
     assert 0 <= again.json["results"][0]["metrics"]["accuracy"] <= 1

@@ -14,7 +14,12 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_cell_is_run_and_nothing_kept(lgm_bench: Command, tiny_bench: Path, temporary: Path) -> None:
-    more = ("--set", "suites.tiny.grids.0.eps=[1, 2, 4]", "--set", "suites.tiny.grids.0.attacks=[fgsm, bim]")
+    more = (
+        "--set",
+        "suites.tiny.grids.0.eps=[2/255, 4/255, 8/255]",
+        "--set",
+        "suites.tiny.grids.0.attacks=[fgsm, bim]",
+    )
     slopes = ("--set", "suites.tiny.grids.0.victims.0.slopes={fgsm: 1, bim: 1}")
     before = sorted(Path.cwd().iterdir())
     answer = lgm_bench("validate", tiny_bench, *more, *slopes)
@@ -30,7 +35,7 @@ def test_a_cell_that_fails(lgm_bench: Command, tiny_bench: Path) -> None:
     answer = lgm_bench("validate", tiny_bench, "--set", broken, "--quiet")
     assert answer.code == 3
     assert answer.out == "4 cells, 2 ok, 2 failed, 0 missing\n"
-    assert "failed: tiny_networks:Broken fgsm eps 1 FGM: no weights for torch.float32 on cpu" in answer.err
+    assert "failed: tiny_networks:Broken fgsm eps 2/255 FGM: no weights for torch.float32 on cpu" in answer.err
 
 
 def test_what_is_missing(lgm_bench: Command, tiny_bench: Path) -> None:

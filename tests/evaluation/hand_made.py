@@ -30,8 +30,8 @@ def altered(of: Cell, **values: Any) -> Cell:
 
 
 def flat_cell(victim: str, data: str, attack: str, gradient: str, eps: float, **others: Any) -> Cell:
-    """A cell of plain values."""
-    plain = Cell(VictimSpec(victim), DataSpec(data), AttackSpec(attack, eps), GradientSpec(gradient))
+    """A cell of plain values, of the released runs' protocol unless `others` name another."""
+    plain = Cell(VictimSpec(victim), DataSpec(data), AttackSpec(attack, eps), GradientSpec(gradient), "official")
     return altered(plain, **others)
 
 

@@ -15,7 +15,9 @@ import pyarrow as pa
 from lgm_bench.attacks.autoattack import AutoAttack
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
+from lgm_bench.evaluation.cells.kinds import takes_points
 from lgm_bench.evaluation.cells.suites import plan
+from lgm_bench.evaluation.cells.units import OFFICIAL, PAPER_UNIT
 from lgm_bench.evaluation.engine.materials import Materials
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.results.reading import read_results
@@ -32,11 +34,16 @@ QUERIES = 60
 def key_of(suite: str, cell: Cell) -> str:
     """Return the name under which the rows of a suite's cell are recorded.
 
-    The sigmoid is not named: it is the relation of point clouds where a cell names none.
+    The sigmoid is not named: it is the relation of point clouds where a cell names none. The eps of images is in the
+    unit that cells had when the rows were recorded: 1/255 where the protocol is standard, which was called paper, but
+    2/255 in the suite mini, which was of the protocol official.
     """
     relation = "" if cell.gradient.relation in (None, "sigmoid") else cell.gradient.relation
     attack, gradient = cell.attack, RECORDED_AS.get(cell.gradient.name, cell.gradient.name)
-    return " | ".join((suite, cell.victim.name, attack.name, f"{attack.eps:g}", gradient, relation)).strip()
+    eps = attack.eps
+    if cell.protocol != OFFICIAL and not takes_points(attack.name):
+        eps /= PAPER_UNIT if suite == "mini" else 1 / 255
+    return " | ".join((suite, cell.victim.name, attack.name, f"{eps:g}", gradient, relation)).strip()
 
 
 def guarded_suites() -> list[str]:

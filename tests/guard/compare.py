@@ -18,7 +18,11 @@ import numpy as np
 import pyarrow as pa
 from record import condensed_folders, read_recorded
 
-CHANGED: dict[str, str] = {}
+CHANGED: dict[str, str] = {
+    key: "images stay in [0, 1]; those of the protocol official, in which they were recorded, may leave it"
+    for key in read_recorded()
+    if key.startswith("mini | ") and key.split(" | ")[2] in ("fgsm", "bim")
+}
 """By key, why a cell is expected to differ from the recorded one, or to be gone or new."""
 
 VERDICT_COLUMNS = ("clean_prediction", "adversarial_prediction", "perturbed", "attacked", "success", "correct")

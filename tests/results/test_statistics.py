@@ -231,7 +231,7 @@ def test_the_table_has_the_same_numbers_in_all_forms(tmp_path: Path) -> None:
     fgm, lgm = [False] * 8 + [True] * 2, [True] * 6 + [False] * 2 + [True] * 2
     results = [finished(tmp_path, "aa", image_rows(fgm), FGM), finished(tmp_path, "bb", image_rows(lgm), LGM)]
     found = compare_arms(results, tmp_path)
-    row = "| dynconv8-cifar10 fgsm eps 1 | LGM slope 5 | accuracy | 10 | 80.00 | 20.00 | -60.00 |"
+    row = "| dynconv8-cifar10 fgsm eps 1 (2/255) | LGM slope 5 | accuracy | 10 | 80.00 | 20.00 | -60.00 |"
     assert row in comparisons_to_markdown(found)
     assert "| 0 | 6 | 0.031 | 0.031 |" in comparisons_to_markdown(found)
     assert r"accuracy & 10 & 80.00 & 20.00 & -60.00 &" in comparisons_to_latex(found)

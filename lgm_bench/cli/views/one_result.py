@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lgm_bench.cli.views.row_tables import notable_samples
+from lgm_bench.evaluation.cells.units import true_text
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import unit_sums
-from lgm_bench.evaluation.wording import clock, describe, numbers
+from lgm_bench.evaluation.wording import clock, describe, numbers, values_of
 from lgm_bench.results.caveats import caveats
 from lgm_bench.results.reading import Finished
 
@@ -98,7 +99,7 @@ def _decisions(result: CellResult) -> str:
 
 
 def _configuration(result: CellResult) -> Pairs:
-    values = {name: value for name, value in result.cell.flat().items() if value is not None}
+    values = {name: value for name, value in values_of(result.cell).items() if value is not None}
     return [
         (name, ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value}") for name, value in values.items()
     ]
@@ -122,7 +123,10 @@ def _checks(result: CellResult) -> Iterator[tuple[str, str]]:
         )
         yield "loss, of twice the steps", f"{once}, {twice} over {checks.masking_samples} samples"
     if checks.accuracy_at_large_eps is not None:
-        yield "accuracy at large eps", f"{checks.accuracy_at_large_eps:.2%} at {checks.large_eps:g}"
+        yield (
+            "accuracy at large eps",
+            f"{checks.accuracy_at_large_eps:.2%} at {true_text(result.cell, checks.large_eps or 0)}",
+        )
     for index, caveat in enumerate(caveats(result) or ["none"]):
         yield "" if index else "suspicious", caveat
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from lgm_bench.evaluation.cells.units import STANDARD, eps_number
+
 NO_IDENTITY = ("paper", "history")
 """What changes no number, and so neither a cell's fingerprint nor its place in a leaderboard."""
 NO_GRADIENT = "none"
@@ -59,8 +61,9 @@ class AttackSpec:
 
     Attributes:
         name: Registered attack name, or `package.module:Class` of a user's own.
-        eps: Half-width of the L-infinity ball, in 1/255 for images and metres for points.
-        step: Step in the unit of eps; None for the attack's default.
+        eps: Half-width of the L-infinity ball, in the unit of the cell's protocol, see `units`: of images such as 8/255
+            of intensities in [0, 1], of points metres.
+        step: In the same unit; None for the attack's default.
         steps: Iterations; None for the attack's default.
         loss: "cross_entropy" or "lovasz", what an attack on points raises; None for images.
         targeted: Whether every class in turn is the target.
@@ -110,7 +113,7 @@ class Cell:
         data: The samples.
         attack: The attack.
         gradient: The gradient that it follows.
-        protocol: "paper" or "official".
+        protocol: "standard" or "official".
         history: Whether the hard network judges every iterate of an attack on images, see `rows.HISTORY`; that changes
             no number, so it is not part of the fingerprint, and cells that differ in nothing else are equal.
         paper: Where the paper prints this number, such as ("table_1", "eps=1", "dynconv32", "fgm"); not part of
@@ -121,18 +124,18 @@ class Cell:
     data: DataSpec
     attack: AttackSpec
     gradient: GradientSpec
-    protocol: str = "official"
+    protocol: str = STANDARD
     history: bool = field(default=False, compare=False)
     paper: tuple[str, ...] | None = None
 
     @property
     def title(self) -> str:
-        """Short text for progress displays and folder names."""
+        """Short text for folder names."""
         attack, relation = self.attack, self.gradient.relation
         kind = "targeted-" if attack.targeted else ""
         pixels = "" if attack.valid_pixels == 1 else f"-{attack.valid_pixels:.0%}".replace("%", "pct")
         ending = "" if relation in (None, RELATION) else f"-{relation}"
-        return f"{self.victim.name}-{kind}{attack.name}{pixels}-eps{attack.eps:g}-{self.gradient.name}{ending}"
+        return f"{self.victim.name}-{kind}{attack.name}{pixels}-eps{eps_number(self)}-{self.gradient.name}{ending}"
 
     def replace(self, **changes: Any) -> "Cell":
         """Return the cell with other values; those of a part as a mapping, such as `attack={"eps": 2.0}`."""

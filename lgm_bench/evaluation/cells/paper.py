@@ -9,6 +9,7 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, RELATION, Cell
 from lgm_bench.evaluation.cells.config import read_yaml
 from lgm_bench.evaluation.cells.kinds import softens
+from lgm_bench.evaluation.cells.units import paper_eps
 
 ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI")
 
@@ -99,7 +100,7 @@ def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[
     if table is None:
         return None
     layout, attack, gradient = paper_tables()[table].layout, cell.attack, cell.gradient
-    row, variant = f"eps={attack.eps:g}", f"{gradient.name}-targeted" if attack.targeted else gradient.name
+    row, variant = f"eps={paper_eps(cell):g}", f"{gradient.name}-targeted" if attack.targeted else gradient.name
     if gradient.name == NO_GRADIENT:
         variant = attack.name
     elif layout == "attack":

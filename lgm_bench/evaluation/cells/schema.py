@@ -1,8 +1,11 @@
 """What a benchmark file may say: the types that bench.yaml and a user's own file are checked against."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from lgm_bench.evaluation.cells.units import parse_number
 
 
 def _as_list(value: Any) -> Any:
@@ -19,7 +22,8 @@ def _as_slopes(value: Any) -> Any:
     return value if isinstance(value, dict) else {"default": value}
 
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, BeforeValidator(parse_number), Field(gt=0)]
+Width = Annotated[float, BeforeValidator(parse_number), Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
@@ -36,11 +40,11 @@ class Slopes(Strict):
     """Slopes of one victim under one attack, or steps; in YAML a number, or a mapping from eps to number."""
 
     default: Positive | None = None
-    eps: dict[Annotated[float, Field(ge=0)], Positive] = {}
+    eps: dict[Width, Positive] = {}
 
     def at(self, eps: float) -> float | None:
         """Return the number for one eps, or None where none is given."""
-        return self.eps.get(eps, self.default)
+        return next((number for width, number in self.eps.items() if math.isclose(width, eps)), self.default)
 
 
 class VictimEntry(Strict):
@@ -70,7 +74,7 @@ class AttackEntry(Strict):
 
     Attributes:
         name: Registered name.
-        step: In the unit of eps, a number or one for each eps; None is the attack's default.
+        step: As eps, a number or one for each eps; None is the attack's default.
         steps: Iterations.
         valid_pixels: Shares of the pixels that may change; of images.
         active_set: Whether samples that have fallen are left alone; of images.
@@ -99,7 +103,7 @@ class Settings(Strict):
     """What holds for every cell unless a grid says otherwise.
 
     Attributes:
-        protocol: How eps is meant.
+        protocol: What eps and step mean, see `units.PROTOCOLS`.
         gradients: Gradient methods to compare: registered names, or `package.module:Class` of a user's own.
         baseline: The one that the others are compared with; None: the first.
         seed: See `AttackSpec`.
@@ -107,7 +111,7 @@ class Settings(Strict):
         history: See `Cell`.
     """
 
-    protocol: Literal["paper", "official"] = "official"
+    protocol: Literal["standard", "official"] = "standard"
     gradients: Names = ["fgm", "lgm"]
     baseline: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
@@ -116,32 +120,10 @@ class Settings(Strict):
     history: bool = False
 
 
-Victims = Annotated[list[Annotated[VictimEntry, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
-Attacks = Annotated[list[Annotated[AttackEntry, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
+class Overrides(Strict):
+    """What holds in place of the file's `Settings`; None leaves them."""
 
-
-class Grid(Strict):
-    """Every combination of the victims, attacks, eps, gradients and targets it lists.
-
-    Attributes:
-        table: The paper's table whose layout and numbers belong to it, such as "table_1".
-        data: Data set; None takes it from the victims' names.
-        victims: Victims that must be there.
-        if_available: Victims that are left out as long as their checkpoint is not imported.
-        attacks: Attacks with their options.
-        eps: Half-widths of the ball, in 1/255 for images and metres for points.
-        targeted: False, true or both.
-        protocol: Overrides the defaults' entry of that name, as do those that follow.
-    """
-
-    table: str | None = None
-    data: str | None = None
-    victims: Victims = []
-    if_available: Victims = []
-    attacks: Attacks
-    eps: Annotated[list[Annotated[float, Field(ge=0)]], BeforeValidator(_as_list)]
-    targeted: Annotated[list[bool], BeforeValidator(_as_list)] = [False]
-    protocol: Literal["paper", "official"] | None = None
+    protocol: Literal["standard", "official"] | None = None
     gradients: Names | None = None
     baseline: str | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
@@ -150,10 +132,44 @@ class Grid(Strict):
     history: bool | None = None
 
 
+Victims = Annotated[list[Annotated[VictimEntry, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
+Attacks = Annotated[list[Annotated[AttackEntry, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
+
+
+class Grid(Overrides):
+    """Every combination of the victims, attacks, eps, gradients and targets it lists.
+
+    Attributes:
+        table: The paper's table whose layout and numbers belong to it, such as "table_1".
+        data: Data set; None takes it from the victims' names.
+        victims: Victims that must be there.
+        if_available: Victims that are left out as long as their checkpoint is not imported.
+        attacks: Attacks with their options.
+        eps: Half-widths of the ball: of images such as 8/255, of points metres.
+        targeted: False, true or both.
+    """
+
+    table: str | None = None
+    data: str | None = None
+    victims: Victims = []
+    if_available: Victims = []
+    attacks: Attacks
+    eps: Annotated[list[Width], BeforeValidator(_as_list)]
+    targeted: Annotated[list[bool], BeforeValidator(_as_list)] = [False]
+
+
 class Suite(Strict):
-    """A named set of grids; those of `full` only run when they are asked for."""
+    """A named set of grids; those of `full` only run when they are asked for.
+
+    Attributes:
+        title: What it shows.
+        defaults: What holds for its cells in place of the file's defaults.
+        grids: The grids.
+        full: The long part.
+    """
 
     title: str = ""
+    defaults: Overrides = Overrides()
     grids: list[Grid]
     full: list[Grid] = []
 

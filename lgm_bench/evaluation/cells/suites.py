@@ -11,7 +11,8 @@ from lgm_bench.evaluation.cells.cell import NO_GRADIENT, AttackSpec, Cell, DataS
 from lgm_bench.evaluation.cells.config import check
 from lgm_bench.evaluation.cells.kinds import follows_gradient, is_static, softens
 from lgm_bench.evaluation.cells.paper import ROMAN, paper_tables, place_in, table_name
-from lgm_bench.evaluation.cells.schema import AttackEntry, BenchFile, Grid, Settings, Strict, VictimEntry
+from lgm_bench.evaluation.cells.schema import AttackEntry, BenchFile, Grid, Overrides, Settings, Strict, VictimEntry
+from lgm_bench.evaluation.cells.units import check_sense
 from lgm_bench.leaded import GRADIENTS, HARD_GRADIENTS
 from victims.names import VICTIMS
 
@@ -61,7 +62,7 @@ def plan(
             raise UnknownNameError("suite", name, bench.suites)
         suite = bench.suites[name]
         for grid in [*suite.grids, *(suite.full if full else [])]:
-            for planned in unfold(grid, bench.defaults):
+            for planned in unfold(grid, bench.defaults.model_copy(update=_given(suite.defaults))):
                 earlier = found.get(planned.cell, planned)
                 history = earlier.cell.history or planned.cell.history
                 cell = planned.cell.replace(history=history)
@@ -128,6 +129,7 @@ def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
                 protocol=settings.protocol,
                 history=settings.history,
             )
+            check_sense(cell)
             yield Planned(cell.replace(paper=place_in(grid.table, cell, victim.paper)), optional, baseline)
 
 
@@ -227,8 +229,8 @@ def _flag(location: tuple[int | str, ...]) -> str:
     return "--" + {"gradients": "gradient"}.get(name, name).replace("_", "-")
 
 
-def _given(grid: Grid) -> dict[str, Any]:
-    values = {name: getattr(grid, name) for name in Settings.model_fields}
+def _given(overrides: Overrides) -> dict[str, Any]:
+    values = {name: getattr(overrides, name) for name in Settings.model_fields}
     return {name: value for name, value in values.items() if value is not None}
 
 

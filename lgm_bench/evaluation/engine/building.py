@@ -11,10 +11,11 @@ from datamodules import DATAMODULES
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.attack import Attack
-from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell, GradientSpec
 from lgm_bench.evaluation.cells.kinds import follows_gradient, softens, takes_points
 from lgm_bench.evaluation.cells.released import image_slope
+from lgm_bench.evaluation.cells.units import LEVELS, OFFICIAL, PROTOCOLS, STANDARD, check_sense, paper_eps, unit
 from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, no_slope, resolved_points, voxel_slopes
 from lgm_bench.leaded import FGM, GradientMethod, gradient_named
 from lgm_bench.registry import resolve
@@ -23,10 +24,6 @@ from victims import load_victim
 from victims.image_victim import ImageVictim
 from victims.names import VICTIMS
 from victims.victim import Victim
-
-BITS = 255
-PROTOCOLS = {"paper": (1 / BITS, (0.0, 1.0)), "official": (2 / BITS, (-1.0, 1.0))}
-"""Of attacks on images, the intensity of one printed unit of eps and step, and the range of adversarial images."""
 
 Triple = tuple[float, float, float]
 
@@ -45,6 +42,7 @@ def resolved(cell: Cell) -> Cell:
     resolve("data set", cell.data.name, DATAMODULES)
     if cell.data.limit is not None and cell.data.limit < 1:
         raise ConfigError(f"limit must be a number of samples of at least 1, got {cell.data.limit}")
+    check_sense(cell)
     _check_fit(cell)
     cell = resolved_points(cell) if takes_points(cell.attack.name) else _resolved_images(cell)
     build_gradient(cell)
@@ -66,28 +64,21 @@ def build_attack(cell: Cell) -> Attack:
         UnknownNameError: No attack or protocol of that name.
         ConfigError: It refuses an option.
     """
-    if cell.protocol not in PROTOCOLS:
-        raise UnknownNameError("protocol", cell.protocol, PROTOCOLS)
     kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
     asked, (step, steps) = cell.attack, _step_and_steps(cell)
     if kind.inputs == "points":
-        judges_clean = cell.protocol == "official" and kind.judges_start
+        judges_clean = cell.protocol == OFFICIAL and kind.judges_start
         return kind(asked.eps, step, steps - judges_clean, loss=asked.loss, seed=asked.seed)
-    unit, bounds = PROTOCOLS[cell.protocol]
+    one = unit(cell)
     return kind(
-        asked.eps * unit,
-        asked.step if step is None else step * unit,
+        asked.eps * one,
+        asked.step if step is None else step * one,
         steps,
-        bounds=bounds,
+        bounds=PROTOCOLS[cell.protocol],
         valid_pixels=asked.valid_pixels,
         active_set=asked.active_set,
         seed=asked.seed,
     )
-
-
-def printed_eps(cell: Cell, eps: float) -> float:
-    """Return an eps of the cell's attack in the unit of the cell's."""
-    return eps if takes_points(cell.attack.name) else eps / PROTOCOLS[cell.protocol][0]
 
 
 def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
@@ -100,9 +91,9 @@ def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
         return None, steps
     if cell.attack.step is not None:
         return float(cell.attack.step), steps
-    if kind.inputs == "points" or kind.default_step is None:
+    if cell.protocol == STANDARD or kind.inputs == "points" or kind.default_step is None:
         return float(kind.usual_step(cell.attack.eps)), steps
-    return round(BITS * kind.default_step, 9), steps
+    return round(LEVELS * kind.default_step, 9), steps  # the released runs step by one of their unit
 
 
 def build_gradient(cell: Cell) -> GradientMethod:
@@ -140,7 +131,7 @@ def _resolved_images(cell: Cell) -> Cell:
     if not softens(cell.gradient.name) or cell.gradient.slope is not None:
         return cell
     attack = cell.attack
-    slope = image_slope(cell.victim.name, attack.name, attack.eps, attack.targeted)
+    slope = image_slope(cell.victim.name, attack.name, paper_eps(cell), attack.targeted)
     if slope is None:
         raise no_slope(cell)
     return cell.replace(gradient={"slope": slope})

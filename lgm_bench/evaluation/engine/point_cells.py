@@ -7,6 +7,7 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, RELATION, Cell, GradientSpec
 from lgm_bench.evaluation.cells.kinds import follows_gradient, softens
 from lgm_bench.evaluation.cells.released import PointSettings, point_settings
+from lgm_bench.evaluation.cells.units import STANDARD, eps_text
 from lgm_bench.registry import resolve
 from lgm_bench.voxels import VoxelSlopes
 
@@ -65,7 +66,7 @@ def voxel_slopes(cell: Cell) -> VoxelSlopes:
         output=cell.gradient.output_slope,
         floor=cell.gradient.floor_slope,
         relation=cell.gradient.relation or RELATION,
-        normalized=cell.protocol == "paper",
+        normalized=cell.protocol == STANDARD,
     )
 
 
@@ -74,7 +75,7 @@ def no_slope(cell: Cell) -> ConfigError:
     attack = cell.attack
     return ConfigError(
         f"no slope of {cell.gradient.name} was released for {attack.name!r} on {cell.victim.name!r} at eps "
-        f"{attack.eps:g}; give one (--slope, slopes: in YAML), such as one found by lgm-bench search"
+        f"{eps_text(cell)}; give one (--slope, slopes: in YAML), such as one found by lgm-bench search"
     )
 
 

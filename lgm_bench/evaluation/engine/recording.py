@@ -2,21 +2,19 @@
 
 import math
 from collections.abc import Mapping, Set
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.building import build_attack, build_gradient, printed_eps
+from lgm_bench.evaluation.engine.building import build_attack, build_gradient
 from lgm_bench.evaluation.engine.compute import Job
 from lgm_bench.evaluation.engine.materials import DataSet, Target
 from lgm_bench.evaluation.engine.precision import RECORDED
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.store.part_files import together
 from lgm_bench.evaluation.store.provenance import versions
-from lgm_bench.evaluation.store.record import CellResult, Checks, Preflight, RunRecord
+from lgm_bench.evaluation.store.record import CellResult, Checks, RunRecord
 from lgm_bench.evaluation.store.rows import loss_of, merged
 from lgm_bench.evaluation.store.tally import Tally, figures_of
 from lgm_bench.tasks.adapter import adapter_named
@@ -52,9 +50,8 @@ def recorded(
         fingerprint=job.store.fingerprint,
         n_samples=len(data.ids),
         **figures_of(rows, job.cell, data.datamodule.class_names),
-        checks=_checks(
-            job.cell,
-            checks,
+        checks=Checks(
+            **dict(checks),
             loss_of_the_steps=loss_of(rows, wanted),
             within_bounds=pc.all(rows.column("within_bounds")).as_py(),
         ),
@@ -73,12 +70,6 @@ def recorded(
     )
     job.store.finish(result, rows, parts)
     return result
-
-
-def _checks(cell: Cell, checks: Preflight, **of_rows: Any) -> Checks:
-    """Return the checks of a record, which has every eps in the unit of the cell's."""
-    large = None if checks.large_eps is None else printed_eps(cell, checks.large_eps)
-    return Checks(**dict(checks) | {"large_eps": large}, **of_rows)
 
 
 def require_agreement(figures: Mapping[str, float], rows: pa.Table, done: Set[str]) -> None:

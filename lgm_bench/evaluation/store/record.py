@@ -48,7 +48,7 @@ class Preflight(_Record):
             has one step or no gradient, samples are few or scenes, or images are left alone once they have fallen.
         loss_of_twice_the_steps: Mean cross-entropy of the hard network, over those of them that it gets right, after an
             attack of twice as many steps.
-        large_eps: An eps with which nothing should be left, in the unit of the cell's.
+        large_eps: A true half-width within which nothing should be left, as an intensity or in metres.
         accuracy_at_large_eps: Share of those images that is right after an attack with it.
     """
 

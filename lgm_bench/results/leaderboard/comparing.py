@@ -7,7 +7,7 @@ from typing import Any
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.wording import describe
+from lgm_bench.evaluation.wording import describe, values_of
 from lgm_bench.results.leaderboard.board import (
     Entry,
     Leaderboard,
@@ -224,5 +224,5 @@ def _nearest(cell: Cell, others: Sequence[Cell], where: str) -> str:
 
 
 def _difference(cell: Cell, other: Cell) -> list[str]:
-    own, others = cell.flat(), other.flat()
+    own, others = values_of(cell), values_of(other)
     return [f"{name} is {others[name]} and not {value}" for name, value in own.items() if value != others[name]]

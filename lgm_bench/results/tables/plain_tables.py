@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
+from lgm_bench.evaluation.cells.kinds import takes_points
+from lgm_bench.evaluation.cells.units import eps_number, eps_text
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import unit_of_eps
 from lgm_bench.results.tables.table import TARGETED
@@ -23,21 +25,22 @@ def name_of_data(data: str) -> str:
 def title_of_data(results: Sequence[CellResult]) -> str:
     """Return the title of the table of one data set's results."""
     first = results[0]
-    units = sorted({UNITS.get(unit, unit) for unit in map(unit_of_eps, results)})
-    return f"{first.cell.data.name}: {first.main.title} before and after attacks; eps in {' and '.join(units)}"
+    unit = UNITS.get(unit_of_eps(first))
+    return f"{first.cell.data.name}: {first.main.title} before and after attacks{f'; eps in {unit}' if unit else ''}"
 
 
 def plain_place(cell: Cell) -> tuple[str, str, str]:
     """Return (row, victim, variant) of a cell.
 
     >>> from lgm_bench.evaluation.cells.cell import AttackSpec, DataSpec, GradientSpec, VictimSpec
-    >>> attack, gradient = AttackSpec("bim", 8.0, valid_pixels=0.05), GradientSpec("soft")
+    >>> attack, gradient = AttackSpec("bim", 8 / 255, valid_pixels=0.05), GradientSpec("soft")
     >>> plain_place(Cell(VictimSpec("dynconv8-mini"), DataSpec("digits"), attack, gradient))
-    ('bim 5% pixels eps=8', 'dynconv8-mini', 'soft')
+    ('bim 5% pixels eps=8/255', 'dynconv8-mini', 'soft')
     """
     pixels = "" if cell.attack.valid_pixels == 1 else f" {cell.attack.valid_pixels:.3%} pixels".replace(".000", "")
     variant = cell.gradient.name + TARGETED * cell.attack.targeted
-    row = f"{cell.attack.name}{pixels} eps={cell.attack.eps:g}"
+    eps = eps_number(cell) if takes_points(cell.attack.name) else eps_text(cell)
+    row = f"{cell.attack.name}{pixels} eps={eps}"
     return row, cell.victim.name, cell.attack.name if cell.gradient.name == NO_GRADIENT else variant
 
 

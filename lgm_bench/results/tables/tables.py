@@ -5,6 +5,7 @@ from itertools import product
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
+from lgm_bench.evaluation.cells.units import OFFICIAL
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.caveats import caveat_notes
 from lgm_bench.results.tables.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
@@ -12,7 +13,7 @@ from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table, in_varia
 from lgm_bench.tasks.metric import Metric
 
 MOST_ROWS_NAMED = 3
-UNITS = {"official": "an eps of 1 is 2/255 of the intensity range", "paper": "an eps of 1 is 1/255"}
+UNIT = " (an eps of 1 is 2/255 of the intensity range)"
 
 
 def build_tables(results: Iterable[CellResult]) -> list[Table]:
@@ -159,7 +160,7 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
     notes.append(f"Measured on {first}{', '.join(counted)}.")
     protocols = sorted({result.cell.protocol for result in results})
-    protocols = [name if points else f"{name} ({UNITS[name]})" for name in protocols]
+    protocols = [name + UNIT * (name == OFFICIAL and not points) for name in protocols]
     seeds = sorted({str(result.cell.attack.seed) for result in results})
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}.")
     if paper and paper.layout == "slope":

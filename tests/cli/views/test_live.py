@@ -38,16 +38,16 @@ def test_lines_say_what_happened() -> None:
         assert type(seen) is PlainView
         a_run(seen)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "[1/3] dynconv8-cifar10 fgsm eps 1 FGM: 100 samples, 40 of them done before"
+    assert lines[0] == "[1/3] dynconv8-cifar10 fgsm eps 1 (2/255) FGM: 100 samples, 40 of them done before"
     assert re.fullmatch(
-        r"dynconv8-cifar10 fgsm eps 1 FGM: clean accuracy 80.00%  accuracy 25.00%  success rate 68.75%  "
+        r"dynconv8-cifar10 fgsm eps 1 \(2/255\) FGM: clean accuracy 80.00%  accuracy 25.00%  success rate 68.75%  "
         r"architecture change 12.50%  \(0:0\d\)",
         lines[1],
     )
     assert lines[3].endswith("(from the results folder)")
     assert "architecture" not in lines[3]
     assert lines[4].startswith("[3/3] ")
-    assert lines[5] == "FAILED dynconv8-cifar10 bim eps 1 LGM slope 10: no gradient [here]"
+    assert lines[5] == "FAILED dynconv8-cifar10 bim eps 1 (2/255) LGM slope 10: no gradient [here]"
     assert "\x1b" not in stream.getvalue()
 
 
@@ -75,7 +75,7 @@ def test_a_terminal_gets_bars_and_the_same_lines() -> None:
         a_run(seen)
     text = stream.getvalue()
     assert "step 5/20" in text
-    assert "dynconv8-cifar10 bim eps 1 FGM" in text
+    assert "dynconv8-cifar10 bim eps 1 (2/255) FGM" in text
     assert re.search(r"37/100", text), "a quarter of a batch of 30 counts as 7 images"
     assert "accuracy 50.00%" in text
     assert "clean accuracy 80.00%  accuracy 25.00%" in text

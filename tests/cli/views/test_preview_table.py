@@ -36,12 +36,14 @@ def row(start: str) -> list[str]:
 
 
 def test_a_row_says_what_a_cell_costs() -> None:
-    assert row("dynconv8-cifar10 fgsm eps 1 FGM")[5:] == (["ready", "10,000", "1", "0.5", "5", "TFLOP", "1.7", "min"])
-    assert row("dynconv8-cifar10 targeted bim")[6:] == (
+    assert row("dynconv8-cifar10 fgsm eps 1 (2/255) FGM")[6:] == (
+        ["ready", "10,000", "1", "0.5", "5", "TFLOP", "1.7", "min"]
+    )
+    assert row("dynconv8-cifar10 targeted bim")[7:] == (
         ["ready", "10,000", "x", "9", "100", "0.5", "4.5", "PFLOP", "1.0", "days"]
     )
-    assert row("minkunet14-scannet")[7:] == ["missing", "8", "30", "1,500", "360", "TFLOP", "10.0", "h"]
-    assert row("my:Net")[5:] == ["ready", "10,000", "1", "?", "?", "?"]
+    assert row("minkunet14-scannet")[8:] == ["missing", "8", "30", "1,500", "360", "TFLOP", "10.0", "h"]
+    assert row("my:Net")[6:] == ["ready", "10,000", "1", "?", "?", "?"]
 
 
 def test_a_repeated_cell_says_where_it_stands() -> None:

@@ -16,8 +16,8 @@ def test_what_is_left_out_is_all_that_may_differ() -> None:
 
 
 def test_a_part_is_replaced_value_by_value() -> None:
-    cell = ONE.replace(attack={"eps": 2.0}, protocol="paper")
-    assert (cell.attack.name, cell.attack.eps, cell.protocol) == ("fgsm", 2.0, "paper")
+    cell = ONE.replace(attack={"eps": 2.0}, protocol="standard")
+    assert (cell.attack.name, cell.attack.eps, cell.protocol) == ("fgsm", 2.0, "standard")
     assert ONE.attack.eps == 1.0
 
 

@@ -40,7 +40,10 @@ def test_the_shipped_file_is_right() -> None:
         (PLAIN.replace("eps: 1", "eps: .inf"), "expected a finite number, got inf"),
         (PLAIN.replace("eps: 1", "eps: one"), "expected number, got 'one'"),
         (PLAIN.replace(", eps: 1", ""), "suites.a.grids[0].eps: missing"),
-        (PLAIN + "\ndefaults: {protocol: papper}", "defaults.protocol: expected 'paper' or 'official', got 'papper'"),
+        (
+            PLAIN + "\ndefaults: {protocol: papper}",
+            "defaults.protocol: expected 'standard' or 'official', got 'papper'",
+        ),
         (PLAIN + "\ndefaults: {seed: true}", "defaults.seed: expected integer, got True"),
         (PLAIN + "\nsuites: {}", "line 2, column 1: duplicate key 'suites'"),
         ("suites: {a: [}", "line 1, column 14"),

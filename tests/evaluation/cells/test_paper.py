@@ -21,7 +21,7 @@ NAMES = {
     "minkunet_s3dis": "minkunet34-s3dis",
     "cylinder3d_semantickitti": "cylinder3d-semantickitti",
 }
-SHORT = {"acc": "accuracy", "arch": "architecture", "suc": "success"}
+SHORT = {"acc": "accuracy", "arch": "architecture_change", "suc": "success_rate"}
 Numbers = dict[tuple[str, str, str, str], float]
 """(row, victim, variant, metric) to what is printed."""
 
@@ -60,10 +60,10 @@ def by_attack(table: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str, str]
             attack = "autopgd" if row["attack"] == "autoattack" else row["attack"]
             place = f"{attack} {row['valid_pixels']}%"
             for variant in ("fgm", "fgm_targeted", "lgm", "lgm_targeted"):
-                for metric, number in zip(("success", "architecture"), row[variant], strict=True):
+                for metric, number in zip(("success_rate", "architecture_change"), row[variant], strict=True):
                     yield (place, NAMES[short], variant.replace("_", "-"), metric), number
             for variant, key in (("fgm", "static"), ("fgm-targeted", "static_targeted")):
-                yield (place, NAMES[part["static"]], variant, "success"), row[key]
+                yield (place, NAMES[part["static"]], variant, "success_rate"), row[key]
 
 
 def of_one_victim(name: str, table: dict[str, Any]) -> Iterator[tuple[tuple[str, str, str, str], float]]:

@@ -15,7 +15,7 @@ from lgm_bench.evaluation.engine.building import resolved
 
 def bench(**grid: Any) -> BenchFile:
     whole = {"victims": ["dynconv8-cifar10"], "attacks": ["fgsm"], "eps": [1], **grid}
-    return BenchFile.model_validate({"suites": {"a": {"grids": [whole]}}})
+    return BenchFile.model_validate({"defaults": {"protocol": "official"}, "suites": {"a": {"grids": [whole]}}})
 
 
 def test_table_1_has_every_cell_that_the_paper_prints() -> None:
@@ -56,9 +56,9 @@ def test_a_victims_own_slopes_come_first() -> None:
 
 
 def test_a_grid_says_otherwise_than_the_defaults() -> None:
-    file = bench(protocol="paper", seed=4).model_dump() | {"defaults": {"seed": 1, "gradients": ["soft", "fgm"]}}
+    file = bench(protocol="official", seed=4).model_dump() | {"defaults": {"seed": 1, "gradients": ["soft", "fgm"]}}
     (first, *_) = plan(BenchFile.model_validate(file), ["a"])
-    assert (first.cell.protocol, first.cell.attack.seed, first.cell.gradient.name) == ("paper", 4, "soft")
+    assert (first.cell.protocol, first.cell.attack.seed, first.cell.gradient.name) == ("official", 4, "soft")
     assert first.baseline == "soft"
 
 
@@ -77,7 +77,7 @@ def test_a_cell_of_two_suites_runs_once_and_is_required_if_it_is_anywhere() -> N
 
 
 def test_a_cell_that_is_to_keep_its_history_anywhere_keeps_it() -> None:
-    plain = {"victims": "dynconv8-cifar10", "attacks": "bim", "eps": 8}
+    plain = {"victims": "dynconv8-cifar10", "attacks": "bim", "eps": "8/255"}
     for grids in ([plain, plain | {"history": True}], [plain | {"history": True}, plain]):
         planned = plan(BenchFile.model_validate({"suites": {"a": {"grids": grids}}}), ["a"])
         assert [one.cell.history for one in planned] == [True, True], "FGM and LGM"
@@ -155,7 +155,7 @@ def single_cell(flags: dict[str, Any]) -> Cell:
 
 
 def test_flags_make_the_cell_that_a_grid_makes() -> None:
-    assert single_cell(FLAGS) == plan(bench(gradients="lgm"), ["a"])[0].cell
+    assert single_cell(FLAGS | {"protocol": "official"}) == plan(bench(gradients="lgm"), ["a"])[0].cell
     own = single_cell(FLAGS | {"slope": 3.0, "steps": None, "mean": [0.5, 0.5, 0.5], "limit": 10, "targeted": True})
     assert (own.gradient.slope, own.victim.mean, own.data.limit, own.attack.targeted) == (
         3.0,
@@ -171,7 +171,7 @@ def test_flags_make_the_cell_that_a_grid_makes() -> None:
         ({"eps": -1.0}, "--eps: expected greater than or equal to 0, got -1.0"),
         ({"eps": float("nan")}, "--eps: expected"),
         ({"slope": 0.0}, "--slope: expected greater than 0, got 0.0"),
-        ({"protocol": "offical"}, "--protocol: expected 'paper' or 'official', got 'offical'"),
+        ({"protocol": "offical"}, "--protocol: expected 'standard' or 'official', got 'offical'"),
         ({"gradients": ["lmg"]}, "unknown gradient 'lmg'; did you mean lgm?"),
         ({"gradients": ["fgm"], "slope": 2.0}, "--slope 2 is for gradients that soften occupancies"),
         ({"steps": 0}, "--steps: expected greater than or equal to 1, got 0"),

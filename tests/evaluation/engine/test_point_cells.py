@@ -63,9 +63,9 @@ def test_without_released_parameters_all_slopes_are_lgms_and_fgm_has_none() -> N
 
 
 def test_the_papers_protocol_divides_and_the_released_one_does_not() -> None:
-    paper, official = (build_gradient(resolved(altered(OWN, protocol=name))) for name in ("paper", "official"))
+    paper, official = (build_gradient(resolved(altered(OWN, protocol=name))) for name in ("standard", "official"))
     assert (paper.voxels.normalized, official.voxels.normalized) == (True, False)
-    counts = [build_attack(resolved(altered(OWN, protocol=name, steps=5))).steps for name in ("paper", "official")]
+    counts = [build_attack(resolved(altered(OWN, protocol=name, steps=5))).steps for name in ("standard", "official")]
     assert counts == [5, 4]
 
 

@@ -183,7 +183,7 @@ def test_what_changes_a_number_changes_the_folder_and_what_does_not_does_not(tmp
         altered(few, output_slope=20.0),
         altered(few, floor_slope=20.0),
         altered(few, loss="lovasz"),
-        altered(few, protocol="paper"),
+        altered(few, protocol="standard"),
     ]
     same = [few, altered(few, relation="sigmoid", input_slope=10.0, output_slope=10.0, loss="cross_entropy")]
     results = run_cells([*same, *others], tmp_path, accelerator="cpu")

@@ -126,7 +126,7 @@ def test_whatever_changes_a_number_changes_the_folder(roots, tmp_path: Path) -> 
         altered(cell, eps=5.0),
         altered(cell, seed=1),  # which also is the seed of the random weights
         altered(cell, limit=12),
-        altered(cell, protocol="paper"),
+        altered(cell, protocol="standard", eps=4 / 255),
         altered(cell, mean=(0.5, 0.5, 0.5)),
         altered(cell, gradient="lgm", slope=1.0),
         altered(cell, gradient="lgm", slope=2.0),

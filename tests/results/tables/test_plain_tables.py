@@ -34,14 +34,14 @@ def mixed() -> dict[str, Table]:
 def test_every_data_set_has_a_table_that_names_it() -> None:
     tables = mixed()
     assert {name: table.title for name, table in tables.items()} == {
-        "results-cifar10": "cifar10: Accuracy before and after attacks; eps in 2/255",
+        "results-cifar10": "cifar10: Accuracy before and after attacks",
         "results-rooms-scannet": "rooms-scannet: mIoU before and after attacks; eps in metres",
         "results-modelnet40": "modelnet40: Accuracy before and after attacks; eps in radii of the unit sphere",
     }
     headers = {name: {column.header for column in table.columns} for name, table in tables.items()}
     assert headers["results-rooms-scannet"] == {"mIoU", "Arch. chg."}
     assert headers["results-modelnet40"] == {"Acc."}
-    assert tables["results-cifar10"].rows == [CLEAN, "fgsm eps=1", "fgsm eps=2"]
+    assert tables["results-cifar10"].rows == [CLEAN, "fgsm eps=1 (2/255)", "fgsm eps=2 (4/255)"]
     assert any("100 cifar10 test images" in note for note in tables["results-cifar10"].notes)
     assert any("100 rooms-scannet test point clouds" in note for note in tables["results-rooms-scannet"].notes)
 
@@ -69,4 +69,9 @@ def test_random_moves_alone_have_a_row_of_their_own() -> None:
 def test_rows_go_by_attack_then_eps_in_whatever_order_they_were_finished() -> None:
     cells = [cell(eps=4.0), cell(attack="bim", eps=8.0), cell(eps=1.0), cell(attack="bim", eps=2.0), cell(eps=2.0)]
     (table,) = build_tables(result(one) for one in cells)
-    assert table.rows == [CLEAN, "fgsm eps=1", "fgsm eps=2", "fgsm eps=4", "bim eps=2", "bim eps=8"]
+    assert table.rows == [
+        CLEAN,
+        *(f"fgsm eps={n} ({2 * n}/255)" for n in (1, 2, 4)),
+        "bim eps=2 (4/255)",
+        "bim eps=8 (16/255)",
+    ]

@@ -153,6 +153,6 @@ def test_every_format_takes_them() -> None:
 
 def test_words() -> None:
     one = scenes("table_4", **lgm(relation="rbf"))
-    assert describe(one.cell) == f"{VICTIM} pointbim eps 0.01 LGM slope 10 rbf"
-    assert describe(cell(attack="random", eps=0.01)).endswith("random eps 0.01")
+    assert describe(one.cell) == f"{VICTIM} pointbim eps 0.01 m LGM slope 10 rbf"
+    assert describe(cell(attack="random", eps=0.01)).endswith("random eps 0.01 m")
     assert numbers(one).startswith("clean mIoU 60.00%  mIoU 20.00%  architecture")

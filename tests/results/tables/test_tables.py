@@ -61,30 +61,35 @@ def test_attacks_have_success_rates() -> None:
 def test_results_of_no_table_name_what_they_are() -> None:
     cells = [ONE, cell(attack="bim", eps=8.0, valid_pixels=0.05), cell(attack="bim", eps=8.0, valid_pixels=0.0005)]
     (table,) = build_tables(result(one) for one in cells)
-    assert table.rows == [CLEAN, "fgsm eps=1", "bim 5% pixels eps=8", "bim 0.050% pixels eps=8"]
+    assert table.rows == [
+        CLEAN,
+        "fgsm eps=1 (2/255)",
+        "bim 5% pixels eps=8 (16/255)",
+        "bim 0.050% pixels eps=8 (16/255)",
+    ]
     assert {column.header for column in table.columns} == {"Acc.", "Arch. chg."}
     assert (table.name, table.title) == (
         "results-cifar10",
-        "cifar10: Accuracy before and after attacks; eps in 2/255",
+        "cifar10: Accuracy before and after attacks",
     )
     assert "In percent." in table.notes
 
 
 def test_no_number_hides_another() -> None:
     (table,) = build_tables([result(), result(cell(seed=1), accuracy=0.5)])
-    numbers = [str(table.entry("fgsm eps=1", Column(group, "fgm", "Acc."))) for group in table.groups()]
+    numbers = [str(table.entry("fgsm eps=1 (2/255)", Column(group, "fgm", "Acc."))) for group in table.groups()]
     assert numbers == ["25.00", "50.00"]
 
 
 def test_different_numbers_of_images_are_said_at_each_number() -> None:
     (table,) = build_tables([result(), result(cell(eps=2.0), n_samples=50)])
     column = Column("dynconv8-cifar10", "fgm", "Acc.")
-    assert str(table.entry("fgsm eps=2", column)) == "25.00 n=50"
+    assert str(table.entry("fgsm eps=2 (4/255)", column)) == "25.00 n=50"
 
 
 def test_an_attack_on_nothing_has_no_success_rate() -> None:
     (table,) = build_tables([result(cell(targeted=True), success_rate=None, n_attacked=0)])
-    assert str(table.entry("fgsm eps=1", Column("dynconv8-cifar10", "fgm-targeted", "Suc."))) == "–"
+    assert str(table.entry("fgsm eps=1 (2/255)", Column("dynconv8-cifar10", "fgm-targeted", "Suc."))) == "–"
 
 
 def test_notes_say_what_was_measured() -> None:
@@ -99,16 +104,16 @@ def test_notes_say_what_was_measured() -> None:
 def test_notes_count_in_words_and_tell_the_unit_of_each_protocol() -> None:
     (one,) = build_tables([result(cell(limit=1), n_samples=1)])
     assert one.notes[1] == "Measured on the first cifar10 test image."
-    (both,) = build_tables([result(), result(cell(protocol="paper"))])
-    assert both.title.endswith("eps in 1/255 and 2/255")
-    assert "official (an eps of 1 is 2/255 of the intensity range) and paper (an eps of 1 is 1/255)" in both.notes[2]
+    (both,) = build_tables([result(), result(cell(protocol="standard", eps=1 / 255))])
+    assert both.rows[1:] == ["fgsm eps=1/255", "fgsm eps=1 (2/255)"]
+    assert "official (an eps of 1 is 2/255 of the intensity range) and standard" in both.notes[2]
 
 
 def test_the_commonest_slope_goes_without_its_rows() -> None:
     cells = [cell(eps=float(eps), gradient="lgm", slope=5.0) for eps in range(1, 5)]
     cells.append(cell(attack="cw", gradient="lgm", slope=35.0))
     (table,) = build_tables(result(one) for one in cells)
-    assert table.notes[-1] == "Slope for dynconv8-cifar10: 35 for cw eps=1, 5 otherwise."
+    assert table.notes[-1] == "Slope for dynconv8-cifar10: 35 for cw eps=1 (2/255), 5 otherwise."
 
 
 def test_a_terminal_shows_every_number_however_narrow() -> None:
