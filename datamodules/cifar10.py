@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import Tensor
 
 from datamodules.cifar_reader import read_cifar10
+from datamodules.content import arrays_sha256
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world
 from datamodules.samples_datamodule import require_holdout
@@ -75,6 +76,13 @@ class CIFAR10DataModule(ImageDataModule):
         train = self.subset != "test"
         n = len(self._split(train)[1])
         return sample_ids("train" if train else "test", range(self._first(n), n))
+
+    def content_sha256(self) -> str:
+        """Return the sha256 of the samples' pixels and labels."""
+        pixels, labels = self._split(train=self.subset != "test")
+        first = self._first(len(labels))
+        end = first + len(self.sample_ids())
+        return arrays_sha256(pixels[first:end], labels[first:end])
 
     def train_dataloader(self) -> TrainingLoader:
         """Return shuffled, augmented batches of all training images but the held-out ones."""

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from datamodules.batch import ImageBatch
+from datamodules.content import files_sha256
 from datamodules.image_datamodule import ImageDataModule
 from datamodules.image_tree import ImageFile, read_image, read_tree
 from datamodules.location import how_to_choose
@@ -89,6 +90,11 @@ class ImageNetDataModule(ImageDataModule):
     def subset_ids(self) -> list[str]:
         """Return the ids of all of the subset's images in order."""
         return [file.sample_id for file in self._listed()]
+
+    def content_sha256(self) -> str:
+        """Return the sha256 of the samples' files, ids and labels."""
+        files = self._listed()[: len(self.sample_ids())]
+        return files_sha256(self.data_root, (((file.sample_id, file.label), (file.path,)) for file in files))
 
     def test_dataloader(self) -> DataLoader[tuple[torch.Tensor, int, str]]:
         """Return this process's share of the subset's images that are not done, in order.

@@ -114,9 +114,13 @@ class ModelNet40DataModule(PointDataModule):
         """Return the file that holds a shape."""
         return self._shape(scene_id).file
 
+    @property
+    def prepares(self) -> bool:  # type: ignore[override]
+        return self.form.prepares
+
     def sources(self, scene_id: str) -> Sequence[Path]:
-        """Return a shape's file, unless it is read fast as it is."""
-        return (self.file(scene_id),) if self.form.prepares else ()
+        """Return a shape's file."""
+        return (self.file(scene_id),)
 
     def reading_options(self) -> str:
         """Return the number of points, the only option that shapes depend on."""

@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 from datamodules.augmentation import Augmentation
 from datamodules.batch import PointBatch
 from datamodules.batch_loader import BatchLoader, ShuffledLoader
+from datamodules.content import files_sha256
 from datamodules.prepared import Prepared
 from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world, seeded_generator
 from datamodules.samples_datamodule import SamplesDataModule
@@ -31,6 +32,7 @@ class PointDataModule(SamplesDataModule):
 
     Attributes:
         augmentation: How training scenes are changed.
+        prepares: Whether reading a scene is slow enough to keep a faster form.
         prepared: The faster forms of scenes that `lgm-bench data prepare` keeps.
 
     Raises:
@@ -38,6 +40,7 @@ class PointDataModule(SamplesDataModule):
     """
 
     augmentation = Augmentation()
+    prepares = True
     default_batch_size = 1
 
     def __init__(
@@ -70,7 +73,10 @@ class PointDataModule(SamplesDataModule):
         """Return the file or folder that errors about a scene name."""
 
     def sources(self, scene_id: str) -> Sequence[Path]:  # noqa: ARG002
-        """Return the files below `data_root` that a scene is read from; none where reading them is fast as it is."""
+        """Return all files that a scene is read from, below `data_root`; none where they are not known.
+
+        By their content results and prepared forms are found again.
+        """
         return ()
 
     def reading_options(self) -> str:
@@ -87,7 +93,7 @@ class PointDataModule(SamplesDataModule):
         Raises:
             DataError: It cannot be read or used (`check_scene`).
         """
-        prepared = self.prepared.load(scene_id, self.sources(scene_id))
+        prepared = self.prepared.load(scene_id, self.sources(scene_id)) if self.prepares else None
         return prepared or self.official_scene(scene_id)
 
     def official_scene(self, scene_id: str) -> Scene:
@@ -118,6 +124,16 @@ class PointDataModule(SamplesDataModule):
         if subset not in self._ids:
             self._ids[subset] = self.list_ids(subset)
         return self._ids[subset]
+
+    def content_sha256(self) -> str:
+        """Return the sha256 of the scenes' files; of their points and labels where the files are not known.
+
+        Raises:
+            DataError: A file cannot be read.
+        """
+        ids = self.sample_ids()
+        files = [self.sources(scene_id) for scene_id in ids]
+        return files_sha256(self.data_root, zip(ids, files, strict=True)) if all(files) else super().content_sha256()
 
     def training_ids(self) -> list[str]:
         """Return the ids of the scenes to train on."""

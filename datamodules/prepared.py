@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from datamodules.content import file_hashes
 from datamodules.scene import Scene
 from lgm_bench.errors import ConfigError, DataError
 from lgm_bench.files import write_whole
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FOLDER = ".lgm-bench-cache"
-FORMAT = 1
+FORMAT = 2
 """Raised whenever readers make something else of the same files, so that older forms are not used."""
 
 
@@ -38,14 +39,17 @@ class Prepared:
         return self.root / FOLDER / f"{scene_id}.npz"
 
     def load(self, scene_id: str, sources: Sequence[Path]) -> Scene | None:
-        """Return the form of a scene; None where there is none, it is damaged or its files have changed since."""
+        """Return the form of a scene; None where there is none, it is damaged or its files have changed since.
+
+        Size and time tell a change, and so does the files' content where it has been hashed, as in an evaluation.
+        """
         path = self.path(scene_id)
         if not sources or not path.is_file():
             return None
         stamp = self._stamp(sources)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                if str(arrays["stamp"]) != stamp:
+                if str(arrays["stamp"]) != stamp or not self._may_hold(sources, arrays["sha256"].tolist()):
                     return None
                 return Scene(arrays["points"], arrays["features"], arrays["labels"].astype(np.int64))
         except Exception:  # a damaged archive raises whatever its random bytes lead to
@@ -60,10 +64,12 @@ class Prepared:
         """
         path = self.path(scene_id)
         stamp = self._stamp(sources)  # before reading: if a file changes meanwhile, the form does not fit it
+        sha256 = [file_hashes(self.root).of(source) for source in sources]
         scene = read(scene_id)
         content = io.BytesIO()
         labels = scene.labels.astype(np.uint8)  # class indices and `IGNORED` are below 256
-        np.savez(content, points=scene.points, features=scene.features, labels=labels, stamp=np.array(stamp))
+        about = {"stamp": np.array(stamp), "sha256": np.array(sha256)}
+        np.savez(content, points=scene.points, features=scene.features, labels=labels, **about)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content.getvalue())
@@ -72,6 +78,11 @@ class Prepared:
                 f"cannot write {path}: {error.strerror or error}. The data can be used without being prepared; to "
                 "prepare it, make its folder writable and free some space."
             ) from error
+
+    def _may_hold(self, sources: Sequence[Path], sha256: Sequence[str]) -> bool:
+        """Return whether files may have these contents: whether no other one is known of any of them."""
+        known = map(file_hashes(self.root).known, sources)
+        return all(found in (None, own) for found, own in zip(known, sha256, strict=True))
 
     def _stamp(self, sources: Sequence[Path]) -> str:
         """Return what tells whether the files are the same: their places, sizes and times of change."""
@@ -112,7 +123,7 @@ def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None
     written = kept = fast = 0
     for done, scene_id in enumerate(ids, start=1):
         sources = data.sources(scene_id)
-        if not sources:
+        if not data.prepares or not sources:
             fast += 1
         elif data.prepared.load(scene_id, sources) is not None:
             kept += 1
@@ -121,6 +132,7 @@ def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None
             written += 1
         if progress:
             progress(done, len(ids))
+    file_hashes(data.data_root).keep()
     return Outcome(written, kept, fast, absent)
 
 

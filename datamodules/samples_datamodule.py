@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytorch_lightning import LightningDataModule
 
+from datamodules.content import batches_sha256
 from datamodules.location import data_folder
 from datamodules.sampler import RankStridedSampler, rank_and_world
 from lgm_bench.errors import ConfigError, DataError, did_you_mean
@@ -71,6 +72,17 @@ class SamplesDataModule(LightningDataModule):
     @abstractmethod
     def subset_ids(self) -> list[str]:
         """Return the ids of all of the subset's samples in order."""
+
+    def content_sha256(self) -> str:
+        """Return the sha256 of what the samples of `sample_ids()` hold: whatever a network or a verdict sees of them.
+
+        Results are reused only as long as it is the same. Here, every sample is read once, as `test_dataloader` yields
+        it. A data set that is read from files, or lies in memory, gets there faster by hashing these (`content`).
+
+        Raises:
+            DataError: A sample cannot be read.
+        """
+        return batches_sha256(self)
 
     def test_sampler(self) -> RankStridedSampler:
         """Return the sampler of this process's share of `sample_ids()` that is not done."""

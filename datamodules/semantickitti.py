@@ -1,6 +1,7 @@
 """SemanticKITTI (Behley et al. 2019): labelled LiDAR scans of streets."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,7 @@ class SemanticKITTIDataModule(PointDataModule):
     ignored_classes = (0,)
     subsets = ("test", "train", "holdout")
     augmentation = Augmentation(rotation=math.pi, flips=(0, 1), scaling=0.05, jitter=0.01)
+    prepares = False
 
     def __init__(
         self,
@@ -161,6 +163,11 @@ class SemanticKITTIDataModule(PointDataModule):
         sequence, scan = scene_id.split("/")
         return self.sequences / sequence / "velodyne" / f"{scan}.bin"
 
+    def sources(self, scene_id: str) -> Sequence[Path]:
+        """Return a scan's file and that of its labels."""
+        path = self.file(scene_id)
+        return path, path.parent.parent / "labels" / f"{path.stem}.label"
+
     def read(self, scene_id: str) -> Scene:
         """Return a scan with its labels.
 
@@ -168,8 +175,7 @@ class SemanticKITTIDataModule(PointDataModule):
             DataError: A file is missing or truncated, there is not one label a point, a label is unknown, or all
                 points lie outside the networks' grid.
         """
-        path = self.file(scene_id)
-        label_path = path.parent.parent / "labels" / f"{path.stem}.label"
+        path, label_path = self.sources(scene_id)
         values = _from_file(path, np.dtype("<f4"), _BYTES_PER_POINT).reshape(-1, 4)
         raw = _from_file(label_path, np.dtype("<u4"), 4)
         require_as_many(len(values), len(raw), path, label_path)

@@ -1,10 +1,13 @@
 """Lazy registries: a name stands for "module:attribute", imported only when it is used."""
 
 import importlib
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.sources import source_files
 
 
 def resolve(kind: str, name: str, registry: Mapping[str, str]) -> Any:
@@ -24,10 +27,25 @@ def resolve(kind: str, name: str, registry: Mapping[str, str]) -> Any:
     if not colon or module_name[:1] in ("", "."):
         raise UnknownNameError(kind, name, registry)
     try:
-        module = importlib.import_module(module_name)
+        module = importlib.import_module(module_name) if name in registry else _own_module(module_name)
     except ImportError as error:
         raise ConfigError(f"{kind} {name!r}: cannot import {module_name!r} ({error})") from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:
         raise ConfigError(f"{kind} {name!r}: module {module_name!r} has no {attribute!r}") from error
+
+
+def _own_module(name: str) -> ModuleType:
+    """Return a module of a user's own, whose source is noted as it is now if this imports it."""
+    if name in sys.modules:
+        return sys.modules[name]
+    before = sys.dont_write_bytecode
+    # Python would take compiled code of another text for this one's if both have one size and were written in a second.
+    sys.dont_write_bytecode = True
+    try:
+        module = importlib.import_module(name)
+    finally:
+        sys.dont_write_bytecode = before
+    source_files(name)
+    return module

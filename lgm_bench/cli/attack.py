@@ -54,6 +54,7 @@ def attack(
     save_adversarial: opt.SaveAdversarial = None,
     history: opt.History = None,
     backend: opt.Backend = None,
+    fresh: opt.Fresh = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -81,7 +82,7 @@ def attack(
     planned = cells_of_flags(opt.cell_flags(flags) | here)
     from lgm_bench.cli.session import Session
 
-    session = Session(opt.run_options(flags), quiet=quiet)
+    session = Session(opt.run_options(flags), quiet=quiet, fresh=fresh)
     results = session.run(planned)
     if not results and isinstance(results.failures[0][1], LgmBenchError):
         raise results.failures[0][1]

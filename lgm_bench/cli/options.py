@@ -124,6 +124,10 @@ Report = Annotated[
     bool | None,
     typer.Option("--report/--no-report", help="Write report.html.", show_default="yes", rich_help_panel=RUNNING),
 ]
+Fresh = Annotated[
+    bool,
+    typer.Option("--fresh", help="Compute again what is finished in the results folder.", rich_help_panel=RUNNING),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=RUNNING)]
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can run; leave out what lacks something.")]

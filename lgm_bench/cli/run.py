@@ -44,12 +44,14 @@ def run(
     history: opt.History = None,
     backend: opt.Backend = None,
     report: opt.Report = None,
+    fresh: opt.Fresh = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
     """Run a suite of cells and print them as the paper's tables.
 
-    Cells that are finished in the results folder are read from there; a killed run goes on where it was. Exit code 2:
+    Cells that are finished in the results folder are read from there, unless their weights, samples or code of yours
+    have changed since; a killed run goes on where it was. Exit code 2:
     something is missing or makes no sense; 3: a cell failed, while the others went on.
 
     Examples:
@@ -78,7 +80,7 @@ def run(
     share = Shard.parse(shard).of(planned) if shard else planned
     from lgm_bench.cli.session import Session
 
-    session = Session(options, quiet=quiet)
+    session = Session(options, quiet=quiet, fresh=fresh)
     if dry_run:
         _print_plan(session, share, as_json)
     else:

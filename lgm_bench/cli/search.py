@@ -63,6 +63,7 @@ def search(
     num_nodes: opt.NumNodes = None,
     precision: opt.Precision = None,
     force_precision: opt.ForcePrecision = None,
+    fresh: opt.Fresh = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -70,7 +71,7 @@ def search(
 
     Every slope is tried at every eps, on held-out training samples; the table is that of the paper's Table VII.
 
-    What is in the results folder already is not tried again.
+    What is in the results folder already is not tried again, except with --fresh.
 
     Examples:
 
@@ -92,7 +93,7 @@ def search(
     planned = [Planned(cell) for cell in search_cells(base, widths, wanted, baseline=opt.GRADIENT)]
     from lgm_bench.cli.session import Session
 
-    session = Session(opt.run_options(flags), quiet=quiet)
+    session = Session(opt.run_options(flags), quiet=quiet, fresh=fresh)
     results = session.run(planned)
     if results:
         _report(session, Search(tuple(results)), as_json)

@@ -45,10 +45,11 @@ class Merged(NamedTuple):
 
 @dataclass
 class Session:
-    """How one command runs its cells. Progress goes to `console` (standard error)."""
+    """How one command runs its cells, finished ones too if `fresh`. Progress goes to `console` (standard error)."""
 
     options: RunOptions
     quiet: bool = False
+    fresh: bool = False
     console: PlainConsole = field(default_factory=lambda: PlainConsole(stderr=True))
 
     @cached_property
@@ -123,6 +124,7 @@ class Session:
                 observer=observer,
                 save_adversarial=self.options.save_adversarial,
                 backend=self.options.backend,
+                fresh=self.fresh,
             )
         if follows:
             raise SystemExit(0)  # process 0 prints and writes for all

@@ -72,6 +72,11 @@ def numbers(result: CellResult) -> str:
     return "  ".join(f"{metric.label} {metric.text(value)}" for metric, value in figures if value is not None)
 
 
+def when(result: CellResult) -> str:
+    """Return when a result was complete, to the minute."""
+    return result.finished_at[:16].replace("T", " ")
+
+
 def score(running: Tally) -> str:
     """Return the main figure of the rows that a running cell has so far, or nothing."""
     main = running.task.metric(running.task.main)

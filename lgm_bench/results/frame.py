@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ log = logging.getLogger(__name__)
 CACHE = ".results.json"
 OF_THE_CELL = ("victim", "data", "attack", "eps", "eps_label", "gradient", "slope", "fingerprint")
 """Columns that say which cell a row is of."""
-PLAIN = ("n_samples", "n_attempts", "n_attacked", "fingerprint", "checkpoint_sha256", "data_sha256", "precision",
-         "backend", "folded", "device", "git_commit", "wall_time_s", "peak_memory", "peak_gpu_memory")  # fmt: skip
+PLAIN = ("n_samples", "n_attempts", "n_attacked", "fingerprint", "checkpoint_sha256", "data_sha256",
+         "content_sha256", "precision", "backend", "folded", "device", "git_commit", "wall_time_s", "peak_memory",
+         "peak_gpu_memory")  # fmt: skip
 """Columns that are called as in the record, see `CellResult`."""
 
 
@@ -53,11 +53,11 @@ def results(path: str | Path) -> pd.DataFrame:
     lines = _kept(path / CACHE, state) if records else None
     if lines is None:
         found = read_results(path)
-        lines = [_line(one.result) | _place(one.folder) for one in found]
+        lines = [_line(one.result) | {"folder": one.folder.name} for one in found]
         if len(found) == len(records):  # else some are damaged, which is worth a word each time
             _keep(path / CACHE, state, lines)
     frame = pd.DataFrame(lines)
-    frame["date"] = pd.to_datetime(frame["date"], format="ISO8601")
+    frame["date"] = pd.to_datetime(frame["date"], format="ISO8601", utc=True)
     frame["folder"] = (
         [str(path / name) for name in frame["folder"]] if records else str(path if path.is_dir() else path.parent)
     )
@@ -100,12 +100,8 @@ def _line(result: CellResult) -> dict[str, Any]:
         **cell,
         **values,
         "version": result.versions.get("lgm-bench"),
+        "date": result.finished_at,
     }
-
-
-def _place(folder: Path) -> dict[str, Any]:
-    written = datetime.fromtimestamp((folder / RESULT).stat().st_mtime, UTC)
-    return {"folder": folder.name, "date": written.isoformat()}
 
 
 def _printed(result: CellResult) -> dict[str, float]:

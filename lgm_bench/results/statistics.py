@@ -100,8 +100,11 @@ def compare_arms(
         first = in_order((one.result.cell.gradient.name for one in group), baseline)[0]
         candidates = [one for one in group if one.result.cell.gradient.name == first]
         for arm in (one for one in group if one.result.cell.gradient.name != first):
+            fitting = [one for one in candidates if _of_one_code(one, arm)]
+            if not fitting:
+                continue
             try:
-                comparisons.append(compare_pair(_nearest(arm, candidates), arm))
+                comparisons.append(compare_pair(_nearest(arm, fitting), arm))
             except ResultError as error:
                 log.warning("%s is compared with no baseline: %s", arm.folder.name, error)
     corrected = holm([one.p_value for one in comparisons])
@@ -216,8 +219,14 @@ def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[flo
 
 def _shared(result: CellResult) -> tuple[object, ...]:
     """Return what the results of one group have in common."""
-    weights_and_samples = (result.checkpoint_sha256, result.data_sha256)
+    weights_and_samples = (result.checkpoint_sha256, result.data_sha256, result.content_sha256)
     return without_gradient(result.cell), *weights_and_samples, result.precision, result.backend
+
+
+def _of_one_code(first: Finished, second: Finished) -> bool:
+    """Return whether no file that both were computed with changed in between."""
+    one, other = first.result.sources, second.result.sources
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
 def _nearest(arm: Finished, baselines: Sequence[Finished]) -> Finished:

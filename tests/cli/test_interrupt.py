@@ -20,4 +20,4 @@ def test_ctrl_c_says_how_to_go_on_and_nothing_is_lost(lgm_bench: Command, tiny_b
     again = lgm_bench(*command)
     assert again.code == 0, again.err
     assert "tiny_networks:Adaptive bim eps 2/255 FGM: clean" in again.err
-    assert again.err.count("(from the results folder)") == 1
+    assert again.err.count("(from the results folder, 2") == 1

@@ -36,7 +36,7 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
 
     again = lgm_bench("run", tiny_bench)
     assert again.out == first.out
-    assert again.err.count("(from the results folder)") == 4
+    assert again.err.count("(from the results folder, 2") == 4
 
     as_json = lgm_bench("run", "--config", tiny_bench, "--json", "--quiet")
     assert as_json.err == ""
@@ -167,7 +167,7 @@ def test_attack_runs_the_cell_that_a_suite_runs(lgm_bench: Command, tiny_bench: 
     assert "LGM" in answer.out
     assert not Path("results/results.csv").exists(), "one cell is no suite's table"
     suite = lgm_bench("run", tiny_bench, "--victim", "dynconv8-cifar10")
-    assert suite.err.count("(from the results folder)") == 1
+    assert suite.err.count("(from the results folder, 2") == 1
 
 
 def test_attack_on_a_network_of_ones_own(lgm_bench: Command, tiny_root: Path) -> None:

@@ -18,7 +18,7 @@ suites:
         limit: 8
 """
 CELLS = 6
-OF_THE_MACHINE = ("wall_time_s", "peak_memory", "peak_gpu_memory")
+OF_THE_MACHINE = ("finished_at", "date", "wall_time_s", "peak_memory", "peak_gpu_memory")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_table_says_what_is_still_to_come_and_a_later_run_completes_it(suite: 
     second = lgm_bench("run", suite, "--shard", "3/3", "--quiet", "--json").json
     assert (len(second["results"]), len(second["unfinished"])) == (4, 2)
     rest = lgm_bench("run", suite)
-    assert rest.err.count("(from the results folder)") == 4
+    assert rest.err.count("(from the results folder, 2") == 4
     assert "not finished yet" not in rest.out
     assert len(numbers(Path("results/results-limit8.csv"))) == CELLS
 

@@ -77,7 +77,7 @@ def test_hdf5(tmp_path: Path) -> None:
         expected = in_unit_sphere(file["data"][1].astype(np.float64))
     np.testing.assert_allclose(batch.cloud.points[-2048:].numpy(), expected, atol=1e-6)
     assert len(datamodule_of(root, subset="train").sample_ids()) == 3
-    assert datamodule.sources("ply_data_test0/00001") == ()
+    assert not datamodule.prepares
 
 
 @pytest.mark.parametrize("header", ["OFF\n", "OFF", "# a comment\nOFF\n\n", "OFF \r\n"])

@@ -73,6 +73,8 @@ def result(
         "folded": True,
         "checkpoint_sha256": "00",
         "data_sha256": "00",
+        "content_sha256": "00",
+        "finished_at": "2026-01-02T03:04:05+00:00",
         "versions": {},
         "git_commit": None,
         "device": "cpu",

@@ -1,7 +1,7 @@
 """What a run shows while it runs: bars on a terminal, lines elsewhere."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +13,7 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
-from lgm_bench.evaluation.wording import clock, describe, numbers, score, time_left
+from lgm_bench.evaluation.wording import clock, describe, numbers, score, time_left, when
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -40,6 +40,10 @@ class PlainView:
         resumed = f", {done_samples} of them done before" if done_samples else ""
         self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} samples{resumed}")
 
+    def outdated(self, cell: Cell, changed: Sequence[str]) -> None:
+        """Say why a result in the folder is not taken."""
+        self._line(f"{describe(cell)}: {', '.join(changed)} changed since; recomputing")
+
     def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
         """Say every half minute how far the cell is."""
         now = time.monotonic()
@@ -54,7 +58,7 @@ class PlainView:
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
         """Give the cell's numbers."""
-        source = "from the results folder" if from_store else clock(time.monotonic() - self.started)
+        source = f"from the results folder, {when(result)}" if from_store else clock(time.monotonic() - self.started)
         self._line(f"{describe(result.cell)}: {numbers(result)}  ({source})")
 
     def cell_failed(self, cell: Cell, error: Exception) -> None:

@@ -13,7 +13,7 @@ from lgm_bench.cli.views.row_tables import notable_samples
 from lgm_bench.evaluation.cells.units import true_text
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import unit_sums
-from lgm_bench.evaluation.wording import clock, describe, numbers, values_of
+from lgm_bench.evaluation.wording import clock, describe, numbers, values_of, when
 from lgm_bench.results.caveats import caveats
 from lgm_bench.results.reading import Finished
 
@@ -135,6 +135,8 @@ def _provenance(result: CellResult) -> Iterator[tuple[str, str]]:
     yield "fingerprint", result.fingerprint
     yield "weights", f"sha256 {result.checkpoint_sha256}"
     yield "samples", f"sha256 {result.data_sha256} (of their ids)"
+    yield "content", f"sha256 {result.content_sha256} (of the samples)"
+    yield from (("source", f"sha256 {sha256} ({name})") for name, sha256 in result.sources.items())
     yield "source", result.git_commit or "no git checkout"
     yield "versions", ", ".join(f"{name} {version}" for name, version in result.versions.items())
     folded = "batch norm folded" if result.folded else "batch norm not folded"
@@ -142,6 +144,7 @@ def _provenance(result: CellResult) -> Iterator[tuple[str, str]]:
     if result.run:
         processes = f"{result.run.processes} process{'es' * (result.run.processes > 1)}"
         yield "run", f"{processes}, batches of {result.run.batch_size}, accelerator {result.run.accelerator}"
+    yield "finished", when(result)
     yield "time", f"{clock(result.wall_time_s)} ({result.wall_time_s / max(result.n_attempts, 1):.3g} s an attack)"
     memory = [(result.peak_memory, "memory"), (result.peak_gpu_memory, "GPU memory")]
     told = ", ".join(f"{size / 2**30:.2f} GiB {what}" for size, what in memory if size is not None)

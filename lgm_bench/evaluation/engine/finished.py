@@ -4,8 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lgm_bench import __version__
-from lgm_bench.errors import LgmBenchError
+from lgm_bench.errors import LgmBenchError, ResultError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import (
     build_data,
@@ -15,30 +14,12 @@ from lgm_bench.evaluation.engine.building import (
     resolved,
     weights_sha256,
 )
-from lgm_bench.evaluation.engine.precision import SINGLE
+from lgm_bench.evaluation.engine.fingerprint import Basis, own_sources
 from lgm_bench.evaluation.store.part_files import UnusableError
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.store import RESULT, newest_first, read_record
-from lgm_bench.sparse.backends import NATIVE
+from lgm_bench.evaluation.store.store import RESULT, folder_name, newest_first, read_record
 
 log = logging.getLogger(__name__)
-
-USUAL = {"backend": NATIVE, "precision": SINGLE}
-"""Settings that leave no trace in a fingerprint."""
-
-
-def fingerprint_of(filled: Cell, weights: str, data: str, **setting: str) -> str:
-    """Return what names a cell's folder.
-
-    Args:
-        filled: The cell with all its defaults.
-        weights: sha256 of the victim's weights.
-        data: sha256 of the sample ids.
-        setting: What else changes numbers, in the last digits: another backend than ours, another
-            precision than single.
-    """
-    other = {name: value for name, value in setting.items() if value != USUAL.get(name)}
-    return filled.fingerprint(weights=weights, data=data, version=__version__, **other)
 
 
 def finished_results(
@@ -51,15 +32,16 @@ def finished_results(
 ) -> dict[Cell, CellResult]:
     """Return the results of those cells that are finished in a folder, by cell and in the cells' order.
 
-    A record counts if it is whole, of this version and of the very cell. Where the victim's weights and the samples
-    are at hand it has to be theirs; where they are not, as on a machine that only collects results, the newest counts.
+    A record counts if it is whole, of this version and of the very cell. Where the victim's weights, the samples and
+    code of the user's own are at hand it has to be theirs; where they are not, as on a machine that only collects
+    results, the newest counts.
 
     Args:
         cells: What is looked for.
         out: Results folder.
         known: Results that need not be looked for, by cell.
         data_root: As for `run_cells`.
-        setting: As for `fingerprint_of`.
+        setting: As for `Basis.fingerprint`.
     """
     known = known or {}
     wanted = {cell: _key(resolved(cell)) for cell in cells if cell not in known}
@@ -78,6 +60,24 @@ def finished_results(
     return found
 
 
+def changed_since(cell: Cell, basis: Basis, out: Path) -> list[str]:
+    """Return in words what has changed since a folder's latest result of a cell; nothing where there is none.
+
+    Args:
+        cell: The cell with all its defaults.
+        basis: What its result stands on now.
+        out: Results folder.
+    """
+    for path in newest_first(out.glob(f"{folder_name(cell.title)}-*/{RESULT}")):
+        try:
+            result = read_record(path)
+        except (UnusableError, ResultError):
+            continue
+        if _key(result.cell) == _key(cell):
+            return basis.changes(Basis.of(result), cell)
+    return []
+
+
 def _key(cell: Cell) -> Cell:
     """Return what a cell that was asked for and its record have in common; the victim fills in mean and std."""
     return cell.without("victim.mean", "victim.std", "paper")
@@ -91,31 +91,38 @@ def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
         except UnusableError as error:
             log.warning("%s is not used: %s", error.path, error)
             continue
-        expected = fingerprint_of(result.cell, result.checkpoint_sha256, result.data_sha256, **setting)
+        expected = Basis.of(result).fingerprint(result.cell, **setting)
         if expected == result.fingerprint and path.parent.name.endswith(f"-{expected}"):
             yield result
 
 
 class _AtHand:
-    """Weights and samples that are at hand; loaded once each, and only if a record has to be compared."""
+    """Weights, samples and code that are at hand; loaded once each, and only if a record has to be compared."""
 
     def __init__(self, known: Iterable[CellResult], data_root: Path | str | None) -> None:
         self.data_root = data_root
-        self._found: dict[tuple[object, ...], object] = {(one.cell.data,): one.data_sha256 for one in known}
+        self._found: dict[tuple[object, ...], object] = {
+            (one.cell.data,): (one.data_sha256, one.content_sha256) for one in known
+        }
 
     def fits(self, cell: Cell, result: CellResult) -> bool:
-        """Return whether a record is of the weights, the normalization and the samples that a cell names."""
+        """Return whether a record is of the weights, the normalization, the samples and the code that a cell names."""
         mean, std = result.cell.victim.mean, result.cell.victim.std
         if (cell.victim.mean or mean, cell.victim.std or std) != (mean, std):
             return False
         victim = self._look((cell.victim, cell.attack.seed), lambda: _seen(cell))
-        samples = self._look((cell.data,), lambda: self._ids(cell))
-        return victim in (None, (result.checkpoint_sha256, mean, std)) and samples in (None, result.data_sha256)
+        samples = self._look((cell.data,), lambda: self._samples(cell))
+        sources = self._look((cell,), lambda: own_sources(cell))
+        return (
+            victim in (None, (result.checkpoint_sha256, mean, std))
+            and samples in (None, (result.data_sha256, result.content_sha256))
+            and sources in (None, result.sources)
+        )
 
-    def _ids(self, cell: Cell) -> str:
+    def _samples(self, cell: Cell) -> tuple[str, str]:
         datamodule = build_data(cell, self.data_root, None)
         datamodule.setup("test")
-        return ids_sha256(list(datamodule.sample_ids()))
+        return ids_sha256(list(datamodule.sample_ids())), datamodule.content_sha256()
 
     def _look(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
         if key not in self._found:

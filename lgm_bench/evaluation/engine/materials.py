@@ -29,12 +29,14 @@ class DataSet:
         datamodule: Yields the samples.
         ids: Their ids, in order.
         sha256: Of the ids.
+        content: sha256 of what they hold.
         probe: The first samples, for the pre-flight checks.
     """
 
     datamodule: SamplesDataModule
     ids: list[str]
     sha256: str
+    content: str
     probe: Any
 
 
@@ -84,7 +86,8 @@ class Materials:
                 raise DataError(
                     f"data set {cell.data.name} has no samples in its subset {cell.data.subset!r}; choose another"
                 )
-            self._data = cell.data, DataSet(datamodule, ids, ids_sha256(ids), self._probe(cell, datamodule))
+            probe = self._probe(cell, datamodule)
+            self._data = cell.data, DataSet(datamodule, ids, ids_sha256(ids), datamodule.content_sha256(), probe)
         return self._data[1]
 
     def target(self, cell: Cell) -> Target:

@@ -1,5 +1,6 @@
 """What a run tells while it runs; live views implement it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from lgm_bench.evaluation.cells.cell import Cell
@@ -12,6 +13,9 @@ class Observer(Protocol):
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         """A cell begins; `done_samples` of its `total_samples` are there from a run before."""
+
+    def outdated(self, cell: Cell, changed: Sequence[str]) -> None:
+        """A finished result of the cell is not used, since files, weights or samples have changed since."""
 
     def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:
         """`n_done` samples of the cell are finished.
@@ -33,6 +37,9 @@ class SilentObserver:
     """An observer that ignores everything."""
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
+        """Ignore."""
+
+    def outdated(self, cell: Cell, changed: Sequence[str]) -> None:
         """Ignore."""
 
     def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:

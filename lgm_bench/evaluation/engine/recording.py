@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Mapping, Set
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lgm_bench.errors import ResultError
+from datamodules.samples_datamodule import SamplesDataModule
+from lgm_bench.errors import DataError, ResultError
+from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient
 from lgm_bench.evaluation.engine.compute import Job
+from lgm_bench.evaluation.engine.fingerprint import own_sources
 from lgm_bench.evaluation.engine.materials import DataSet, Target
 from lgm_bench.evaluation.engine.precision import RECORDED
 from lgm_bench.evaluation.engine.preflight import preflight
@@ -44,6 +48,7 @@ def recorded(
     gradient, attack = build_gradient(job.cell), build_attack(job.cell)
     checks = job.store.checks() or preflight(target.victim, adapter, data.probe, gradient, attack)
     about = together(parts)
+    _require_same(data, job.cell)
     wanted = data.ids[: checks.masking_samples]
     result = CellResult(
         cell=job.cell,
@@ -59,17 +64,28 @@ def recorded(
         backend=None if rows.column("gflops").null_count == len(rows) else backend,
         checkpoint_sha256=target.sha256,
         data_sha256=data.sha256,
+        content_sha256=data.content,
+        sources=own_sources(job.cell),
         versions=versions(),
         git_commit=about.commit,
         device="; ".join(about.devices),
         precision=RECORDED[job.precision],
         run=RunRecord(batch_size=data.datamodule.batch_size, processes=processes, accelerator=job.accelerator),
+        finished_at=datetime.now().astimezone().isoformat(timespec="seconds"),
         wall_time_s=about.seconds,
         peak_memory=about.peak.memory,
         peak_gpu_memory=about.peak.gpu_memory,
     )
     job.store.finish(result, rows, parts)
     return result
+
+
+def _require_same(data: DataSet, cell: Cell) -> None:
+    """Raise DataError if samples changed while they were attacked; where looking again costs less than reading them."""
+    datamodule = data.datamodule
+    quick = type(datamodule).content_sha256 is not SamplesDataModule.content_sha256
+    if quick and datamodule.content_sha256() != data.content:
+        raise DataError(f"the samples of {cell.data.name} changed while they were attacked; run this again")
 
 
 def require_agreement(figures: Mapping[str, float], rows: pa.Table, done: Set[str]) -> None:

@@ -11,7 +11,8 @@ from lgm_bench.evaluation.engine.across import merged_figures
 from lgm_bench.evaluation.engine.building import build_attack, check_pair, resolved
 from lgm_bench.evaluation.engine.compute import Job, compute
 from lgm_bench.evaluation.engine.devices import checked_devices
-from lgm_bench.evaluation.engine.finished import fingerprint_of
+from lgm_bench.evaluation.engine.fingerprint import Basis, own_sources
+from lgm_bench.evaluation.engine.finished import changed_since
 from lgm_bench.evaluation.engine.interruption import interruptible
 from lgm_bench.evaluation.engine.launch import launched
 from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target
@@ -58,6 +59,7 @@ def run_cells(
     observer: Observer | None = None,
     save_adversarial: bool = False,
     backend: str = NATIVE,
+    fresh: bool = False,
 ) -> RunResults:
     """Return the results of `cells`, computing what `out` does not hold yet.
 
@@ -79,6 +81,7 @@ def run_cells(
             again. Of the first two samples of a cell they are kept anyway.
         backend: What computes sparse convolutions. Rounding differs, so the cells of another one than ours have
             folders of their own.
+        fresh: Compute finished cells anew.
 
     Returns:
         The results, in every process.
@@ -96,7 +99,7 @@ def run_cells(
     asked = [cell if seed is None else cell.replace(attack={"seed": seed}) for cell in cells]
     filled = [resolved(cell) for cell in asked]
     precision = checked_precision(precision, filled, force=force_precision)
-    options = _Options(Path(out), accelerator, backend, precision, save_adversarial)
+    options = _Options(Path(out), accelerator, backend, precision, save_adversarial, fresh)
     if devices > 1 and place == ALONE:
         arguments = {"cells": asked, "data_root": data_root, "batch_size": batch_size, "devices": devices}
         arguments |= {"force_precision": force_precision, **vars(options)}
@@ -117,6 +120,7 @@ class _Options:
     backend: str
     precision: str
     save_adversarial: bool
+    fresh: bool
 
 
 class _Run:
@@ -125,6 +129,7 @@ class _Run:
     def __init__(self, options: _Options, materials: Materials, observer: Observer, ranks: Ranks) -> None:
         self.options, self.materials, self.observer, self.ranks = options, materials, observer, ranks
         self.n_cells, self.announced = 0, False
+        self.computed: set[str] = set()  # fingerprints of this call's cells
 
     def cells(self, asked: Sequence[Cell], filled: Sequence[Cell]) -> RunResults:
         """Return the results of cells, given as they were asked for and with their defaults filled in."""
@@ -147,17 +152,25 @@ class _Run:
 
     def cell(self, asked: Cell, filled: Cell) -> CellResult:
         """Return one cell's result: the one in the results folder, or one that is computed now."""
-        data, target = self._materials(filled)
+        data, target, basis = self._materials(filled)
         filled = filled.replace(victim={"mean": target.mean, "std": target.std})
-        store = self._store(filled, data, target)
+        fingerprint = basis.fingerprint(filled, backend=self.options.backend, precision=self.options.precision)
+        store = CellStore(self.options.out, filled.title, fingerprint)
+        if self.options.fresh and fingerprint not in self.computed:
+            with self._locked(store):
+                self.ranks.decided(store.clear)
         result = self.ranks.decided(lambda: self._stored(filled, store, data))
         stored = result is not None
         if result is None:
+            changed = self.ranks.decided(lambda: changed_since(filled, basis, self.options.out))
+            if changed:
+                self.observer.outdated(asked, changed)
             with self._locked(store):
                 result = self.ranks.decided(lambda: self._stored(filled, store, data))
                 result = result or self._complete(asked, filled, store, data, target)
         else:
             self._announce(asked, len(data.ids), len(data.ids))
+        self.computed.add(fingerprint)
         result = result.model_copy(update={"cell": filled.replace(paper=asked.paper)})
         self.observer.cell_finished(result, stored)
         return result
@@ -166,31 +179,28 @@ class _Run:
         self.announced = True
         self.observer.cell_started(asked, self.n_cells, total, done)
 
-    def _materials(self, filled: Cell) -> tuple[DataSet, Target]:
-        """Return the samples and the victim, which must be the same in all processes."""
+    def _materials(self, filled: Cell) -> tuple[DataSet, Target, Basis]:
+        """Return the samples and the victim, and what a result stands on, which must be the same in all processes."""
 
         def prepare() -> None:
             if self.ranks.place.local_rank == 0:
                 self.materials.prepare(filled)
 
-        def load() -> tuple[DataSet, Target]:
+        def load() -> tuple[DataSet, Target, Basis]:
             data, target = self.materials.data(filled), self.materials.target(filled)
             check_pair(filled, target.victim, data.datamodule)
-            return data, target
+            return data, target, Basis(target.sha256, data.sha256, data.content, own_sources(filled))
 
         self.ranks.together(prepare)
-        data, target = self.ranks.together(load)
+        data, target, basis = self.ranks.together(load)
         elsewhere = "not the same in all processes; bring the same ones to every machine"
         if self.ranks.differ(target.sha256):
             raise CheckpointError(f"the weights of {filled.victim.name} are {elsewhere}, and change none during a run")
-        if self.ranks.differ(data.sha256):
+        if self.ranks.differ((data.sha256, data.content)):
             raise DataError(f"the samples of {filled.data.name} are {elsewhere}")
-        return data, target
-
-    def _store(self, filled: Cell, data: DataSet, target: Target) -> CellStore:
-        setting = {"backend": self.options.backend, "precision": self.options.precision}
-        fingerprint = fingerprint_of(filled, target.sha256, data.sha256, **setting)
-        return CellStore(self.options.out, filled.title, fingerprint)
+        if self.ranks.differ(tuple(basis.sources.items())):
+            raise ConfigError(f"the files {', '.join(basis.sources)} are {elsewhere}")
+        return data, target, basis
 
     @contextmanager
     def _locked(self, store: CellStore) -> Iterator[None]:

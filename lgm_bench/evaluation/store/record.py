@@ -110,11 +110,14 @@ class CellResult(_Record):
         backend: What computed the sparse convolutions, of point clouds.
         checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
         data_sha256: Of the sample ids, in order.
+        content_sha256: Of what the samples hold, see `SamplesDataModule.content_sha256`.
+        sources: Of each file with code of a user's own that the cell names, and that this imports, by its name.
         versions: Of lgm-bench, python and the libraries that compute.
         git_commit: Of the source tree that ran, if it is one; several, with "; " between them, if it changed meanwhile.
         device: What computed.
         precision: Of what the victim computed: that of its parameters, and "-mixed" where operations had a lower one.
         run: How the run was set up that finished it; None for one that was put together without.
+        finished_at: When the cell was complete, in local time with its offset, "2026-11-26T12:59:52+00:00".
         wall_time_s: Time spent on the batches, over all runs that contributed, summed over processes.
         peak_memory: Bytes of memory that the largest of the processes had taken by then.
         peak_gpu_memory: Bytes of GPU memory that tensors took at most in one process; None without a GPU.
@@ -134,11 +137,14 @@ class CellResult(_Record):
     backend: str | None = None
     checkpoint_sha256: str
     data_sha256: str
+    content_sha256: str
+    sources: dict[str, str] = {}
     versions: dict[str, str]
     git_commit: str | None
     device: str
     precision: str
     run: RunRecord | None = None
+    finished_at: str
     wall_time_s: float
     peak_memory: int | None = None
     peak_gpu_memory: int | None = None

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,7 +83,7 @@ class CellStore:
 
     def __init__(self, out: Path, title: str, fingerprint: str) -> None:
         self.fingerprint = fingerprint
-        self.folder = out / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', title)}-{fingerprint}"
+        self.folder = out / f"{folder_name(title)}-{fingerprint}"
         self.samples = KeptSamples(self.folder)
 
     def result(self) -> CellResult | None:
@@ -187,6 +188,20 @@ class CellStore:
                     self._add(kept, part.about._replace(seconds=seconds))
                 part.path.unlink()
 
+    def clear(self) -> None:
+        """Drop all that was computed, so that the cell is computed anew. Call it while the cell is `locked`.
+
+        Raises:
+            CannotWriteError: It cannot be removed.
+        """
+        with writing(self.folder):
+            for path in self.folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
+            (self.folder / PARTS).mkdir()
+
     def checks(self) -> Preflight | None:
         """Return the pre-flight checks that were kept, or None.
 
@@ -232,6 +247,11 @@ class CellStore:
     def _write(self, path: Path, content: bytes) -> None:
         with writing(path):
             write_whole(path, content)
+
+
+def folder_name(title: str) -> str:
+    """Return the readable part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", title)
 
 
 def _json(value: Any) -> bytes:

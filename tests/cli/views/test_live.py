@@ -44,7 +44,7 @@ def test_lines_say_what_happened() -> None:
         r"architecture change 12.50%  \(0:0\d\)",
         lines[1],
     )
-    assert lines[3].endswith("(from the results folder)")
+    assert lines[3].endswith("(from the results folder, 2026-01-02 03:04)")
     assert "architecture" not in lines[3]
     assert lines[4].startswith("[3/3] ")
     assert lines[5] == "FAILED dynconv8-cifar10 bim eps 1 (2/255) LGM slope 10: no gradient [here]"

@@ -85,7 +85,7 @@ def dying_at(number: int, write: Callable[[Path, bytes], None]) -> Callable[[Pat
 
 
 def assert_same(first: Path, second: Path, a: CellResult, b: CellResult) -> None:
-    exclude = {"wall_time_s", "peak_memory", "git_commit"}
+    exclude = {"finished_at", "wall_time_s", "peak_memory", "git_commit"}
     assert a.model_dump(exclude=exclude) == b.model_dump(exclude=exclude)
     names = [sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file()) for out in (first, second)]
     assert names[0] == names[1]

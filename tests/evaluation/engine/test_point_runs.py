@@ -47,7 +47,7 @@ def clouds_of(out: Path) -> dict[str, Any]:
 
 
 def numbers(result: CellResult) -> dict[str, Any]:
-    return result.model_dump(exclude={"wall_time_s", "device", "git_commit", "peak_memory", "run"})
+    return result.model_dump(exclude={"finished_at", "wall_time_s", "device", "git_commit", "peak_memory", "run"})
 
 
 def files(out: Path) -> dict[Path, int]:

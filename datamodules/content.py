@@ -1,0 +1,177 @@
+"""What samples hold, as a sha256: of their arrays, of their files, or of what a loader yields of them."""
+
+import hashlib
+import json
+import logging
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from datamodules.batch import PointBatch
+from lgm_bench.errors import DataError
+from lgm_bench.files import cache_folder, write_whole
+
+if TYPE_CHECKING:
+    from datamodules.samples_datamodule import SamplesDataModule
+
+_log = logging.getLogger(__name__)
+
+SETTLED_NS = 2_000_000_000
+"""Age of a file's last change from which on its times tell changes apart: clocks of file systems are as coarse."""
+
+
+def arrays_sha256(*arrays: Tensor) -> str:
+    """Return the sha256 of tensors: of their types, shapes and values.
+
+    >>> arrays_sha256(torch.zeros(2))[:8], arrays_sha256(torch.zeros(2, dtype=torch.int32))[:8]
+    ('34b76dfd', '7b4ac6ab')
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(array.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def files_sha256(root: Path, samples: Iterable[tuple[object, Sequence[Path]]]) -> str:
+    """Return the sha256 of samples that lie in files.
+
+    Args:
+        root: The data set's folder.
+        samples: Of each sample what is known without its files, such as id and label, and its files. Their names count
+            too, but not the folders that they are in.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    listed = [(about, list(paths)) for about, paths in samples]
+    hashes = file_hashes(root)
+    of_file = {path: hashes.of(path) for path in dict.fromkeys(path for _, paths in listed for path in paths)}
+    hashes.keep()
+    digest = hashlib.sha256()
+    for about, paths in listed:
+        digest.update(f"{about!r} {[(path.name, of_file[path]) for path in paths]}\n".encode())
+    return digest.hexdigest()
+
+
+def batches_sha256(data: "SamplesDataModule") -> str:
+    """Return the sha256 of all samples as `data.test_dataloader` yields them, whatever the size of the batches.
+
+    Raises:
+        DataError: A sample cannot be read, or the loader leaves one out.
+    """
+    before = data.done, data.share
+    data.done, data.share = set(), (0, 1)
+    try:
+        found = {sample_id: sha256 for batch in data.test_dataloader() for sample_id, sha256 in _each(batch)}
+    finally:
+        data.done, data.share = before
+    ids = data.sample_ids()
+    absent = [sample_id for sample_id in ids if sample_id not in found]
+    if absent:
+        raise DataError(
+            f"{len(absent)} of the {len(ids)} samples of {type(data).__name__} are not yielded by its "
+            f"test_dataloader, such as {absent[0]!r}; it has to yield all of sample_ids() that its test_sampler() says"
+        )
+    return hashlib.sha256("\n".join(f"{sample_id} {found[sample_id]}" for sample_id in ids).encode()).hexdigest()
+
+
+def _each(batch: Any) -> Iterator[tuple[str, str]]:
+    """Yield the id and the sha256 of each sample of a batch."""
+    if isinstance(batch, PointBatch):
+        cloud, of_points = batch.cloud, len(batch.labels) == len(batch.cloud.points)
+        for number, sample_id in enumerate(batch.ids):
+            own = cloud.scene == number
+            labels = batch.labels[own if of_points else number]
+            yield sample_id, arrays_sha256(cloud.points[own], cloud.features[own], labels)
+    else:
+        tensors = [field for field in batch if isinstance(field, Tensor)]
+        for number, sample_id in enumerate(batch.ids):
+            yield sample_id, arrays_sha256(*(tensor[number] for tensor in tensors))
+
+
+class FileHashes:
+    """The sha256 of files below a folder, each read once as long as it does not change.
+
+    They are kept in the cache folder. A file counts as unchanged if its size, times and inode are the same; one that
+    was changed in the last seconds is read again, since another change might have left its times alone.
+
+    Args:
+        root: The folder.
+        kept: Where they are kept.
+    """
+
+    def __init__(self, root: Path, kept: Path) -> None:
+        self.root, self.kept = root, kept
+        self._known: dict[str, list[Any]] = {}  # state and sha256 of each file, the latter last
+        self._young: dict[str, list[Any]] = {}
+        self._new = False
+        try:
+            content = json.loads(kept.read_bytes())
+            self._known = {name: [*map(int, state), str(sha256)] for name, (*state, sha256) in content.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            pass  # there is none yet, or it is damaged
+
+    def of(self, path: Path) -> str:
+        """Return the sha256 of a file.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        try:
+            before = _state(path)
+            *state, known = self._known.get(str(path), [None])
+            if state == before:
+                return str(known)
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        settled = time.time_ns() - max(before[1:3]) > SETTLED_NS
+        (self._known if settled else self._young)[str(path)] = [*before, sha256]
+        self._new |= settled
+        return sha256
+
+    def known(self, path: Path) -> str | None:
+        """Return the sha256 that a file had when it was last read, if it does not look changed since, else None.
+
+        Raises:
+            OSError: There is no such file.
+        """
+        now = _state(path)
+        entries = (entries.get(str(path), [None]) for entries in (self._young, self._known))
+        return next((sha256 for *state, sha256 in entries if state == now), None)
+
+    def keep(self) -> None:
+        """Keep what is known for the next process; without effect where the cache folder cannot be written."""
+        if not self._new:
+            return
+        try:
+            self.kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.kept, json.dumps(self._known).encode())
+            self._new = False
+        except OSError as error:
+            _log.info("cannot write %s: %s; files will be hashed again", self.kept, error)
+
+
+def file_hashes(root: Path) -> FileHashes:
+    """Return the hashes of the files below a folder, read once in this process."""
+    root = root.absolute()
+    name = hashlib.sha256(str(root).encode()).hexdigest()[:16]
+    return _hashes(root, cache_folder("contents") / f"{name}.json")
+
+
+_hashes = cache(FileHashes)
+
+
+def _state(path: Path) -> list[int]:
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(0, "it is no file")
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
