@@ -113,6 +113,19 @@ def default_checkpoint(victim: str) -> tuple[CheckpointStore, CheckpointEntry]:
     raise CheckpointError(f"{victim} has no checkpoint yet. {how_to_get(victim)} {own}")
 
 
+def entry_of(victim: str, checkpoint: str | None) -> CheckpointEntry | None:
+    """Return what a registry says of the weights that a victim is loaded with, or None.
+
+    Args:
+        victim: Its name.
+        checkpoint: None for its default; a path; or "random".
+    """
+    if checkpoint is not None:
+        path = Path(checkpoint).expanduser()
+        return next((entry for entry in CheckpointStore(path.parent).entries() if entry.file == path.name), None)
+    return user_store().ready(victim) or shipped_store().ready(victim)
+
+
 def checkpoint_status() -> list[CheckpointStatus]:
     """Return, for every registered victim, whether it has a checkpoint, or what is missing."""
     entries = [*user_store().entries(), *shipped_store().entries()]

@@ -45,6 +45,8 @@ class CheckpointEntry(BaseModel):
         licence: Licence of the weights, as their publisher states it.
         normalization: What the weights were trained with; None for the victim's default.
         training: Name of the training record beside the registry, for weights that were trained here.
+        slopes: By attack, the slopes of soft occupancies with which it attacks these weights best: a number, or one for
+            each true half-width, written as "8/255" or in metres.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +59,7 @@ class CheckpointEntry(BaseModel):
     licence: str | None = None
     normalization: Normalization | None = None
     training: str | None = None
+    slopes: dict[str, float | dict[str, float]] | None = None
 
     @model_validator(mode="after")
     def _file_with_hash(self) -> "CheckpointEntry":

@@ -73,7 +73,7 @@ CUTS = (
     Cut("no progress", _verb("run", "attack", "train", "search"), ("--quiet",)),
     Cut("generated batches", _on_cifar10, ("--data", TINY_DATA)),
     Cut("one short training", lambda c: c.verb == "train" and "-cifar10" in c.words[1], ("--recipe", "short.yaml")),
-    Cut("few tries", _verb("search"), ("--limit", "4", "--eps", "2", "--slopes", "0.1,1")),
+    Cut("few tries", _verb("search"), ("--limit", "4", "--eps", "4/255", "--slopes", "0.1,1")),
     Cut("few iterations", lambda c: c.verb == "attack" and "--steps" in c.words, ("--steps", "2")),
     Cut("small rooms", _has("attack", "rooms-scannet"), ("--data", "scannet-mini", "--steps", "2", "--limit", "1")),
     Cut("few iterations", _has("attack", "my_points:Net"), ("--steps", "2", "--limit", "1")),

@@ -1,12 +1,16 @@
-"""Parameters that a cell may leave open: those of the released runs, and ours for victims that were not among them.
+"""Parameters that a cell may leave open: those stored with the weights, of the released runs, and ours for others.
 
 A gradient method without parameters of its own takes those of LGM if it softens occupancies, else those of FGM.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.kinds import softens
+from lgm_bench.evaluation.cells.units import parse_number, unit
+from victims.checkpoints import entry_of
 
 SINGLE_STEP: dict[tuple[str, str], dict[float, float]] = {
     ("skipnet", "cifar10"): {1: 0.5, 2: 0.3, 4: 0.2, 8: 0.2},
@@ -52,6 +56,16 @@ def image_slope(victim: str, attack: str, eps: float, targeted: bool) -> float |
     if targeted:
         slopes |= ITERATIVE_TARGETED.get(known, {})
     return slopes.get(attack)
+
+
+def stored_slope(cell: Cell) -> float | None:
+    """Return the slope that the registry names beside the victim's weights, or None."""
+    entry = entry_of(cell.victim.name, cell.victim.checkpoint)
+    slopes = (entry.slopes or {} if entry else {}).get(cell.attack.name)
+    if not isinstance(slopes, dict):
+        return slopes
+    eps = cell.attack.eps * unit(cell)
+    return next((slope for width, slope in slopes.items() if math.isclose(parse_number(width), eps)), None)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lgm_bench.attacks.attack import Attack
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell, GradientSpec
 from lgm_bench.evaluation.cells.kinds import follows_gradient, softens, takes_points
-from lgm_bench.evaluation.cells.released import image_slope
+from lgm_bench.evaluation.cells.released import image_slope, stored_slope
 from lgm_bench.evaluation.cells.units import LEVELS, OFFICIAL, PROTOCOLS, STANDARD, check_sense, paper_eps, unit
 from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, no_slope, resolved_points, voxel_slopes
 from lgm_bench.leaded import FGM, GradientMethod, gradient_named
@@ -131,7 +131,7 @@ def _resolved_images(cell: Cell) -> Cell:
     if not softens(cell.gradient.name) or cell.gradient.slope is not None:
         return cell
     attack = cell.attack
-    slope = image_slope(cell.victim.name, attack.name, paper_eps(cell), attack.targeted)
+    slope = stored_slope(cell) or image_slope(cell.victim.name, attack.name, paper_eps(cell), attack.targeted)
     if slope is None:
         raise no_slope(cell)
     return cell.replace(gradient={"slope": slope})

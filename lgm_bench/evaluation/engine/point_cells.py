@@ -6,7 +6,7 @@ from lgm_bench.attacks import ATTACKS
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, RELATION, Cell, GradientSpec
 from lgm_bench.evaluation.cells.kinds import follows_gradient, softens
-from lgm_bench.evaluation.cells.released import PointSettings, point_settings
+from lgm_bench.evaluation.cells.released import PointSettings, point_settings, stored_slope
 from lgm_bench.evaluation.cells.units import STANDARD, eps_text
 from lgm_bench.registry import resolve
 from lgm_bench.voxels import VoxelSlopes
@@ -43,7 +43,8 @@ def resolved_points(cell: Cell) -> Cell:
 
 def _resolved_gradient(cell: Cell, released: PointSettings | None) -> dict[str, Any]:
     gradient, soft = cell.gradient, softens(cell.gradient.name)
-    slope = _first(gradient.slope, released.slope if released else None)
+    known = (stored_slope(cell) if soft else None) or (released.slope if released else None)
+    slope = _first(gradient.slope, known)
     if soft and slope is None:
         raise no_slope(cell)
     plain = {"input_slope": slope, "output_slope": slope} if soft else {}

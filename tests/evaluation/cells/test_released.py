@@ -1,9 +1,11 @@
 """The parameters of the released runs, line by line as the publication's own configurations have them."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
-from hand_made import flat_cell
+from hand_made import altered, flat_cell
+from tiny_points import ROOMS, SCENE_NET
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT
@@ -12,6 +14,8 @@ from lgm_bench.evaluation.cells.kinds import softens
 from lgm_bench.evaluation.cells.released import RELEASED, image_slope, point_settings
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.evaluation.engine.building import resolved
+from victims.checkpoints import CheckpointStore
+from victims.registry import CheckpointEntry
 
 EPS = (0.005, 0.01, 0.02, 0.05)
 ROOM, STREET = (0.0025, 0.01, 0.01, 0.01), (0.0025, 0.005, 0.005, 0.005)
@@ -88,3 +92,21 @@ def test_the_shipped_suites_find_a_slope_for_every_cell_that_needs_one() -> None
     leaded = [cell for cell in cells if cell.gradient.name != NO_GRADIENT and softens(cell.gradient.name)]
     assert leaded
     assert all(cell.gradient.slope is not None and cell.gradient.slope > 0 for cell in leaded)
+
+
+def test_slopes_that_are_stored_with_the_weights_come_before_the_released_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LGM_BENCH_CHECKPOINTS", str(tmp_path))
+    slopes = {"fgsm": {"8/255": 7.0}, "bim": 9.0}
+    for victim, data in (("dynconv32-cifar10", "cifar10"), (SCENE_NET, ROOMS)):
+        given = slopes | ({"pointbim": {"0.03": 11.0}} if data == ROOMS else {})
+        entry = CheckpointEntry(victim=victim, file=f"{data[:4]}.safetensors", sha256="0" * 64, source="", slopes=given)
+        CheckpointStore(tmp_path).add(entry, b"")
+    images = flat_cell("dynconv32-cifar10", "cifar10", "fgsm", "lgm", 4.0)
+    found = [images, altered(images, eps=2.0), altered(images, eps=2.0, attack="bim"), altered(images, slope=1.0)]
+    found += [flat_cell(SCENE_NET, ROOMS, "pointbim", "soft", 0.03)]
+    assert [resolved(cell).gradient.slope for cell in found] == [7.0, 0.2, 9.0, 1.0, 11.0]
+    elsewhere = altered(images, checkpoint=str(tmp_path / "cifa.safetensors"))
+    assert resolved(elsewhere).gradient.slope == 7.0
+    assert resolved(altered(images, checkpoint="random")).gradient.slope == 0.1
