@@ -100,8 +100,10 @@ def compute(job: Job, tell: Callable[[Event], None]) -> MetricCollection:
         try:
             if len(job.data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
                 trainer.test(stage, dataloaders=job.data.test_dataloader(), verbose=False)
-        finally:
-            sink.write()
+        except BaseException:
+            sink.write(tell=False)
+            raise
+        sink.write()
     return figures
 
 

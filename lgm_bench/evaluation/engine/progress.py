@@ -6,7 +6,7 @@ from operator import add
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.observer import Observer
 from lgm_bench.evaluation.engine.ranks import Ranks
-from lgm_bench.evaluation.engine.sink import BatchDone, Event
+from lgm_bench.evaluation.engine.sink import BatchesDone, Event
 from lgm_bench.evaluation.store.tally import Tally
 
 
@@ -28,11 +28,11 @@ class Progress:
 
     def tell(self, event: Event) -> None:
         """Take the news of this process."""
-        if isinstance(event, BatchDone):
+        if isinstance(event, BatchesDone):
             n, tally = self.here
             self.here = n + event.n_samples, event.tally if tally is None else tally + event.tally
         self.update()
-        if not isinstance(event, BatchDone) and self.ranks.leads:
+        if not isinstance(event, BatchesDone) and self.ranks.leads:
             self.observer.iteration(self.cell, event.i, event.steps, event.n)
 
     def update(self) -> None:

@@ -15,8 +15,8 @@ from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally
 
 
-class BatchDone(NamedTuple):
-    """A batch is finished: how many samples it has, and the sums of their rows."""
+class BatchesDone(NamedTuple):
+    """Rows are in the store: how many samples they are of, and their sums."""
 
     n_samples: int
     tally: Tally
@@ -30,7 +30,7 @@ class Iteration(NamedTuple):
     n: int
 
 
-Event = BatchDone | Iteration
+Event = BatchesDone | Iteration
 
 
 class Sink(Protocol):
@@ -58,7 +58,7 @@ file. A process that is killed loses no more than these."""
 
 
 class StoreSink:
-    """Puts rows and checks into a store, and tells of every batch and iteration; `write` what is left at the end.
+    """Puts rows and checks into a store, and tells of them and of every iteration; `write` what is left at the end.
 
     Args:
         store: The cell's folder.
@@ -95,20 +95,22 @@ class StoreSink:
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep a batch's rows."""
-        self.figures.update(rows)
         self._waiting.append(rows)
         self._seconds += seconds
         if time.monotonic() - self._written >= GROUP_S:
             self.write()
-        self.tell(BatchDone(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows)))
 
-    def write(self) -> None:
-        """Put the rows that wait into the store."""
-        if self._waiting:
-            rows, seconds = pa.concat_tables(self._waiting), self._seconds
-            self._waiting, self._seconds = [], 0.0
-            self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
+    def write(self, *, tell: bool = True) -> None:
+        """Put the rows that wait into the store, and tell of them."""
+        if not self._waiting:
+            return
+        rows, seconds = pa.concat_tables(self._waiting), self._seconds
+        self._waiting, self._seconds = [], 0.0
+        self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
         self._written = time.monotonic()
+        self.figures.update(rows)
+        if tell:
+            self.tell(BatchesDone(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows)))
 
     def iteration(self, i: int, steps: int, n: int) -> None:
         """Pass it on."""

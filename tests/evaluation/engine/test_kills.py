@@ -31,11 +31,6 @@ WRITES = {0: 0, 2: 0, 3: 0, 4: 4, 6: 12, 7: 13, 8: 13}
 CLOUD_WRITES = {1: 0, 2: 0, 3: 0, 4: 0, 7: 1, 3 * len(Rooms.sizes) + 4: len(Rooms.sizes)}
 
 
-@pytest.fixture(autouse=True)
-def _a_file_for_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink, "GROUP_S", 0.0)
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_judged(tmp_path_factory.mktemp("data"), SKIPNET, N)
@@ -161,8 +156,11 @@ def test_a_group_of_batches_is_lost_by_a_kill_alone(
     root: Path, whole: tuple[Path, CellResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: type | None
 ) -> None:
     class Ending(Started):
-        def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
-            if n_done == 2 * BATCH:
+        seen = 0
+
+        def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
+            self.seen += 1
+            if self.seen == 2 * STEPS + 1:  # two batches are finished
                 die() if end is None else _raise(end())
 
     monkeypatch.setattr(sink, "GROUP_S", 1000.0)

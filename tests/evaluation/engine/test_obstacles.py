@@ -17,7 +17,6 @@ from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine import sink
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.ranks import LostProcessError
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
@@ -27,11 +26,6 @@ from lgm_bench.evaluation.store.tally import Tally
 NOBODY = 65534
 IMAGES = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=3)
 SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2, slope=10.0)
-
-
-@pytest.fixture(autouse=True)
-def _a_file_for_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink, "GROUP_S", 0.0)
 
 
 @pytest.fixture

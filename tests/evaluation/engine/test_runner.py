@@ -16,7 +16,6 @@ from judged import DATA, DYNCONV, SKIPNET, STATIC, judged_cell, write_judged
 
 from lgm_bench.errors import ConfigError, ResultError, RunInterruptedError, UnknownNameError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine import sink
 from lgm_bench.evaluation.engine.observer import SilentObserver
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.record import CellResult
@@ -47,11 +46,6 @@ class Events(SilentObserver):
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [event[1:] for event in self.seen if event[0] == kind]
-
-
-@pytest.fixture(autouse=True)
-def _a_file_for_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink, "GROUP_S", 0.0)
 
 
 @pytest.fixture(scope="module")
