@@ -64,9 +64,10 @@ class SkipNet(nn.Module):
                 self.add_module(f"group{group}_layer{index}", layer)
                 gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(out_channels, GATE_WIDTH, 1))
                 self.add_module(f"group{group}_gate{index}", gate)
+                if group > 1 or index > 0:
+                    self.add_module(f"group{group}_occupancy{index}", Occupancy())
                 channels = out_channels
         self.control = RecurrentGate(convolutional=imagenet)
-        self.occupancy = Occupancy()
         self.fc = nn.Linear(channels, num_classes)
 
     @property
@@ -84,7 +85,7 @@ class SkipNet(nn.Module):
         for name in rest:
             features = self.get_submodule(previous.format("gate"))(x).flatten(1)
             score, state = self.control(features, state)
-            occupancy = self.occupancy(score).view(-1, 1, 1, 1)
+            occupancy = self.get_submodule(name.format("occupancy"))(score).view(-1, 1, 1, 1)
             skip = getattr(self, name.format("ds"), None)
             kept = x if skip is None else skip(x)
             x = self.block_output(name, x, kept, occupancy)

@@ -14,7 +14,7 @@ from lgm_bench.attacks.problem import Evaluation, Problem, frozen, without_autoc
 from lgm_bench.attacks.randomness import sample_generator
 from lgm_bench.attacks.trace import AttackResult, Progress, Ticks, Trace
 from lgm_bench.errors import UnknownNameError
-from lgm_bench.leaded import FGM, GradientMethod
+from lgm_bench.leaded import FGM, GradientMethod, calibrated
 from lgm_bench.tasks.adapter import Adapter, adapter_of
 from lgm_bench.tasks.tensors import check_classes
 
@@ -185,6 +185,7 @@ class Attack:
         if target is not None:
             target = whole_numbers("target", target)
             check_classes("target", target, len(names), adapter.task.sample)
+        gradient = calibrated(gradient, victim, inputs, self.steps)
         problem = self._problem(adapter, victim, gradient, adapter.detached(inputs), labels, target, tuple(names))
         trace = Trace(problem)
         with torch.no_grad(), frozen(victim):

@@ -22,8 +22,12 @@ def attack(
     ] = None,
     gradient: opt.Gradient = opt.GRADIENT,
     slope: Annotated[
-        float | None,
-        typer.Option(help="Slope of the soft occupancy.", show_default="the released one", rich_help_panel=opt.ATTACK),
+        str | None,
+        typer.Option(
+            help="Slope of the soft occupancy; auto: from the spread of each unit's margins.",
+            show_default="the released one, else auto",
+            rich_help_panel=opt.ATTACK,
+        ),
     ] = None,
     step: opt.Step = None,
     steps: opt.Steps = None,

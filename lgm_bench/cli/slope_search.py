@@ -47,7 +47,7 @@ class Search:
     def best(self) -> dict[float, float]:
         """Return the strongest slope of every eps; of equals, the smallest."""
         found: dict[float, CellResult] = {}
-        for result in sorted(self.results, key=lambda result: result.cell.gradient.slope or 0.0):
+        for result in sorted(self.results, key=lambda result: float(result.cell.gradient.slope or 0.0)):
             if result.cell.gradient.slope is None:
                 continue
             strongest = found.get(result.cell.attack.eps)
@@ -63,7 +63,7 @@ class Search:
         entries: dict[tuple[str, Column], Entry] = {}
         for result in self.results:
             slope, eps = result.cell.gradient.slope, result.cell.attack.eps
-            row = FGM_ROW if slope is None else f"slope={slope:g}"
+            row = FGM_ROW if slope is None else f"slope={result.cell.gradient.slope_text}"
             number = compared.number(result.metrics[compared.name])
             column = Column(first.victim.name, f"eps={eps_number(result.cell)}", compared.heading)
             entries[row, column] = Entry(number, best=slope is not None and slope == best.get(eps))

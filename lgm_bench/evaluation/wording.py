@@ -35,7 +35,7 @@ def describe_gradient(cell: Cell) -> str:
     """Return a cell's gradient with its settings in a reader's words; nothing where the attack follows none."""
     if cell.gradient.name == NO_GRADIENT:
         return ""
-    slope = "" if cell.gradient.slope is None else f" slope {cell.gradient.slope:g}"
+    slope = "" if cell.gradient.slope is None else f" slope {cell.gradient.slope_text}"
     relation = "" if cell.gradient.relation in (None, "sigmoid") else f" {cell.gradient.relation}"
     return f"{gradient_name(cell.gradient.name)}{slope}{relation}"
 

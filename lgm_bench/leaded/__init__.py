@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lgm_bench.leaded.gradient import FGM, LGM, GradientMethod, Soft, StraightThrough, Unit, gradient_named
     from lgm_bench.leaded.occupancy import Occupancy
     from lgm_bench.leaded.recording import architecture, hard_forward, recorded_calls
+    from lgm_bench.leaded.slopes import automatic_slopes, calibrated
     from lgm_bench.leaded.wrapper import Leaded
 
 GRADIENTS = {
@@ -19,14 +20,18 @@ GRADIENTS = {
 """Gradient methods by registered name."""
 HARD_GRADIENTS = frozenset({"fgm"})
 """Those of them whose `softens` is false, for who must not import torch."""
+AUTO = "auto"
+"""In place of a slope: every unit gets one from the spread of its margins."""
 _MODULES = {
     "gradient": ("FGM", "LGM", "GradientMethod", "Soft", "StraightThrough", "Unit", "gradient_named"),
     "occupancy": ("Occupancy",),
     "recording": ("architecture", "hard_forward", "recorded_calls"),
+    "slopes": ("automatic_slopes", "calibrated"),
     "wrapper": ("Leaded",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
+    "AUTO",
     "FGM",
     "GRADIENTS",
     "HARD_GRADIENTS",
@@ -38,6 +43,8 @@ __all__ = [
     "StraightThrough",
     "Unit",
     "architecture",
+    "automatic_slopes",
+    "calibrated",
     "gradient_named",
     "hard_forward",
     "recorded_calls",

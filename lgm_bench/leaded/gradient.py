@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import GRADIENTS
+from lgm_bench.leaded import AUTO, GRADIENTS
 from lgm_bench.registry import resolve
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ class GradientMethod:
     """Composes the occupancy of a unit from its soft and its hard one; subclasses override `occupancy`.
 
     Args:
-        slope: Positive slope lambda of the soft occupancy.
+        slope: Positive slope lambda of the soft occupancy; or slopes by the name of the unit in the network; or "auto":
+            every unit gets one from the spread of its margins (see `slopes.calibrated`). Attacks measure that on the
+            clean inputs that they are given, so a sample's result may then depend on those beside it; cells of a
+            benchmark always measure it on the same samples.
         voxels: Slopes of the way from points to voxels and back; None: those of the input and the output are `slope`.
 
     Attributes:
@@ -35,17 +38,19 @@ class GradientMethod:
         shows_hard: Whether the outputs under this method are those of the hard network.
 
     Raises:
-        ConfigError: `slope` is not a positive finite number.
+        ConfigError: A slope is not a positive finite number.
     """
 
     name: ClassVar[str] = ""
     softens: ClassVar[bool] = True
     shows_hard: ClassVar[bool] = False
 
-    def __init__(self, slope: float = 1.0, voxels: "VoxelSlopes | None" = None) -> None:
-        if not 0 < slope < math.inf:
-            raise ConfigError(f"slope must be a positive number, got {slope}")
-        self.slope: float | None = float(slope)
+    def __init__(self, slope: float | str | Mapping[str, float] = AUTO, voxels: "VoxelSlopes | None" = None) -> None:
+        numbers = slope.values() if isinstance(slope, Mapping) else [] if slope == AUTO else [slope]
+        for number in numbers:
+            if not (isinstance(number, float | int) and 0 < number < math.inf):
+                raise ConfigError(f"slope must be a positive number or {AUTO!r}, got {number!r}")
+        self.slope: float | str | Mapping[str, float] | None = slope
         self.voxels = voxels
 
     def softened(self, margin: Tensor, slope: float) -> Tensor:
@@ -72,25 +77,26 @@ class GradientMethod:
             reach: How far points can move, which bounds the voxels that take part.
 
         Raises:
-            ConfigError: The method softens, and the network has no unit.
+            ConfigError: The method softens, and the network has no unit; or a unit has no slope.
         """
-        units = self.units_of(victim)
+        units = {
+            unit: _State(self, self.slope_of(unit, name, reach), reach) for name, unit in self.units_of(victim).items()
+        }
         before = _in_force()
-        slope = math.inf if self.slope is None else self.slope
-        _put_in_force({**before, **dict.fromkeys(units, _State(self, slope, reach))})
+        _put_in_force({**before, **units})
         try:
             yield
         finally:
             others = {unit: state for unit, state in _in_force().items() if unit not in units}
             _put_in_force({**others, **{unit: before[unit] for unit in units if unit in before}})
 
-    def units_of(self, victim: nn.Module) -> set["Unit"]:
-        """Return the units of a network that this method switches.
+    def units_of(self, victim: nn.Module) -> dict[str, "Unit"]:
+        """Return the units of a network that this method switches, by name.
 
         Raises:
             ConfigError: There is none, and without one a method that softens would silently be the plain gradient.
         """
-        units = {module for module in victim.modules() if isinstance(module, Unit)}
+        units = {name: module for name, module in victim.named_modules() if isinstance(module, Unit)}
         if self.softens and not units:
             raise ConfigError(
                 f"found no adaptive unit in {type(victim).__name__}, so {self!r} would follow the plain gradient; take "
@@ -98,8 +104,28 @@ class GradientMethod:
             )
         return units
 
+    def slope_of(self, unit: "Unit", name: str, reach: "Reach | None" = None) -> float:
+        """Return the slope of a unit, by its name in the network; infinite where the method has none.
+
+        Raises:
+            ConfigError: It is measured, and that has not been done.
+        """
+        if self.slope is None or not self.softens:
+            return math.inf
+        if isinstance(self.slope, float | int):
+            return self.slope
+        slope = self.slope.get(name) if isinstance(self.slope, Mapping) else None
+        slope = unit.own_slope(reach) if slope is None else slope
+        if slope is None:
+            raise ConfigError(
+                f"unit {name!r} has no slope yet: {AUTO!r} slopes are measured on clean inputs; apply "
+                "lgm_bench.leaded.calibrated(method, network, inputs), or give a slope"
+            )
+        return slope
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({'' if self.slope is None else f'slope={self.slope:g}'})"
+        slope = f"{self.slope:g}" if isinstance(self.slope, float | int) else repr(self.slope)
+        return f"{type(self).__name__}({'' if self.slope is None else f'slope={slope}'})"
 
 
 class FGM(GradientMethod):
@@ -179,6 +205,14 @@ class Unit(nn.Module):
     What is in force is no state of the module: copies and pickles of a unit are hard, and other threads do not see it.
     """
 
+    def own_slope(self, reach: "Reach | None") -> float | None:  # noqa: ARG002
+        """Return the "auto" slope of a unit whose margins have the same scale in every network; None: it is measured.
+
+        Args:
+            reach: How far the attack can move points.
+        """
+        return None
+
     @property
     def gradient(self) -> GradientMethod:
         """The method in force."""
@@ -205,24 +239,22 @@ class Unit(nn.Module):
         return replica
 
 
-def gradient_named(name: str, slope: float | None = None, voxels: "VoxelSlopes | None" = None) -> GradientMethod:
+def gradient_named(name: str, slope: float | str | None = None, voxels: "VoxelSlopes | None" = None) -> GradientMethod:
     """Return a gradient method by its name.
 
     Args:
         name: Registered, or `package.module:Class` of a user's own.
-        slope: Slope of the soft occupancy; None where the method has none.
+        slope: Slope of the soft occupancy; None: "auto", or none where the method has none.
         voxels: See `GradientMethod`.
 
     Raises:
         UnknownNameError: There is no such method.
-        ConfigError: It is no `GradientMethod`, or has a slope and none is given, or the reverse.
+        ConfigError: It is no `GradientMethod`, or has no slope and one is given.
     """
     kind: Any = resolve("gradient", name, GRADIENTS)
     if not (isinstance(kind, type) and issubclass(kind, GradientMethod)):
         raise ConfigError(f"gradient {name!r} is no class derived from lgm_bench.leaded.GradientMethod")
-    if kind.softens and slope is None:
-        raise ConfigError(f"gradient {name!r} needs a slope; give one")
     if not kind.softens and slope is not None:
-        raise ConfigError(f"gradient {name!r} has no slope, got {slope:g}; leave it out, or take another gradient")
+        raise ConfigError(f"gradient {name!r} has no slope, got {slope}; leave it out, or take another gradient")
     options = {} if slope is None else {"slope": slope}
     return kind(voxels=voxels, **options)

@@ -14,11 +14,12 @@ from lgm_bench.leaded.occupancy import Occupancy
 
 
 class Call(NamedTuple):
-    """One use of an `Occupancy`: the unit, the score it was given and the occupancy it returned."""
+    """One use of an `Occupancy`: the unit, its score, the occupancy that it returned, and the slope in force."""
 
     unit: Occupancy
     score: Tensor
     occupancy: Tensor
+    slope: float
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def recorded_calls(victim: nn.Module) -> Iterator[list[Call]]:
 
     def note(unit: nn.Module, arguments: tuple[Any, ...], occupancy: Tensor) -> None:
         if isinstance(unit, Occupancy):
-            calls.append(Call(unit, arguments[0], occupancy))
+            calls.append(Call(unit, arguments[0], occupancy, unit.slope))
 
     handles = [m.register_forward_hook(note) for m in victim.modules() if isinstance(m, Occupancy)]
     try:

@@ -33,7 +33,7 @@ def caveats(result: CellResult) -> list[str]:
         found.append(f"{checks.zero_gradient_share:.0%} of the input gradient is exactly 0")
     if checks.saturated_occupancies is not None and checks.saturated_occupancies > SATURATED:
         found.append(f"{checks.saturated_occupancies:.0%} of the occupancies have no derivative at slope "
-                     f"{result.cell.gradient.slope:g}; a smaller one may be stronger")  # fmt: skip
+                     f"{result.cell.gradient.slope_text}; a smaller one may be stronger")  # fmt: skip
     if checks.units and checks.constant_units == checks.units:
         found.append(f"none of the {checks.units} adaptive units decides differently for any sample looked at")
     found += _signs_of_masking(result.cell, checks)

@@ -19,6 +19,9 @@ class CartesianGrid:
     Args:
         voxel_size: Edge of a voxel, metres.
 
+    Attributes:
+        edge: The same.
+
     Raises:
         ConfigError: It is not positive.
     """
@@ -28,7 +31,7 @@ class CartesianGrid:
     def __init__(self, voxel_size: float) -> None:
         if not 0 < voxel_size < math.inf:
             raise ConfigError(f"voxel_size must be a positive number of metres, got {voxel_size}")
-        self.voxel_size = voxel_size
+        self.voxel_size = self.edge = voxel_size
 
     def units(self, points: Tensor) -> Tensor:
         """Return places (N, 3) in voxels, differentiable: voxel k reaches from k to k + 1.
@@ -71,6 +74,9 @@ class CylindricalGrid:
         size: Number of cells along rho, phi, z.
         low: Lower bounds: metres, radians, metres.
         high: Upper bounds.
+
+    Attributes:
+        edge: Width of a cell along rho, metres.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class CylindricalGrid:
             )
         self.size: Triple | None = size
         self.low, self.high = low, high
+        self.edge = (high[0] - low[0]) / (size[0] - 1)
 
     def interval(self, like: Tensor) -> Tensor:
         """Return the widths (3,) of a cell."""

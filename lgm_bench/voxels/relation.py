@@ -1,6 +1,6 @@
 """Relation functions: how much a point belongs to a voxel, smoothly in the point's position."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,7 @@ def rbf(distance: Tensor, slope: float) -> Tensor:
     return -slope * distance.square().sum(dim=1)
 
 
+ENDS = ("input", "output", "floor")
 RELATIONS = {"sigmoid": sigmoid, "bilinear": bilinear, "rbf": rbf}
 
 
@@ -56,6 +57,7 @@ class VoxelSlopes:
         normalized: Whether weights of a point's voxels add up to 1 (Eq. 40). The released runs leave them as they
             are, and without any gradient method that leads this is the only way in which a point's own logits
             depend on its place in its voxel.
+        automatic: Whether a slope that is None is that of the occupancy in the convolutions.
 
     Raises:
         ConfigError: A slope is not a positive number.
@@ -67,14 +69,22 @@ class VoxelSlopes:
     floor: float | None = None
     relation: str = "sigmoid"
     normalized: bool = False
+    automatic: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("input", "output", "floor"):
+        for name in ENDS:
             slope = getattr(self, name)
             if slope is not None and not 0 < slope < float("inf"):
                 raise ConfigError(f"the {name} slope must be a positive number, got {slope}")
         if self.relation not in RELATIONS:
             raise UnknownNameError("relation function", self.relation, RELATIONS)
+
+    def at(self, slope: float) -> "VoxelSlopes":
+        """Return the slopes that they are where the occupancy has this one."""
+        if not self.automatic:
+            return self
+        ends = [slope if end is None else end for end in (self.input, self.output, self.floor)]
+        return replace(self, input=ends[0], output=ends[1], floor=ends[2], automatic=False)
 
     def log_relation(self, distance: Tensor, slope: float) -> Tensor:
         """Return log r (P,) of distances (P, 3), in voxels, for one of the slopes."""

@@ -11,10 +11,11 @@ from lgm_bench.sparse.coarsening import soft_or
 from lgm_bench.sparse.keys import unique_voxels
 from lgm_bench.sparse.rows import rows_of
 from lgm_bench.voxels.grid import Grid
-from lgm_bench.voxels.neighbours import neighbour_pairs, own_pairs
+from lgm_bench.voxels.neighbours import Reach, neighbour_pairs, own_pairs
 from lgm_bench.voxels.point_cloud import PointCloud
 from lgm_bench.voxels.relation import VoxelSlopes, soft_floor
 
+SLOPE = 10.0
 _CLIPPED = 1e-3  # voxels: more than rounding moves a place
 
 
@@ -32,6 +33,10 @@ class Voxelization(Unit):
         super().__init__()
         self.grid = grid
 
+    def own_slope(self, reach: Reach | None) -> float:
+        """Return 10, and more where eps is less than a voxel: 10 / (eps in voxels), see docs/slopes.md."""
+        return SLOPE if reach is None else SLOPE * max(1.0, self.grid.edge / reach.eps)
+
     def forward(self, cloud: PointCloud) -> "Voxels":
         """Return the voxels of a cloud.
 
@@ -43,7 +48,7 @@ class Voxelization(Unit):
         else:
             point, voxel = own_pairs(self.grid, cloud.points)
         coordinates, row = unique_voxels(torch.cat([cloud.scene[point][:, None], voxel], dim=1))
-        return Voxels(coordinates, point, row, cloud, self.grid, self.gradient)
+        return Voxels(coordinates, point, row, cloud, self.grid, self.gradient, self.slope)
 
     def occupied(self, cloud: PointCloud) -> Tensor:
         """Return the voxels of the hard network, (M, 4) int64 = scene, x, y, z, each once, in ascending order."""
@@ -62,6 +67,7 @@ class Voxels:
         cloud: The points.
         grid: Their grid.
         gradient: The method in force when the voxels were found.
+        slope: The slope in force of the occupancy in the convolutions.
     """
 
     coordinates: Tensor
@@ -70,6 +76,7 @@ class Voxels:
     cloud: PointCloud
     grid: Grid
     gradient: GradientMethod
+    slope: float
 
     def __len__(self) -> int:
         return len(self.coordinates)
@@ -79,10 +86,17 @@ class Voxels:
         """(N,) int64, the row of the voxel that each point lies in."""
         return self.row[: len(self.cloud.points)]
 
-    @property
+    @cached_property
     def slopes(self) -> VoxelSlopes:
-        """The slopes of the way in and out: those of the gradient method, else its slope (of FGM none)."""
-        return self.gradient.voxels or VoxelSlopes(input=self.gradient.slope, output=self.gradient.slope)
+        """The slopes of the way in and out: those of the gradient method, else the one in force (of FGM none).
+
+        Where that is automatic, the floor has it too.
+        """
+        gradient = self.gradient
+        if gradient.voxels is not None or not gradient.softens:
+            return (gradient.voxels or VoxelSlopes()).at(self.slope)
+        given = isinstance(gradient.slope, float | int)
+        return VoxelSlopes(self.slope, self.slope, None if given else self.slope)
 
     @cached_property
     def occupied(self) -> Tensor:
@@ -92,7 +106,7 @@ class Voxels:
     @cached_property
     def occupancy(self) -> Tensor | None:
         """(M,) occupancy o(p) = 1 - prod_x (1 - r(x, p)) in the convolutions (Tao et al. 2024, Eq. 31), or None."""
-        return self._occupancy(self.gradient.slope)
+        return self._occupancy(self.slope)
 
     def gather(self, values: Tensor) -> Tensor:
         """Return features (M, F) of voxels from those of points (N, F) (Tao et al. 2024, Eq. 22; leaded: Eq. 37-38).
@@ -125,7 +139,7 @@ class Voxels:
     @cached_property
     def input_occupancy(self) -> Tensor | None:
         """(M,) occupancy with the input's slope, or None."""
-        return self._occupancy(self.slopes.input or self.gradient.slope)
+        return self._occupancy(self.slopes.input or self.slope)
 
     def scatter(self, values: Tensor) -> Tensor:
         """Return logits (N, C) of points from those of voxels (M, C) (Tao et al. 2024, Eq. 23; leaded: Eq. 39-40).
@@ -200,8 +214,8 @@ class Voxels:
     def _sum(self, values: Tensor, row: Tensor) -> Tensor:
         return values.new_zeros(len(self), values.shape[1]).index_add(0, row, values)
 
-    def _occupancy(self, slope: float | None) -> Tensor | None:
-        if not self.gradient.softens or slope is None:
+    def _occupancy(self, slope: float) -> Tensor | None:
+        if not self.gradient.softens:
             return None
         relation = self.slopes.log_relation(self._distance, slope).exp()
         soft = soft_or(relation, self.row, len(self))

@@ -128,10 +128,6 @@ def test_validate_runs_points_at_a_few_centimetres(lgm_bench: Command, tmp_path:
         ((*SCENES, *LEADED, "--relation", "sigmiod"), "unknown relation function 'sigmiod'; did you mean sigmoid?"),
         ((*SCENES, *LEADED[:2], "--eps", "-0.01"), "--eps: expected greater than or equal to 0, got '-0.01'"),
         ((*SCENES, *LEADED[:2], "--input-slope", "0"), "--input-slope: expected greater than 0, got 0.0"),
-        (
-            (*SCENES, *LEADED[:2], "--gradient", "lgm"),
-            "no slope of lgm was released for 'pointbim' on 'tiny_points:SceneNet'",
-        ),
         ((*SCENES, *LEADED[:2], "--targeted"), "targeted is for attacks on images"),
         (
             SCENES,

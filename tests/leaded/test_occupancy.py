@@ -99,7 +99,7 @@ def test_large_scores_stay_finite() -> None:
 
 @pytest.mark.parametrize("slope", [0.0, -1.0, math.inf, -math.inf, math.nan])
 def test_senseless_slopes(slope: float) -> None:
-    with pytest.raises(ConfigError, match=r"slope must be a positive number, got"):
+    with pytest.raises(ConfigError, match=r"slope must be a positive number or 'auto', got"):
         LGM(slope)
 
 

@@ -119,6 +119,32 @@ def test_soft_is_the_soft_network_with_its_occupancies_held(name: str) -> None:
     assert (soft[1] - leaded[1]).abs().max() > 1e-3 * leaded[1].abs().max()
 
 
+@pytest.mark.parametrize(
+    ("grid", "eps", "slope"),
+    [
+        (CartesianGrid(0.02), 0.05, 10.0),
+        (CartesianGrid(0.02), 0.02, 10.0),
+        (CartesianGrid(0.02), 0.005, 40.0),
+        (CylindricalGrid((240, 180, 32)), 0.05, 10 * 50 / 239 / 0.05),
+    ],
+)
+def test_automatic_slopes_are_of_a_voxel_or_of_eps_where_that_is_less(
+    grid: CartesianGrid | CylindricalGrid, eps: float, slope: float
+) -> None:
+    points = cloud("minkunet14-scannet", (60,))
+    units, reach = Voxelization(grid), Reach(points.points, eps / 4, eps)
+    with LGM("auto").applied_to(units, reach):
+        voxels = units(points)
+    assert voxels.slope == pytest.approx(slope)
+    assert (voxels.slopes.input, voxels.slopes.output, voxels.slopes.floor) == (voxels.slope,) * 3
+    with LGM(slope, VoxelSlopes(slope, slope, slope)).applied_to(units, reach):
+        same = units(points)
+    assert torch.allclose(voxels.occupancy, same.occupancy)
+    assert torch.allclose(voxels.gather(points.features), same.gather(points.features))
+    with LGM("auto").applied_to(units):
+        assert units(points).slope == 10.0, "nothing says how far points move"
+
+
 class Halved(GradientMethod):
     """Soft occupancy with half the leaded gradient."""
 

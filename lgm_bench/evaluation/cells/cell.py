@@ -89,7 +89,8 @@ class GradientSpec:
 
     Attributes:
         name: Registered gradient method, `package.module:Class` of a user's own, or `NO_GRADIENT`.
-        slope: Slope lambda of the soft occupancy; None where the method does not soften, and where it is to be found.
+        slope: Slope lambda of the soft occupancy; "auto" takes it from each unit's margins; None where the method has
+            none, and where it is to be found.
         relation: How points and voxels are related, see `VoxelSlopes`; like those that follow None for images.
         input_slope: Slope of the way from points to voxels; None where there is none.
         output_slope: Slope of the way back.
@@ -97,11 +98,16 @@ class GradientSpec:
     """
 
     name: str
-    slope: float | None = None
+    slope: float | str | None = None
     relation: str | None = None
     input_slope: float | None = None
     output_slope: float | None = None
     floor_slope: float | None = None
+
+    @property
+    def slope_text(self) -> str:
+        """The slope as it is printed, such as "0.5" or "auto"; nothing where there is none."""
+        return f"{self.slope:g}" if isinstance(self.slope, float | int) else self.slope or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,10 @@ def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[
     elif layout == "attack":
         row = f"{attack.name} {attack.valid_pixels:.0%}"
     elif layout == "slope":
-        given = "released" if gradient.slope is None else f"{gradient.slope:g}"
-        row, variant = f"slope={given}" if softens(gradient.name) else gradient.name.upper(), row
+        row, variant = (
+            f"slope={gradient.slope_text or 'released'}" if softens(gradient.name) else gradient.name.upper(),
+            row,
+        )
     elif layout == "relation" and softens(gradient.name):
         variant = gradient.relation or RELATION
     elif layout == "attack and eps":

@@ -3,9 +3,10 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from lgm_bench.evaluation.cells.units import parse_number
+from lgm_bench.leaded import AUTO
 
 
 def _as_list(value: Any) -> Any:
@@ -22,7 +23,12 @@ def _as_slopes(value: Any) -> Any:
     return value if isinstance(value, dict) else {"default": value}
 
 
+def _as_slope(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    return value if value == AUTO else check(value)
+
+
 Positive = Annotated[float, BeforeValidator(parse_number), Field(gt=0)]
+Slope = Annotated[Positive, WrapValidator(_as_slope)]
 Width = Annotated[float, BeforeValidator(parse_number), Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -91,7 +97,7 @@ class AttackEntry(Strict):
     steps: Count | None = None
     valid_pixels: Annotated[list[Share], BeforeValidator(_as_list)] = [1.0]
     active_set: bool = False
-    slope: Annotated[list[Positive], BeforeValidator(_as_list)] = []
+    slope: Annotated[list[Slope], BeforeValidator(_as_list)] = []
     relation: Annotated[list[str], BeforeValidator(_as_list)] = []
     input_slope: Positive | None = None
     output_slope: Positive | None = None

@@ -156,7 +156,7 @@ def _gradients(names: Sequence[str], victim: VictimEntry, attack: AttackEntry) -
     for name in dict.fromkeys(names):
         if softens(name) and is_static(victim.name):
             continue
-        slopes: Sequence[float | None] = (softens(name) and attack.slope) or [None]
+        slopes: Sequence[float | str | None] = (softens(name) and attack.slope) or [None]
         relations: Sequence[str | None] = attack.relation or [None]
         for slope, relation in product(slopes, relations):
             yield GradientSpec(name, slope, relation, *ends)

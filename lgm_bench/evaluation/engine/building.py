@@ -16,8 +16,8 @@ from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell, GradientSpec
 from lgm_bench.evaluation.cells.kinds import follows_gradient, softens, takes_points
 from lgm_bench.evaluation.cells.released import image_slope, stored_slope
 from lgm_bench.evaluation.cells.units import LEVELS, OFFICIAL, PROTOCOLS, STANDARD, check_sense, paper_eps, unit
-from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, no_slope, resolved_points, voxel_slopes
-from lgm_bench.leaded import FGM, GradientMethod, gradient_named
+from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, resolved_points, voxel_slopes
+from lgm_bench.leaded import AUTO, FGM, GradientMethod, gradient_named
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.base import task_named
 from victims import load_victim
@@ -48,7 +48,7 @@ def resolved(cell: Cell) -> Cell:
     build_gradient(cell)
     build_attack(cell)
     step, steps = _step_and_steps(cell)
-    slope = None if cell.gradient.slope is None else float(cell.gradient.slope)
+    slope = float(cell.gradient.slope) if isinstance(cell.gradient.slope, int) else cell.gradient.slope
     given: dict[str, Any] = {"eps": float(cell.attack.eps), "valid_pixels": float(cell.attack.valid_pixels)}
     given |= {"steps": steps} | ({} if step is None else {"step": step})
     return cell.replace(attack=given, gradient={"slope": slope})
@@ -132,9 +132,7 @@ def _resolved_images(cell: Cell) -> Cell:
         return cell
     attack = cell.attack
     slope = stored_slope(cell) or image_slope(cell.victim.name, attack.name, paper_eps(cell), attack.targeted)
-    if slope is None:
-        raise no_slope(cell)
-    return cell.replace(gradient={"slope": slope})
+    return cell.replace(gradient={"slope": AUTO if slope is None else slope})
 
 
 def build_victim(cell: Cell) -> Victim:

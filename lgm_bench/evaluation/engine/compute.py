@@ -16,13 +16,13 @@ from torchmetrics import MetricCollection
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.across import figures_across
-from lgm_bench.evaluation.engine.building import build_attack, build_gradient
+from lgm_bench.evaluation.engine.building import build_attack
 from lgm_bench.evaluation.engine.interruption import SignalsStay
 from lgm_bench.evaluation.engine.sink import Event, StoreSink
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.samples import N_EXAMPLES
 from lgm_bench.evaluation.store.store import CellStore
-from lgm_bench.leaded import hard_forward
+from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.tasks.base import task_named
 from victims.folding import folded
@@ -41,6 +41,7 @@ class Job:
         data: Its samples.
         done: Ids of the samples that are finished.
         fold: Whether batch norm is folded into the victim's convolutions.
+        gradient: The gradient method, with a slope for every unit.
         probe: Samples for the pre-flight checks; None if another process makes them or they have been made.
         accelerator: Lightning's name of the accelerator.
         local_rank: Which of its devices to use, if there are several.
@@ -54,6 +55,7 @@ class Job:
     data: SamplesDataModule
     done: frozenset[str]
     fold: bool
+    gradient: GradientMethod
     probe: Any
     accelerator: str
     local_rank: int
@@ -113,7 +115,7 @@ def _stage(job: Job, victim: nn.Module, sink: StoreSink) -> AttackStage:
     return AttackStage(
         victim,
         build_attack(job.cell),
-        build_gradient(job.cell),
+        job.gradient,
         adapter_named(data.task, data.ignored_classes),
         targeted=job.cell.attack.targeted,
         sink=sink,

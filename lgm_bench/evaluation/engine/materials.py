@@ -30,7 +30,7 @@ class DataSet:
         ids: Their ids, in order.
         sha256: Of the ids.
         content: sha256 of what they hold.
-        probe: The first samples, for the pre-flight checks.
+        probe: The first samples, for the pre-flight checks and automatic slopes.
     """
 
     datamodule: SamplesDataModule

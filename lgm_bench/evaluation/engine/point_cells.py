@@ -7,7 +7,8 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, RELATION, Cell, GradientSpec
 from lgm_bench.evaluation.cells.kinds import follows_gradient, softens
 from lgm_bench.evaluation.cells.released import PointSettings, point_settings, stored_slope
-from lgm_bench.evaluation.cells.units import STANDARD, eps_text
+from lgm_bench.evaluation.cells.units import STANDARD
+from lgm_bench.leaded import AUTO
 from lgm_bench.registry import resolve
 from lgm_bench.voxels import VoxelSlopes
 
@@ -20,10 +21,11 @@ def resolved_points(cell: Cell) -> Cell:
     """Return the cell with what it leaves open filled in: from the released runs, else with our defaults.
 
     Of the released parameters, steps and step are those of Point-BIM and hold for it alone. Without released ones the
-    slopes of input and output are the gradient's own, and a method that does not soften has none.
+    slope is "auto", and a method that does not soften has none. Input and output have the same, and the floor where
+    it is "auto".
 
     Raises:
-        ConfigError: There is no slope, neither given nor released; an option is for images; or a slope makes no sense.
+        ConfigError: An option is for images, or a slope makes no sense.
         UnknownNameError: There is no such relation function.
     """
     voxel_slopes(cell)  # also what is not going to be used has to make sense
@@ -43,12 +45,11 @@ def resolved_points(cell: Cell) -> Cell:
 
 def _resolved_gradient(cell: Cell, released: PointSettings | None) -> dict[str, Any]:
     gradient, soft = cell.gradient, softens(cell.gradient.name)
-    known = (stored_slope(cell) if soft else None) or (released.slope if released else None)
-    slope = _first(gradient.slope, known)
-    if soft and slope is None:
-        raise no_slope(cell)
+    known = released.slope if released else AUTO if soft else None
+    slope = _first(gradient.slope, (stored_slope(cell) if soft else None) or known)
     plain = {"input_slope": slope, "output_slope": slope} if soft else {}
     values = {name: getattr(released, name) if released else plain.get(name) for name in ENDS}
+    values = dict.fromkeys(ENDS) if slope == AUTO else values
     ends = {name: _first(getattr(gradient, name), value) for name, value in values.items()}
     ends = {name: value if value is None else float(value) for name, value in ends.items()}
     relation = _first(gradient.relation, RELATION) if soft or any(ends.values()) else None
@@ -68,15 +69,7 @@ def voxel_slopes(cell: Cell) -> VoxelSlopes:
         floor=cell.gradient.floor_slope,
         relation=cell.gradient.relation or RELATION,
         normalized=cell.protocol == STANDARD,
-    )
-
-
-def no_slope(cell: Cell) -> ConfigError:
-    """Return the error of a cell whose gradient needs a slope, where none is given and none was released."""
-    attack = cell.attack
-    return ConfigError(
-        f"no slope of {cell.gradient.name} was released for {attack.name!r} on {cell.victim.name!r} at eps "
-        f"{eps_text(cell)}; give one (--slope, slopes: in YAML), such as one found by lgm-bench search"
+        automatic=cell.gradient.slope == AUTO,
     )
 
 

@@ -11,6 +11,7 @@ from lgm_bench.attacks.attack import Attack
 from lgm_bench.evaluation.engine.masking import Masking, masking
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
+from lgm_bench.leaded.recording import Call
 from lgm_bench.tasks.adapter import Adapter
 
 N_SAMPLES = 8
@@ -52,18 +53,18 @@ def preflight(
         zero_gradient_share=(first[1] == 0).double().mean().item(),
         deterministic=all(torch.equal(a, b) for a, b in zip(first, second, strict=True)),
         batch_invariance=((together - alone).abs().max() / largest).item(),
-        saturated_occupancies=_saturated([call.score.detach() for call in calls], gradient.slope),
+        saturated_occupancies=_saturated(calls) if gradient.softens else None,
         units=len(decisions),
         constant_units=sum(bool(on.all() or not on.any()) for on in decisions),
         **signs._asdict(),
     )
 
 
-def _saturated(scores: Sequence[Tensor], slope: float | None) -> float | None:
-    """Return the share of the scores at which the leaded occupancy has no derivative to speak of."""
-    if slope is None or not scores:
+def _saturated(calls: Sequence[Call]) -> float | None:
+    """Return the share of the scores at which the soft occupancy has no derivative to speak of."""
+    if not calls:
         return None
-    soft = torch.sigmoid(slope * torch.cat([score.flatten() for score in scores]))
+    soft = torch.sigmoid(torch.cat([call.slope * call.score.detach().flatten() for call in calls]))
     return (soft * (1 - soft) < NO_DERIVATIVE).double().mean().item()
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.errors import DataError, ResultError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.building import build_attack, build_gradient
+from lgm_bench.evaluation.engine.building import build_attack
 from lgm_bench.evaluation.engine.compute import Job
 from lgm_bench.evaluation.engine.fingerprint import own_sources
 from lgm_bench.evaluation.engine.materials import DataSet, Target
@@ -44,9 +44,8 @@ def recorded(
     parts = job.store.parts(data.ids)
     rows = merged([part.rows for part in parts], data.ids)
     require_agreement(figures, rows, job.done)
-    adapter = adapter_named(job.data.task, job.data.ignored_classes)
-    gradient, attack = build_gradient(job.cell), build_attack(job.cell)
-    checks = job.store.checks() or preflight(target.victim, adapter, data.probe, gradient, attack)
+    adapter, attack = adapter_named(job.data.task, job.data.ignored_classes), build_attack(job.cell)
+    checks = job.store.checks() or preflight(target.victim, adapter, data.probe, job.gradient, attack)
     about = together(parts)
     _require_same(data, job.cell)
     wanted = data.ids[: checks.masking_samples]
@@ -60,6 +59,7 @@ def recorded(
             loss_of_the_steps=loss_of(rows, wanted),
             within_bounds=pc.all(rows.column("within_bounds")).as_py(),
         ),
+        slopes=(dict(job.gradient.slope) or None) if isinstance(job.gradient.slope, Mapping) else None,
         folded=job.fold,
         backend=None if rows.column("gflops").null_count == len(rows) else backend,
         checkpoint_sha256=target.sha256,

@@ -8,7 +8,7 @@ from pathlib import Path
 from lgm_bench.errors import CheckpointError, ConfigError, DataError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.across import merged_figures
-from lgm_bench.evaluation.engine.building import build_attack, check_pair, resolved
+from lgm_bench.evaluation.engine.building import build_attack, build_gradient, check_pair, resolved
 from lgm_bench.evaluation.engine.compute import Job, compute
 from lgm_bench.evaluation.engine.devices import checked_devices
 from lgm_bench.evaluation.engine.fingerprint import Basis, own_sources
@@ -26,6 +26,7 @@ from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally, total
 from lgm_bench.evaluation.store.writing import CannotWriteError
+from lgm_bench.leaded import GradientMethod, calibrated
 from lgm_bench.sparse.backends import NATIVE, use_backend
 from lgm_bench.tasks.adapter import adapter_named
 
@@ -226,14 +227,15 @@ class _Run:
     def _complete(self, asked: Cell, filled: Cell, store: CellStore, data: DataSet, target: Target) -> CellResult:
         """Compute what is missing of a cell, every process its share, and put the record together."""
 
-        def left_over() -> tuple[frozenset[str], Tally | None, bool, bool]:
+        def left_over() -> tuple[frozenset[str], Tally | None, bool, bool, GradientMethod]:
             store.forget(store.parts(data.ids), self._lacking(filled, store, data))
             tables = [part.rows for part in store.parts(data.ids)]
             done = frozenset(sample_id for table in tables for sample_id in table.column("id").to_pylist())
             self._announce(asked, len(data.ids), len(done))
-            return done, total(tables), self.materials.foldable(target, data), store.checks() is None
+            gradient = calibrated(build_gradient(filled), target.victim, data.probe[0], filled.attack.steps)
+            return done, total(tables), self.materials.foldable(target, data), store.checks() is None, gradient
 
-        done, tally, fold, unchecked = self.ranks.decided(left_over)
+        done, tally, fold, unchecked, gradient = self.ranks.decided(left_over)
         job = Job(
             cell=filled,
             store=store,
@@ -241,6 +243,7 @@ class _Run:
             data=data.datamodule,
             done=done,
             fold=fold,
+            gradient=gradient,
             probe=data.probe if unchecked and self.ranks.leads else None,
             accelerator=self.options.accelerator,
             local_rank=self.ranks.place.local_rank,

@@ -106,6 +106,7 @@ class CellResult(_Record):
         units: None for a victim without adaptive units.
         classes: IoUs of the classes, of scenes.
         checks: Pre-flight checks.
+        slopes: Slope of every unit where the cell's is "auto".
         folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
         backend: What computed the sparse convolutions, of point clouds.
         checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
@@ -133,6 +134,7 @@ class CellResult(_Record):
     units: UnitRecord | None
     classes: ClassRecord | None = None
     checks: Checks
+    slopes: dict[str, float] | None = None
     folded: bool
     backend: str | None = None
     checkpoint_sha256: str

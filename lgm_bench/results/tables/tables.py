@@ -178,19 +178,17 @@ def _other_victims(results: Sequence[CellResult]) -> str:
 
 def _slope_notes(results: Sequence[CellResult]) -> list[str]:
     """Return a sentence a victim: each slope with the rows that it was used for, the commonest one without them."""
-    victims: dict[str, dict[float, list[str]]] = {}
+    victims: dict[str, dict[str, list[str]]] = {}
     for result in results:
-        if result.cell.gradient.slope is not None:
+        if result.cell.gradient.slope_text:
             row, group, variant = _place(result)
-            rows = victims.setdefault(group, {}).setdefault(result.cell.gradient.slope, [])
+            rows = victims.setdefault(group, {}).setdefault(result.cell.gradient.slope_text, [])
             rows.append(f"{row} targeted" if variant.endswith("targeted") else row)
     notes = []
     for victim, slopes in victims.items():
         rest = max(slopes, key=lambda slope: len(slopes[slope]))
-        rest = rest if len(slopes) == 1 or len(slopes[rest]) > MOST_ROWS_NAMED else 0.0
-        parts = [
-            f"{slope:g} for {' and '.join(dict.fromkeys(rows))}" for slope, rows in slopes.items() if slope != rest
-        ]
-        parts += [f"{rest:g}{' otherwise' * bool(parts)}"] if rest else []
+        rest = rest if len(slopes) == 1 or len(slopes[rest]) > MOST_ROWS_NAMED else ""
+        parts = [f"{slope} for {' and '.join(dict.fromkeys(rows))}" for slope, rows in slopes.items() if slope != rest]
+        parts += [f"{rest}{' otherwise' * bool(parts)}"] if rest else []
         notes.append(f"Slope for {victim}: {', '.join(parts)}.")
     return notes

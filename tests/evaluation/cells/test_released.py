@@ -7,7 +7,6 @@ import pytest
 from hand_made import altered, flat_cell
 from tiny_points import ROOMS, SCENE_NET
 
-from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.kinds import softens
@@ -81,9 +80,8 @@ def test_iterative(victim: str, iterative: float, cw: float, targeted_cw: float)
         ("tiny_networks:Adaptive", "fgsm", 8.0),
     ],
 )
-def test_a_cell_without_a_slope_says_what_to_do(victim: str, attack: str, eps: float) -> None:
-    with pytest.raises(ConfigError, match=f"no slope of lgm was released for '{attack}' on '{victim}' at eps {eps:g}"):
-        resolved(flat_cell(victim, "cifar10", attack, "lgm", eps))
+def test_what_was_not_released_is_automatic(victim: str, attack: str, eps: float) -> None:
+    assert resolved(flat_cell(victim, "cifar10", attack, "lgm", eps)).gradient.slope == "auto"
 
 
 def test_the_shipped_suites_find_a_slope_for_every_cell_that_needs_one() -> None:
@@ -91,7 +89,7 @@ def test_the_shipped_suites_find_a_slope_for_every_cell_that_needs_one() -> None
     cells = [resolved(planned.cell) for planned in plan(bench, list(bench.suites), full=True)]
     leaded = [cell for cell in cells if cell.gradient.name != NO_GRADIENT and softens(cell.gradient.name)]
     assert leaded
-    assert all(cell.gradient.slope is not None and cell.gradient.slope > 0 for cell in leaded)
+    assert all(isinstance(cell.gradient.slope, float) and cell.gradient.slope > 0 for cell in leaded)
 
 
 def test_slopes_that_are_stored_with_the_weights_come_before_the_released_ones(

@@ -69,6 +69,19 @@ def test_the_papers_protocol_divides_and_the_released_one_does_not() -> None:
     assert counts == [5, 4]
 
 
+@pytest.mark.parametrize("asked", [None, "auto"])
+def test_slopes_that_were_not_released_are_automatic(asked: str | None) -> None:
+    own = resolved(altered(OWN, slope=asked)).gradient
+    assert (own.slope, own.input_slope, own.output_slope, own.floor_slope) == ("auto", None, None, None)
+    assert resolved(altered(OWN, victim="minkunet34c-scannet", eps=0.03, slope=asked)).gradient == own
+    released = resolved(altered(OWN, victim="minkunet34c-scannet", eps=0.005, slope=asked)).gradient
+    assert (released.slope, released.input_slope) == ((25.0, 10.0) if asked is None else ("auto", None))
+    given = resolved(altered(OWN, slope=asked, input_slope=5.0)).gradient
+    assert (given.slope, given.input_slope, given.output_slope) == ("auto", 5.0, None)
+    in_force = build_gradient(resolved(altered(OWN, slope=asked, input_slope=5.0))).voxels.at(7.0)
+    assert (in_force.input, in_force.output, in_force.floor, in_force.relation) == (5.0, 7.0, 7.0, "sigmoid")
+
+
 def test_random_moves_keep_nothing_of_a_gradient() -> None:
     cell = flat_cell(SCENE_NET, ROOMS, "random", "fgm", 0.03)
     plain = resolved(cell)
@@ -84,8 +97,6 @@ def test_random_moves_keep_nothing_of_a_gradient() -> None:
         ({"input_slope": -1.0}, ConfigError, "the input slope must be a positive number, got -1.0"),
         ({"floor_slope": float("inf")}, ConfigError, "the floor slope must be a positive number, got inf"),
         ({"slope": 0.0}, ConfigError, "slope must be a positive number, got 0.0"),
-        ({"slope": None}, ConfigError, "no slope of lgm was released for 'pointbim' on 'tiny_points:SceneNet'"),
-        ({"victim": "minkunet34c-scannet", "eps": 0.03, "slope": None}, ConfigError, "net34c-scannet' at eps 0.03"),
         ({"eps": -0.01}, ConfigError, "eps must be"),
         ({"step": -0.01}, ConfigError, "step must be"),
         ({"steps": 0}, ConfigError, "steps must be"),
