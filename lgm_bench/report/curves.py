@@ -1,13 +1,17 @@
-"""What is left at each eps, under each gradient and random moves."""
+"""Line plots of what is left: at each eps, and after every iteration of an attack (Tao et al. 2024, Fig. 9)."""
 
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from lgm_bench.evaluation.cells.units import eps_number
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.report.drawing import NEUTRAL, finish_axes, plot, svg
 from lgm_bench.report.groups import Group, legend
 from lgm_bench.report.model import Figure, Panel
+from lgm_bench.results.reading import Finished
 from lgm_bench.results.tables.tables import paper_numbers
 
 LOGARITHMIC_FROM = 5
@@ -16,6 +20,16 @@ LOGARITHMIC_FROM = 5
 CAPTION = (
     "Each point is one run: how much the hard network still gets right after an attack of that size. A lower line is a "
     "stronger attack. The dashed line is the clean network; hollow points are what the paper prints, where it does."
+)
+
+ITERATIONS = "Iteration by iteration"
+OF_ITERATIONS = (
+    "The share of the attacked images that the hard network gets wrong (targeted: takes for the target) after so many "
+    "iterations. The steeper, the fewer iterations a gradient needs. Images may recover on the way."
+)
+OF_ITERATES = (
+    "What would have been kept had the attack ended after so many iterations, which is the best iterate so far: the "
+    "share of shapes that have fallen, or the mean of the scenes' own mIoUs. The steeper, the fewer are needed."
 )
 
 
@@ -72,3 +86,59 @@ def _words(ones: Sequence[Group]) -> str:
         values = [f"{one.styles[name].name} leaves {arm.result.left:.1%}" for name, arm in one.arms.items()]
         parts.append(f"At eps {one.eps} {', '.join(values)}.")
     return " ".join(parts)
+
+
+def iterations(key: str, groups: Sequence[Group]) -> list[Figure]:
+    """Return the progress of attacks with several iterations, a plot for each victim, attack and eps.
+
+    Args:
+        key: Of the data set, for names inside the picture.
+        groups: Those of one data set.
+    """
+    shown = []
+    for one in groups:
+        lines = {name: line for name, found in one.arms.items() if (line := progress(found)) is not None}
+        if lines:
+            shown.append((one, lines))
+    panels = [_panel_of_iterations(f"{key}-iterations{number}", *one) for number, one in enumerate(shown)]
+    caption = OF_ITERATES if any(one.points for one in groups) else OF_ITERATIONS
+    return [Figure(ITERATIONS, caption, [panels], legend(groups, random=False))] if panels else []
+
+
+def _panel_of_iterations(key: str, one: Group, lines: dict[str, np.ndarray]) -> Panel:
+    main = one.any.main
+    with plot() as (figure, ax):
+        for name, line in lines.items():
+            ax.plot(range(len(line)), 100 * line, color=one.styles[name].colour)
+        ax.set_ylim(bottom=0, top=103 if main.event else None)
+        up = "fallen (%)" if main.event else f"{main.label} (%)"
+        finish_axes(ax, f"{one.title}, eps {one.eps}", "iteration", up)
+        return Panel(svg(figure, key, _words_of_iterations(one, lines)))
+
+
+def progress(found: Finished) -> np.ndarray | None:
+    """Return one number for every iteration from 0, the clean samples, on; None where nobody looked.
+
+    Of scenes the mean of the lowest mIoU so far; of shapes the share that has fallen by then; of images the share that
+    is fallen then. Shapes and images: of those that count as attacked.
+    """
+    rows = found.rows()
+    values = None if rows.column("history").null_count else _matrix(rows)
+    if values is None or values.shape[1] < 3:
+        return None
+    keeps_the_best = rows.column("iterate").null_count < len(rows)
+    kept = np.minimum.accumulate(values, axis=1) if keeps_the_best else values
+    line: np.ndarray = 1 - kept.mean(axis=0) if found.result.main.event else kept.mean(axis=0)
+    return line
+
+
+def _matrix(rows: pa.Table) -> np.ndarray | None:
+    """Return (samples, iterations + 1) float of the attacked samples."""
+    lists = rows.filter(rows.column("attacked")).column("history").to_pylist()
+    lengths = {len(values) for values in lists}
+    return np.array(lists, float) if len(lengths) == 1 else None
+
+
+def _words_of_iterations(one: Group, lines: dict[str, np.ndarray]) -> str:
+    ends = ", ".join(f"{one.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
+    return f"Line plot of {one.cell.victim.name} under {one.attack}, eps {one.eps}: {ends}."

@@ -16,14 +16,12 @@ from lgm_bench.report import (
     curves,
     execution,
     image_examples,
-    iterations,
     relations,
 )
 from lgm_bench.report.drawing import RANDOM
 from lgm_bench.report.groups import Group, class_names, grouped, series, telling
 from lgm_bench.report.model import Grid, Section, attempted
-from lgm_bench.report.overview import overview
-from lgm_bench.report.provenance import checks, provenance
+from lgm_bench.report.overview import checks, overview, provenance
 from lgm_bench.results.reading import Finished
 from lgm_bench.results.statistics import Comparison
 from lgm_bench.results.tables.arms_table import (
@@ -105,9 +103,9 @@ def _of_data(name: str, groups: Sequence[Group], telling: Sequence[Group]) -> Se
     attempted(section, partial(curves.curves, key, together))
     ours, chosen = (_readable(many, section) for many in (ours, chosen))
     together = series(ours)
-    attempted(section, partial(iterations.iterations, key, ours))
+    attempted(section, partial(curves.iterations, key, ours))
     iterative = any((found.result.cell.attack.steps or 1) > 1 for one in ours for found in one.arms.values())
-    if iterative and iterations.TITLE not in [figure.title for figure in section.figures]:
+    if iterative and curves.ITERATIONS not in [figure.title for figure in section.figures]:
         section.notes.append(
             "Not known iteration by iteration: of images that takes --history, and older versions did not look."
         )

@@ -19,8 +19,8 @@ from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.tally import unit_sums
 from lgm_bench.report import writing
 from lgm_bench.report.architecture import shares_of
+from lgm_bench.report.curves import progress
 from lgm_bench.report.execution import executions
-from lgm_bench.report.iterations import progress
 from lgm_bench.report.page import page
 from lgm_bench.report.writing import report_of_run, write_report
 from lgm_bench.results.reading import Finished, read_results

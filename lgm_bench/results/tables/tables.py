@@ -1,19 +1,23 @@
-"""Results in the layout of the paper's tables, with the paper's number beside each of ours."""
+"""Results as tables: in the paper's layout, with its number beside each of ours, and else one for each data set."""
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import product
 
-from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
+from lgm_bench.evaluation.cells.kinds import takes_points
 from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
-from lgm_bench.evaluation.cells.units import OFFICIAL
+from lgm_bench.evaluation.cells.units import OFFICIAL, eps_number, eps_text
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.wording import unit_of_eps
 from lgm_bench.results.caveats import caveat_notes
-from lgm_bench.results.tables.plain_tables import name_of_data, plain_place, plain_rows, rows_of, title_of_data
-from lgm_bench.results.tables.table import CLEAN, Column, Entry, Table, in_variant_order
+from lgm_bench.results.tables.table import CLEAN, TARGETED, Column, Entry, Table, in_variant_order
 from lgm_bench.tasks.metric import Metric
 
 MOST_ROWS_NAMED = 3
-UNIT = " (an eps of 1 is 2/255 of the intensity range)"
+OFFICIAL_UNIT = " (an eps of 1 is 2/255 of the intensity range)"
+
+UNITS = {"m": "metres", "radii": "radii of the unit sphere"}
 
 
 def build_tables(results: Iterable[CellResult]) -> list[Table]:
@@ -26,10 +30,10 @@ def build_tables(results: Iterable[CellResult]) -> list[Table]:
 
 def table_of(cell: Cell) -> str:
     """Return the name of the table that a cell's result stands in."""
-    return cell.paper[0] if cell.paper else name_of_data(cell.data.name)
+    return cell.paper[0] if cell.paper else _name_of_data(cell.data.name)
 
 
-def measured(result: CellResult) -> dict[str, float | None]:
+def _in_percent(result: CellResult) -> dict[str, float | None]:
     """Return a result's figures by name, shares in percent."""
     return {metric.name: metric.number(result.metrics[metric.name]) for metric in result.kind.metrics}
 
@@ -52,22 +56,22 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
     sizes = {result.n_samples for result in results}
     entries: dict[tuple[str, Column], Entry] = {}
     for result in results:
-        rows, group, variant = rows_of(result, results), *_place(result)[1:]
+        rows, group, variant = _rows_of(result, results), *_place(result)[1:]
         group = _free_group(entries, rows[0], group, variant)
         size = result.n_samples if len(sizes) > 1 else None
-        ours, printed = measured(result), paper_numbers(result)
+        ours, printed = _in_percent(result), paper_numbers(result)
         for row, metric in product(rows, _shown(result, paper)):
             column = Column(group, variant, metric.heading)
             entries[row, column] = Entry(ours[metric.name], printed.get(metric.name), size)
         if not paper or result.main.name in paper.metrics:
             clean = paper.clean.get(result.cell.paper[2]) if paper and result.cell.paper else None
             entries[CLEAN, Column(group, variant, result.main.heading)] = Entry(ours[result.main.before], clean, size)
-    order = paper.rows if paper else plain_rows(results)
+    order = paper.rows if paper else _plain_rows(results)
     headings = [metric.heading for result in results for metric in result.kind.metrics]
     rows, columns = _ordered(entries, order, list(paper.columns) if paper else [], headings)
     corner = {"": "attack", "relation": "eps", "attack and eps": "eps"}.get(layout, layout)
     return Table(
-        name, paper.title if paper else title_of_data(results), corner, rows, columns, entries, _notes(results, paper)
+        name, paper.title if paper else _title_of_data(results), corner, rows, columns, entries, _notes(results, paper)
     )
 
 
@@ -105,7 +109,7 @@ def _place(result: CellResult) -> tuple[str, str, str]:
     if cell.paper:
         _, row, _, variant = cell.paper
         return row, cell.victim.name, variant
-    return plain_place(cell)
+    return _plain_place(cell)
 
 
 def _shown(result: CellResult, paper: PaperTable | None) -> list[Metric]:
@@ -160,7 +164,7 @@ def _notes(results: Sequence[CellResult], paper: PaperTable | None) -> list[str]
     counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
     notes.append(f"Measured on {first}{', '.join(counted)}.")
     protocols = sorted({result.cell.protocol for result in results})
-    protocols = [name + UNIT * (name == OFFICIAL and not points) for name in protocols]
+    protocols = [name + OFFICIAL_UNIT * (name == OFFICIAL and not points) for name in protocols]
     seeds = sorted({str(result.cell.attack.seed) for result in results})
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(seeds)}.")
     if paper and paper.layout == "slope":
@@ -192,3 +196,64 @@ def _slope_notes(results: Sequence[CellResult]) -> list[str]:
         parts += [f"{rest}{' otherwise' * bool(parts)}"] if rest else []
         notes.append(f"Slope for {victim}: {', '.join(parts)}.")
     return notes
+
+
+def _name_of_data(data: str) -> str:
+    """Return the name of a data set's table, which is that of its files.
+
+    >>> _name_of_data("my_data:Cats")
+    'results-my_data-Cats'
+    """
+    return f"results-{re.sub(r'[^A-Za-z0-9._-]+', '-', data)}"
+
+
+def _title_of_data(results: Sequence[CellResult]) -> str:
+    """Return the title of the table of one data set's results."""
+    first = results[0]
+    unit = UNITS.get(unit_of_eps(first))
+    return f"{first.cell.data.name}: {first.main.title} before and after attacks{f'; eps in {unit}' if unit else ''}"
+
+
+def _plain_place(cell: Cell) -> tuple[str, str, str]:
+    """Return (row, victim, variant) of a cell.
+
+    >>> from lgm_bench.evaluation.cells.cell import AttackSpec, DataSpec, GradientSpec, VictimSpec
+    >>> attack, gradient = AttackSpec("bim", 8 / 255, valid_pixels=0.05), GradientSpec("soft")
+    >>> _plain_place(Cell(VictimSpec("dynconv8-mini"), DataSpec("digits"), attack, gradient))
+    ('bim 5% pixels eps=8/255', 'dynconv8-mini', 'soft')
+    """
+    pixels = "" if cell.attack.valid_pixels == 1 else f" {cell.attack.valid_pixels:.3%} pixels".replace(".000", "")
+    variant = cell.gradient.name + TARGETED * cell.attack.targeted
+    eps = eps_number(cell) if takes_points(cell.attack.name) else eps_text(cell)
+    row = f"{cell.attack.name}{pixels} eps={eps}"
+    return row, cell.victim.name, cell.attack.name if cell.gradient.name == NO_GRADIENT else variant
+
+
+def _rows_of(result: CellResult, results: Sequence[CellResult]) -> list[str]:
+    """Return the rows that a result stands in, of the table that `results` make up.
+
+    An attack that follows no gradient is what the others are compared with: it stands in a column of its own, in the
+    rows of all attacks on its victim with its eps, and in a row of its own only where there are none.
+    """
+    cell = result.cell
+    if cell.paper:
+        return [cell.paper[1]]
+    own = _plain_place(cell)[0]
+    if cell.gradient.name != NO_GRADIENT:
+        return [own]
+    others = (other.cell for other in results)
+    compared = (
+        _plain_place(other)[0]
+        for other in others
+        if (other.victim.name, other.attack.eps) == (cell.victim.name, cell.attack.eps)
+        and other.gradient.name != NO_GRADIENT
+    )
+    return list(dict.fromkeys(compared)) or [own]
+
+
+def _plain_rows(results: Sequence[CellResult]) -> list[str]:
+    """Return the rows in order: attack by attack as they come, each by its share of pixels and then by eps."""
+    attacks = list(dict.fromkeys(result.cell.attack.name for result in results))
+    cells = [result.cell for result in results]
+    cells.sort(key=lambda cell: (attacks.index(cell.attack.name), -cell.attack.valid_pixels, cell.attack.eps))
+    return list(dict.fromkeys(_plain_place(cell)[0] for cell in cells))
