@@ -37,7 +37,7 @@ FIGURES = {
     "Execution vectors of images (t-SNE)",
     "Voxels that changed",
     "Relation functions",
-    f"{SKIPNET}: bim, eps 4 × 2/255",
+    f"{SKIPNET}: bim, eps 4 (8/255)",
     f"{SHAPE_NET}: pointbim, eps 0.03 radii",
     f"{SCENE_NET}: pointbim, eps 0.03 m, test/00",
 }
