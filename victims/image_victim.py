@@ -17,9 +17,9 @@ class ImageVictim(Victim):
     """A classifier of raw images.
 
     Args:
-        network: Normalized images (B, 3, H, W) to logits (B, classes). Its state dict has the official keys.
-        mean: Mean of each channel of the training images in [0, 1].
-        std: Standard deviation of each channel.
+        network: Normalized images (B, C, H, W) to logits (B, classes). Its state dict has the official keys.
+        mean: Mean of each channel of the training images in [0, 1], or one of all channels.
+        std: Standard deviation of each channel, or one of all.
     """
 
     mean: Tensor
@@ -31,7 +31,7 @@ class ImageVictim(Victim):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, classes) for images (B, 3, H, W) in [0, 1]."""
+        """Return logits (B, classes) for images (B, C, H, W) in [0, 1]."""
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
 

@@ -201,7 +201,7 @@ def _untrained(name: str, seed: int, kwargs: Mapping[str, Any]) -> Victim:
         return built
     if not isinstance(built, nn.Module):
         raise ConfigError(f"victim {name!r} is a {type(built).__name__}; expected something that returns an nn.Module")
-    return ImageVictim(built, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    return ImageVictim(built, mean=(0.0,), std=(1.0,))  # of any number of channels
 
 
 def _load_file(victim: Victim, name: str, path: Path, keep_precision: bool = False) -> Normalization | None:
@@ -247,9 +247,9 @@ def _normalize(
         buffer: Tensor = getattr(victim, name)
         values = torch.tensor([float(value) for value in asked], dtype=buffer.dtype)
         valid = bool(values.isfinite().all()) and (name == "mean" or bool((values > 0).all()))
-        if values.numel() != buffer.numel() or not valid:
+        if buffer.numel() not in (1, values.numel()) or not valid:
             raise ConfigError(f"{name} must be {buffer.numel()} numbers{' above 0' * (name == 'std')}, got {asked}")
-        buffer.copy_(values.view_as(buffer))
+        victim.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
 
 
 def _channels(buffer: Tensor) -> tuple[float, ...]:

@@ -29,7 +29,7 @@ def import_(
     from victims import import_checkpoint
     from victims.checkpoints import CheckpointStore
 
-    means, stds = opt.triple(mean, "--mean"), opt.triple(std, "--std")
+    means, stds = opt.of_channels(mean, "--mean"), opt.of_channels(std, "--std")
     if (means is None) != (stds is None):
         raise ConfigError("--mean and --std belong together; give both or neither")
     normalization = None if means is None or stds is None else (means, stds)

@@ -244,20 +244,20 @@ def cell_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the flags that attack and search share, as `suites.cells_of_flags` takes them.
 
     Raises:
-        ConfigError: --mean or --std are not three numbers.
+        ConfigError: --mean or --std are no numbers.
     """
     plain = ["victim", "attack", "step", "steps", "valid_pixels", "targeted", "active_set", "protocol"]
     plain += ["relation", "input_slope", "output_slope", "floor_slope", "loss"]
     found = {name: flags[name] for name in (*plain, "data", "subset", "seed")}
-    found |= {name: triple(flags[name], f"--{name}") for name in ("mean", "std")}
+    found |= {name: of_channels(flags[name], f"--{name}") for name in ("mean", "std")}
     return found | {"checkpoint": checkpoint_path(flags["checkpoint"])}
 
 
-def triple(text: str | None, name: str) -> list[float] | None:
-    """Return the three numbers of --mean or --std.
+def of_channels(text: str | None, name: str) -> list[float] | None:
+    """Return the numbers of --mean or --std, one for each channel.
 
     Raises:
-        ConfigError: They are not three numbers.
+        ConfigError: They are no numbers.
     """
     if text is None:
         return None
@@ -265,8 +265,8 @@ def triple(text: str | None, name: str) -> list[float] | None:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) != 3:
-        raise ConfigError(f"{name} {text!r}: expected three numbers such as 0.485,0.456,0.406")
+    if not numbers:
+        raise ConfigError(f"{name} {text!r}: expected a number for each channel such as 0.485,0.456,0.406")
     return numbers
 
 

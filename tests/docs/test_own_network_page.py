@@ -8,12 +8,13 @@ import torch
 from documented import ROOT, blocks
 
 from lgm_bench import FGM, LGM, architecture
+from lgm_bench.leaded import recorded_calls
 
 PAGE = ROOT / "docs" / "own_network.md"
 
 
 def test_example(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network_file, example = [block for block in blocks(PAGE) if block.language == "python"]
+    network_file, example, attack = [block for block in blocks(PAGE) if block.language == "python"]
     assert network_file.file == "my_networks.py"
     assert len(network_file.lines) + len(example.lines) <= 50
     names: dict[str, object] = {}
@@ -32,3 +33,14 @@ def test_example(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert torch.equal(names["leaded"](images), leaded)
     with FGM().applied_to(network):
         assert torch.equal(network(images), names["leaded"].victim(images))
+
+    exec(compile(attack.text, str(PAGE), "exec"), names)
+    assert scores(names["net"], names["busy"]) > scores(names["net"], names["images"]), "gates are nearer to being open"
+    assert bool(((names["near"] - names["images"]).flatten(1).norm(dim=1) <= 0.5 + 1e-6).all())
+
+
+def scores(network: torch.nn.Module, images: torch.Tensor) -> float:
+    """Return the sum of what all gates decide by."""
+    with recorded_calls(network) as calls, torch.no_grad():
+        network(images)
+    return sum(call.score.sum().item() for call in calls)

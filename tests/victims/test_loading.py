@@ -85,6 +85,24 @@ def test_own_network_gets_images_as_they_are() -> None:
     assert torch.equal(victim.network.fc.weight, load_victim(OWN).network.fc.weight)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_own_network_may_take_any_number_of_channels(channels: int) -> None:
+    victim = load_victim(f"{__name__}:AnyChannels")
+    images = torch.rand(3, channels, 4, 4)
+    assert torch.equal(victim(images), victim.network(images))
+    means, stds = [0.1 * (number + 1) for number in range(channels)], [0.5] * channels
+    normalized = load_victim(f"{__name__}:AnyChannels", mean=means, std=stds)
+    assert torch.allclose(normalized(images), victim.network((images - torch.tensor(means)[:, None, None]) / 0.5))
+
+
+class AnyChannels(nn.Module):
+    """Two classes by the brightness."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        bright = images.mean((1, 2, 3))
+        return torch.stack([bright, 1 - bright], dim=1)
+
+
 def test_own_victim_is_taken_as_it_is() -> None:
     victim = load_victim(f"{__name__}:OwnVictim")
     assert isinstance(victim, OwnVictim)

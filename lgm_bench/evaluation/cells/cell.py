@@ -31,8 +31,8 @@ class VictimSpec:
 
     name: str
     checkpoint: str | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
     kwargs: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:

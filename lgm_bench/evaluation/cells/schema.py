@@ -33,7 +33,7 @@ Width = Annotated[float, BeforeValidator(parse_number), Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
-Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
+Channels = Annotated[list[float], Field(min_length=1)]
 
 
 class Strict(BaseModel):
@@ -68,8 +68,8 @@ class VictimEntry(Strict):
 
     name: str
     checkpoint: str | None = None
-    mean: Triple | None = None
-    std: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
+    mean: Channels | None = None
+    std: Annotated[list[Positive], Field(min_length=1)] | None = None
     slopes: dict[str, Annotated[Slopes, BeforeValidator(_as_slopes)]] = {}
     kwargs: dict[str, Any] = {}
     paper: str | None = None

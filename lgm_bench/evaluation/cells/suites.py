@@ -235,15 +235,8 @@ def _given(overrides: Overrides) -> dict[str, Any]:
 
 
 def _victim(entry: VictimEntry) -> VictimSpec:
-    mean, std = (_triple(values) for values in (entry.mean, entry.std))
+    mean, std = (None if values is None else tuple(values) for values in (entry.mean, entry.std))
     return VictimSpec(_known("victim", entry.name, VICTIMS), entry.checkpoint, mean, std, tuple(entry.kwargs.items()))
-
-
-def _triple(values: Sequence[float] | None) -> tuple[float, float, float] | None:
-    if values is None:
-        return None
-    red, green, blue = values
-    return red, green, blue
 
 
 def _known(kind: str, name: str, registry: Iterable[str]) -> str:

@@ -25,7 +25,8 @@ from victims.image_victim import ImageVictim
 from victims.names import VICTIMS
 from victims.victim import Victim
 
-Triple = tuple[float, float, float]
+Channels = tuple[float, ...]
+"""A number for each channel."""
 
 
 def resolved(cell: Cell) -> Cell:
@@ -143,17 +144,16 @@ def build_victim(cell: Cell) -> Victim:
     )
 
 
-def normalization(cell: Cell, victim: Victim) -> tuple[Triple | None, Triple | None]:
+def normalization(cell: Cell, victim: Victim) -> tuple[Channels | None, Channels | None]:
     """Return the mean and std that a victim of images normalizes by, see `VictimSpec.mean`; None for one of points."""
     if not isinstance(victim, ImageVictim):
         return cell.victim.mean, cell.victim.std
     return cell.victim.mean or _channels(victim.mean), cell.victim.std or _channels(victim.std)
 
 
-def _channels(values: Tensor) -> Triple:
+def _channels(values: Tensor) -> Channels:
     """Return a normalization as short decimal numbers that give the same float32."""
-    red, green, blue = (float(f"{value:.7g}") for value in values.flatten().tolist())
-    return red, green, blue
+    return tuple(float(f"{value:.7g}") for value in values.flatten().tolist())
 
 
 def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None) -> SamplesDataModule:

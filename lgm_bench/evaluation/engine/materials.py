@@ -8,7 +8,7 @@ from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.errors import DataError
 from lgm_bench.evaluation.cells.cell import Cell, DataSpec
 from lgm_bench.evaluation.engine.building import (
-    Triple,
+    Channels,
     build_data,
     build_victim,
     ids_sha256,
@@ -53,8 +53,8 @@ class Target:
 
     victim: Victim
     sha256: str
-    mean: Triple | None
-    std: Triple | None
+    mean: Channels | None
+    std: Channels | None
 
 
 class Materials:
