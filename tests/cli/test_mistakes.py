@@ -14,7 +14,7 @@ DYNCONV = ("dynconv8-cifar10", "--checkpoint", "random", "--data", TINY)
         (("attack", "dynconv8-cifar10", "--data", "cifra10"), "unknown data set 'cifra10'; did you mean cifar10?"),
         (("attack", *DYNCONV, "--eps", "-1"), "--eps: expected greater than or equal to 0, got '-1'"),
         (("attack", *DYNCONV, "--eps", "nan"), "--eps: expected"),
-        (("attack", *DYNCONV, "--gradient", "lgm", "--slope", "0"), "--slope: expected greater than 0, got 0.0"),
+        (("attack", *DYNCONV, "--gradient", "lgm", "--slope", "0"), "--slope: expected greater than 0, got '0'"),
         (("attack", *DYNCONV, "--slope", "2"), "--slope 2 is for gradients that soften occupancies"),
         (("attack", *DYNCONV, "--protocol", "papper"), "--protocol: expected 'standard' or 'official', got 'papper'"),
         (("attack", *DYNCONV, "--mean", "1,b"), "--mean '1,b': expected a number for each channel"),

@@ -47,7 +47,7 @@ def _suite(command: Command) -> str:
 CUTS = (
     Cut(
         "published networks, whole test sets: planned, not run",
-        lambda c: c.verb == "run" and (_suite(c) in ("paper", "points", "ablation") or "--full" in c.words),
+        lambda c: c.verb == "run" and (_suite(c) in ("paper", "points", "ablation", "control") or "--full" in c.words),
         ("--dry-run",),
     ),
     Cut(

@@ -84,7 +84,7 @@ def test_a_cell_is_the_attack_written_out(victim_name: str, tmp_path: Path) -> N
     images = batch.images.clone().requires_grad_()
     loss = F.cross_entropy(Leaded(victim, LGM(cell.gradient.slope))(images), batch.labels, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, images)
-    attacked = (batch.images + cell.attack.eps * 2 / 255 * gradient.sign()).clamp(-1, 1)
+    attacked = (batch.images + cell.attack.eps * gradient.sign()).clamp(0, 1)
     correct = clean & (victim(attacked).argmax(1) == batch.labels)
     assert result.n_samples == LIMIT
     assert result.clean == clean.double().mean().item()

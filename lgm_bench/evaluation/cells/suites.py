@@ -195,7 +195,7 @@ def cells_of_flags(flags: Mapping[str, Any]) -> list[Planned]:
         )
     if "slope" in given and not soft:
         raise ConfigError(
-            f"--slope {given['slope']:g} is for gradients that soften occupancies; name one of {', '.join(GRADIENTS)} "
+            f"--slope {given['slope']} is for gradients that soften occupancies; name one of {', '.join(GRADIENTS)} "
             f"but {hard} (--gradient), or leave it out"
         )
     return planned

@@ -37,10 +37,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     victim = f"{{name: '{SKIPNET}', checkpoint: random, slopes: {{pgd: 1, fgsm: 1}}}}"
     broken = "{name: 'tiny_networks:Broken', checkpoint: random}"
     grids = [
-        f"{{data: '{DATA}', victims: {victim}, attacks: {{name: pgd, steps: 3}}, eps: 4, gradients: lgm}}",
-        f"{{data: '{DATA}', victims: {victim}, attacks: fgsm, eps: 4, gradients: fgm, limit: 1}}",
-        f"{{data: '{DATA}', victims: {broken}, attacks: fgsm, eps: 4, gradients: fgm}}",
-        f"{{data: '{DATA}', victims: {victim}, attacks: fgsm, eps: 4, gradients: fgm, limit: 5}}",
+        f"{{data: '{DATA}', victims: {victim}, attacks: {{name: pgd, steps: 3}}, eps: 8/255, gradients: lgm}}",
+        f"{{data: '{DATA}', victims: {victim}, attacks: fgsm, eps: 8/255, gradients: fgm, limit: 1}}",
+        f"{{data: '{DATA}', victims: {broken}, attacks: fgsm, eps: 8/255, gradients: fgm}}",
+        f"{{data: '{DATA}', victims: {victim}, attacks: fgsm, eps: 8/255, gradients: fgm, limit: 5}}",
     ]
     path = folder / "my.yaml"
     path.write_text(
@@ -124,7 +124,7 @@ def test_srun_makes_one_evaluation_and_a_failing_cell_takes_no_other_with_it(
 
 
 LONG = ("--set", "suites.tiny.grids=[{data: 'tiny_cifar10:TinyCIFAR10', victims: {name: 'judged:undecided', "
-        "checkpoint: random}, attacks: {name: pgd, steps: 300}, eps: 4, gradients: fgm}]",
+        "checkpoint: random}, attacks: {name: pgd, steps: 300}, eps: 8/255, gradients: fgm}]",
         "--batch-size", "2")  # fmt: skip
 
 

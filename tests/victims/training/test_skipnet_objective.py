@@ -84,7 +84,7 @@ def test_gates_are_sampled_with_probability_sigmoid(score: float) -> None:
     torch.manual_seed(0)
     unit, draws = Occupancy(), 100_000
     scores = torch.full((draws,), score, requires_grad=True)
-    with SampledGates().applied_to(unit):
+    with SampledGates(slope=1.0).applied_to(unit):
         decisions = unit(scores)
     expected = 1 / (1 + math.exp(-score))
     assert decisions.mean().item() == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / draws))
