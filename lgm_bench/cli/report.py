@@ -21,6 +21,9 @@ def report(
     [dim]$[/] lgm-bench report results --out arms.html
     """
     from lgm_bench.cli.output import say
+    from lgm_bench.results.reading import require_there
+
+    require_there(results)  # before what draws is loaded, which takes seconds
     from lgm_bench.report.writing import write_report
 
     html, *tables = write_report(results, out)

@@ -8,10 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from lgm_bench.errors import ResultError, did_you_mean
-from lgm_bench.evaluation.engine.building import ids_sha256
 from lgm_bench.evaluation.store.part_files import ContradictionError, UnusableError, read_part
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, newest_first, read_record
+from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, ids_sha256, newest_first, read_record
 from lgm_bench.results.arms import BASELINE
 
 log = logging.getLogger(__name__)
@@ -69,9 +68,7 @@ def read_results(path: Path) -> list[Finished]:
     Raises:
         ResultError: There is nothing of the kind, or a record does not say what its rows say.
     """
-    if not path.exists():
-        siblings = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
-        raise ResultError(f"there is no results folder {path}{did_you_mean(path.name, siblings)}")
+    require_there(path)
     if path.is_file():
         records = [path]
     else:
@@ -84,6 +81,17 @@ def read_results(path: Path) -> list[Finished]:
             f"{path} has no finished cells ({reason}); give the folder that `lgm-bench run --out` has written to"
         )
     return sorted(found, key=_order)
+
+
+def require_there(path: Path) -> None:
+    """Check that a results folder is there.
+
+    Raises:
+        ResultError: It is not; the nearest name beside it is told.
+    """
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
+        raise ResultError(f"there is no results folder {path}{did_you_mean(path.name, siblings)}")
 
 
 def find_cell(found: Sequence[Finished], text: str) -> Finished:

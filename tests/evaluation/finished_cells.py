@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from hand_made import cell, result
 
-from lgm_bench.evaluation.engine.building import ids_sha256
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.rows import Outcome
-from lgm_bench.evaluation.store.store import CellStore
+from lgm_bench.evaluation.store.store import CellStore, ids_sha256
 from lgm_bench.evaluation.store.tally import figures_of
 from lgm_bench.metrics.architecture_change import ChangeCounts
 from lgm_bench.tasks.base import task_of

@@ -1,6 +1,8 @@
 import json
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -108,3 +110,14 @@ def test_where_there_are_no_results(out: Path, tmp_path: Path) -> None:
         read_results(tmp_path / "resluts")
     with pytest.raises(ResultError, match="has no finished cells"):
         read_results(tmp_path)
+
+
+def test_what_only_reads_results_does_not_wait_for_torch() -> None:
+    modules = (
+        "lgm_bench.cli.views.one_result, lgm_bench.results.reading, lgm_bench.results.leaderboard.comparison_table"
+    )
+    program = (
+        f"import sys, {modules}; print(*sorted(sys.modules.keys() & {{'torch', 'matplotlib', 'sklearn', 'scipy'}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -200,8 +200,3 @@ def weights_sha256(victim: nn.Module) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def ids_sha256(ids: list[str]) -> str:
-    """Return the sha256 of sample ids, in order."""
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()

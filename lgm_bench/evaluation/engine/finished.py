@@ -9,7 +9,6 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import (
     build_data,
     build_victim,
-    ids_sha256,
     normalization,
     resolved,
     weights_sha256,
@@ -17,7 +16,7 @@ from lgm_bench.evaluation.engine.building import (
 from lgm_bench.evaluation.engine.fingerprint import Basis, own_sources
 from lgm_bench.evaluation.store.part_files import UnusableError
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.store import RESULT, folder_name, newest_first, read_record
+from lgm_bench.evaluation.store.store import RESULT, folder_name, ids_sha256, newest_first, read_record
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from lgm_bench.evaluation.engine.building import (
     Channels,
     build_data,
     build_victim,
-    ids_sha256,
     normalization,
     weights_sha256,
 )
 from lgm_bench.evaluation.engine.compute import may_fold
 from lgm_bench.evaluation.engine.preflight import N_SAMPLES
+from lgm_bench.evaluation.store.store import ids_sha256
 from lgm_bench.tasks.adapter import adapter_named
 from victims.victim import Victim
 

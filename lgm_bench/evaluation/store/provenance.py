@@ -6,11 +6,12 @@ import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
-
-import torch
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lgm_bench import __version__
+
+if TYPE_CHECKING:
+    import torch  # reading results must not wait for it
 
 try:
     import resource
@@ -60,22 +61,28 @@ class Peak(NamedTuple):
         )
 
 
-def peak(device: torch.device) -> Peak:
+def peak(device: "torch.device") -> Peak:
     """Return what this process has taken at most: of memory since it began, of a GPU's since `forget_peak`."""
     memory = None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if memory is not None and sys.platform != "darwin":
         memory *= 1024  # Linux counts KiB
-    return Peak(memory, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None)
+    return Peak(memory, _cuda().max_memory_allocated(device) if device.type == "cuda" else None)
 
 
-def forget_peak(device: torch.device) -> None:
+def forget_peak(device: "torch.device") -> None:
     """Begin to look for the peak of GPU memory anew."""
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        _cuda().reset_peak_memory_stats(device)
 
 
-def describe_device(device: torch.device) -> str:
+def describe_device(device: "torch.device") -> str:
     """Return a device in words."""
     if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
+        return f"cuda ({_cuda().get_device_name(device)})"
     return f"{device.type} ({platform.machine()})"
+
+
+def _cuda() -> Any:
+    import torch
+
+    return torch.cuda

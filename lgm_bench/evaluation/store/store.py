@@ -7,8 +7,9 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,10 +29,12 @@ from lgm_bench.evaluation.store.part_files import (
 )
 from lgm_bench.evaluation.store.provenance import Peak, git_commit
 from lgm_bench.evaluation.store.record import CellResult, Preflight
-from lgm_bench.evaluation.store.samples import KeptSamples
 from lgm_bench.evaluation.store.tally import check_record
 from lgm_bench.evaluation.store.writing import content_of, set_aside, writing
 from lgm_bench.files import UNFINISHED, write_whole
+
+if TYPE_CHECKING:
+    from lgm_bench.evaluation.store.samples import KeptSamples
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +87,13 @@ class CellStore:
     def __init__(self, out: Path, title: str, fingerprint: str) -> None:
         self.fingerprint = fingerprint
         self.folder = out / f"{folder_name(title)}-{fingerprint}"
-        self.samples = KeptSamples(self.folder)
+
+    @cached_property
+    def samples(self) -> "KeptSamples":
+        """What is kept of the samples beside their rows."""
+        from lgm_bench.evaluation.store.samples import KeptSamples  # brings torch, which reading rows does not need
+
+        return KeptSamples(self.folder)
 
     def result(self) -> CellResult | None:
         """Return the record of the finished cell, or None; a file that is no record of this cell is set aside.
@@ -265,3 +274,8 @@ def newest_first(paths: Iterable[Path]) -> list[Path]:
         with suppress(FileNotFoundError):
             times.append((path.stat().st_mtime, path))
     return [path for _, path in sorted(times, reverse=True)]
+
+
+def ids_sha256(ids: list[str]) -> str:
+    """Return the sha256 of sample ids, in order."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()
