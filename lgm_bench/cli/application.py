@@ -28,7 +28,7 @@ from lgm_bench.cli.show import show
 from lgm_bench.cli.train import train
 from lgm_bench.cli.validate import validate
 from lgm_bench.errors import LgmBenchError, RunInterruptedError
-from lgm_bench.evaluation.engine.place import here
+from lgm_bench.evaluation.engine.place import ALONE, here
 
 
 class _Group(TyperGroup):
@@ -112,7 +112,26 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))
     if logging.lastResort:
         logging.lastResort.setFormatter(_Printable())
-    app(prog_name="lgm-bench")
+    try:
+        app(prog_name="lgm-bench")
+    except SystemExit as ending:
+        if _is_one_of_several():
+            _leave(ending.code)
+        raise
+
+
+def _is_one_of_several() -> bool:
+    try:
+        return here() != ALONE
+    except LgmBenchError:
+        return False
+
+
+def _leave(code: str | int | None) -> None:
+    """End this process of several at once: threads of torch.distributed now and then abort at an ordinary exit."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 @app.callback(invoke_without_command=True)

@@ -173,7 +173,7 @@ def test_flags_make_the_cell_that_a_grid_makes() -> None:
         ({"slope": 0.0}, "--slope: expected greater than 0, got 0.0"),
         ({"protocol": "offical"}, "--protocol: expected 'standard' or 'official', got 'offical'"),
         ({"gradients": ["lmg"]}, "unknown gradient 'lmg'; did you mean lgm?"),
-        ({"gradients": ["fgm"], "slope": 2.0}, "--slope 2 is for gradients that soften occupancies"),
+        ({"gradients": ["fgm"], "slope": "2"}, "--slope 2 is for gradients that soften occupancies"),
         ({"steps": 0}, "--steps: expected greater than or equal to 1, got 0"),
         ({"valid_pixels": 1.5}, "--valid-pixels: expected less than or equal to 1, got 1.5"),
         ({"subset": "tset"}, "--subset: expected"),
