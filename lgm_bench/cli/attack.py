@@ -90,4 +90,4 @@ def attack(
     results = session.run(planned)
     if not results and isinstance(results.failures[0][1], LgmBenchError):
         raise results.failures[0][1]
-    finish(session, results, as_json=as_json, comparisons=session.comparisons(results, planned))
+    finish(session, results, as_json=as_json, comparisons=session.comparisons(results))

@@ -1,6 +1,6 @@
 """One command's run: look for what is missing, run the rest, write the tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -154,24 +154,17 @@ class Session:
             # cells that turn out to be the same, once their defaults are filled in, are shown once
             everything.extend({(one.fingerprint, one.cell.paper): one for one in found.values()}.values())
             tables = self.folder.write_tables(everything, cells) if everything else []
-            baselines = _baselines({cell: one.fingerprint for cell, one in found.items()}, planned)
-            comparisons = self.folder.write_comparisons(everything, cells, baselines)
+            comparisons = self.folder.write_comparisons(everything, cells)
         unfinished = [one.cell for one in planned if one.cell not in found and not one.optional]
         return Merged(everything, tables, comparisons, unfinished)
 
-    def comparisons(self, results: RunResults, planned: Sequence[Planned]) -> list[Comparison]:
+    def comparisons(self, results: RunResults) -> list[Comparison]:
         """Return each gradient against the baseline, of results that stand alone."""
-        fingerprints = {cell: one.fingerprint for cell, one in results.by_cell.items()}
-        return compare_arms(results, self.folder.path, _baselines(fingerprints, planned))
+        return compare_arms(results, self.folder.path)
 
     def report(self, results: RunResults, comparisons: Sequence[Comparison], unfinished: Sequence[Cell]) -> Path | None:
         """Write the report of results into their folder; return its path, or None if it is not wanted or failed."""
         return self.folder.write_report(results, comparisons, unfinished) if self.options.report else None
-
-
-def _baselines(fingerprints: Mapping[Cell, str], planned: Sequence[Planned]) -> dict[str, str]:
-    """Return the gradient that each finished cell is compared with, by fingerprint."""
-    return {fingerprints[one.cell]: one.baseline for one in planned if one.baseline and one.cell in fingerprints}
 
 
 def as_json(

@@ -1,6 +1,6 @@
 """What lies beside the cells in a results folder: tables, comparisons, the report."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -77,20 +77,17 @@ class ResultsFolder:
         self._latest = _Version.of(self.save(f"results{_limits(cells)}.csv", lines))
         return tables
 
-    def write_comparisons(
-        self, results: Sequence[CellResult], cells: Sequence[Cell], baselines: Mapping[str, str]
-    ) -> list[Comparison]:
+    def write_comparisons(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[Comparison]:
         """Return each arm against its baseline after writing them as Markdown and LaTeX, if there are any.
 
         Args:
             results: Finished cells of the results folder.
             cells: As for `write_tables`.
-            baselines: As for `compare_arms`.
 
         Raises:
             ResultError: The results folder cannot be written.
         """
-        comparisons = compare_arms(results, self.path, baselines)
+        comparisons = compare_arms(results, self.path)
         if comparisons:
             name = f"{COMPARISONS}{_limits(cells)}"
             self.save(f"{name}.md", comparisons_to_markdown(comparisons))

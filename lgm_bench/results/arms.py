@@ -5,9 +5,14 @@ from collections.abc import Iterable
 from lgm_bench.evaluation.cells.cell import Cell
 
 BASELINE = "fgm"
-"""The gradient that others are compared with, where it is among them and no other is named."""
+"""The gradient that others are compared with, where it is among them and their cells name no other."""
 TUNED = ("step", "steps", "relation", "loss")
 """Settings that arms of one group may differ in: the released attacks on scenes choose them for each gradient."""
+
+
+def baseline_of(cells: Iterable[Cell]) -> str:
+    """Return the gradient that cells name as the one to compare with: the first that is named, else `BASELINE`."""
+    return next((cell.baseline for cell in cells if cell.baseline), BASELINE)
 
 
 def in_order(gradients: Iterable[str], baseline: str = BASELINE) -> list[str]:

@@ -11,7 +11,7 @@ from lgm_bench.errors import ResultError, did_you_mean
 from lgm_bench.evaluation.store.part_files import ContradictionError, UnusableError, read_part
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, ids_sha256, newest_first, read_record
-from lgm_bench.results.arms import BASELINE
+from lgm_bench.results.arms import baseline_of
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def _read(path: Path) -> Finished | None:
 
 def _order(one: Finished) -> tuple[object, ...]:
     cell = one.result.cell
-    gradient = (cell.gradient.name != BASELINE, cell.gradient.name)
+    gradient = (cell.gradient.name != baseline_of([cell]), cell.gradient.name)
     return (
         cell.data.name,
         cell.victim.name,

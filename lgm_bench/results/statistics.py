@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.rows import merged
-from lgm_bench.results.arms import BASELINE, TUNED, in_order, without_gradient
+from lgm_bench.results.arms import TUNED, baseline_of, in_order, without_gradient
 from lgm_bench.results.reading import Finished, located
 from lgm_bench.tasks.metric import Metric
 
@@ -75,19 +75,16 @@ class Comparison:
         return "stronger" if self.difference * self.metric.stronger > 0 else "weaker"
 
 
-def compare_arms(
-    results: Sequence[CellResult], out: Path, baselines: Mapping[str, str] | None = None
-) -> list[Comparison]:
+def compare_arms(results: Sequence[CellResult], out: Path) -> list[Comparison]:
     """Return each arm against the baseline of its group, corrected together; groups in the order of the results.
 
+    The baseline is the one that the cells name, else `BASELINE`; where that is not there, the first of the gradients.
     Of several cells of the baseline the one is taken that agrees in most of `TUNED`. Pairs whose rows are missing or
     damaged are named in the log and left out.
 
     Args:
         results: Finished cells.
         out: The results folder that they lie in.
-        baselines: By fingerprint, the gradient that a cell's group is compared with. A group without an
-            entry is compared with `BASELINE`, and one without that with the first of its gradients.
     """
     groups: dict[object, list[Finished]] = {}
     for one in located(results, Path(out)):
@@ -95,9 +92,8 @@ def compare_arms(
             groups.setdefault(_shared(one.result), []).append(one)
     comparisons = []
     for group in groups.values():
-        named = ((baselines or {}).get(one.result.fingerprint) for one in group)
-        baseline = next(filter(None, named), BASELINE)
-        first = in_order((one.result.cell.gradient.name for one in group), baseline)[0]
+        cells = [one.result.cell for one in group]
+        first = in_order((cell.gradient.name for cell in cells), baseline_of(cells))[0]
         candidates = [one for one in group if one.result.cell.gradient.name == first]
         for arm in (one for one in group if one.result.cell.gradient.name != first):
             fitting = [one for one in candidates if _of_one_code(one, arm)]

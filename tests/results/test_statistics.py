@@ -13,6 +13,7 @@ from scipy import stats
 
 from lgm_bench.evaluation.store.store import ROWS
 from lgm_bench.metrics.iou import iou_counts, mean_iou
+from lgm_bench.results.reading import read_results
 from lgm_bench.results.statistics import bootstrap, compare_arms, holm, mcnemar, sign_flip
 from lgm_bench.results.tables.arms_table import (
     comparisons_as_json,
@@ -253,6 +254,11 @@ def test_every_arm_is_compared_with_the_baseline_and_all_are_corrected_together(
     assert "LGM against FGM, accuracy: significantly stronger in 1, weaker in 0, undecided in 0 (Holm, 5%)." in text
     assert "soft against FGM, accuracy: significantly stronger in 0, weaker in 0, undecided in 1 (Holm, 5%)." in text
     assert "| FGM | arm | arm - FGM |" in text
-    named = compare_arms(results, tmp_path, {results[0].fingerprint: "lgm"})
+    for name, values in fell.items():
+        of = {"gradient": name, "slope": None if name == "fgm" else 5.0, "baseline": "lgm"}
+        finished(tmp_path / "suite", name, image_rows(values), of)
+    recorded = read_results(tmp_path / "suite")
+    assert [one.result.fingerprint for one in recorded] == ["lgm", "fgm", "soft"]
+    named = compare_arms([one.result for one in recorded], tmp_path / "suite")
     assert [(one.arm.fingerprint, one.verdict) for one in named] == [("fgm", "weaker"), ("soft", "weaker")]
     assert [one.arm.fingerprint for one in compare_arms(results[1:], tmp_path)] == ["soft"]

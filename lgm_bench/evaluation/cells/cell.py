@@ -9,7 +9,7 @@ from typing import Any
 
 from lgm_bench.evaluation.cells.units import STANDARD, eps_number
 
-NO_IDENTITY = ("paper", "history")
+NO_IDENTITY = ("paper", "history", "baseline")
 """What changes no number, and so neither a cell's fingerprint nor its place in a leaderboard."""
 NO_GRADIENT = "none"
 """The gradient of attacks that follow none."""
@@ -124,6 +124,8 @@ class Cell:
             no number, so it is not part of the fingerprint, and cells that differ in nothing else are equal.
         paper: Where the paper prints this number, such as ("table_1", "eps=1", "dynconv32", "fgm"); not part of
             the fingerprint.
+        baseline: The gradient that the cell's own is compared with, as the suite or the command line names it; None
+            where there is no other gradient. Like `history` no part of the fingerprint and of equality.
     """
 
     victim: VictimSpec
@@ -133,6 +135,7 @@ class Cell:
     protocol: str = STANDARD
     history: bool = field(default=False, compare=False)
     paper: tuple[str, ...] | None = None
+    baseline: str | None = field(default=None, compare=False)
 
     @property
     def title(self) -> str:
@@ -181,9 +184,11 @@ class Cell:
     def fingerprint(self, **context: object) -> str:
         """Return 16 hex digits of the sha256 of the cell and of `context` (checkpoint hash, data hash, version).
 
-        Batch size, devices, the checkpoint's path, `history` and `paper` do not enter: they do not change the result.
+        Batch size, devices, the checkpoint's path, `history`, `paper` and `baseline` do not enter: they do not
+        change the result.
         """
         values = dataclasses.asdict(self.without("victim.checkpoint", *NO_IDENTITY))
+        del values["baseline"]  # fingerprints are older than this value
         text = json.dumps({"cell": values, **context}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

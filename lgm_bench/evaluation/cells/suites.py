@@ -26,12 +26,10 @@ class Planned:
     Attributes:
         cell: The cell.
         optional: Whether it may be left out when its checkpoint is not there.
-        baseline: The gradient that its own is compared with; None where its grid has no other.
     """
 
     cell: Cell
     optional: bool = False
-    baseline: str | None = None
 
 
 def plan(
@@ -65,9 +63,9 @@ def plan(
             for planned in unfold(grid, bench.defaults.model_copy(update=_given(suite.defaults))):
                 earlier = found.get(planned.cell, planned)
                 history = earlier.cell.history or planned.cell.history
-                cell = planned.cell.replace(history=history)
-                baseline = earlier.baseline or planned.baseline
-                found[cell] = Planned(cell, earlier.optional and planned.optional, baseline)
+                baseline = earlier.cell.baseline or planned.cell.baseline
+                cell = planned.cell.replace(history=history, baseline=baseline)
+                found[cell] = Planned(cell, earlier.optional and planned.optional)
     chosen = _of_tables(list(found.values()), tables, suites)
     if not victims:
         return chosen
@@ -128,9 +126,10 @@ def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
                 gradient=_with_slope(gradient, victim, attack, eps),
                 protocol=settings.protocol,
                 history=settings.history,
+                baseline=baseline,
             )
             check_sense(cell)
-            yield Planned(cell.replace(paper=place_in(grid.table, cell, victim.paper)), optional, baseline)
+            yield Planned(cell.replace(paper=place_in(grid.table, cell, victim.paper)), optional)
 
 
 def _baseline(grid: Grid, settings: Settings) -> str | None:

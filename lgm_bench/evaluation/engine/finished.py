@@ -55,7 +55,8 @@ def finished_results(
         others = (result for result in stored.get(wanted.get(cell, cell), ()) if at_hand.fits(cell, result))
         match = known.get(cell) or next(others, None)
         if match is not None:
-            found[cell] = match.model_copy(update={"cell": match.cell.replace(paper=cell.paper)})
+            place = {"paper": cell.paper, "baseline": cell.baseline}
+            found[cell] = match.model_copy(update={"cell": match.cell.replace(**place)})
     return found
 
 

@@ -172,7 +172,7 @@ class _Run:
         else:
             self._announce(asked, len(data.ids), len(data.ids))
         self.computed.add(fingerprint)
-        result = result.model_copy(update={"cell": filled.replace(paper=asked.paper)})
+        result = result.model_copy(update={"cell": filled.replace(paper=asked.paper, baseline=asked.baseline)})
         self.observer.cell_finished(result, stored)
         return result
 

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 
 from lgm_bench.attacks import GRADIENT_FREE
 from lgm_bench.evaluation.wording import gradient_name
-from lgm_bench.results.arms import in_order
+from lgm_bench.results.arms import BASELINE, in_order
 
 CLEAN, TARGETED = "clean", "-targeted"
 
 
-def in_variant_order(variants: Iterable[str]) -> list[str]:
+def in_variant_order(variants: Iterable[str], baseline: str = BASELINE) -> list[str]:
     """Return the distinct variants: clean and random first, then gradient by gradient, each untargeted before targeted.
 
     >>> in_variant_order(["lgm-targeted", "random", "lgm", "clean"])
     ['clean', 'random', 'lgm', 'lgm-targeted']
     """
     distinct = list(dict.fromkeys(variants))
-    gradients = in_order(variant.removesuffix(TARGETED) for variant in distinct)
+    gradients = in_order((variant.removesuffix(TARGETED) for variant in distinct), baseline)
     order = [CLEAN, *GRADIENT_FREE, *gradients]
     return sorted(distinct, key=lambda name: (order.index(name.removesuffix(TARGETED)), name.endswith(TARGETED)))
 

@@ -10,6 +10,7 @@ from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
 from lgm_bench.evaluation.cells.units import OFFICIAL, eps_number, eps_text
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import unit_of_eps
+from lgm_bench.results.arms import baseline_of
 from lgm_bench.results.caveats import caveat_notes
 from lgm_bench.results.tables.table import CLEAN, TARGETED, Column, Entry, Table, in_variant_order
 from lgm_bench.tasks.metric import Metric
@@ -68,7 +69,8 @@ def _build(name: str, results: Sequence[CellResult]) -> Table:
             entries[CLEAN, Column(group, variant, result.main.heading)] = Entry(ours[result.main.before], clean, size)
     order = paper.rows if paper else _plain_rows(results)
     headings = [metric.heading for result in results for metric in result.kind.metrics]
-    rows, columns = _ordered(entries, order, list(paper.columns) if paper else [], headings)
+    groups, baseline = list(paper.columns) if paper else [], baseline_of(result.cell for result in results)
+    rows, columns = _ordered(entries, order, groups, headings, baseline)
     corner = {"": "attack", "relation": "eps", "attack and eps": "eps"}.get(layout, layout)
     return Table(
         name, paper.title if paper else _title_of_data(results), corner, rows, columns, entries, _notes(results, paper)
@@ -89,7 +91,7 @@ def _class_table(paper: PaperTable, results: Sequence[CellResult], notes: list[s
                 entries[row, place] = Entry(iou, paper.number(row, victim, column, "iou"))
     rows = [row for row in paper.rows if any(key[0] == row for key in entries)]
     rows += [row for row in dict.fromkeys(row for row, _ in entries) if row not in rows]
-    order = in_variant_order(column.variant for _, column in entries)
+    order = in_variant_order((column.variant for _, column in entries), baseline_of(one.cell for one in results))
     columns = sorted({column for _, column in entries}, key=lambda c: (c.group, order.index(c.variant)))
     return Table(paper.name, paper.title, "class", rows, columns, entries, notes)
 
@@ -136,6 +138,7 @@ def _ordered(
     known_rows: Sequence[str],
     known_groups: Sequence[str],
     headings: Sequence[str],
+    baseline: str,
 ) -> tuple[list[str], list[Column]]:
     """Return rows and columns in a known order, what it does not have behind."""
     rows = list(dict.fromkeys(row for row, _ in entries))
@@ -143,7 +146,7 @@ def _ordered(
     groups = list(dict.fromkeys(column.group for column in columns))
     rows.sort(key=lambda row: _index([CLEAN, *known_rows], row))
     groups.sort(key=lambda group: _index(known_groups, group))
-    variants = in_variant_order(column.variant for column in columns)
+    variants = in_variant_order((column.variant for column in columns), baseline)
     columns.sort(key=lambda c: (groups.index(c.group), variants.index(c.variant), headings.index(c.header)))
     return rows, columns
 

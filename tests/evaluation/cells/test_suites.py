@@ -59,7 +59,7 @@ def test_a_grid_says_otherwise_than_the_defaults() -> None:
     file = bench(protocol="official", seed=4).model_dump() | {"defaults": {"seed": 1, "gradients": ["soft", "fgm"]}}
     (first, *_) = plan(BenchFile.model_validate(file), ["a"])
     assert (first.cell.protocol, first.cell.attack.seed, first.cell.gradient.name) == ("official", 4, "soft")
-    assert first.baseline == "soft"
+    assert first.cell.baseline == "soft"
 
 
 def test_static_victims_have_no_leaded_gradient() -> None:
@@ -127,9 +127,9 @@ def test_gradients_are_arms_beside_a_baseline() -> None:
     assert [(one.cell.gradient.name, one.cell.gradient.slope) for one in planned] == [
         ("soft", 3), ("fgm", None), ("tiny_gradients:Mine", 3)
     ]  # fmt: skip
-    assert {one.baseline for one in planned} == {"soft"}
-    assert {one.baseline for one in plan(bench(gradients=arms, baseline="fgm"), ["a"])} == {"fgm"}
-    assert {one.baseline for one in plan(bench(gradients="lgm"), ["a"])} == {None}
+    assert {one.cell.baseline for one in planned} == {"soft"}
+    assert {one.cell.baseline for one in plan(bench(gradients=arms, baseline="fgm"), ["a"])} == {"fgm"}
+    assert {one.cell.baseline for one in plan(bench(gradients="lgm"), ["a"])} == {None}
 
 
 @pytest.mark.parametrize(
