@@ -14,8 +14,7 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.schema import RunOptions
 from lgm_bench.evaluation.cells.suites import Planned
 from lgm_bench.evaluation.engine.finished import finished_results
-from lgm_bench.evaluation.engine.place import here
-from lgm_bench.evaluation.engine.precision import checked_precision
+from lgm_bench.evaluation.engine.place import checked_precision, here
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.estimates.estimate import SAMPLES
 from lgm_bench.evaluation.estimates.preview import Preview, preview

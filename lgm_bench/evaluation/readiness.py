@@ -9,7 +9,7 @@ from datamodules.location import how_to_choose
 from lgm_bench.errors import CheckpointError, ConfigError, DataError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.suites import Planned
-from lgm_bench.evaluation.engine.building import build_data
+from lgm_bench.evaluation.engine.materials import build_data
 from victims.checkpoints import default_checkpoint, how_to_get
 from victims.names import VICTIMS
 

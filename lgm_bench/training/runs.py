@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from rich.console import Console
 
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
-from lgm_bench.evaluation.engine.devices import checked_devices
+from lgm_bench.evaluation.engine.place import checked_devices
 from lgm_bench.files import write_whole
 from lgm_bench.tasks.base import task_named
 from lgm_bench.training.callbacks import NoiseByEpoch, Stopwatch

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.observer import SilentObserver
+from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.evaluation.wording import clock, describe, numbers, score, time_left, when
@@ -18,7 +18,7 @@ from lgm_bench.evaluation.wording import clock, describe, numbers, score, time_l
 SECONDS_BETWEEN_LINES = 30.0
 
 
-class PlainView:
+class PlainView(Observer):
     """Lines for a log: one when a cell begins and ends, and one every half minute in between."""
 
     def __init__(self, console: Console) -> None:
@@ -52,9 +52,6 @@ class PlainView:
             left = time_left(now - self.started, n_done - self.done_before, self.n_total - n_done)
             so_far = f", {score(running)} so far" if score(running) else ""
             self._line(f"[{self.n_begun}/{self.n_cells}] {n_done}/{self.n_total} samples{so_far}, {left} left")
-
-    def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:
-        """Too fine for a log."""
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
         """Give the cell's numbers."""
@@ -156,7 +153,7 @@ class LiveView(PlainView):
         self.progress.update(self.samples, visible=False)
 
 
-class QuietView(SilentObserver):
+class QuietView(Observer):
     """Shows nothing."""
 
     def __enter__(self) -> Self:

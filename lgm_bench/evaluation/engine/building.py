@@ -1,32 +1,24 @@
-"""From a cell's plain values to the objects that compute it, and back to a cell with every default filled in."""
+"""From a cell that leaves values open to one with every default filled in, and to its attack and gradient method."""
 
-import hashlib
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import Any, TypeVar
 
 from datamodules import DATAMODULES
-from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.errors import ConfigError
-from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell, GradientSpec
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, RELATION, Cell, GradientSpec
 from lgm_bench.evaluation.cells.kinds import follows_gradient, softens, takes_points
-from lgm_bench.evaluation.cells.released import image_slope, stored_slope
+from lgm_bench.evaluation.cells.released import PointSettings, image_slope, point_settings, stored_slope
 from lgm_bench.evaluation.cells.units import LEVELS, OFFICIAL, PROTOCOLS, STANDARD, check_sense, paper_eps, unit
-from lgm_bench.evaluation.engine.point_cells import POINT_FIELDS, resolved_points, voxel_slopes
 from lgm_bench.leaded import AUTO, FGM, GradientMethod, gradient_named
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.base import task_named
-from victims import load_victim
-from victims.image_victim import ImageVictim
+from lgm_bench.voxels import VoxelSlopes
 from victims.names import VICTIMS
-from victims.victim import Victim
 
-Channels = tuple[float, ...]
-"""A number for each channel."""
+ENDS = ("input_slope", "output_slope", "floor_slope")
+POINT_FIELDS = ("relation", *ENDS, "loss")
+Value = TypeVar("Value")
 
 
 def resolved(cell: Cell) -> Cell:
@@ -136,67 +128,67 @@ def _resolved_images(cell: Cell) -> Cell:
     return cell.replace(gradient={"slope": AUTO if slope is None else slope})
 
 
-def build_victim(cell: Cell) -> Victim:
-    """Return the cell's victim in evaluation mode, on the CPU; see `load_victim` for what it raises."""
-    victim = cell.victim
-    return load_victim(
-        victim.name, victim.checkpoint, victim.mean, victim.std, cell.attack.seed, kwargs=dict(victim.kwargs)
+def resolved_points(cell: Cell) -> Cell:
+    """Return the cell with what it leaves open filled in: from the released runs, else with our defaults.
+
+    Of the released parameters, steps and step are those of Point-BIM and hold for it alone. Without released ones the
+    slope is "auto", and a method that does not soften has none. Input and output have the same, and the floor where
+    it is "auto".
+
+    Raises:
+        ConfigError: An option is for images, or a slope makes no sense.
+        UnknownNameError: There is no such relation function.
+    """
+    voxel_slopes(cell)  # also what is not going to be used has to make sense
+    attack = cell.attack
+    if attack.targeted or attack.valid_pixels != 1 or attack.active_set:
+        option = "targeted" if attack.targeted else "valid_pixels" if attack.valid_pixels != 1 else "active_set"
+        raise ConfigError(f"{option} is for attacks on images; leave it out with {attack.name!r}")
+    if not follows_gradient(attack.name):
+        return cell.replace(attack={"step": None, "loss": None}, gradient=GradientSpec(NO_GRADIENT))
+    released = point_settings(cell.victim.name, cell.gradient.name, attack.eps)
+    gradient = _resolved_gradient(cell, released)
+    given: dict[str, Any] = {"loss": _first(attack.loss, _default_loss(attack.name, released))}
+    if released and attack.name == "pointbim":
+        given |= {"steps": _first(attack.steps, released.steps), "step": _first(attack.step, released.step)}
+    return cell.replace(attack=given, gradient=gradient)
+
+
+def _resolved_gradient(cell: Cell, released: PointSettings | None) -> dict[str, Any]:
+    gradient, soft = cell.gradient, softens(cell.gradient.name)
+    known = released.slope if released else AUTO if soft else None
+    slope = _first(gradient.slope, (stored_slope(cell) if soft else None) or known)
+    plain = {"input_slope": slope, "output_slope": slope} if soft else {}
+    values = {name: getattr(released, name) if released else plain.get(name) for name in ENDS}
+    values = dict.fromkeys(ENDS) if slope == AUTO else values
+    ends = {name: _first(getattr(gradient, name), value) for name, value in values.items()}
+    ends = {name: value if value is None else float(value) for name, value in ends.items()}
+    relation = _first(gradient.relation, RELATION) if soft or any(ends.values()) else None
+    return {"slope": slope, "relation": relation, **ends}
+
+
+def voxel_slopes(cell: Cell) -> VoxelSlopes:
+    """Return the slopes of a resolved cell; those of one of images have no meaning.
+
+    Raises:
+        ConfigError: A slope makes no sense.
+        UnknownNameError: There is no such relation function.
+    """
+    return VoxelSlopes(
+        input=cell.gradient.input_slope,
+        output=cell.gradient.output_slope,
+        floor=cell.gradient.floor_slope,
+        relation=cell.gradient.relation or RELATION,
+        normalized=cell.protocol == STANDARD,
+        automatic=cell.gradient.slope == AUTO,
     )
 
 
-def normalization(cell: Cell, victim: Victim) -> tuple[Channels | None, Channels | None]:
-    """Return the mean and std that a victim of images normalizes by, see `VictimSpec.mean`; None for one of points."""
-    if not isinstance(victim, ImageVictim):
-        return cell.victim.mean, cell.victim.std
-    return cell.victim.mean or _channels(victim.mean), cell.victim.std or _channels(victim.std)
+def _default_loss(attack: str, released: PointSettings | None) -> str:
+    """Return the released runs' loss where the attack can raise it, else the attack's own."""
+    losses: tuple[str, ...] = resolve("attack", attack, ATTACKS).losses
+    return released.loss if released and released.loss in losses else losses[0]
 
 
-def _channels(values: Tensor) -> Channels:
-    """Return a normalization as short decimal numbers that give the same float32."""
-    return tuple(float(f"{value:.7g}") for value in values.flatten().tolist())
-
-
-def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None) -> SamplesDataModule:
-    """Return the datamodule that yields the cell's samples; nothing is read yet.
-
-    Args:
-        cell: The cell.
-        data_root: See `run_cells`.
-        batch_size: Samples per batch; None for the data set's default.
-
-    Raises:
-        UnknownNameError: There is no such data set.
-        ConfigError: It is of a user's own and no `SamplesDataModule`, or refuses an option.
-    """
-    kind = resolve("data set", cell.data.name, DATAMODULES)
-    size = batch_size or getattr(kind, "default_batch_size", 1)
-    datamodule = kind(data_root=data_root, batch_size=size, limit=cell.data.limit, subset=cell.data.subset)
-    if not isinstance(datamodule, SamplesDataModule):
-        raise ConfigError(
-            f"data set {cell.data.name!r} is a {type(datamodule).__name__}; derive it from "
-            "datamodules.samples_datamodule.SamplesDataModule, whose samples have ids"
-        )
-    return datamodule
-
-
-def check_pair(cell: Cell, victim: Victim, datamodule: SamplesDataModule) -> None:
-    """Check that the cell's victim does what the samples are for.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    does = victim.task
-    if does != datamodule.task:
-        raise ConfigError(
-            f"victim {cell.victim.name!r} is for {does} and data set {cell.data.name!r} for {datamodule.task}; choose "
-            "another victim, or another data set (data: in YAML, or --data)"
-        )
-
-
-def weights_sha256(victim: nn.Module) -> str:
-    """Return the sha256 of a network's state, by name: the same whatever file it was read from."""
-    digest = hashlib.sha256()
-    for name, value in sorted(victim.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _first(given: Value | None, otherwise: Value) -> Value:
+    return otherwise if given is None else given

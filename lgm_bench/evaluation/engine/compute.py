@@ -1,33 +1,47 @@
-"""Computing this process's share of what is left of a cell."""
+"""Computing this process's share of what is left of a cell, and the figures over the shares of all processes."""
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
 import pytorch_lightning as pl
 import torch
+import torchmetrics
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.across import figures_across
 from lgm_bench.evaluation.engine.building import build_attack
-from lgm_bench.evaluation.engine.interruption import SignalsStay
-from lgm_bench.evaluation.engine.sink import Event, StoreSink
+from lgm_bench.evaluation.engine.launch import SignalsStay
+from lgm_bench.evaluation.engine.materials import DataSet, Target
+from lgm_bench.evaluation.engine.progress import Progress
+from lgm_bench.evaluation.engine.sink import Sink
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.samples import N_EXAMPLES
 from lgm_bench.evaluation.store.store import CellStore
-from lgm_bench.leaded import GradientMethod, hard_forward
+from lgm_bench.leaded import GradientMethod
 from lgm_bench.tasks.adapter import adapter_named
-from lgm_bench.tasks.base import task_named
+from lgm_bench.tasks.base import Task
+from lgm_bench.tasks.metric import Metric
 from victims.folding import folded
 
-_LAST_DIGITS = 1e-4  # relative to the largest logit: what folding may change in float32
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `run_cells` that every cell needs; see there. The precision is Lightning's full name of it."""
+
+    out: Path
+    accelerator: str
+    backend: str
+    precision: str
+    save_adversarial: bool
+    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -37,57 +51,55 @@ class Job:
     Attributes:
         cell: The resolved cell.
         store: Its folder.
-        victim: Its victim, on the CPU.
         data: Its samples.
+        target: Its victim.
+        options: Of the run.
         done: Ids of the samples that are finished.
         fold: Whether batch norm is folded into the victim's convolutions.
         gradient: The gradient method, with a slope for every unit.
-        probe: Samples for the pre-flight checks; None if another process makes them or they have been made.
-        accelerator: Lightning's name of the accelerator.
-        local_rank: Which of its devices to use, if there are several.
-        precision: Lightning's name of the floating point numbers.
-        save_adversarial: Whether all attacked inputs are kept.
+        probes: Whether this process makes the pre-flight checks.
+        local_rank: Which device of the accelerator to use, if there are several.
     """
 
     cell: Cell
     store: CellStore
-    victim: nn.Module
-    data: SamplesDataModule
+    data: DataSet
+    target: Target
+    options: Options
     done: frozenset[str]
     fold: bool
     gradient: GradientMethod
-    probe: Any
-    accelerator: str
+    probes: bool
     local_rank: int
-    precision: str
-    save_adversarial: bool
 
 
-def compute(job: Job, tell: Callable[[Event], None]) -> MetricCollection:
+def compute(job: Job, progress: Progress) -> MetricCollection:
     """Attack this process's share of the samples that are left, and keep their rows in the cell's folder.
 
     Processes do not wait for each other here: one that fails must not leave others waiting.
 
     Args:
         job: What to do.
-        tell: Is told of every batch and iteration.
+        progress: Gets every batch and iteration.
 
     Returns:
         The task's figures of this process's share.
     """
-    job.data.done = set(job.done)
-    victim = job.victim
+    data, options, victim = job.data.datamodule, job.options, job.target.victim
+    data.done = set(job.done)
+    adapter = adapter_named(data.task, data.ignored_classes)
+    network: nn.Module = victim
     if job.fold:
-        victim = folded(victim)
-    elif adapter_named(job.data.task).folds:
-        victim = victim.to(memory_format=torch.channels_last)
-    gpus = torch.cuda.device_count() if job.accelerator in ("gpu", "cuda") else 0
+        network = folded(victim)
+    elif adapter.folds:
+        network = victim.to(memory_format=torch.channels_last)
+    gpus = torch.cuda.device_count() if options.accelerator in ("gpu", "cuda") else 0
     with _quiet():
         trainer = pl.Trainer(
-            accelerator=job.accelerator,
+            accelerator=options.accelerator,
             devices=[job.local_rank % gpus] if gpus else 1,
-            plugins=[LightningEnvironment()],  # Lightning need not know of the other processes
-            precision=cast(Any, job.precision),
+            plugins=[LightningEnvironment()],  # for Lightning, this process is alone
+            precision=cast(Any, options.precision),
             inference_mode=False,
             use_distributed_sampler=False,
             logger=False,
@@ -96,53 +108,78 @@ def compute(job: Job, tell: Callable[[Event], None]) -> MetricCollection:
             enable_model_summary=False,
             callbacks=[SignalsStay()],
         )
-        figures = figures_across(task_named(job.data.task), getattr(victim, "num_classes", job.data.num_classes))
-        sink = StoreSink(job.store, trainer.strategy.root_device, tell, figures, job.data.class_names)
-        stage = _stage(job, victim, sink)
+        figures = figures_across(adapter.task, getattr(network, "num_classes", data.num_classes))
+        sink = Sink(job.store, trainer.strategy.root_device, progress, figures, data.class_names)
+        stage = AttackStage(
+            network,
+            build_attack(job.cell),
+            job.gradient,
+            adapter,
+            sink,
+            targeted=job.cell.attack.targeted,
+            probe=job.data.probe if job.probes else None,
+            examples=frozenset(job.data.ids[:N_EXAMPLES]),
+            save_adversarial=options.save_adversarial,
+            history=job.cell.history,
+            n_samples=len(job.data.ids),
+        )
         try:
-            if len(job.data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
-                trainer.test(stage, dataloaders=job.data.test_dataloader(), verbose=False)
+            if len(data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
+                trainer.test(stage, dataloaders=data.test_dataloader(), verbose=False)
         except BaseException:
-            sink.write(tell=False)
+            sink.write(report=False)
             raise
         sink.write()
     return figures
 
 
-def _stage(job: Job, victim: nn.Module, sink: StoreSink) -> AttackStage:
-    """Return what attacks the samples of a job's data set."""
-    data, ids = job.data, job.data.sample_ids()
-    return AttackStage(
-        victim,
-        build_attack(job.cell),
-        job.gradient,
-        adapter_named(data.task, data.ignored_classes),
-        targeted=job.cell.attack.targeted,
-        sink=sink,
-        probe=job.probe,
-        examples=frozenset(ids[:N_EXAMPLES]),
-        save_adversarial=job.save_adversarial,
-        history=job.cell.history,
-        n_samples=len(ids),
-    )
+class FigureOfRows(torchmetrics.Metric):
+    """A figure of rows; the sum of what they contribute is its only state.
 
+    The state has its size from the start, so that a process without any sample can be merged with the others.
 
-def may_fold(victim: nn.Module, inputs: Any) -> bool:
-    """Return whether folding changes the last digits only: same decisions, logits within rounding.
-
-    It is so for every network whose batch norms act on their convolutions as their names and order say; networks of
-    users' own are thereby checked.
+    Args:
+        metric: What is measured.
+        num_classes: Of the victim; 0 where no figure needs it.
     """
-    logits, decisions = hard_forward(victim, inputs)
-    new_logits, new_decisions = hard_forward(folded(victim), inputs)
-    close = (logits - new_logits).abs().max() <= _LAST_DIGITS * logits.abs().max()
-    same = len(decisions) == len(new_decisions) and all(map(torch.equal, decisions, new_decisions))
-    return bool(close) and same
+
+    full_state_update = False
+    is_differentiable = False
+    sums: Tensor
+
+    def __init__(self, metric: Metric, num_classes: int = 0) -> None:
+        super().__init__()
+        self.metric = metric
+        size = 2 * num_classes if metric.per_class else 2
+        self.add_state("sums", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, rows: pa.Table) -> None:
+        """Add rows of the metric's task."""
+        self.sums += torch.from_numpy(self.metric.parts(rows).sum(axis=0)).to(self.sums)
+
+    def compute(self) -> Tensor:
+        """Return the figure, float64; NaN where there is none."""
+        return torch.tensor(float(self.metric.value(self.sums.cpu().numpy())), dtype=torch.float64)
+
+
+def figures_across(task: type[Task], num_classes: int = 0) -> MetricCollection:
+    """Return all figures of a task, by name; see `FigureOfRows`."""
+    figures: dict[str, torchmetrics.Metric | MetricCollection] = {
+        metric.name: FigureOfRows(metric, num_classes) for metric in task.metrics
+    }
+    return MetricCollection(figures, compute_groups=False)
+
+
+def merged_figures(figures: MetricCollection) -> dict[str, float]:
+    """Return the figures that have a value, over the rows of all processes, all of which have to call this."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*compute.* method of metric .* was called before", UserWarning)
+        return {name: value.item() for name, value in figures.compute().items() if not value.isnan()}
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning from telling what hardware there is, once for every cell."""
+    """Keep Lightning from reporting the hardware for every cell."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,7 +1,8 @@
-"""`--devices N`: N processes of this machine under torchrun's process launcher, each making the same call.
+"""How a run starts several processes, and how it ends when it is interrupted.
 
-They are programs of their own, so that this works from the console script, from a script without a main guard, from a
-notebook and from a test. This process only waits, and passes on what process 0 says.
+`--devices N` starts N processes on this machine with torchrun's process launcher, and each makes the same call. They
+are programs of their own, so this works from the console script, a script without a main guard, a notebook and a test.
+This process only waits, and passes on the events of process 0.
 """
 
 import logging
@@ -14,17 +15,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import distributed
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, PContext, SignalException, start_processes
 
 from lgm_bench.errors import LgmBenchError, RunInterruptedError
-from lgm_bench.evaluation.engine.observer import Observer, SilentObserver
 from lgm_bench.evaluation.engine.place import here
+from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.engine.ranks import LostProcessError, meeting_point, portable
 
 HOST, POLL_S = "127.0.0.1", 0.05
+INTERRUPTED = "interrupted; finished batches are kept, and the same command goes on where this one stopped"
 _PROGRAM = "from lgm_bench.evaluation.engine.launch import main; main()"
 
 
@@ -35,12 +39,12 @@ def launched(devices: int, call: Callable[..., Any], arguments: Mapping[str, Any
         devices: Number of processes.
         call: A function of a module, which takes an `observer` besides.
         arguments: Its other arguments.
-        observer: Is told what process 0 tells.
+        observer: Gets the events of process 0.
 
     Raises:
-        LgmBenchError: What the call raised.
+        LgmBenchError: The call's own error.
         LostProcessError: A process was killed.
-        RunInterruptedError: This process was told to end.
+        RunInterruptedError: This process was interrupted.
     """
     store: Any = distributed.TCPStore(HOST, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     store.set("call", pickle.dumps((call, dict(arguments), os.getpid())))
@@ -56,9 +60,7 @@ def launched(devices: int, call: Callable[..., Any], arguments: Mapping[str, Any
             _wait(processes, store, observer)
         except SignalException as error:
             processes.close(error.sigval)
-            raise RunInterruptedError(
-                "interrupted; finished batches are kept, and the same command goes on where this one stopped"
-            ) from error
+            raise RunInterruptedError(INTERRUPTED) from error
         finally:
             processes.close(signal.SIGKILL)
     if not store.check(["answer"]):
@@ -76,7 +78,7 @@ def main() -> None:
     call, arguments, parent = pickle.loads(store.get("call"))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
-        answer = call(**arguments, observer=SilentObserver() if place.rank else cast(Observer, _Passed(store)))
+        answer = call(**arguments, observer=Observer() if place.rank else cast(Observer, _Passed(store)))
     except LgmBenchError as error:
         answer = portable(error)
     if place.rank == 0:
@@ -87,7 +89,7 @@ def main() -> None:
 
 
 class _Passed:
-    """An observer that passes everything on to the process that started this one."""
+    """An observer that passes every event on to the process that started this one."""
 
     def __init__(self, store: Any) -> None:
         self._store, self._number = store, 0
@@ -101,7 +103,7 @@ class _Passed:
 
 
 def _wait(processes: PContext, store: Any, observer: Observer) -> None:
-    """Wait for the processes to end, and pass on what is told meanwhile."""
+    """Wait for the processes to end, and pass on the events of process 0 meanwhile."""
     number = 0
     while True:
         result = processes.wait(timeout=0)
@@ -161,3 +163,46 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn an interruption inside the block into `RunInterruptedError`.
+
+    Lightning answers Ctrl-C by ignoring all further ones and leaving the program, and SIGTERM only at the end of a
+    batch, which may be hours away. Neither suits a library. It keeps to a handler that is there before, so we set one.
+
+    Raises:
+        RunInterruptedError: The block was interrupted.
+    """
+    ours = threading.current_thread() is threading.main_thread()  # only there may handlers be set
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if ours and handlers[signal.SIGTERM] is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise RunInterruptedError(INTERRUPTED) from error
+    finally:
+        if ours:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+class SignalsStay(Callback):
+    """Gives SIGTERM back to the handler that was there before Lightning's.
+
+    Lightning's waits for the end of a batch.
+    """
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Put it back; Lightning registered its own just before."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise SystemExit(128 + number)

@@ -1,24 +1,31 @@
 """Victims and data sets of the cells of one run, each loaded once for the cells that share it."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from datamodules import DATAMODULES
 from datamodules.samples_datamodule import SamplesDataModule
-from lgm_bench.errors import DataError
+from lgm_bench.errors import ConfigError, DataError
 from lgm_bench.evaluation.cells.cell import Cell, DataSpec
-from lgm_bench.evaluation.engine.building import (
-    Channels,
-    build_data,
-    build_victim,
-    normalization,
-    weights_sha256,
-)
-from lgm_bench.evaluation.engine.compute import may_fold
 from lgm_bench.evaluation.engine.preflight import N_SAMPLES
 from lgm_bench.evaluation.store.store import ids_sha256
+from lgm_bench.leaded import hard_forward
+from lgm_bench.registry import resolve
 from lgm_bench.tasks.adapter import adapter_named
+from victims import load_victim
+from victims.folding import folded
+from victims.image_victim import ImageVictim
 from victims.victim import Victim
+
+Channels = tuple[float, ...]
+"""A number for each channel."""
+
+_LAST_DIGITS = 1e-4  # relative to the largest logit: what folding may change in float32
 
 
 @dataclass(frozen=True)
@@ -113,3 +120,82 @@ class Materials:
         few.share = 0, 1  # the same samples in all processes
         few.setup("test")
         return next(iter(few.test_dataloader()))
+
+
+def build_victim(cell: Cell) -> Victim:
+    """Return the cell's victim in evaluation mode, on the CPU; see `load_victim` for what it raises."""
+    victim = cell.victim
+    return load_victim(
+        victim.name, victim.checkpoint, victim.mean, victim.std, cell.attack.seed, kwargs=dict(victim.kwargs)
+    )
+
+
+def normalization(cell: Cell, victim: Victim) -> tuple[Channels | None, Channels | None]:
+    """Return the mean and std that a victim of images normalizes by, see `VictimSpec.mean`; None for one of points."""
+    if not isinstance(victim, ImageVictim):
+        return cell.victim.mean, cell.victim.std
+    return cell.victim.mean or _channels(victim.mean), cell.victim.std or _channels(victim.std)
+
+
+def _channels(values: Tensor) -> Channels:
+    """Return a normalization as short decimal numbers that give the same float32."""
+    return tuple(float(f"{value:.7g}") for value in values.flatten().tolist())
+
+
+def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None) -> SamplesDataModule:
+    """Return the datamodule that yields the cell's samples; nothing is read yet.
+
+    Args:
+        cell: The cell.
+        data_root: See `run_cells`.
+        batch_size: Samples per batch; None for the data set's default.
+
+    Raises:
+        UnknownNameError: There is no such data set.
+        ConfigError: It is of a user's own and no `SamplesDataModule`, or refuses an option.
+    """
+    kind = resolve("data set", cell.data.name, DATAMODULES)
+    size = batch_size or getattr(kind, "default_batch_size", 1)
+    datamodule = kind(data_root=data_root, batch_size=size, limit=cell.data.limit, subset=cell.data.subset)
+    if not isinstance(datamodule, SamplesDataModule):
+        raise ConfigError(
+            f"data set {cell.data.name!r} is a {type(datamodule).__name__}; derive it from "
+            "datamodules.samples_datamodule.SamplesDataModule, whose samples have ids"
+        )
+    return datamodule
+
+
+def check_pair(cell: Cell, victim: Victim, datamodule: SamplesDataModule) -> None:
+    """Check that the cell's victim does what the samples are for.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    does = victim.task
+    if does != datamodule.task:
+        raise ConfigError(
+            f"victim {cell.victim.name!r} is for {does} and data set {cell.data.name!r} for {datamodule.task}; choose "
+            "another victim, or another data set (data: in YAML, or --data)"
+        )
+
+
+def weights_sha256(victim: nn.Module) -> str:
+    """Return the sha256 of a network's state, by name: the same whatever file it was read from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(victim.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def may_fold(victim: nn.Module, inputs: Any) -> bool:
+    """Return whether folding changes the last digits only: same decisions, logits within rounding.
+
+    It is so for every network whose batch norms act on their convolutions as their names and order say; networks of
+    users' own are thereby checked.
+    """
+    logits, decisions = hard_forward(victim, inputs)
+    new_logits, new_decisions = hard_forward(folded(victim), inputs)
+    close = (logits - new_logits).abs().max() <= _LAST_DIGITS * logits.abs().max()
+    same = len(decisions) == len(new_decisions) and all(map(torch.equal, decisions, new_decisions))
+    return bool(close) and same

@@ -1,12 +1,27 @@
-"""Which of several processes this one is, where torchrun, SLURM or `--devices N` started them."""
+"""What a run computes on: which of several processes this is, on which devices, and in which precision."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lgm_bench.errors import ConfigError
+from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 
 TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun sets in the environment of every process; LOCAL_RANK too."""
+"""Environment variables that torchrun sets for every process; LOCAL_RANK too."""
+SINGLE = "32-true"
+RECORDED = {
+    SINGLE: "float32",
+    "64-true": "float64",
+    "16-true": "float16",
+    "bf16-true": "bfloat16",
+    "16-mixed": "float16-mixed",
+    "bf16-mixed": "bfloat16-mixed",
+}
+"""Lightning's names of precisions, and what records call them."""
+
+_SHORT = {"32": SINGLE, "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+_ACCELERATORS = ("auto", "cpu", "cuda", "gpu")
 
 
 @dataclass(frozen=True)
@@ -14,7 +29,7 @@ class Place:
     """One of several processes.
 
     Attributes:
-        rank: Its number; 0 prints and writes for all.
+        rank: Its number; process 0 prints and writes for all.
         world: How many processes there are.
         local_rank: Its number on this machine, and so which of the machine's GPUs it uses.
         address: The machine of rank 0.
@@ -79,3 +94,69 @@ def _of_slurm() -> Place:
         raise ConfigError(f"several tasks of SLURM need --ntasks-per-node, for sbatch or for srun ({error})") from error
     except KeyError as error:
         raise ValueError(f"{error.args[0]} is not set") from error
+
+
+def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: Place = ALONE) -> str:
+    """Return the accelerator to run on; "auto" takes GPUs if there are enough.
+
+    Apple's GPUs (mps) are refused: verdicts and IoUs are computed in float64, which they do not have.
+
+    Args:
+        accelerator: Lightning's name of it, or "auto".
+        devices: Processes on every machine.
+        num_nodes: Machines.
+        place: Which of several processes this is; devices times num_nodes has to be their number, or 1.
+
+    Raises:
+        ConfigError: Too few devices, no such accelerator here, or another number of processes.
+        UnknownNameError: There is no such accelerator.
+    """
+    import torch  # only here: the command line reads `here` before every verb
+
+    if accelerator == "mps":
+        raise ConfigError("Apple's GPUs (mps) have no float64, which verdicts need; take --accelerator cpu")
+    if accelerator not in _ACCELERATORS:
+        raise UnknownNameError("accelerator", accelerator, _ACCELERATORS)
+    for name, value in (("devices", devices), ("num_nodes", num_nodes)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
+    asked = devices * num_nodes
+    if place.world > 1 and asked not in (1, place.world):
+        raise ConfigError(
+            f"{place.world} processes were started, which does not fit --devices {devices} times --num-nodes "
+            f"{num_nodes}; leave both out, or start {asked}"
+        )
+    if place.world == 1 and num_nodes > 1:
+        raise ConfigError(
+            f"--num-nodes {num_nodes} needs processes on {num_nodes} machines, and this one was started alone; start "
+            f"them with `torchrun --nnodes {num_nodes} --nproc-per-node {devices} ... -m lgm_bench run ...` on each "
+            f"machine, or with `srun --nodes {num_nodes} --ntasks-per-node {devices} lgm-bench run ...`"
+        )
+    devices = 1 if place.world > 1 else devices  # each of several processes uses one device
+    gpus = torch.cuda.device_count()
+    if accelerator in ("gpu", "cuda") and devices > gpus:
+        raise ConfigError(f"there are {gpus} GPUs here, not {devices}; lower --devices, or take --accelerator cpu")
+    if accelerator == "auto":
+        return "gpu" if devices <= gpus else "cpu"
+    return accelerator
+
+
+def checked_precision(precision: str | int, cells: Iterable[Cell], *, force: bool = False) -> str:
+    """Return Lightning's full name of a precision in which the cells may be run.
+
+    Raises:
+        UnknownNameError: There is no such precision.
+        ConfigError: It is too low for an attack that follows signs, and `force` is false.
+    """
+    name = _SHORT.get(str(precision), str(precision))
+    if name not in RECORDED:
+        raise UnknownNameError("precision", str(precision), [*_SHORT, *RECORDED])
+    signed = next((cell.attack.name for cell in cells if cell.gradient.name != NO_GRADIENT), None)
+    if name not in (SINGLE, "64-true") and signed is not None and not force:
+        raise ConfigError(
+            f"precision {precision} is refused for {signed!r}: sign attacks step by the sign of a gradient. Where a "
+            "network is sure of itself, most of its gradient is rounding, so lower precision weakens the attack and "
+            "the network looks more robust than it is; take --precision 32 or 64, or --force-precision to run it all "
+            "the same (the record says so)"
+        )
+    return name

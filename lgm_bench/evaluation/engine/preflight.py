@@ -1,14 +1,13 @@
-"""Checks of a cell on its first samples, before any number is computed: does the gradient exist, is it repeatable."""
+"""Checks of a cell on its first samples, before any number: is there a gradient, is it repeatable, is it masked."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.attacks.attack import Attack
-from lgm_bench.evaluation.engine.masking import Masking, masking
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
 from lgm_bench.leaded.recording import Call
@@ -16,6 +15,11 @@ from lgm_bench.tasks.adapter import Adapter
 
 N_SAMPLES = 8
 NO_DERIVATIVE = 1e-6  # of sigmoid(x), where it is 0.25 at most
+MASKING_SAMPLES, OF = 8, 60
+"""Signs of gradient masking are looked for on so many samples, and on no more than one of `OF` of the cell's, so that
+it takes less than a tenth of the cell's time."""
+FEWEST, LARGE_STEPS = 2, 10
+OVERSHOOT = 2.5  # a path of so many eps leads from anywhere in the ball to anywhere
 
 
 def preflight(
@@ -33,8 +37,8 @@ def preflight(
         adapter: Of its task.
         batch: Inputs, labels and ids of at least one sample, on the victim's device.
         gradient: The method that the attack is going to follow.
-        attack: Says how far it moves points; None: anywhere.
-        n_samples: Of the whole cell, which bounds what looking for gradient masking may cost; 0: it is not done.
+        attack: The cell's; None: points may move anywhere.
+        n_samples: Of the whole cell; 0 leaves out the search for gradient masking.
     """
     inputs, labels, ids = batch
     n = min(len(ids), N_SAMPLES)
@@ -61,7 +65,7 @@ def preflight(
 
 
 def _saturated(calls: Sequence[Call]) -> float | None:
-    """Return the share of the scores at which the soft occupancy has no derivative to speak of."""
+    """Return the share of the scores at which the soft occupancy has almost no derivative."""
     if not calls:
         return None
     soft = torch.sigmoid(torch.cat([call.slope * call.score.detach().flatten() for call in calls]))
@@ -77,7 +81,62 @@ def _output_and_gradient(
         moved = clean.clone().requires_grad_(True)
         logits, labels = adapter.scored(victim, adapter.replaced(inputs, moved), labels)
         loss = F.cross_entropy(logits, labels, reduction="sum")
-        if not loss.requires_grad:  # colours alone know nothing of where their points are
+        if not loss.requires_grad:  # colours do not depend on where their points are
             return logits, torch.zeros_like(clean)
         (slope,) = torch.autograd.grad(loss, moved)
     return logits.detach(), slope
+
+
+class Masking(NamedTuple):
+    """Fields of `record.Preflight`; None where signs were not looked for. `large_eps` is in the unit of the inputs."""
+
+    masking_samples: int = 0
+    loss_of_twice_the_steps: float | None = None
+    large_eps: float | None = None
+    accuracy_at_large_eps: float | None = None
+
+
+def masking(
+    victim: nn.Module, adapter: Adapter, batch: Any, gradient: GradientMethod, attack: Attack, n_samples: int
+) -> Masking:
+    """Look for signs of gradient masking: an attack that gains nothing from more iterations, or fails at a huge eps.
+
+    Both are among the signs that Athalye et al. 2018 (Sec. 3.1) and Carlini et al. 2019 (Sec. 5) name. They are looked
+    for on the first samples that the hard network gets right, where several iterations follow a gradient; not on
+    scenes, where an iteration takes as long as a whole attack on a shape.
+
+    Args:
+        victim: In eval mode.
+        adapter: Of its task.
+        batch: Inputs, labels and ids of the first samples of the cell, on the victim's device.
+        gradient: The method that the attack follows.
+        attack: What the cell runs.
+        n_samples: Of the whole cell.
+    """
+    inputs, labels, ids = batch
+    n, scenes = min(MASKING_SAMPLES, n_samples // OF, len(ids)), adapter.task.labels_points
+    if n < FEWEST or scenes or attack.steps < 2 or not attack.takes_step or attack.eps <= 0:
+        return Masking()
+    first, first_labels = adapter.select(inputs, labels, torch.arange(n, device=labels.device))
+    right = ~adapter.judged(victim, first, first_labels, None, ids[:n]).verdict.fallen
+    if not right.any():
+        return Masking()
+    places = right.nonzero().flatten()
+    some = (*adapter.select(first, first_labels, places), [ids[place] for place in places.tolist()])
+    twice = attack.resized(attack.eps, attack.step, 2 * attack.steps)
+    large, steps = max(attack.budget.everything, attack.eps), min(attack.steps, LARGE_STEPS)
+    far = attack.resized(large, OVERSHOOT * large / steps, steps)
+    loss, _ = _loss_and_accuracy(victim, adapter, some, gradient, twice)
+    _, accuracy = _loss_and_accuracy(victim, adapter, some, gradient, far)
+    return Masking(n, loss, far.eps, accuracy)
+
+
+def _loss_and_accuracy(
+    victim: nn.Module, adapter: Adapter, batch: Any, gradient: GradientMethod, attack: Attack
+) -> tuple[float, float]:
+    """Return the hard network's mean cross-entropy and its accuracy after an attack."""
+    inputs, labels, ids = batch
+    result = attack.attack(victim, inputs, labels, gradient=gradient, ids=ids, adapter=adapter)
+    after = adapter.judged(victim, adapter.replaced(inputs, result.adversarial), labels, None, ids)
+    loss = adapter.losses(inputs, labels, after.logits).mean().item()
+    return loss, (~after.verdict.fallen).double().mean().item()

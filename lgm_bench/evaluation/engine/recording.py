@@ -1,4 +1,4 @@
-"""From a cell's rows to its record, which the metrics of the processes have to agree with."""
+"""From a cell's rows to its record, whose figures the metrics of the processes have to confirm."""
 
 import math
 from collections.abc import Mapping, Set
@@ -12,9 +12,9 @@ from lgm_bench.errors import DataError, ResultError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import build_attack
 from lgm_bench.evaluation.engine.compute import Job
-from lgm_bench.evaluation.engine.fingerprint import own_sources
-from lgm_bench.evaluation.engine.materials import DataSet, Target
-from lgm_bench.evaluation.engine.precision import RECORDED
+from lgm_bench.evaluation.engine.finished import own_sources
+from lgm_bench.evaluation.engine.materials import DataSet
+from lgm_bench.evaluation.engine.place import RECORDED
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.store.part_files import together
 from lgm_bench.evaluation.store.provenance import versions
@@ -24,28 +24,24 @@ from lgm_bench.evaluation.store.tally import Tally, figures_of
 from lgm_bench.tasks.adapter import adapter_named
 
 
-def recorded(
-    job: Job, data: DataSet, target: Target, figures: Mapping[str, float], *, backend: str, processes: int
-) -> CellResult:
+def recorded(job: Job, figures: Mapping[str, float], *, processes: int) -> CellResult:
     """Put a cell's record together from its rows, keep it, and return it.
 
     Args:
         job: What was computed.
-        data: The cell's samples.
-        target: Its victim.
         figures: The metrics of the samples that this run computed, over all processes.
-        backend: What computed sparse convolutions.
         processes: How many processes there were.
 
     Raises:
         ResultError: The rows are not those of the samples, or the metrics do not agree with them.
         CannotWriteError: The record cannot be written.
     """
+    data, target, options = job.data, job.target, job.options
     parts = job.store.parts(data.ids)
     rows = merged([part.rows for part in parts], data.ids)
     require_agreement(figures, rows, job.done)
-    adapter, attack = adapter_named(job.data.task, job.data.ignored_classes), build_attack(job.cell)
-    checks = job.store.checks() or preflight(target.victim, adapter, data.probe, job.gradient, attack)
+    adapter = adapter_named(data.datamodule.task, data.datamodule.ignored_classes)
+    checks = job.store.checks() or preflight(target.victim, adapter, data.probe, job.gradient, build_attack(job.cell))
     about = together(parts)
     _require_same(data, job.cell)
     wanted = data.ids[: checks.masking_samples]
@@ -61,7 +57,7 @@ def recorded(
         ),
         slopes=(dict(job.gradient.slope) or None) if isinstance(job.gradient.slope, Mapping) else None,
         folded=job.fold,
-        backend=None if rows.column("gflops").null_count == len(rows) else backend,
+        backend=None if rows.column("gflops").null_count == len(rows) else options.backend,
         checkpoint_sha256=target.sha256,
         data_sha256=data.sha256,
         content_sha256=data.content,
@@ -69,8 +65,8 @@ def recorded(
         versions=versions(),
         git_commit=about.commit,
         device="; ".join(about.devices),
-        precision=RECORDED[job.precision],
-        run=RunRecord(batch_size=data.datamodule.batch_size, processes=processes, accelerator=job.accelerator),
+        precision=RECORDED[options.precision],
+        run=RunRecord(batch_size=data.datamodule.batch_size, processes=processes, accelerator=options.accelerator),
         finished_at=datetime.now().astimezone().isoformat(timespec="seconds"),
         wall_time_s=about.seconds,
         peak_memory=about.peak.memory,

@@ -2,24 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from lgm_bench.errors import CheckpointError, ConfigError, DataError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.across import merged_figures
-from lgm_bench.evaluation.engine.building import build_attack, build_gradient, check_pair, resolved
-from lgm_bench.evaluation.engine.compute import Job, compute
-from lgm_bench.evaluation.engine.devices import checked_devices
-from lgm_bench.evaluation.engine.fingerprint import Basis, own_sources
-from lgm_bench.evaluation.engine.finished import changed_since
-from lgm_bench.evaluation.engine.interruption import interruptible
-from lgm_bench.evaluation.engine.launch import launched
-from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target
-from lgm_bench.evaluation.engine.observer import Observer, SilentObserver
-from lgm_bench.evaluation.engine.place import ALONE, here
-from lgm_bench.evaluation.engine.precision import SINGLE, checked_precision
-from lgm_bench.evaluation.engine.progress import Progress
+from lgm_bench.evaluation.engine.building import build_attack, build_gradient, resolved
+from lgm_bench.evaluation.engine.compute import Job, Options, compute, merged_figures
+from lgm_bench.evaluation.engine.finished import Basis, changed_since, own_sources
+from lgm_bench.evaluation.engine.launch import interruptible, launched
+from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target, check_pair
+from lgm_bench.evaluation.engine.place import ALONE, SINGLE, checked_devices, checked_precision, here
+from lgm_bench.evaluation.engine.progress import Observer, Progress
 from lgm_bench.evaluation.engine.ranks import LostProcessError, Ranks, joined
 from lgm_bench.evaluation.engine.recording import recorded
 from lgm_bench.evaluation.store.record import CellResult
@@ -35,7 +28,7 @@ class RunResults(list[CellResult]):
     """Results in the order of the cells, without the failed ones.
 
     Attributes:
-        by_cell: The same by cell, as it was asked for.
+        by_cell: The same results by the cell that was asked for.
         failures: The cells that failed, each with its error.
     """
 
@@ -68,19 +61,18 @@ def run_cells(
         cells: What to run.
         out: Results folder; each cell has a folder of its own inside.
         data_root: The data set's own folder; None for the datamodule's default.
-        batch_size: Samples per batch and process, None for the data set's default; it does not change the results.
+        batch_size: Samples per batch and process; None for the data set's default.
         accelerator: Lightning's name of the accelerator: "auto", "cpu", "gpu".
-        devices: Number of processes on every machine, one a device, which share the samples. They are started here,
-            unless this is one of several that torchrun or srun started.
+        devices: Processes on every machine, one for each device. They share the samples, and are started here unless
+            torchrun or srun has started this one.
         num_nodes: Number of machines; more than one needs torchrun or srun.
-        precision: Lightning's name of the floating point numbers, "32" or "64". Cells of another one than 32 have
-            folders of their own.
-        force_precision: Take a lower one for sign attacks all the same.
+        precision: Lightning's name of the floating point numbers, "32" or "64". Cells in 64 have folders of their own.
+        force_precision: Run sign attacks in a lower precision all the same.
         seed: Replaces the seed of every cell.
-        observer: Is told of progress.
-        save_adversarial: Whether all attacked images and point clouds are kept; samples without one are attacked
-            again. Of the first two samples of a cell they are kept anyway.
-        backend: What computes sparse convolutions. Rounding differs, so the cells of another one than ours have
+        observer: Gets the events of the run.
+        save_adversarial: Keep all attacked images and point clouds; samples without one are attacked again. Those of
+            the first two samples of a cell are always kept.
+        backend: What computes sparse convolutions. Rounding differs, so cells with another backend than ours have
             folders of their own.
         fresh: Compute finished cells anew.
 
@@ -100,34 +92,22 @@ def run_cells(
     asked = [cell if seed is None else cell.replace(attack={"seed": seed}) for cell in cells]
     filled = [resolved(cell) for cell in asked]
     precision = checked_precision(precision, filled, force=force_precision)
-    options = _Options(Path(out), accelerator, backend, precision, save_adversarial, fresh)
+    options = Options(Path(out), accelerator, backend, precision, save_adversarial, fresh)
     if devices > 1 and place == ALONE:
         arguments = {"cells": asked, "data_root": data_root, "batch_size": batch_size, "devices": devices}
         arguments |= {"force_precision": force_precision, **vars(options)}
-        results: RunResults = launched(devices, run_cells, arguments, observer or SilentObserver())
+        results: RunResults = launched(devices, run_cells, arguments, observer or Observer())
         return results
     with use_backend(backend), interruptible():
         ranks = joined(place)
-        watching = observer if observer and ranks.leads else SilentObserver()
+        watching = observer if observer and ranks.leads else Observer()
         return _Run(options, Materials(data_root, batch_size), watching, ranks).cells(asked, filled)
-
-
-@dataclass(frozen=True)
-class _Options:
-    """Options of `run_cells` that every cell needs."""
-
-    out: Path
-    accelerator: str
-    backend: str
-    precision: str
-    save_adversarial: bool
-    fresh: bool
 
 
 class _Run:
     """One call of `run_cells` in one of the processes, all of which make the same calls here."""
 
-    def __init__(self, options: _Options, materials: Materials, observer: Observer, ranks: Ranks) -> None:
+    def __init__(self, options: Options, materials: Materials, observer: Observer, ranks: Ranks) -> None:
         self.options, self.materials, self.observer, self.ranks = options, materials, observer, ranks
         self.n_cells, self.announced = 0, False
         self.computed: set[str] = set()  # fingerprints of this call's cells
@@ -236,26 +216,13 @@ class _Run:
             return done, total(tables), self.materials.foldable(target, data), store.checks() is None, gradient
 
         done, tally, fold, unchecked, gradient = self.ranks.decided(left_over)
-        job = Job(
-            cell=filled,
-            store=store,
-            victim=target.victim,
-            data=data.datamodule,
-            done=done,
-            fold=fold,
-            gradient=gradient,
-            probe=data.probe if unchecked and self.ranks.leads else None,
-            accelerator=self.options.accelerator,
-            local_rank=self.ranks.place.local_rank,
-            precision=self.options.precision,
-            save_adversarial=self.options.save_adversarial,
-        )
+        place = self.ranks.place
+        probes = unchecked and self.ranks.leads
+        job = Job(filled, store, data, target, self.options, done, fold, gradient, probes, place.local_rank)
         figures: dict[str, float] = {}
         if len(done) < len(data.ids):
             progress = Progress(asked, self.observer, self.ranks, len(done), tally)
-            share = self.ranks.together(lambda: compute(job, progress.tell))
+            share = self.ranks.together(lambda: compute(job, progress))
             progress.update()
             figures = self.ranks.together(lambda: merged_figures(share))
-        return self.ranks.decided(
-            lambda: recorded(job, data, target, figures, backend=self.options.backend, processes=self.ranks.place.world)
-        )
+        return self.ranks.decided(lambda: recorded(job, figures, processes=place.world))

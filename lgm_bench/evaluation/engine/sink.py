@@ -1,107 +1,76 @@
-"""Where the rows of an attack stage go: into the store, and news of them to whoever shows progress."""
+"""What becomes of an attacked batch: its rows go into the store, and so do the samples that are to be kept."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence, Set
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from torchmetrics import MetricCollection
 
+from lgm_bench.evaluation.engine.progress import Progress
 from lgm_bench.evaluation.store.provenance import describe_device, forget_peak, peak
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally
-
-
-class BatchesDone(NamedTuple):
-    """Rows are in the store: how many samples they are of, and their sums."""
-
-    n_samples: int
-    tally: Tally
-
-
-class Iteration(NamedTuple):
-    """Iteration `i` of `steps` on the current batch of `n` samples is done."""
-
-    i: int
-    steps: int
-    n: int
-
-
-Event = BatchesDone | Iteration
-
-
-class Sink(Protocol):
-    """Takes what a stage produces, in the process where it was produced."""
-
-    def checked(self, checks: Preflight) -> None:
-        """The pre-flight checks, in the first process."""
-
-    def example(self, sample: Any) -> None:
-        """One of the samples that are kept as examples, before the rows of its batch."""
-
-    def attacked(self, sample: Any) -> None:
-        """A sample after the attack, before the rows of its batch; only where all of them are to be kept."""
-
-    def finished(self, rows: pa.Table, seconds: float) -> None:
-        """The rows of one finished batch, with the schema of their task, and how long it took."""
-
-    def iteration(self, i: int, steps: int, n: int) -> None:
-        """Iteration `i` of `steps` of the attack on the current batch of `n` samples is done."""
-
+from lgm_bench.tasks.adapter import Adapter, Attempt
 
 GROUP_S = 1.0
-"""Rows of batches that follow each other this quickly (seconds) go into one file: a fast attack takes less time than a
-file. A process that is killed loses no more than these."""
+"""Rows of batches that follow each other within this time (seconds) go into one file, since a fast attack takes less
+time than a file. A process that is killed loses no more than these."""
 
 
-class StoreSink:
-    """Puts rows and checks into a store, and tells of them and of every iteration; `write` what is left at the end.
+class Sink:
+    """Puts the rows and checks of an attack stage into a store, and reports them and every iteration.
+
+    Call `write` at the end: rows may wait.
 
     Args:
         store: The cell's folder.
         device: What computes.
-        tell: Takes the events, in the process that computes.
-        figures: Take the rows besides.
-        class_names: Of what is attacked.
+        progress: Gets the events, in the process that computes.
+        figures: Also get the rows.
+        class_names: Of the data set.
     """
 
     def __init__(
         self,
         store: CellStore,
         device: torch.device,
-        tell: Callable[[Event], None],
+        progress: Progress,
         figures: MetricCollection,
         class_names: Sequence[str] = (),
     ) -> None:
-        self.store, self.device, self.tell, self.figures, self.class_names = store, device, tell, figures, class_names
+        self.store, self.device, self.progress, self.figures = store, device, progress, figures
+        self.class_names = class_names
         self._waiting: list[pa.Table] = []
         self._seconds, self._written = 0.0, time.monotonic()
         forget_peak(device)
 
     def checked(self, checks: Preflight) -> None:
-        """Keep the checks."""
+        """Keep the pre-flight checks."""
         self.store.keep_checks(checks)
 
     def example(self, sample: Any) -> None:
-        """Keep an example."""
+        """Keep an example, before the rows of its batch."""
         self.store.samples.keep_example(sample)
 
     def attacked(self, sample: Any) -> None:
-        """Keep an attacked sample."""
+        """Keep a sample after the attack, before the rows of its batch."""
         self.store.samples.keep_adversarial(sample, self.class_names)
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
-        """Keep a batch's rows."""
+        """Keep the rows of a finished batch, which took so many seconds."""
         self._waiting.append(rows)
         self._seconds += seconds
         if time.monotonic() - self._written >= GROUP_S:
             self.write()
 
-    def write(self, *, tell: bool = True) -> None:
-        """Put the rows that wait into the store, and tell of them."""
+    def write(self, *, report: bool = True) -> None:
+        """Put the rows that wait into the store, and report them."""
         if not self._waiting:
             return
         rows, seconds = pa.concat_tables(self._waiting), self._seconds
@@ -109,9 +78,81 @@ class StoreSink:
         self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
         self._written = time.monotonic()
         self.figures.update(rows)
-        if tell:
-            self.tell(BatchesDone(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows)))
+        if report:
+            self.progress.batches_done(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows))
 
     def iteration(self, i: int, steps: int, n: int) -> None:
-        """Pass it on."""
-        self.tell(Iteration(i, steps, n))
+        """Report that iteration `i` of `steps` on the current batch of `n` samples is done."""
+        self.progress.iteration(i, steps, n)
+
+
+class Keeper:
+    """Collects the samples of one batch that are to be kept, before and after each attack (one for every target).
+
+    Args:
+        adapter: Of the task.
+        batch: Inputs, labels and ids of the samples.
+        clean: Logits (K, C) of the hard network before the attacks.
+        examples: Ids of the samples that are examples.
+        everything: Whether all samples are kept too.
+    """
+
+    def __init__(self, adapter: Adapter, batch: Any, clean: Tensor, examples: Set[str], *, everything: bool) -> None:
+        inputs, labels, self.ids = batch
+        kept = [place for place, name in enumerate(self.ids) if everything or name in examples]
+        self.places = labels.new_tensor(kept if adapter.kept else [])
+        self.adapter, self.examples, self.everything = adapter, examples, everything
+        self.labels = labels
+        self.attempts: list[Attempt] = []
+        if len(self.places):
+            self.clean, self.clean_labels = self._selected(inputs)
+            self.predictions = self._predictions(inputs, clean)
+
+    def attempted(self, target: int | None, inputs: Any, logits: Tensor, attacked: Tensor) -> None:
+        """Add one attack on the whole batch: inputs after it, the hard network's logits, and which samples count."""
+        if not self._has_all:
+            some, predictions = self._selected(inputs)[0], self._predictions(inputs, logits)
+            self.attempts.append(Attempt(target, some, predictions, attacked[self.places].cpu()))
+
+    def hand_over(self, sink: Sink, victim: nn.Module) -> None:
+        """Give the samples to the sink; the example of a targeted attack is the first target that counts."""
+        for number, place in enumerate(self.places.tolist()):
+            if self.ids[place] in self.examples:
+                counting = [attempt for attempt in self.attempts if attempt.attacked[number]]
+                example = self._sample(number, place, (counting or self.attempts)[:1])
+                sink.example(self.adapter.example(example, victim))
+            if self.everything:
+                sink.attacked(self._sample(number, place, self.attempts))
+
+    @property
+    def _has_all(self) -> bool:
+        """Whether nothing more is wanted: of the examples, no target after the first one that counts."""
+        counted = [attempt.attacked for attempt in self.attempts]
+        return not len(self.places) or (
+            not self.everything and bool(counted) and bool(torch.stack(counted).any(0).all())
+        )
+
+    def _sample(self, number: int, place: int, attempts: list[Attempt]) -> Any:
+        one = torch.tensor([number])
+        clean, labels = self.adapter.select(self.clean, self.clean_labels, one)
+        mine = self.adapter.logit_owner(self.clean) == number
+        of_sample = [
+            Attempt(
+                attempt.target,
+                self.adapter.select(attempt.inputs, self.clean_labels, one)[0],
+                attempt.predictions[mine],
+                attempt.attacked[one],
+            )
+            for attempt in attempts
+        ]
+        return self.adapter.saved(self.ids[place], clean, labels, self.predictions[mine], of_sample)
+
+    def _selected(self, inputs: Any) -> tuple[Any, Tensor]:
+        """Return the inputs and labels of the samples that are kept, on the CPU."""
+        some: tuple[Any, Tensor] = self.adapter.select(inputs, self.labels, self.places)
+        moved: tuple[Any, Tensor] = tree_map(lambda value: value.detach().cpu(), some)
+        return moved
+
+    def _predictions(self, inputs: Any, logits: Tensor) -> Tensor:
+        kept = torch.isin(self.adapter.logit_owner(inputs), self.places)
+        return logits[kept].argmax(dim=1).cpu()

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.trace import AttackResult
-from lgm_bench.evaluation.engine.keeping import Keeper
 from lgm_bench.evaluation.engine.preflight import preflight
-from lgm_bench.evaluation.engine.sink import Sink
+from lgm_bench.evaluation.engine.sink import Keeper, Sink
 from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.leaded import GradientMethod
 from lgm_bench.metrics.architecture_change import ChangeCounts, change_over
@@ -28,24 +27,24 @@ COSTS = ("voxels", "gflops")
 class AttackStage(pl.LightningModule):
     """Attacks a victim on a datamodule's test batches: `Trainer(inference_mode=False).test(stage, datamodule)`.
 
-    The task says which samples count as attacked. Untargeted, each sample is attacked once, targeted once for every
-    class. Where the victim's architecture change is about all samples (see `change_over`), those that do not
-    count are perturbed too, for that number only; not so with an active set, which leaves samples alone once they have
-    fallen and so measures no such number.
+    The task says which samples count as attacked. An untargeted attack runs once for each sample, a targeted one once
+    for every class. Some victims measure their architecture change over all samples (see `change_over`). Then the
+    samples that do not count are perturbed too, for this figure only. With an active set there is no such figure,
+    since samples are left alone once they have fallen.
 
     Args:
-        victim: It is put into eval mode and its parameters are frozen.
+        victim: Is put into eval mode, with frozen parameters.
         attack: What perturbs the samples.
-        gradient: The gradient that the attack follows; the verdict is the hard network's whatever it is.
+        gradient: The gradient that the attack follows; verdicts are always the hard network's.
         adapter: Of the task of victim and data.
-        targeted: Whether every class in turn is the target.
         sink: Takes the rows of each batch.
-        probe: Samples to make the pre-flight checks on; None leaves the checks out.
-        examples: Ids of the samples that the sink gets as examples.
-        save_adversarial: Whether it gets every attacked sample.
-        history: Whether the hard network judges every iterate, see `tasks.columns`; of attacks that have some. Attacks
-            that keep their best iterate judge them anyway.
-        n_samples: How many there are in all, see `preflight`.
+        targeted: Whether every class in turn is the target.
+        probe: Samples for the pre-flight checks; None leaves the checks out.
+        examples: Ids of the samples that are kept as examples.
+        save_adversarial: Whether every attacked sample is kept.
+        history: Whether the hard network judges every iterate, see `tasks.columns`. Attacks that keep their best
+            iterate judge them anyway.
+        n_samples: Samples of the whole cell, see `preflight`.
     """
 
     def __init__(
@@ -54,9 +53,9 @@ class AttackStage(pl.LightningModule):
         attack: Attack,
         gradient: GradientMethod,
         adapter: Adapter,
+        sink: Sink,
         *,
         targeted: bool = False,
-        sink: Sink | None = None,
         probe: Any = None,
         examples: Set[str] = frozenset(),
         save_adversarial: bool = False,
@@ -73,7 +72,7 @@ class AttackStage(pl.LightningModule):
 
     def on_test_start(self) -> None:
         """Make the pre-flight checks."""
-        if self.probe is None or self.sink is None:
+        if self.probe is None:
             return
         n_samples = 0 if self.targeted or self.attack.active_set else self.n_samples
         probe = self.trainer.precision_plugin.convert_input(move_data_to_device(self.probe, self.device))
@@ -85,8 +84,7 @@ class AttackStage(pl.LightningModule):
         start = time.perf_counter()
         with repeatable():
             rows = pa.concat_tables(outcome.table(self.adapter.task) for outcome in self.outcomes(batch))
-        if self.sink is not None:
-            self.sink.finished(rows, time.perf_counter() - start)
+        self.sink.finished(rows, time.perf_counter() - start)
 
     def outcomes(self, batch: Any) -> Iterator[Outcome]:
         """Yield what the attack does to a batch (inputs, labels, ids), once for every target."""
@@ -98,8 +96,7 @@ class AttackStage(pl.LightningModule):
             outcome, adversarial, logits = self._outcome(batch, clean, target, len(targets))
             kept.attempted(target, adversarial, logits, outcome.attacked)
             yield outcome
-        if self.sink is not None:
-            kept.hand_over(self.sink, self.victim)
+        kept.hand_over(self.sink, self.victim)
 
     def _outcome(self, batch: Any, clean: Judged, target: int | None, n_targets: int) -> tuple[Outcome, Any, Tensor]:
         """Return what one attack does to a batch, the inputs after it, and the hard network's logits for them."""
@@ -141,8 +138,7 @@ class AttackStage(pl.LightningModule):
         before = 0 if target is None else int(target[0])
 
         def progress(i: int, steps: int) -> None:
-            if self.sink is not None:
-                self.sink.iteration(i + steps * before, steps * n_targets, n_samples)
+            self.sink.iteration(i + steps * before, steps * n_targets, n_samples)
 
         with torch.enable_grad():
             return self.attack.attack(

@@ -11,7 +11,7 @@ from datamodules import DATAMODULES
 from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import paper_tables
-from lgm_bench.evaluation.engine.building import build_data
+from lgm_bench.evaluation.engine.materials import build_data
 from lgm_bench.registry import resolve
 from lgm_bench.sparse.cost import counted_cost
 from victims import load_victim

@@ -10,7 +10,7 @@ from finished_cells import image_rows, scene_rows
 from forked import together
 from torch import distributed
 
-from lgm_bench.evaluation.engine.across import figures_across, merged_figures
+from lgm_bench.evaluation.engine.compute import figures_across, merged_figures
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.tasks.images import ImageClassification
 from lgm_bench.tasks.scenes import SceneSegmentation

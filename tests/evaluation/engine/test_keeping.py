@@ -12,7 +12,7 @@ from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET
 
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.observer import SilentObserver
+from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.samples import read_examples, read_sample
@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_judged(tmp_path_factory.mktemp("data"), SKIPNET, N)
 
 
-class Started(SilentObserver):
+class Started(Observer):
     """Notes how many samples were done before."""
 
     def __init__(self) -> None:

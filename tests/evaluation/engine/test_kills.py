@@ -15,7 +15,7 @@ from tiny_points import ROOMS, SCENE_NET, Rooms
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine import sink
-from lgm_bench.evaluation.engine.observer import SilentObserver
+from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store import samples, store
 from lgm_bench.evaluation.store.record import CellResult
@@ -36,7 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_judged(tmp_path_factory.mktemp("data"), SKIPNET, N)
 
 
-class Started(SilentObserver):
+class Started(Observer):
     """Notes what was there from before, and how much was computed."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ def test_while_a_file_is_written(
 
 @pytest.mark.parametrize("moment", [1, STEPS + 2, 3 * STEPS])
 def test_in_the_middle_of_a_batch(root: Path, whole: tuple[Path, CellResult], tmp_path: Path, moment: int) -> None:
-    class Dying(SilentObserver):
+    class Dying(Observer):
         seen = 0
 
         def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002

@@ -17,7 +17,7 @@ from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.observer import SilentObserver
+from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.engine.ranks import LostProcessError
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.record import CellResult
@@ -82,7 +82,7 @@ def test_a_folder_that_may_not_be_written_to(open_folder: Path) -> None:
 def test_a_worker_that_is_killed_is_named_and_what_it_did_is_kept(tmp_path: Path) -> None:
     root = write_judged(tmp_path, SKIPNET, 13)
 
-    class Killing(SilentObserver):
+    class Killing(Observer):
         killed = False
 
         def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002

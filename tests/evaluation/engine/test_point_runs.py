@@ -16,7 +16,7 @@ from tiny_points import CLASSES, ROOMS, SCENE_NET, SHAPE_NET, SHAPES, Rooms
 from datamodules.batch import IGNORED
 from lgm_bench.errors import RunInterruptedError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.observer import SilentObserver
+from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.samples import read_sample
@@ -54,7 +54,7 @@ def files(out: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
 
 
-class Stopping(SilentObserver):
+class Stopping(Observer):
     """Presses Ctrl-C after so many samples."""
 
     def __init__(self, after: int) -> None:

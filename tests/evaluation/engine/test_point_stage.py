@@ -15,7 +15,7 @@ from datamodules.batch import IGNORED, PointBatch
 from datamodules.point_datamodule import PointDataModule
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks import PointBIM, RandomPerturbation
-from lgm_bench.evaluation.engine.across import figures_across, merged_figures
+from lgm_bench.evaluation.engine.compute import figures_across, merged_figures
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.samples import KeptSamples, read_sample, sample_path
@@ -63,7 +63,7 @@ def staged(case: str, gradient=None, attack=None, folder=None, batch_size=2, **o
     attack = attack or PointBIM(EPS, step=0.01, steps=STEPS - 1)
     adapter = adapter_named(module.task, module.ignored_classes)
     arguments = (load_victim(name), attack, gradient or LGM(10.0), adapter)
-    stage = AttackStage(*arguments, sink=sink, save_adversarial=folder is not None, **options)
+    stage = AttackStage(*arguments, sink, save_adversarial=folder is not None, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
     trainer.test(stage, datamodule=module, verbose=False)
     figures = figures_across(adapter.task, CLASSES)

@@ -14,8 +14,8 @@ from tiny_points import ROOMS, SCENE_NET, Rooms
 from lgm_bench import LGM, Leaded
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
-from lgm_bench.evaluation.engine.building import build_data
-from lgm_bench.evaluation.engine.precision import checked_precision
+from lgm_bench.evaluation.engine.materials import build_data
+from lgm_bench.evaluation.engine.place import checked_precision
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from victims import load_victim

@@ -16,7 +16,7 @@ from judged import DATA, DYNCONV, SKIPNET, STATIC, judged_cell, write_judged
 
 from lgm_bench.errors import ConfigError, ResultError, RunInterruptedError, UnknownNameError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.observer import SilentObserver
+from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import CellStore
@@ -26,7 +26,7 @@ from lgm_bench.evaluation.store.writing import CannotWriteError
 N = 13
 
 
-class Events(SilentObserver):
+class Events(Observer):
     """Notes what a run tells."""
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ RESUMED = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=2)
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
 def test_a_run_that_is_ended_goes_on_with_the_same_numbers(roots, tmp_path: Path, end: signal.Signals) -> None:
-    class Ending(SilentObserver):
+    class Ending(Observer):
         def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
             if n_done == 8:
                 os.kill(os.getpid(), end)
@@ -156,7 +156,7 @@ def test_a_run_that_is_ended_goes_on_with_the_same_numbers(roots, tmp_path: Path
 
 
 def test_a_damaged_part_is_computed_again(roots, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Stopping(SilentObserver):
+    class Stopping(Observer):
         def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
             if n_done == 12:
                 raise KeyboardInterrupt

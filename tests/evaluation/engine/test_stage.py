@@ -15,7 +15,7 @@ from lgm_bench import FGM, LGM, architecture
 from lgm_bench.attacks import BIM, FGSM
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.errors import ConfigError
-from lgm_bench.evaluation.engine.across import figures_across, merged_figures
+from lgm_bench.evaluation.engine.compute import figures_across, merged_figures
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.tally import Tally
@@ -62,7 +62,7 @@ def staged(
     victim: ImageVictim, data: TinyCIFAR10, attack: Attack, gradient: GradientMethod, **options
 ) -> tuple[Rows, dict]:
     sink = Rows()
-    stage = AttackStage(victim, attack, gradient, Images(), sink=sink, **options)
+    stage = AttackStage(victim, attack, gradient, Images(), sink, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
     trainer.test(stage, datamodule=data, verbose=False)
     figures = figures_across(ImageClassification)
@@ -201,7 +201,7 @@ class _Noise(torch.nn.Module):
 
 def test_the_stage_freezes_its_victim_and_takes_batches_as_they_are() -> None:
     victim = load_victim(STATIC, "random").train()
-    stage = AttackStage(victim, FGSM(EPS), FGM(), Images())
+    stage = AttackStage(victim, FGSM(EPS), FGM(), Images(), Rows())
     assert not victim.training
     assert not any(parameter.requires_grad for parameter in victim.parameters())
     batch = ImageBatch(torch.rand(3, 3, 32, 32), torch.tensor([1, 2, 3]), ["a", "b", "c"])

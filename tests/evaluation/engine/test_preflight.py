@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from datamodules.batch import ImageBatch
 from lgm_bench import FGM, LGM, Occupancy
 from lgm_bench.attacks import BIM, FGSM
-from lgm_bench.evaluation.engine.masking import OF, Masking, masking
-from lgm_bench.evaluation.engine.preflight import NO_DERIVATIVE, preflight
+from lgm_bench.evaluation.engine.preflight import NO_DERIVATIVE, OF, Masking, masking, preflight
 from lgm_bench.tasks.tensors import Images
 
 N = 8
