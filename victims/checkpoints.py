@@ -7,6 +7,8 @@ The user's entries win over the shipped ones.
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,14 @@ from lgm_bench.errors import CheckpointError
 from lgm_bench.files import write_whole
 from lgm_bench.resources import resource
 from victims.names import victim_names
-from victims.registry import REGISTRY_FILE, CheckpointEntry, read_registry, registry_text
+from victims.registry import (
+    REGISTRY_FILE,
+    CheckpointEntry,
+    StoredSlopes,
+    read_registry,
+    registry_text,
+    with_slopes,
+)
 
 LOCK_SECONDS = 60.0
 
@@ -46,18 +55,52 @@ class CheckpointStore:
     def add(self, entry: CheckpointEntry, content: bytes) -> Path:
         """Write a checkpoint and register it in place of the victim's earlier one; return the file's path.
 
+        Slopes that were stored for the same weights are kept.
+
         A reader sees the old state or the new one, never something in between, also when this is killed.
 
         Raises:
             CheckpointError: The store cannot be written (disk full, no permission) or another run keeps it locked.
         """
         path = self.folder / str(entry.file)
+        with self._locked(path):
+            entries = self.entries()
+            kept = [old for old in entries if old.file is None or old.victim != entry.victim]
+            for old in entries:
+                if (old.victim, old.sha256) == (entry.victim, entry.sha256):
+                    entry = entry.model_copy(update={"slopes": entry.slopes or old.slopes})
+            write_whole(path, content)
+            self._write([*kept, entry])
+        return path
+
+    def add_slopes(self, entry: CheckpointEntry, found: StoredSlopes) -> Path:
+        """Register slopes beside an entry's weights; return the registry's path.
+
+        They replace those of an earlier search of the same kind at the same half-widths.
+
+        Raises:
+            CheckpointError: See `add`; or the entry is no longer there.
+        """
+        path = self.folder / REGISTRY_FILE
+        with self._locked(path):
+            entries = self.entries()
+            place = next((place for place, old in enumerate(entries) if entry.file and old.file == entry.file), None)
+            if place is None:
+                raise CheckpointError(f"{path} no longer has {entry.file}; import or train it again")
+            entries[place] = with_slopes(entries[place], found)
+            self._write(entries)
+        return path
+
+    def _write(self, entries: list[CheckpointEntry]) -> None:
+        write_whole(self.folder / REGISTRY_FILE, registry_text(entries).encode())
+
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        """Keep other runs from writing to the folder, and say what to do if `path` in it cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=LOCK_SECONDS):
-                kept = [old for old in self.entries() if old.file is None or old.victim != entry.victim]
-                write_whole(path, content)
-                write_whole(self.folder / REGISTRY_FILE, registry_text([*kept, entry]).encode())
+                yield
         except Timeout as error:
             raise CheckpointError(
                 f"{self.folder} is locked by another run for more than {LOCK_SECONDS:.0f} s; wait for it to finish"
@@ -67,7 +110,6 @@ class CheckpointStore:
                 f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with "
                 "LGM_BENCH_CHECKPOINTS. Nothing was registered"
             ) from error
-        return path
 
 
 @dataclass(frozen=True)
@@ -105,16 +147,15 @@ def default_checkpoint(victim: str) -> tuple[CheckpointStore, CheckpointEntry]:
     Raises:
         CheckpointError: There is none; the message says what to get, where, and how to import it.
     """
-    for store in (user_store(), shipped_store()):
-        entry = store.ready(victim)
-        if entry:
-            return store, entry
+    found = registered(victim, None)
+    if found:
+        return found
     own = f'checkpoint="random" gives untrained weights, `lgm-bench train {victim} --data-root DIR` trains some.'
     raise CheckpointError(f"{victim} has no checkpoint yet. {how_to_get(victim)} {own}")
 
 
-def entry_of(victim: str, checkpoint: str | None) -> CheckpointEntry | None:
-    """Return what a registry says of the weights that a victim is loaded with, or None.
+def registered(victim: str, checkpoint: str | None) -> tuple[CheckpointStore, CheckpointEntry] | None:
+    """Return the entry of the weights that a victim is loaded with and the store it lies in, or None if there is none.
 
     Args:
         victim: Its name.
@@ -122,8 +163,10 @@ def entry_of(victim: str, checkpoint: str | None) -> CheckpointEntry | None:
     """
     if checkpoint is not None:
         path = Path(checkpoint).expanduser()
-        return next((entry for entry in CheckpointStore(path.parent).entries() if entry.file == path.name), None)
-    return user_store().ready(victim) or shipped_store().ready(victim)
+        store = CheckpointStore(path.parent)
+        return next(((store, entry) for entry in store.entries() if entry.file == path.name), None)
+    stores = ((store, store.ready(victim)) for store in (user_store(), shipped_store()))
+    return next(((store, entry) for store, entry in stores if entry), None)
 
 
 def checkpoint_status() -> list[CheckpointStatus]:

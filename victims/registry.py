@@ -1,7 +1,9 @@
 """The registry of checkpoints: which file belongs to which victim, with its hash, source and licence."""
 
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -33,6 +35,42 @@ class Normalization(BaseModel):
         return self
 
 
+Slope = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Annotated[str, Field(pattern=r"^auto$")]
+
+
+class StoredSlopes(BaseModel):
+    """The slopes that made one attack on some weights strongest, and how they were found.
+
+    Attributes:
+        attack: Name of the attack.
+        gradient: Gradient method that the attack followed.
+        protocol: "standard" or "official".
+        targeted: Whether the attack had targets.
+        valid_pixels: Share of the pixels that could change.
+        steps: Iterations, as the protocol counts them.
+        samples: What was attacked, such as "200 holdout images of digits".
+        found: Day of the search.
+        slopes: Slope for each true half-width, which is written as "8/255" or in metres.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attack: str
+    gradient: str
+    protocol: str
+    targeted: bool = False
+    valid_pixels: float = 1.0
+    steps: int
+    samples: str
+    found: date
+    slopes: dict[str, Slope] = Field(min_length=1)
+
+    @property
+    def search(self) -> tuple[object, ...]:
+        """What tells one search from another on the same weights."""
+        return self.attack, self.gradient, self.protocol, self.targeted, self.valid_pixels, self.steps
+
+
 class CheckpointEntry(BaseModel):
     """One checkpoint.
 
@@ -45,8 +83,7 @@ class CheckpointEntry(BaseModel):
         licence: Licence of the weights, as their publisher states it.
         normalization: What the weights were trained with; None for the victim's default.
         training: Name of the training record beside the registry, for weights that were trained here.
-        slopes: By attack, the slopes of soft occupancies with which it attacks these weights best: a number, or one for
-            each true half-width, written as "8/255" or in metres.
+        slopes: What searches for slopes found for these weights; `lgm-bench search --store` writes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +96,7 @@ class CheckpointEntry(BaseModel):
     licence: str | None = None
     normalization: Normalization | None = None
     training: str | None = None
-    slopes: dict[str, float | dict[str, float]] | None = None
+    slopes: tuple[StoredSlopes, ...] = ()
 
     @model_validator(mode="after")
     def _file_with_hash(self) -> "CheckpointEntry":
@@ -108,5 +145,17 @@ def _parsed(text: str) -> tuple[CheckpointEntry, ...]:
 
 def registry_text(entries: list[CheckpointEntry]) -> str:
     """Return the registry file's text for `entries`."""
-    plain = [entry.model_dump(mode="json", exclude_none=True) for entry in entries]
+    plain = [entry.model_dump(mode="json", exclude_defaults=True) for entry in entries]
     return _HEADER + yaml.safe_dump({"checkpoints": plain}, sort_keys=False, width=110, allow_unicode=True)
+
+
+def with_slopes(entry: CheckpointEntry, found: StoredSlopes) -> CheckpointEntry:
+    """Return an entry with the slopes of one more search, which replace those of its kind at the same half-widths."""
+    kept = []
+    for old in entry.slopes:
+        widths = old.slopes
+        if old.search == found.search:
+            widths = {width: slope for width, slope in widths.items() if width not in found.slopes}
+        if widths:
+            kept.append(old.model_copy(update={"slopes": widths}))
+    return entry.model_copy(update={"slopes": (*kept, found)})

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lgm_bench.cli import options as opt
-from lgm_bench.cli.output import leave_if_failed, show, show_json
+from lgm_bench.cli.output import complain, leave_if_failed, show, show_json
+from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from lgm_bench.cli.session import Session
     from lgm_bench.cli.slope_search import Search
+    from lgm_bench.evaluation.cells.cell import Cell
+    from victims.checkpoints import CheckpointStore
+    from victims.registry import CheckpointEntry
 
 
 def search(
@@ -63,26 +67,32 @@ def search(
     num_nodes: opt.NumNodes = None,
     precision: opt.Precision = None,
     force_precision: opt.ForcePrecision = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="Keep the best slopes in the registry beside the victim's weights.")
+    ] = False,
     fresh: opt.Fresh = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
     """Find the slope of the leaded gradient at which an attack is strongest.
 
-    Every slope is tried at every eps, on held-out training samples; the table is that of the paper's Table VII.
+    At every eps, every slope and the automatic slope are tried on held-out training samples. The table has the form of
+    the paper's Table VII. Warnings below it say where the best slope is in doubt.
 
-    What is in the results folder already is not tried again, except with --fresh.
+    With --store, attacks on the victim take the best slopes from then on where none is given.
+
+    Slopes that are in the results folder already are not tried again, except with --fresh.
 
     Examples:
 
     [dim]$[/] lgm-bench search dynconv20-cifar10 --eps 2/255,4/255,8/255 --slopes 0.1,0.2,0.5,1,2
 
-    [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 16/255 --slopes 5:40:5
+    [dim]$[/] lgm-bench search skipnet20-cifar10 --attack bim --valid-pixels 0.05 --eps 16/255 --slopes 5:40:5 --store
 
     [dim]$[/] lgm-bench search minkunet14-scannet --data rooms-scannet --attack pointbim --eps 0.01 --limit 2
     """
     flags = locals()
-    from lgm_bench.cli.slope_search import Search, parse_numbers, search_cells
+    from lgm_bench.cli.slope_search import Search, parse_numbers, search_cells, ties
     from lgm_bench.evaluation.cells.suites import Planned, cells_of_flags
 
     eps = opt.eps_or_default(eps, attack, images="2/255,4/255,8/255,16/255", points="0.005,0.01,0.02,0.05")
@@ -90,14 +100,40 @@ def search(
     wanted = parse_numbers(slopes, "--slopes") if slopes else []
     common = opt.cell_flags(flags) | {"limit": limit, "gradients": [gradient], "slope": 1.0}
     base, *_ = [cells_of_flags(common | {"eps": width})[0].cell for width in widths]
+    place = _place_of_slopes(base) if store else None
     planned = [Planned(cell) for cell in search_cells(base, widths, wanted, baseline=opt.GRADIENT)]
     from lgm_bench.cli.session import Session
 
     session = Session(opt.run_options(flags), quiet=quiet, fresh=fresh)
     results = session.run(planned)
     if results:
-        _report(session, Search(tuple(results)), as_json)
+        found = Search(tuple(results), ties(results, session.folder.path))
+        _report(session, found, as_json)
+        if place and not results.failures:
+            registry, entry = place
+            path = registry.add_slopes(entry, found.stored())
+            complain(f"The best slopes are stored in {path}")
     leave_if_failed(results)
+
+
+def _place_of_slopes(cell: "Cell") -> "tuple[CheckpointStore, CheckpointEntry]":
+    """Return the registry beside the victim's weights and their entry in it.
+
+    Raises:
+        ConfigError: The weights are in no registry, or the slopes would be chosen on the samples of an evaluation.
+    """
+    from victims.checkpoints import registered
+
+    victim = cell.victim
+    if cell.data.subset == "test":
+        raise ConfigError("--store is for slopes that were found on training samples; leave out --subset test")
+    place = registered(victim.name, victim.checkpoint)
+    if place is None:
+        raise ConfigError(
+            f"--store: no registry has {victim.checkpoint or 'weights'} of {victim.name}; "
+            f"`lgm-bench import {victim.name} FILE` makes an entry, or leave out --store"
+        )
+    return place
 
 
 def _report(session: "Session", found: "Search", as_json: bool) -> None:

@@ -1,88 +1,112 @@
-"""The linear search over the slope of the leaded gradient, on data that no table is measured on."""
+"""The search for the slope at which a leaded gradient is strongest, on samples that no table is measured on."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.kinds import takes_points
-from lgm_bench.evaluation.cells.units import eps_number, number_text, parse_number
+from lgm_bench.evaluation.cells.units import as_text, eps_number, eps_text, number_text, parse_number, unit
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.wording import gradient_name
+from lgm_bench.leaded import AUTO
+from lgm_bench.results.reading import located
+from lgm_bench.results.statistics import ALPHA, compare_pair, holm
 from lgm_bench.results.tables.table import Column, Entry, Table
+from victims.registry import StoredSlopes
 
 SINGLE_STEP_SLOPES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 ITERATIVE_SLOPES = (1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
 POINT_SLOPES = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0)
 """Those of Table VII."""
 
-FGM_ROW = "FGM"
 MOST_NUMBERS = 1000
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found.
+    """The results of a search.
 
     Attributes:
-        results: FGM and every slope at every eps.
+        results: The baseline, every slope and the automatic slope, at every eps.
+        ties: By eps, the other slopes that cannot be told apart from the best one; see `ties`.
     """
 
     results: tuple[CellResult, ...]
+    ties: Mapping[float, Sequence[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """Name of the files that hold it: searches of several victims and attacks lie side by side."""
+        """Name of the files with the results, which differs between victims and attacks."""
         cell = self.results[0].cell
         kind = f"targeted-{cell.attack.name}" if cell.attack.targeted else cell.attack.name
         pixels = "" if cell.attack.valid_pixels == 1 else f"-{100 * cell.attack.valid_pixels:g}pct"
         return f"search-{cell.victim.name.replace(':', '.')}-{kind}{pixels}"
 
-    def score(self, result: CellResult) -> float:
-        """Return the figure by which attacks are compared, negative where less is stronger; NaN is the weakest."""
-        value = result.metrics[result.compared.name]
-        return -math.inf if value is None else result.compared.stronger * value
+    def best(self) -> dict[float, float | str]:
+        """Return the strongest slope at every eps; of equally strong ones the smallest, and "auto" last."""
+        return {eps: result.cell.gradient.slope or AUTO for eps, result in strongest(self.results).items()}
 
-    def best(self) -> dict[float, float]:
-        """Return the strongest slope of every eps; of equals, the smallest."""
-        found: dict[float, CellResult] = {}
-        for result in sorted(self.results, key=lambda result: float(result.cell.gradient.slope or 0.0)):
-            if result.cell.gradient.slope is None:
-                continue
-            strongest = found.get(result.cell.attack.eps)
-            if strongest is None or self.score(result) > self.score(strongest):
-                found[result.cell.attack.eps] = result
-        return {eps: float(result.cell.gradient.slope or 0.0) for eps, result in sorted(found.items())}
+    def warnings(self) -> list[str]:
+        """Return why a best slope may not be the best, a sentence for each reason and eps."""
+        compared, sample = self.results[0].compared, self.results[0].kind.sample
+        warnings: list[str] = []
+        for eps, best in strongest(self.results).items():
+            here = [result for result in self.results if result.cell.attack.eps == eps]
+            slope, slopes = best.cell.gradient.slope, [result.cell.gradient.slope for result in here]
+            tried = sorted(slope for slope in slopes if isinstance(slope, float | int))
+            at = f"At eps {eps_text(best.cell)}"
+            if len(tried) > 1 and slope in (tried[0], tried[-1]):
+                beyond = "smaller" if slope == tried[0] else "larger"
+                warnings.append(
+                    f"{at} the best slope, {slope:g}, is at the edge of the slopes that were tried; "
+                    f"try {beyond} ones too (--slopes)."
+                )
+            if self.ties.get(eps):
+                warnings.append(
+                    f"{at} the slopes {', '.join(self.ties[eps])} cannot be told apart from the best, "
+                    f"{best.cell.gradient.slope_text}, on {best.n_samples:,} {sample}s; try more of them (--limit)."
+                )
+            for baseline in (result for result in here if result.cell.gradient.slope is None):
+                left = [result.metrics[compared.name] for result in (baseline, best)]
+                if left[0] is not None and _score(baseline) >= _score(best):
+                    figures = ["none" if value is None else compared.text(value) for value in left]
+                    warnings.append(
+                        f"{at} {gradient_name(baseline.cell.gradient.name)} is at least as strong as every slope: "
+                        f"{compared.label} {figures[0]}, with the best slope {figures[1]}."
+                    )
+        return warnings
 
     def table(self) -> Table:
-        """Return the results in the form of Table VII of Tao et al. 2024: a row a slope, a column an eps."""
+        """Return the results in the form of Table VII of Tao et al. 2024: one row per slope, one column per eps."""
         first = self.results[0].cell
         compared = self.results[0].compared
         best = self.best()
         entries: dict[tuple[str, Column], Entry] = {}
-        for result in self.results:
-            slope, eps = result.cell.gradient.slope, result.cell.attack.eps
-            row = FGM_ROW if slope is None else f"slope={result.cell.gradient.slope_text}"
-            number = compared.number(result.metrics[compared.name])
+        for result in sorted(self.results, key=_order):
+            gradient = result.cell.gradient
+            row = gradient_name(gradient.name) if gradient.slope is None else f"slope={gradient.slope_text}"
             column = Column(first.victim.name, f"eps={eps_number(result.cell)}", compared.heading)
-            entries[row, column] = Entry(number, best=slope is not None and slope == best.get(eps))
+            number = compared.number(result.metrics[compared.name])
+            entries[row, column] = Entry(number, best=gradient.slope == best.get(result.cell.attack.eps))
         rows = list(dict.fromkeys(row for row, _ in entries))
         columns = list(dict.fromkeys(column for _, column in entries))
-        rows.sort(key=lambda row: -1.0 if row == FGM_ROW else float(row.removeprefix("slope=")))
         columns.sort(key=lambda column: float(parse_number(column.variant.removeprefix("eps="))))
-        measure = f"{compared.label}, {'higher' if compared.stronger > 0 else 'lower'} is stronger"
-        samples = f"{self.results[0].kind.sample}s"
         notes = [
-            f"In percent: {measure}. Best slope of each eps marked.",
-            f"{self.results[0].n_samples:,} {first.data.name} {first.data.subset} {samples}, "
-            f"protocol {first.protocol}, seed {first.attack.seed}.",
+            f"In percent: {compared.label}, {'higher' if compared.stronger > 0 else 'lower'} is stronger. "
+            "Best slope of each eps marked.",
+            f"{self._samples()}, protocol {first.protocol}, seed {first.attack.seed}.",
+            *(f"Warning: {warning}" for warning in self.warnings()),
         ]
         title = f"Slopes for {'targeted ' if first.attack.targeted else ''}{first.attack.name} on {first.victim.name}"
         return Table(self.name, title, "slope", rows, columns, entries, notes)
 
     def record(self) -> dict[str, Any]:
-        """Return what search.json holds: every score and the best slope of every eps."""
+        """Return the content of the search's JSON file: every score, the best slopes and the warnings."""
         first = self.results[0].cell
         keys = ["victim", "checkpoint", "data", "attack", "step", "steps", "targeted", "protocol"]
         keys += ["valid_pixels", "subset", "limit", "seed"]
@@ -98,18 +122,78 @@ class Search:
         ]
         best = [{"eps": eps, "slope": slope} for eps, slope in self.best().items()]
         about = {key: value for key, value in first.flat().items() if key in keys}
-        return about | {"n_samples": self.results[0].n_samples, "best": best, "scores": scores}
+        about |= {"n_samples": self.results[0].n_samples, "best": best}
+        return about | {"warnings": self.warnings(), "scores": scores}
 
     def yaml(self) -> str:
-        """Return the victim's line for a benchmark file with the best slopes in it."""
+        """Return the victim's line for a benchmark file, with the best slopes in it."""
         first = self.results[0].cell
-        slopes = ", ".join(f"{number_text(first, eps)}: {slope:g}" for eps, slope in self.best().items())
+        slopes = ", ".join(f"{number_text(first, eps)}: {_slope_text(slope)}" for eps, slope in self.best().items())
         checkpoint = "" if first.victim.checkpoint is None else f"checkpoint: {first.victim.checkpoint}, "
         return f"{{name: {first.victim.name}, {checkpoint}slopes: {{{first.attack.name}: {{{slopes}}}}}}}"
 
+    def stored(self) -> StoredSlopes:
+        """Return the best slopes as they are stored beside the victim's weights."""
+        cell = next(result.cell for result in self.results if result.cell.gradient.slope is not None)
+        attack, points = cell.attack, takes_points(cell.attack.name)
+        slopes = {eps * unit(cell): slope for eps, slope in self.best().items()}
+        return StoredSlopes(
+            attack=attack.name,
+            gradient=cell.gradient.name,
+            protocol=cell.protocol,
+            targeted=attack.targeted,
+            valid_pixels=attack.valid_pixels,
+            steps=attack.steps or 1,
+            samples=self._samples(),
+            found=max(datetime.fromisoformat(result.finished_at) for result in self.results).date(),
+            slopes={f"{width:g}" if points else as_text(width): slope for width, slope in slopes.items()},
+        )
+
+    def _samples(self) -> str:
+        first = self.results[0]
+        return f"{first.n_samples:,} {first.cell.data.name} {first.cell.data.subset} {first.kind.sample}s"
+
+
+def strongest(results: Iterable[CellResult]) -> dict[float, CellResult]:
+    """Return, by eps, the result of the strongest slope; of equally strong ones the smallest, and "auto" last."""
+    found: dict[float, CellResult] = {}
+    for result in sorted(results, key=_order):
+        eps = result.cell.attack.eps
+        if result.cell.gradient.slope is not None and (eps not in found or _score(result) > _score(found[eps])):
+            found[eps] = result
+    return dict(sorted(found.items()))
+
+
+def ties(results: Sequence[CellResult], out: Path) -> dict[float, tuple[str, ...]]:
+    """Return, by eps, the slopes that are not significantly weaker than the strongest, sample by sample.
+
+    The tests are corrected over the slopes of one eps (Holm). Where samples are too few for a test, all slopes tie.
+
+    Args:
+        results: The results of a search.
+        out: The results folder with their rows.
+
+    Raises:
+        ResultError: Rows are missing or damaged.
+    """
+    folders = dict(zip((result.fingerprint for result in results), located(results, out), strict=True))
+    found = {}
+    for eps, best in strongest(results).items():
+        others = [
+            result
+            for result in sorted(results, key=_order)
+            if result.cell.attack.eps == eps and result.cell.gradient.slope is not None and result is not best
+        ]
+        pairs = [compare_pair(folders[best.fingerprint], folders[other.fingerprint]) for other in others]
+        p_values = holm([pair.p_value for pair in pairs])
+        found[eps] = tuple(
+            other.cell.gradient.slope_text for other, p in zip(others, p_values, strict=True) if p is None or p >= ALPHA
+        )
+    return found
+
 
 def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float], baseline: str) -> list[Cell]:
-    """Return the cells of a search: the baseline, then every slope, at every eps.
+    """Return the cells of a search: at every eps the baseline, every slope and the automatic slope.
 
     Args:
         base: What all have in common; its eps and slope are replaced.
@@ -130,7 +214,7 @@ def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float], base
     for width in eps:
         here = base.replace(attack={"eps": width})
         cells.append(here.replace(gradient={"name": baseline, "slope": None}))
-        cells += [here.replace(gradient={"slope": slope}) for slope in sorted(set(slopes))]
+        cells += [here.replace(gradient={"slope": slope}) for slope in (*sorted(set(slopes)), AUTO)]
     return cells
 
 
@@ -159,3 +243,19 @@ def parse_numbers(text: str, name: str) -> list[float]:
         else:
             raise ConfigError(f"{name} {text!r}: expected numbers such as 1,2,4 or a range from:to:by such as 5:40:5")
     return numbers
+
+
+def _order(result: CellResult) -> float:
+    """Return where a result stands among those of one eps: the baseline, the slopes by size, the automatic one."""
+    slope = result.cell.gradient.slope
+    return 0.0 if slope is None else math.inf if slope == AUTO else float(slope)
+
+
+def _score(result: CellResult) -> float:
+    """Return how strong an attack is, the larger the stronger; one without a figure is the weakest."""
+    value = result.metrics[result.compared.name]
+    return -math.inf if value is None else result.compared.stronger * value
+
+
+def _slope_text(slope: float | str) -> str:
+    return slope if isinstance(slope, str) else f"{slope:g}"

@@ -31,10 +31,11 @@ def test_the_best_slope_leaves_the_lowest_miou() -> None:
     assert (entry.ours, entry.best) == (pytest.approx(20), True)
     assert table.notes[0] == "In percent: mIoU, lower is stronger. Best slope of each eps marked."
     assert "100 scannet holdout scenes, " in table.notes[1]
+    assert search.stored().slopes == {"0.01": 10.0}
     assert [score["miou"] for score in search.record()["scores"]] == [0.4, 0.3, 0.2, 0.2, 0.5]
 
 
 def test_the_default_slopes_are_those_of_table_7() -> None:
     base = cell(victim=VICTIM, data="scannet", attack="pointbim", eps=0.01)
-    assert [one.gradient.slope for one in search_cells(base, [0.01], [], "fgm")] == [None, *POINT_SLOPES]
+    assert [one.gradient.slope for one in search_cells(base, [0.01], [], "fgm")] == [None, *POINT_SLOPES, "auto"]
     assert list(POINT_SLOPES) == list(range(5, 45, 5))

@@ -1,13 +1,19 @@
+from datetime import date
+from pathlib import Path
+
+import numpy as np
 import pytest
 import yaml
+from finished_cells import finished, image_rows
 from hand_made import cell, result
 
-from lgm_bench.cli.slope_search import ITERATIVE_SLOPES, SINGLE_STEP_SLOPES, Search, parse_numbers, search_cells
+from lgm_bench.cli.slope_search import ITERATIVE_SLOPES, SINGLE_STEP_SLOPES, Search, parse_numbers, search_cells, ties
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.tables.table import Column
+from victims.registry import StoredSlopes
 
 
 def found(targeted: bool = False, **changes: object) -> Search:
@@ -21,6 +27,15 @@ def found(targeted: bool = False, **changes: object) -> Search:
             # Targeted, an attack may leave little accuracy and yet arrive nowhere: the order is turned round.
             results.append(result(one, accuracy=accuracy, success_rate=accuracy if targeted else 1 - accuracy))
     return Search(tuple(results))
+
+
+def tried(accuracies: dict[float | str | None, float], ties: tuple[str, ...] = ()) -> Search:
+    """FGM (None), slopes and "auto" at eps 4 with the accuracy that they leave."""
+    results = []
+    for slope, accuracy in accuracies.items():
+        kind = {"gradient": "fgm"} if slope is None else {"gradient": "lgm", "slope": slope}
+        results.append(result(cell(eps=4.0, steps=1, subset="holdout", **kind), accuracy=accuracy))
+    return Search(tuple(results), {4.0: ties})
 
 
 def test_the_best_slope_leaves_the_least_accuracy_and_of_equals_the_smallest_wins() -> None:
@@ -40,6 +55,83 @@ def test_the_table_is_one_row_a_slope() -> None:
     fgm = table.entry("FGM", Column("dynconv8-cifar10", "eps=8", "Acc."))
     assert fgm is not None
     assert fgm.ours == pytest.approx(20)
+
+
+def test_the_automatic_slope_has_a_row_after_the_grid() -> None:
+    table = tried({None: 0.5, "auto": 0.3, 2.0: 0.3, 1.0: 0.4}).table()
+    assert table.rows == ["FGM", "slope=1", "slope=2", "slope=auto"]
+    auto = table.entry("slope=auto", table.columns[0])
+    assert auto is not None
+    assert auto.ours == pytest.approx(30)
+
+
+def test_the_automatic_slope_is_the_best_only_where_it_is_stronger_than_all_others() -> None:
+    assert tried({None: 0.5, 1.0: 0.3, "auto": 0.3}).best() == {4.0: 1.0}
+    auto = tried({None: 0.5, 1.0: 0.3, 2.0: 0.4, "auto": 0.2})
+    assert auto.best() == {4.0: "auto"}
+    assert yaml.safe_load(auto.yaml())["slopes"] == {"fgsm": {4: "auto"}}
+    assert auto.stored().slopes == {"8/255": "auto"}
+    assert auto.warnings() == []
+
+
+def test_a_best_slope_inside_the_grid_that_beats_fgm_has_no_warning() -> None:
+    search = tried({None: 0.5, 1.0: 0.4, 2.0: 0.3, 4.0: 0.4, "auto": 0.4})
+    assert search.warnings() == search.record()["warnings"] == []
+
+
+@pytest.mark.parametrize(("best", "beyond"), [(1.0, "smaller"), (4.0, "larger")])
+def test_a_best_slope_at_the_edge_of_the_grid_is_a_warning(best: float, beyond: str) -> None:
+    search = tried({None: 0.5} | {slope: 0.2 if slope == best else 0.3 for slope in (1.0, 2.0, 4.0)})
+    (warning,) = search.warnings()
+    assert warning == (
+        f"At eps 4 (8/255) the best slope, {best:g}, is at the edge of the slopes that were tried; "
+        f"try {beyond} ones too (--slopes)."
+    )
+    assert search.table().notes[-1] == f"Warning: {warning}"
+
+
+def test_a_single_slope_has_no_edge() -> None:
+    assert tried({None: 0.5, 1.0: 0.4, "auto": 0.45}).warnings() == []
+
+
+def test_ties_are_a_warning() -> None:
+    (warning,) = tried({None: 0.5, 1.0: 0.4, 2.0: 0.3, 4.0: 0.31}, ties=("4", "auto")).warnings()
+    assert warning == (
+        "At eps 4 (8/255) the slopes 4, auto cannot be told apart from the best, 2, on 100 images; "
+        "try more of them (--limit)."
+    )
+
+
+@pytest.mark.parametrize("fgm", [0.3, 0.25])
+def test_a_baseline_that_is_at_least_as_strong_is_a_warning(fgm: float) -> None:
+    (warning,) = tried({None: fgm, 1.0: 0.4, 2.0: 0.3, 4.0: 0.4}).warnings()
+    assert warning == (
+        f"At eps 4 (8/255) FGM is at least as strong as every slope: accuracy {fgm:.2%}, with the best slope 30.00%."
+    )
+
+
+def test_slopes_tie_with_the_best_where_samples_do_not_tell_them_apart(tmp_path: Path) -> None:
+    """McNemar's test by hand: of 60 images slope 2 fells 40; 1 fells none, 4 all but three of them, auto the same."""
+    best = np.arange(60) < 40
+    fell = {"1": ~best & best, "2": best, "4": best & (np.arange(60) > 2), "auto": best}
+    results = [finished(tmp_path, "fgm", image_rows(best), {"gradient": "fgm", "eps": 4.0})]
+    for slope, images in fell.items():
+        of = {"gradient": "lgm", "slope": slope if slope == "auto" else float(slope), "eps": 4.0}
+        results.append(finished(tmp_path, slope, image_rows(images), of))
+    assert ties(results, tmp_path) == {4.0: ("4", "auto")}
+
+
+def test_what_is_stored_says_how_it_was_found() -> None:
+    stored = tried({None: 0.5, 1.0: 0.4, 2.0: 0.3}).stored()
+    assert stored == StoredSlopes(
+        attack="fgsm",
+        gradient="lgm",
+        protocol="official",
+        steps=1,
+        samples="100 cifar10 holdout images",
+        found=date(2026, 1, 2),
+        slopes={"8/255": 2.0},
+    )
 
 
 def test_the_yaml_line_gives_the_best_slopes_to_a_grid() -> None:
@@ -68,16 +160,15 @@ def test_searches_of_one_folder_have_names_of_their_own() -> None:
 def test_the_cells_are_fgm_and_every_slope_at_every_eps() -> None:
     cells = search_cells(cell(seed=3, subset="holdout", gradient="lgm"), [1.0, 2.0], [2.0, 1.0, 2.0], "fgm")
     assert [(one.attack.eps, one.gradient.name, one.gradient.slope) for one in cells] == [
-        (eps, *kind) for eps in (1.0, 2.0) for kind in (("fgm", None), ("lgm", 1.0), ("lgm", 2.0))
+        (eps, *kind) for eps in (1.0, 2.0) for kind in (("fgm", None), ("lgm", 1.0), ("lgm", 2.0), ("lgm", "auto"))
     ]
     assert {(one.attack.seed, one.data.subset) for one in cells} == {(3, "holdout")}
 
 
 def test_the_default_range_depends_on_the_attack() -> None:
-    assert [one.gradient.slope for one in search_cells(cell(), [1.0], [], "fgm")][1:] == list(SINGLE_STEP_SLOPES)
-    assert [one.gradient.slope for one in search_cells(cell(attack="bim"), [1.0], [], "fgm")][1:] == list(
-        ITERATIVE_SLOPES
-    )
+    for attack, slopes in (("fgsm", SINGLE_STEP_SLOPES), ("bim", ITERATIVE_SLOPES)):
+        cells = search_cells(cell(attack=attack), [1.0], [], "fgm")
+        assert [one.gradient.slope for one in cells] == [None, *slopes, "auto"]
 
 
 def test_numbers() -> None:

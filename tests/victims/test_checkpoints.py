@@ -12,9 +12,9 @@ from filelock import FileLock
 import victims.checkpoints
 from lgm_bench.errors import CheckpointError
 from victims import checkpoint_id, checkpoint_status, import_checkpoint, load_victim, save_checkpoint
-from victims.checkpoints import shipped_store, user_store
+from victims.checkpoints import default_checkpoint, shipped_store, user_store
 from victims.names import VICTIMS
-from victims.registry import REGISTRY_FILE, CheckpointEntry, read_registry, registry_text
+from victims.registry import REGISTRY_FILE, CheckpointEntry, StoredSlopes, read_registry, registry_text
 
 NAME = "skipnet20-cifar10"
 
@@ -55,6 +55,46 @@ def test_importing_the_same_file_again_changes_nothing(tmp_path: Path, store: Pa
     stored = {import_checkpoint(NAME, published) for _ in range(6)}
     assert len(stored) == 1
     assert list(store.glob("*.safetensors")) == list(stored)
+
+
+def found_slopes(**changes: object) -> StoredSlopes:
+    values = {"attack": "fgsm", "gradient": "lgm", "protocol": "standard", "steps": 1, "samples": "9 images"}
+    return StoredSlopes.model_validate(values | {"found": "2026-01-02", "slopes": {"8/255": 2.0}} | changes)
+
+
+def test_slopes_are_registered_beside_the_weights_and_stay_when_these_are_imported_again(tmp_path: Path) -> None:
+    published = official_file(tmp_path / "a.pth", seed=1)
+    import_checkpoint(NAME, published)
+    store, entry = default_checkpoint(NAME)
+    first, other = found_slopes(slopes={"4/255": 1.0, "8/255": 2.0}), found_slopes(attack="bim", steps=10)
+    store.add_slopes(entry, first)
+    store.add_slopes(entry, other)
+    import_checkpoint(NAME, published)
+    assert default_checkpoint(NAME)[1] == entry.model_copy(update={"slopes": (first, other)})
+    import_checkpoint(NAME, official_file(tmp_path / "b.pth", seed=2))
+    assert default_checkpoint(NAME)[1].slopes == ()
+
+
+def test_a_later_search_replaces_what_an_earlier_one_of_its_kind_found(tmp_path: Path) -> None:
+    import_checkpoint(NAME, official_file(tmp_path / "a.pth", seed=1))
+    store, entry = default_checkpoint(NAME)
+    store.add_slopes(entry, found_slopes(slopes={"4/255": 1.0, "8/255": 2.0}))
+    store.add_slopes(entry, found_slopes(protocol="official", slopes={"8/255": 4.0}))
+    store.add_slopes(entry, found_slopes(slopes={"8/255": "auto"}))
+    stored = [(one.protocol, one.slopes) for one in default_checkpoint(NAME)[1].slopes]
+    assert stored == [
+        ("standard", {"4/255": 1.0}),
+        ("official", {"8/255": 4.0}),
+        ("standard", {"8/255": "auto"}),
+    ]
+
+
+def test_slopes_of_weights_that_are_gone_are_refused(tmp_path: Path) -> None:
+    import_checkpoint(NAME, official_file(tmp_path / "a.pth", seed=1))
+    store, entry = default_checkpoint(NAME)
+    import_checkpoint(NAME, official_file(tmp_path / "b.pth", seed=2))
+    with pytest.raises(CheckpointError, match=f"no longer has {entry.file}"):
+        store.add_slopes(entry, found_slopes())
 
 
 def test_normalization_is_kept(tmp_path: Path) -> None:
@@ -235,7 +275,9 @@ def test_shipped_registry_is_sound_and_complete() -> None:
 def test_registry_text_reads_back(tmp_path: Path) -> None:
     entries = [
         CheckpointEntry(victim="a", official_file="x.pth", source="Ä: b # c"),
-        CheckpointEntry(victim="b", file="b.safetensors", sha256="0" * 64, source="s", licence="MIT"),
+        CheckpointEntry(
+            victim="b", file="b.safetensors", sha256="0" * 64, source="s", licence="MIT", slopes=(found_slopes(),)
+        ),
     ]
     path = tmp_path / REGISTRY_FILE
     path.write_text(registry_text(entries), encoding="utf-8")

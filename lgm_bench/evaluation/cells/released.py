@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.kinds import softens
-from lgm_bench.evaluation.cells.units import parse_number, unit
-from victims.checkpoints import entry_of
+from lgm_bench.evaluation.cells.units import OFFICIAL, parse_number, unit
+from victims.checkpoints import registered
+from victims.registry import StoredSlopes
 
 SINGLE_STEP: dict[tuple[str, str], dict[float, float]] = {
     ("skipnet", "cifar10"): {1: 0.5, 2: 0.3, 4: 0.2, 8: 0.2},
@@ -58,14 +59,27 @@ def image_slope(victim: str, attack: str, eps: float, targeted: bool) -> float |
     return slopes.get(attack)
 
 
-def stored_slope(cell: Cell) -> float | None:
-    """Return the slope that the registry names beside the victim's weights, or None."""
-    entry = entry_of(cell.victim.name, cell.victim.checkpoint)
-    slopes = (entry.slopes or {} if entry else {}).get(cell.attack.name)
-    if not isinstance(slopes, dict):
-        return slopes
-    eps = cell.attack.eps * unit(cell)
-    return next((slope for width, slope in slopes.items() if math.isclose(parse_number(width), eps)), None)
+def stored_slope(cell: Cell) -> float | str | None:
+    """Return the slope that is stored with the victim's weights for this attack and eps, or None.
+
+    Of several the one that was found under the most similar settings is taken. Published weights have none under the
+    protocol "official", which takes the released slopes.
+    """
+    _, entry = registered(cell.victim.name, cell.victim.checkpoint) or (None, None)
+    if entry is None or (cell.protocol == OFFICIAL and entry.official_file is not None):
+        return None
+    attack, eps = cell.attack, cell.attack.eps * unit(cell)
+    setting = (cell.gradient.name, cell.protocol, attack.targeted, attack.valid_pixels, attack.steps)
+
+    def agreement(stored: StoredSlopes) -> int:
+        found = (stored.gradient, stored.protocol, stored.targeted, stored.valid_pixels, stored.steps)
+        return sum(ours == theirs for ours, theirs in zip(setting, found, strict=True))
+
+    for stored in sorted(entry.slopes, key=agreement, reverse=True):
+        for width, slope in stored.slopes.items():
+            if stored.attack == attack.name and math.isclose(parse_number(width), eps):
+                return slope
+    return None
 
 
 @dataclass(frozen=True)

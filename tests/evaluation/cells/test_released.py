@@ -10,11 +10,11 @@ from tiny_points import ROOMS, SCENE_NET
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.kinds import softens
-from lgm_bench.evaluation.cells.released import RELEASED, image_slope, point_settings
+from lgm_bench.evaluation.cells.released import RELEASED, SINGLE_STEP, image_slope, point_settings, stored_slope
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.evaluation.engine.building import resolved
 from victims.checkpoints import CheckpointStore
-from victims.registry import CheckpointEntry
+from victims.registry import CheckpointEntry, StoredSlopes
 
 EPS = (0.005, 0.01, 0.02, 0.05)
 ROOM, STREET = (0.0025, 0.01, 0.01, 0.01), (0.0025, 0.005, 0.005, 0.005)
@@ -96,10 +96,11 @@ def test_slopes_that_are_stored_with_the_weights_come_before_the_released_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LGM_BENCH_CHECKPOINTS", str(tmp_path))
-    slopes = {"fgsm": {"8/255": 7.0}, "bim": 9.0}
-    for victim, data in (("dynconv32-cifar10", "cifar10"), (SCENE_NET, ROOMS)):
-        given = slopes | ({"pointbim": {"0.03": 11.0}} if data == ROOMS else {})
-        entry = CheckpointEntry(victim=victim, file=f"{data[:4]}.safetensors", sha256="0" * 64, source="", slopes=given)
+    found = {"gradient": "lgm", "protocol": "official", "steps": 1, "samples": "9", "found": "2026-01-02"}
+    slopes = {"fgsm": {"8/255": 7.0}, "bim": {"4/255": 9.0}, "pointbim": {"0.03": 11.0}}
+    stored = tuple(StoredSlopes(attack=attack, slopes=given, **found) for attack, given in slopes.items())
+    for victim, name in (("dynconv32-cifar10", "cifa"), (SCENE_NET, "room")):
+        entry = CheckpointEntry(victim=victim, file=f"{name}.safetensors", sha256="0" * 64, source="", slopes=stored)
         CheckpointStore(tmp_path).add(entry, b"")
     images = flat_cell("dynconv32-cifar10", "cifar10", "fgsm", "lgm", 4.0)
     found = [images, altered(images, eps=2.0), altered(images, eps=2.0, attack="bim"), altered(images, slope=1.0)]
@@ -108,3 +109,44 @@ def test_slopes_that_are_stored_with_the_weights_come_before_the_released_ones(
     elsewhere = altered(images, checkpoint=str(tmp_path / "cifa.safetensors"))
     assert resolved(elsewhere).gradient.slope == 7.0
     assert resolved(altered(images, checkpoint="random")).gradient.slope == 0.1
+
+
+def test_of_stored_slopes_those_of_the_most_similar_search_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LGM_BENCH_CHECKPOINTS", str(tmp_path))
+    found = {"attack": "fgsm", "steps": 1, "samples": "9", "found": "2026-01-02"}
+    stored = (
+        StoredSlopes(gradient="lgm", protocol="official", slopes={"4/255": 1.0, "8/255": 2.0}, **found),
+        StoredSlopes(gradient="lgm", protocol="standard", slopes={"8/255": 3.0}, **found),
+        StoredSlopes(gradient="soft", protocol="standard", slopes={"8/255": "auto"}, **found),
+    )
+    entry = CheckpointEntry(victim="dynconv32-cifar10", file="a.safetensors", sha256="0" * 64, source="", slopes=stored)
+    CheckpointStore(tmp_path).add(entry, b"")
+    official = flat_cell("dynconv32-cifar10", "cifar10", "fgsm", "lgm", 4.0)
+    standard = altered(official, protocol="standard", eps=8 / 255)
+    assert stored_slope(official) == 2.0
+    assert stored_slope(standard) == 3.0
+    assert stored_slope(altered(standard, gradient="soft")) == "auto"
+    assert stored_slope(altered(standard, eps=4 / 255)) == 1.0
+    assert stored_slope(altered(standard, eps=5 / 255)) is None
+
+
+def test_published_weights_keep_the_released_slopes_under_the_official_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LGM_BENCH_CHECKPOINTS", str(tmp_path))
+    found = {"attack": "fgsm", "gradient": "lgm", "protocol": "official", "steps": 1, "samples": "9"}
+    stored = StoredSlopes(slopes={"8/255": 2.0}, found="2026-01-02", **found)
+    published = CheckpointEntry(
+        victim="dynconv32-cifar10",
+        file="a.safetensors",
+        sha256="0" * 64,
+        official_file="exp/cifar/resnet32/sparse05/checkpoint_best.pth",
+        source="",
+        slopes=(stored,),
+    )
+    CheckpointStore(tmp_path).add(published, b"")
+    official = flat_cell("dynconv32-cifar10", "cifar10", "fgsm", "lgm", 4.0)
+    assert resolved(official).gradient.slope == SINGLE_STEP["dynconv", "cifar10"][4]
+    assert resolved(altered(official, protocol="standard", eps=8 / 255)).gradient.slope == 2.0
