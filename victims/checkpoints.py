@@ -169,6 +169,27 @@ def registered(victim: str, checkpoint: str | None) -> tuple[CheckpointStore, Ch
     return next(((store, entry) for store, entry in stores if entry), None)
 
 
+def store_slopes(victim: str, checkpoint: str | None, found: StoredSlopes) -> Path:
+    """Register slopes beside a victim's weights; return the path of the registry.
+
+    The package's own store is left as it is: slopes of weights in it go, with a copy of these, to the user's store.
+
+    Raises:
+        CheckpointError: No registry has the weights, or it cannot be written.
+    """
+    place = registered(victim, checkpoint)
+    if place is None:
+        raise CheckpointError(
+            f"no registry has {checkpoint or 'weights'} of {victim}; `lgm-bench import {victim} FILE` makes an entry"
+        )
+    store, entry = place
+    own = user_store()
+    if store == shipped_store() and own.folder.resolve() != store.folder.resolve():
+        own.add(with_slopes(entry.model_copy(update={"training": None}), found), store.content(entry))
+        return own.folder / REGISTRY_FILE
+    return store.add_slopes(entry, found)
+
+
 def checkpoint_status() -> list[CheckpointStatus]:
     """Return, for every registered victim, whether it has a checkpoint, or what is missing."""
     entries = [*user_store().entries(), *shipped_store().entries()]

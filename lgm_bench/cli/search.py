@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from lgm_bench.cli.session import Session
     from lgm_bench.cli.slope_search import Search
     from lgm_bench.evaluation.cells.cell import Cell
-    from victims.checkpoints import CheckpointStore
-    from victims.registry import CheckpointEntry
 
 
 def search(
@@ -67,9 +65,7 @@ def search(
     num_nodes: opt.NumNodes = None,
     precision: opt.Precision = None,
     force_precision: opt.ForcePrecision = None,
-    store: Annotated[
-        bool, typer.Option("--store", help="Keep the best slopes in the registry beside the victim's weights.")
-    ] = False,
+    store: Annotated[bool, typer.Option("--store", help="Keep the best slopes beside the victim's weights.")] = False,
     fresh: opt.Fresh = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -94,13 +90,15 @@ def search(
     flags = locals()
     from lgm_bench.cli.slope_search import Search, parse_numbers, search_cells, ties
     from lgm_bench.evaluation.cells.suites import Planned, cells_of_flags
+    from victims.checkpoints import store_slopes
 
     eps = opt.eps_or_default(eps, attack, images="2/255,4/255,8/255,16/255", points="0.005,0.01,0.02,0.05")
     widths = parse_numbers(eps, "--eps")
     wanted = parse_numbers(slopes, "--slopes") if slopes else []
     common = opt.cell_flags(flags) | {"limit": limit, "gradients": [gradient], "slope": 1.0}
     base, *_ = [cells_of_flags(common | {"eps": width})[0].cell for width in widths]
-    place = _place_of_slopes(base) if store else None
+    if store:
+        _check_place(base)
     planned = [Planned(cell) for cell in search_cells(base, widths, wanted, baseline=opt.GRADIENT)]
     from lgm_bench.cli.session import Session
 
@@ -109,31 +107,28 @@ def search(
     if results:
         found = Search(tuple(results), ties(results, session.folder.path))
         _report(session, found, as_json)
-        if place and not results.failures:
-            registry, entry = place
-            path = registry.add_slopes(entry, found.stored())
+        if store and not results.failures:
+            path = store_slopes(base.victim.name, base.victim.checkpoint, found.stored())
             complain(f"The best slopes are stored in {path}")
     leave_if_failed(results)
 
 
-def _place_of_slopes(cell: "Cell") -> "tuple[CheckpointStore, CheckpointEntry]":
-    """Return the registry beside the victim's weights and their entry in it.
+def _check_place(cell: "Cell") -> None:
+    """Check, before a search, that its slopes may be stored.
 
     Raises:
-        ConfigError: The weights are in no registry, or the slopes would be chosen on the samples of an evaluation.
+        ConfigError: The weights are in no registry, or slopes would be chosen on the samples of an evaluation.
     """
     from victims.checkpoints import registered
 
-    victim = cell.victim
+    victim, checkpoint = cell.victim.name, cell.victim.checkpoint
     if cell.data.subset == "test":
         raise ConfigError("--store is for slopes that were found on training samples; leave out --subset test")
-    place = registered(victim.name, victim.checkpoint)
-    if place is None:
+    if registered(victim, checkpoint) is None:
         raise ConfigError(
-            f"--store: no registry has {victim.checkpoint or 'weights'} of {victim.name}; "
-            f"`lgm-bench import {victim.name} FILE` makes an entry, or leave out --store"
+            f"--store: no registry has {checkpoint or 'weights'} of {victim}; `lgm-bench import {victim} FILE` "
+            "makes an entry, or leave out --store"
         )
-    return place
 
 
 def _report(session: "Session", found: "Search", as_json: bool) -> None:

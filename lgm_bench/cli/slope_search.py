@@ -24,7 +24,7 @@ ITERATIVE_SLOPES = (1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
 POINT_SLOPES = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0)
 """Those of Table VII."""
 
-MOST_NUMBERS = 1000
+MOST_NUMBERS, MOST_LISTED = 1000, 4
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Search:
                 )
             if self.ties.get(eps):
                 warnings.append(
-                    f"{at} the slopes {', '.join(self.ties[eps])} cannot be told apart from the best, "
+                    f"{at} {_listed(self.ties[eps])} cannot be told apart from the best slope, "
                     f"{best.cell.gradient.slope_text}, on {best.n_samples:,} {sample}s; try more of them (--limit)."
                 )
             for baseline in (result for result in here if result.cell.gradient.slope is None):
@@ -259,3 +259,10 @@ def _score(result: CellResult) -> float:
 
 def _slope_text(slope: float | str) -> str:
     return slope if isinstance(slope, str) else f"{slope:g}"
+
+
+def _listed(slopes: Sequence[str]) -> str:
+    """Return slopes in words, many of them as a range."""
+    if len(slopes) <= MOST_LISTED:
+        return f"slope{'s' * (len(slopes) > 1)} {', '.join(slopes)}"
+    return f"{len(slopes)} slopes from {slopes[0]} to {slopes[-1]}"

@@ -9,7 +9,8 @@ from answers import TINY, Command
 
 from lgm_bench.evaluation.cells.units import parse_number
 from victims import load_victim
-from victims.checkpoints import user_store
+from victims.checkpoints import shipped_store, user_store
+from victims.registry import REGISTRY_FILE
 
 
 def test_search_tries_every_slope_and_names_the_best(lgm_bench: Command, tiny_root: Path) -> None:
@@ -71,6 +72,19 @@ def test_stored_slopes_are_those_of_the_next_attack(lgm_bench: Command, tiny_roo
     assert stored.samples == "10 tiny_cifar10:TinyCIFAR10 holdout images"
     attack = lgm_bench("attack", "dynconv8-cifar10", *here, "--eps", "8/255", "--gradient", "lgm", "--json")
     assert attack.json["results"][0]["cell"]["gradient"]["slope"] == stored.slopes["8/255"]
+
+
+def test_slopes_of_shipped_weights_are_stored_with_a_copy_of_these(lgm_bench: Command) -> None:
+    before = (shipped_store().folder / REGISTRY_FILE).read_bytes()
+    command = ("search", "dynconv8-mini", "--eps", "8/255", "--slopes", "0.5,5", "--limit", "10", "--store")
+    assert lgm_bench(*command).code == 0
+    (entry,) = user_store().entries()
+    shipped = shipped_store().ready("dynconv8-mini")
+    assert shipped is not None
+    assert (entry.file, entry.sha256, entry.training) == (shipped.file, shipped.sha256, None)
+    assert entry.slopes[-1].samples == "10 digits holdout images"
+    assert user_store().content(entry) == shipped_store().content(shipped)
+    assert (shipped_store().folder / REGISTRY_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize(

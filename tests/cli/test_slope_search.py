@@ -97,9 +97,14 @@ def test_a_single_slope_has_no_edge() -> None:
 def test_ties_are_a_warning() -> None:
     (warning,) = tried({None: 0.5, 1.0: 0.4, 2.0: 0.3, 4.0: 0.31}, ties=("4", "auto")).warnings()
     assert warning == (
-        "At eps 4 (8/255) the slopes 4, auto cannot be told apart from the best, 2, on 100 images; "
+        "At eps 4 (8/255) slopes 4, auto cannot be told apart from the best slope, 2, on 100 images; "
         "try more of them (--limit)."
     )
+
+
+def test_many_ties_are_a_range() -> None:
+    (warning,) = tried({None: 0.5, 1.0: 0.4, 2.0: 0.3, 4.0: 0.31}, ties=("1", "3", "4", "5", "auto")).warnings()
+    assert warning.startswith("At eps 4 (8/255) 5 slopes from 1 to auto cannot be told apart")
 
 
 @pytest.mark.parametrize("fgm", [0.3, 0.25])

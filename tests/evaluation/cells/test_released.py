@@ -11,9 +11,12 @@ from lgm_bench.evaluation.cells.cell import NO_GRADIENT
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.kinds import softens
 from lgm_bench.evaluation.cells.released import RELEASED, SINGLE_STEP, image_slope, point_settings, stored_slope
-from lgm_bench.evaluation.cells.suites import plan
+from lgm_bench.evaluation.cells.schema import Grid
+from lgm_bench.evaluation.cells.suites import data_of, plan
+from lgm_bench.evaluation.cells.units import PAPER_UNIT, parse_number
 from lgm_bench.evaluation.engine.building import resolved
-from victims.checkpoints import CheckpointStore
+from lgm_bench.leaded import AUTO
+from victims.checkpoints import CheckpointStore, shipped_store
 from victims.registry import CheckpointEntry, StoredSlopes
 
 EPS = (0.005, 0.01, 0.02, 0.05)
@@ -89,7 +92,9 @@ def test_the_shipped_suites_find_a_slope_for_every_cell_that_needs_one() -> None
     cells = [resolved(planned.cell) for planned in plan(bench, list(bench.suites), full=True)]
     leaded = [cell for cell in cells if cell.gradient.name != NO_GRADIENT and softens(cell.gradient.name)]
     assert leaded
-    assert all(isinstance(cell.gradient.slope, float) and cell.gradient.slope > 0 for cell in leaded)
+    automatic = [cell for cell in leaded if cell.gradient.slope == AUTO]
+    assert all(stored_slope(cell) == AUTO for cell in automatic)
+    assert all(cell in automatic or (cell.gradient.slope or 0) > 0 for cell in leaded)
 
 
 def test_slopes_that_are_stored_with_the_weights_come_before_the_released_ones(
@@ -150,3 +155,21 @@ def test_published_weights_keep_the_released_slopes_under_the_official_protocol(
     official = flat_cell("dynconv32-cifar10", "cifar10", "fgsm", "lgm", 4.0)
     assert resolved(official).gradient.slope == SINGLE_STEP["dynconv", "cifar10"][4]
     assert resolved(altered(official, protocol="standard", eps=8 / 255)).gradient.slope == 2.0
+
+
+def test_the_tuned_slopes_of_shipped_victims_are_those_of_their_weights() -> None:
+    """What stands in the registry is what an attack takes that names no slope, at every eps that was searched."""
+    entries = [entry for entry in shipped_store().entries() if entry.slopes]
+    assert {entry.victim for entry in entries} >= {"skipnet14-mini", "skipnet20-cifar10"}
+    for entry in entries:
+        for stored in entry.slopes:
+            paper = stored.protocol == "official"
+            for width, slope in stored.slopes.items():
+                eps = parse_number(width) / (PAPER_UNIT if paper else 1)
+                of = flat_cell(entry.victim, data_of(entry.victim), stored.attack, stored.gradient, eps)
+                assert resolved(altered(of, protocol=stored.protocol)).gradient.slope == slope
+    assert not any(victim.slopes for grid in shipped_grids() for victim in (*grid.victims, *grid.if_available))
+
+
+def shipped_grids() -> list[Grid]:
+    return [grid for suite in load_bench().suites.values() for grid in (*suite.grids, *suite.full)]
