@@ -74,7 +74,7 @@ def test_a_cell_is_the_attack_written_out(victim_name: str, tmp_path: Path) -> N
         for cell in cells()
         if (cell.victim.name, cell.attack.name, cell.gradient.name) == (victim_name, "fgsm", "lgm")
     )
-    cell = altered(chosen, limit=LIMIT)
+    cell = altered(resolved(chosen), limit=LIMIT)
     (result,) = run_cells([cell], tmp_path / "out", accelerator="cpu")
     datamodule = load_datamodule(cell.data.name, batch_size=LIMIT, limit=LIMIT)
     datamodule.setup("test")
