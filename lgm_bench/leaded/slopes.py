@@ -1,6 +1,6 @@
-"""Automatic slopes: every unit gets one from the spread of its margins on clean inputs.
+"""Automatic slopes: each unit gets one from the spread of its margins on clean inputs.
 
-docs/slopes.md has the measurements that the rule and its two constants come from.
+docs/slopes.md has the measurements behind the rule and its two constants.
 """
 
 import copy
@@ -16,21 +16,21 @@ from lgm_bench.leaded.gradient import GradientMethod, Unit
 from lgm_bench.leaded.recording import hard_forward, recorded_calls
 
 ONE_STEP, MANY_STEPS = 1.0, 20.0
-"""Slope times the unit's margin, in the root mean square, for attacks of a single step and of several.
+"""Slope times the root mean square of the unit's margins, for attacks of one step and of several.
 
-A single step has to see the whole ball from where it starts, for which gates must be soft. Small steps gain more from a
-soft network that is close to the hard one.
+One step has to see the whole ball from its centre, so gates must be soft. Small steps gain more from a soft network
+that is close to the hard one.
 """
 
 Method = TypeVar("Method", bound=GradientMethod)
 
 
 def calibrated(gradient: Method, victim: nn.Module, inputs: Any, steps: int | None = None) -> Method:
-    """Return a gradient method with a slope for every unit in place of "auto"; one that has slopes as it is.
+    """Return a gradient method with a slope for each unit in place of "auto"; a method that has slopes is unchanged.
 
     Args:
         gradient: The method.
-        victim: The network that it is going to be applied to, in eval mode.
+        victim: The network that is to be attacked, in eval mode.
         inputs: Clean inputs, such as images (B, 3, H, W); the same ones give the same slopes.
         steps: Number of steps of the attack; None: several.
     """
@@ -42,14 +42,9 @@ def calibrated(gradient: Method, victim: nn.Module, inputs: Any, steps: int | No
 
 
 def automatic_slopes(victim: nn.Module, inputs: Any, constant: float = MANY_STEPS) -> dict[str, float]:
-    """Return a slope for each unit that needs one, by the unit's name in `victim`: constant / rms of its margins.
+    """Return constant / (root mean square of its margins) for each unit without a slope of its own, by its name.
 
-    A unit that no input reaches, or whose margins are all 0, gets the slope of the median of the other ones' rms.
-
-    Args:
-        victim: The network.
-        inputs: Clean inputs.
-        constant: Slope times rms.
+    A unit that no input reaches, or whose margins are all 0, gets the slope of the unit with the median spread.
     """
     units = {
         name: unit for name, unit in victim.named_modules() if isinstance(unit, Unit) and unit.own_slope(None) is None
@@ -65,7 +60,7 @@ def automatic_slopes(victim: nn.Module, inputs: Any, constant: float = MANY_STEP
 
 
 def _rms(margins: Iterable[Tensor]) -> float:
-    """Return the root mean square of all finite values, 0 where there are none."""
+    """Return the root mean square of all finite values, or 0 if there are none."""
     values = torch.cat([margin.detach().flatten().double() for margin in margins] or [torch.zeros(0)])
     values = values[values.isfinite()]
     return math.sqrt(values.square().mean().item()) if len(values) else 0.0

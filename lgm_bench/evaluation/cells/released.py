@@ -1,6 +1,6 @@
-"""Parameters that a cell may leave open: those stored with the weights, of the released runs, and ours for others.
+"""Parameters that a cell may leave open: slopes stored with weights, those of the released runs, and ours for others.
 
-A gradient method without parameters of its own takes those of LGM if it softens occupancies, else those of FGM.
+The released runs know two gradients. Methods that soften occupancies take LGM's parameters, the others FGM's.
 """
 
 import math
@@ -25,24 +25,23 @@ ITERATIVE = {
     ("skipnet", "cifar10"): {"bim": 5.0, "pgd": 5.0, "cw": 35.0, "autopgd": 5.0, "autoattack": 5.0},
     ("dynconv", "cifar10"): {"bim": 10.0, "pgd": 10.0, "cw": 45.0, "autopgd": 10.0, "autoattack": 10.0},
 }
-"""By (family, data set), then attack: found at eps 8 with 5 % of the pixels, and taken for every eps and share.
+"""By (family, data set), then attack: found at eps 8 with 5 % of the pixels, and used for every eps and share.
 
-`autoattack`, the ensemble, did not take part in the released runs; it takes the slope of their "AutoAttack", which is
-`autopgd`.
+`autoattack`, the ensemble, was not among the released runs. It has the slope of their "AutoAttack", which is `autopgd`.
 """
 
 ITERATIVE_TARGETED = {("skipnet", "cifar10"): {"cw": 30.0}}
-"""Targeted attacks with a slope of their own; the others take the untargeted one's."""
+"""Targeted attacks with a slope of their own; the others have that of the untargeted attack."""
 
 
 def image_slope(victim: str, attack: str, eps: float, targeted: bool) -> float | None:
     """Return the slope with which the released runs attacked images, or None.
 
     Args:
-        victim: Victim name such as "skipnet110-cifar10"; the family and the data set in it count.
+        victim: Victim name such as "skipnet110-cifar10", of which the family and the data set count.
         attack: Registered attack name.
         eps: In the unit of the protocol "official".
-        targeted: Whether the attack wants certain classes.
+        targeted: Whether the attack has target classes.
 
     >>> image_slope("skipnet110-cifar10", "cw", 8, targeted=True)
     30.0
@@ -62,8 +61,8 @@ def image_slope(victim: str, attack: str, eps: float, targeted: bool) -> float |
 def stored_slope(cell: Cell) -> float | str | None:
     """Return the slope that is stored with the victim's weights for this attack and eps, or None.
 
-    Of several the one that was found under the most similar settings is taken. Published weights have none under the
-    protocol "official", which takes the released slopes.
+    Of several, the one that was found under the most similar settings counts. Published weights have none under the
+    protocol "official", which is that of the released slopes.
     """
     _, entry = registered(cell.victim.name, cell.victim.checkpoint) or (None, None)
     if entry is None or (cell.protocol == OFFICIAL and entry.official_file is not None):
@@ -118,7 +117,7 @@ def _s3dis(steps: int, step: float, slope: float | None, ends: float) -> PointSe
 
 
 def _street(step: float, slope: float | None) -> PointSettings:
-    """30 steps; logits are compared on the voxels, so none lead back to points. The input's slope is of occupancies."""
+    """30 steps. Logits are compared on the voxels, so there is no output slope; the input slope is of occupancies."""
     return PointSettings(30, step, "lovasz", slope, input_slope=None if slope is None else 10.0)
 
 
@@ -195,19 +194,21 @@ OURS: dict[tuple[str, str], Settings] = {
 }
 """The same for victims without released runs.
 
-Of scenes, what was released for the published victim of their data set; of the miniature street, whose victim is harder
-to fool, a step of eps / 4 and slope 50, the strongest of 50, 100 and 200 on 3 held-out scans. Of shapes, what 13
-held-out shapes of the small victim say: a step of eps / 2, since with 0.01 m FGM gets nowhere at eps 0.2 (eps / 5 is as
-good within a shape but at eps 0.02); slope 40, the strongest of 5 to 40; and for FGM no slopes, which make it weaker
-there."""
+- Scenes: what was released for the published victim of their data set.
+- The miniature street, whose victim is harder to fool: a step of eps / 4 and slope 50, the strongest of 50, 100 and 200
+  on 3 held-out scans.
+- Shapes, by 13 held-out shapes of the small victim: a step of eps / 2, since with 0.01 m FGM gets nowhere at eps 0.2
+  (eps / 5 differs by at most one shape, except at eps 0.02); slope 40, the strongest of 5 to 40; no slopes for FGM,
+  since they make it weaker there.
+"""
 
 _SETTINGS = OURS | RELEASED
 _STANDS_FOR = {True: "lgm", False: "fgm"}
-"""The method whose parameters another one takes that has none of its own, by whether it softens occupancies."""
+"""The method of the released runs whose parameters another one takes, by whether it softens occupancies."""
 
 
 def point_settings(victim: str, gradient: str, eps: float) -> PointSettings | None:
-    """Return the parameters of Point-BIM in the released runs, ours for a victim that was not among them, or None.
+    """Return the released parameters of Point-BIM, or ours for a victim without released ones, or None.
 
     Args:
         victim: Registered name.
