@@ -10,7 +10,7 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.kinds import takes_points
 from lgm_bench.evaluation.cells.units import eps_number, number_text, parse_number
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.results.tables.table import Column, Entry, Table
+from lgm_bench.results.tables import Column, Entry, Table
 
 SINGLE_STEP_SLOPES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 ITERATIVE_SLOPES = (1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
