@@ -77,12 +77,13 @@ def finish(
         comparisons: Of results that stand alone.
     """
     from lgm_bench.cli import session as sessions
-    from lgm_bench.results.tables.arms_table import comparisons_to_rich
-    from lgm_bench.results.tables.table_formats import to_rich
-    from lgm_bench.results.tables.tables import build_tables
+    from lgm_bench.results.comparisons import comparisons_to_rich
+    from lgm_bench.results.formats import to_rich
+    from lgm_bench.results.frame import frame_of
+    from lgm_bench.results.tables import build_tables
 
     results, tables, comparisons, unfinished = (
-        sessions.Merged(results, build_tables(results), list(comparisons), [])
+        sessions.Merged(results, build_tables(frame_of(results)), list(comparisons), [])
         if planned is None
         else session.merge(results, planned)
     )

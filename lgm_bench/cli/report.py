@@ -24,8 +24,8 @@ def report(
     from lgm_bench.results.reading import require_there
 
     require_there(results)  # before what draws is loaded, which takes seconds
-    from lgm_bench.report.writing import write_report
+    from lgm_bench.report.folder import report_of
 
-    html, *tables = write_report(results, out)
+    html, *tables = report_of(results, out)
     say(f"Report: {html}")
     say(f"Tables: {', '.join(map(str, tables))}")

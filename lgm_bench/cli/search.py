@@ -132,10 +132,11 @@ def _check_place(cell: "Cell") -> None:
 
 
 def _report(session: "Session", found: "Search", as_json: bool) -> None:
-    from lgm_bench.results.tables.table_formats import to_markdown, to_rich
+    from lgm_bench.report.folder import save
+    from lgm_bench.results.formats import to_markdown, to_rich
 
-    record = session.folder.save(f"{found.name}.json", json.dumps(found.record(), indent=2) + "\n")
-    session.folder.save(f"{found.name}.md", to_markdown(found.table()))
+    record = save(session.folder.path / f"{found.name}.json", json.dumps(found.record(), indent=2) + "\n")
+    save(session.folder.path / f"{found.name}.md", to_markdown(found.table()))
     if as_json:
         show_json(found.record())
         return

@@ -21,9 +21,10 @@ from lgm_bench.evaluation.estimates.preview import Preview, preview
 from lgm_bench.evaluation.readiness import Gap, find_gaps, look
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.report.folder import ResultsFolder
+from lgm_bench.results.comparisons import comparisons_as_json
+from lgm_bench.results.frame import frame_of
 from lgm_bench.results.statistics import Comparison, compare_arms
-from lgm_bench.results.tables.arms_table import comparisons_as_json
-from lgm_bench.results.tables.table import Table
+from lgm_bench.results.tables import Table
 
 
 class Merged(NamedTuple):
@@ -159,7 +160,7 @@ class Session:
 
     def comparisons(self, results: RunResults) -> list[Comparison]:
         """Return each gradient against the baseline, of results that stand alone."""
-        return compare_arms(results, self.folder.path)
+        return compare_arms(frame_of(results, self.folder.path))
 
     def report(self, results: RunResults, comparisons: Sequence[Comparison], unfinished: Sequence[Cell]) -> Path | None:
         """Write the report of results into their folder; return its path, or None if it is not wanted or failed."""

@@ -14,9 +14,9 @@ from lgm_bench.evaluation.cells.units import as_text, eps_number, eps_text, numb
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.leaded import AUTO
-from lgm_bench.results.reading import located
+from lgm_bench.results.frame import frame_of, lines_of
 from lgm_bench.results.statistics import ALPHA, compare_pair, holm
-from lgm_bench.results.tables.table import Column, Entry, Table
+from lgm_bench.results.tables import Column, Entry, Table
 from victims.registry import StoredSlopes
 
 SINGLE_STEP_SLOPES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
@@ -176,7 +176,7 @@ def ties(results: Sequence[CellResult], out: Path) -> dict[float, tuple[str, ...
     Raises:
         ResultError: Rows are missing or damaged.
     """
-    folders = dict(zip((result.fingerprint for result in results), located(results, out), strict=True))
+    lines = {line["fingerprint"]: line for line in lines_of(frame_of(results, out))}
     found = {}
     for eps, best in strongest(results).items():
         others = [
@@ -184,7 +184,7 @@ def ties(results: Sequence[CellResult], out: Path) -> dict[float, tuple[str, ...
             for result in sorted(results, key=_order)
             if result.cell.attack.eps == eps and result.cell.gradient.slope is not None and result is not best
         ]
-        pairs = [compare_pair(folders[best.fingerprint], folders[other.fingerprint]) for other in others]
+        pairs = [compare_pair(lines[best.fingerprint], lines[other.fingerprint]) for other in others]
         p_values = holm([pair.p_value for pair in pairs])
         found[eps] = tuple(
             other.cell.gradient.slope_text for other, p in zip(others, p_values, strict=True) if p is None or p >= ALPHA

@@ -11,8 +11,8 @@ from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.report.drawing import NEUTRAL, finish_axes, plot, svg
 from lgm_bench.report.groups import Group, legend
 from lgm_bench.report.model import Figure, Panel
+from lgm_bench.results.frame import paper_numbers
 from lgm_bench.results.reading import Finished
-from lgm_bench.results.tables.tables import paper_numbers
 
 LOGARITHMIC_FROM = 5
 """How many times the smallest eps the largest has to be for a logarithmic axis."""

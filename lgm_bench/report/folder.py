@@ -1,25 +1,35 @@
-"""What lies beside the cells in a results folder: tables, comparisons, the report."""
+"""What lies beside the cells in a results folder: tables, comparisons, and the report."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.config import load_bench
+from lgm_bench.evaluation.cells.suites import plan
+from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.runner import RunResults
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.store import PARTS, RESULT
+from lgm_bench.evaluation.store.writing import UNUSABLE
+from lgm_bench.evaluation.wording import describe
 from lgm_bench.files import write_whole
+from lgm_bench.report.page import page
+from lgm_bench.results.comparisons import comparisons_to_latex, comparisons_to_markdown
+from lgm_bench.results.formats import to_latex, to_markdown
+from lgm_bench.results.frame import frame_of, table_of
+from lgm_bench.results.reading import located, read_results
 from lgm_bench.results.statistics import Comparison, compare_arms
-from lgm_bench.results.tables.arms_table import comparisons_to_latex, comparisons_to_markdown
-from lgm_bench.results.tables.table import Table
-from lgm_bench.results.tables.table_formats import to_latex, to_markdown
-from lgm_bench.results.tables.tables import build_tables, table_of
+from lgm_bench.results.tables import Table, build_tables
 
+log = logging.getLogger(__name__)
+
+REPORT, COMPARISONS = "report.html", "comparisons"
 LOCK, LOCK_SECONDS = ".tables.lock", 120.0
-COMPARISONS = "comparisons"
 
 
 class ResultsFolder:
@@ -27,7 +37,7 @@ class ResultsFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._latest: _Version | None = None
+        self._written: tuple[Path, tuple[int, int]] | None = None  # the table of all cells, as this run wrote it
 
     @contextmanager
     def only_writer(self) -> Iterator[None]:
@@ -59,22 +69,22 @@ class ResultsFolder:
 
         Args:
             results: What the tables show.
-            cells: All cells that belong into them, finished or not: a file is called the same all the while that it
-                fills. None: those of the results.
+            cells: All cells that belong into them, finished or not, so that a file keeps its name while it fills. None:
+                those of the results.
 
         Raises:
             ResultError: The results folder cannot be written.
         """
-        from lgm_bench.results.frame import frame_of
-
         cells = [result.cell for result in results] if cells is None else cells
-        tables = build_tables(results)
+        frame = frame_of(results)
+        tables = build_tables(frame)
         for table in tables:
             suffix = _limits([cell for cell in cells if table_of(cell) == table.name])
-            self.save(f"{table.name}{suffix}.md", to_markdown(table))
-            self.save(f"{table.name}{suffix}.tex", to_latex(table))
-        lines = frame_of(results).to_csv(index=False, lineterminator="\n")
-        self._latest = _Version.of(self.save(f"results{_limits(cells)}.csv", lines))
+            save(self.path / f"{table.name}{suffix}.md", to_markdown(table))
+            save(self.path / f"{table.name}{suffix}.tex", to_latex(table))
+        path = self.path / f"results{_limits(cells)}.csv"
+        save(path, frame.to_csv(index=False, lineterminator="\n"))
+        self._written = path, _version(path)
         return tables
 
     def write_comparisons(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[Comparison]:
@@ -87,56 +97,132 @@ class ResultsFolder:
         Raises:
             ResultError: The results folder cannot be written.
         """
-        comparisons = compare_arms(results, self.path)
+        comparisons = compare_arms(frame_of(results, self.path))
         if comparisons:
-            name = f"{COMPARISONS}{_limits(cells)}"
-            self.save(f"{name}.md", comparisons_to_markdown(comparisons))
-            self.save(f"{name}.tex", comparisons_to_latex(comparisons))
+            path = self.path / f"{COMPARISONS}{_limits(cells)}"
+            save(path.with_name(f"{path.name}.md"), comparisons_to_markdown(comparisons))
+            save(path.with_name(f"{path.name}.tex"), comparisons_to_latex(comparisons))
         return comparisons
 
     def write_report(
         self, results: RunResults, comparisons: Sequence[Comparison], unfinished: Sequence[Cell]
     ) -> Path | None:
-        """Write the report of results; return its path, or None if it failed.
+        """Write the report of a run's results; return its path, or None if it failed.
 
-        It takes seconds, in which another run may write tables of more cells, and has to write their report too.
+        A run may have taken days, and its report can be made again: the log names an error here, which goes no further.
+        Drawing takes seconds. If another run has written tables of more cells by then, it writes the report too.
+
+        Args:
+            results: What was measured, with the cells that failed.
+            comparisons: Arms against their baselines.
+            unfinished: Cells that are still to come.
         """
-        from lgm_bench.report.writing import report_of_run
-
-        def write(path: Path, content: bytes) -> None:
-            with self.only_writer():
-                if self._latest is None or self._latest == _Version.of(self._latest.path):
-                    write_whole(path, content)
-
-        return report_of_run(results, self.path, comparisons, results.failures, unfinished, write)
-
-    def save(self, name: str, text: str) -> Path:
-        """Write a text file whole or not at all; return its path.
-
-        Raises:
-            ResultError: It cannot be written.
-        """
-        path = self.path / name
+        notes = [f"Failed: {describe(cell)}: {error or type(error).__name__}" for cell, error in results.failures]
+        notes += [f"{len(unfinished)} cells of the suite are not finished yet."] if unfinished else []
+        path = self.path / REPORT
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text.encode())
-        except OSError as error:
-            raise _cannot_write(path, error) from error
+            html = page(located(results, self.path), comparisons, title=_title(self.path), notes=notes)
+            with self.only_writer():
+                if self._written is None or self._written[1] == _version(self._written[0]):
+                    write_whole(path, html.encode())
+        except Exception as error:  # see above
+            kind = type(error).__name__
+            log.warning("no report could be made (%s: %s); try lgm-bench report %s", kind, error, self.path)
+            return None
         return path
 
 
-class _Version(NamedTuple):
-    """A file as it is now, which is another one as soon as somebody has written it again."""
+def report_of(results: Path, out: Path | None = None) -> list[Path]:
+    """Write the report of a results folder, and its tables as Markdown and LaTeX beside it; return their paths.
 
-    path: Path
-    inode: int
-    time: int
+    Args:
+        results: The folder.
+        out: The HTML file; None: `REPORT` in the folder.
 
-    @classmethod
-    def of(cls, path: Path) -> "_Version":
-        """Look at a file."""
-        state = path.stat()
-        return cls(path, state.st_ino, state.st_mtime_ns)
+    Raises:
+        ResultError: The folder has no finished cell, or a file cannot be written.
+    """
+    found = read_results(results)
+    folder = results if results.is_dir() else results.parent
+    path = out or folder / REPORT
+    if path.suffix in (".md", ".tex"):
+        raise ResultError(f"{path} would hold the tables; give the HTML file another name with --out")
+    shown = [one.result for one in found]
+    comparisons = compare_arms(frame_of(shown, found[0].folder.parent))
+    tables = build_tables(frame_of(with_places(shown)))
+    html = page(found, comparisons, tables, title=_title(folder), notes=_left_out(folder, len(found)))
+    markdown, latex = [to_markdown(table) for table in tables], [to_latex(table) for table in tables]
+    if comparisons:
+        markdown.append(comparisons_to_markdown(comparisons))
+        latex.append(comparisons_to_latex(comparisons))
+    texts = {path: html, path.with_suffix(".md"): "\n".join(markdown), path.with_suffix(".tex"): "\n".join(latex)}
+    for file, text in texts.items():
+        save(file, text)
+    return list(texts)
+
+
+def save(path: Path, text: str) -> Path:
+    """Write a text file whole or not at all; return its path.
+
+    Raises:
+        ResultError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return path
+
+
+def with_places(results: Sequence[CellResult]) -> list[CellResult]:
+    """Return results once for each table that the shipped suites put their cell in, and as they are if there is none.
+
+    A cell is computed once, also where several tables print it: Tables VIII to X are of cells of Table IV.
+
+    Args:
+        results: Of finished cells, as they were recorded.
+    """
+    bench = load_bench()
+    victims = {result.cell.victim.name for result in results}
+    places: dict[Cell, dict[tuple[str, ...], None]] = {}
+    for cell in (one.cell for one in plan(bench, list(bench.suites), full=True)):
+        if cell.paper and cell.victim.name in victims:
+            places.setdefault(_anywhere(resolved(cell)), {})[cell.paper] = None
+    found = []
+    for result in results:
+        known = dict.fromkeys([result.cell.paper, *places.get(_anywhere(result.cell), {})])
+        tables = [place for place in known if place is not None or len(known) == 1]
+        found += [result.model_copy(update={"cell": result.cell.replace(paper=place)}) for place in tables]
+    return found
+
+
+def _anywhere(cell: Cell) -> Cell:
+    return cell.without("paper", "victim.mean", "victim.std", "victim.checkpoint")
+
+
+def _left_out(folder: Path, n_found: int) -> list[str]:
+    """Return what there is in a results folder besides the cells that can be shown."""
+    n_records, notes = len(list(folder.glob(f"*/{RESULT}"))), []
+    if n_records > n_found:
+        notes.append(f"{n_records - n_found} results are left out: they are damaged or of another version.")
+    running = sorted(path.parent.name for path in folder.glob(f"*/{PARTS}") if not (path.parent / RESULT).exists())
+    if running:
+        notes.append(f"{len(running)} cells are not finished: {', '.join(running[:3])}{'…' * (len(running) > 3)}.")
+    aside = {path.parent.name for path in folder.glob(f"*/*{UNUSABLE}")}
+    if aside:
+        notes.append(f"Files of {len(aside)} cells were set aside because they could not be used (*{UNUSABLE}).")
+    return notes
+
+
+def _title(folder: Path) -> str:
+    return f"lgm-bench: {folder.resolve().name}"
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Return the identity of a file's current content."""
+    state = path.stat()
+    return state.st_ino, state.st_mtime_ns
 
 
 def _limits(cells: Sequence[Cell]) -> str:
@@ -147,5 +233,5 @@ def _limits(cells: Sequence[Cell]) -> str:
 
 def _cannot_write(path: Path, error: OSError) -> ResultError:
     return ResultError(
-        f"cannot write {path}: {error.strerror or error}; free some space or choose another folder with --out"
+        f"cannot write {path}: {error.strerror or error}; free some space or choose another place with --out"
     )

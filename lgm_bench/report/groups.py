@@ -11,8 +11,7 @@ from lgm_bench.evaluation.store.samples import read_examples
 from lgm_bench.evaluation.wording import eps_label, unit_of_eps
 from lgm_bench.registry import resolve
 from lgm_bench.report.drawing import RANDOM, Style, arm_styles
-from lgm_bench.results.arms import baseline_of, in_order, without_gradient
-from lgm_bench.results.reading import Finished
+from lgm_bench.results.reading import Finished, baseline_of, in_order
 from lgm_bench.tasks.samples import ExampleCloud, SavedImage
 
 Kind = TypeVar("Kind", SavedImage, ExampleCloud)
@@ -100,7 +99,9 @@ def grouped(found: Sequence[Finished]) -> list[Group]:
             randoms.setdefault(_place(cell), one)
         else:
             arms.setdefault(_alike(cell), {}).setdefault(cell.gradient.name, one)
-    order = in_order((name for names in arms.values() for name in names), baseline_of(one.result.cell for one in found))
+    order = in_order(
+        (name for names in arms.values() for name in names), baseline_of(one.result.cell.baseline for one in found)
+    )
     styles = arm_styles(order)
     return [
         Group(cell, styles, {name: there[name] for name in order if name in there}, randoms.get(_place(cell)))
@@ -150,7 +151,9 @@ def _sweep(one: Finished) -> tuple[bool, bool, int]:
 
 
 def _alike(cell: Cell) -> Cell:
-    return without_gradient(cell).without("victim.mean", "victim.std", "victim.checkpoint")
+    """Return what the cells of a group have in common; arms may differ in `statistics.TUNED`."""
+    tuned = ("attack.step", "attack.steps", "attack.loss")
+    return cell.without("gradient", *tuned, "paper", "victim.mean", "victim.std", "victim.checkpoint")
 
 
 def _place(cell: Cell) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from lgm_bench.results.tables.table import Table
+from lgm_bench.results.tables import Table
 
 _NUMBER = re.compile(r"[-+–<]? ?[\d.,]*(e[-+]\d+)?%?")
 

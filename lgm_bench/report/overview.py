@@ -9,9 +9,10 @@ from lgm_bench.evaluation.wording import describe
 from lgm_bench.report.groups import Group
 from lgm_bench.report.model import Grid, Section
 from lgm_bench.results.caveats import caveats, caveats_across
+from lgm_bench.results.comparisons import verdict_counts
+from lgm_bench.results.frame import frame_of, lines_of
 from lgm_bench.results.reading import Finished
 from lgm_bench.results.statistics import Comparison
-from lgm_bench.results.tables.arms_table import verdict_counts
 
 BEFORE = ("data", "victim", "attack", "eps", "samples", "measure", "clean")
 
@@ -109,7 +110,7 @@ def checks(found: Sequence[Finished]) -> Section:
     """Return the checks made before and after each cell, and what is suspicious."""
     results = [one.result for one in found]
     named = [f"{describe(result.cell)}: {caveat}." for result in results for caveat in caveats(result)]
-    named += [f"{caveat}." for caveat in caveats_across(results)]
+    named += [f"{caveat}." for caveat in caveats_across(lines_of(frame_of(results)))]
     intro = [
         "Before a cell is computed, its first samples tell whether gradients are there, come out the same a second "
         "time, and do not depend on the batch; afterwards every sample is compared with its bounds."

@@ -22,17 +22,17 @@ from lgm_bench.report.drawing import RANDOM
 from lgm_bench.report.groups import Group, class_names, grouped, series, telling
 from lgm_bench.report.model import Grid, Section, attempted
 from lgm_bench.report.overview import checks, overview, provenance
-from lgm_bench.results.reading import Finished
-from lgm_bench.results.statistics import Comparison
-from lgm_bench.results.tables.arms_table import (
+from lgm_bench.results.comparisons import (
     comparisons_head,
     comparisons_notes,
     comparisons_rows,
     comparisons_title,
 )
-from lgm_bench.results.tables.table import Table
-from lgm_bench.results.tables.table_formats import heading, row_label
-from lgm_bench.results.tables.tables import build_tables
+from lgm_bench.results.formats import heading, row_label
+from lgm_bench.results.frame import frame_of
+from lgm_bench.results.reading import Finished
+from lgm_bench.results.statistics import Comparison
+from lgm_bench.results.tables import Table, build_tables
 
 
 def page(
@@ -81,7 +81,7 @@ def sections(
     first = overview(found, comparisons, chosen)
     first.notes += notes
     if tables is None:
-        tables = build_tables(one.result for one in found)
+        tables = build_tables(frame_of(one.result for one in found))
     chapters = [first, Section("tables", "Tables", tables=_in_order(tables))]
     if comparisons:
         title, head = comparisons_title(comparisons), comparisons_head(comparisons)

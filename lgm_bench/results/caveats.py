@@ -4,12 +4,14 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
-from lgm_bench.evaluation.cells.units import eps_text, true_text
+from lgm_bench.evaluation.cells.units import true_text
 from lgm_bench.evaluation.store.record import CellResult, Checks
 from lgm_bench.evaluation.wording import gradient_name
+from lgm_bench.results.reading import Line, alike
+from lgm_bench.tasks.base import task_named
 
 ZERO_GRADIENT = 0.5
-TUNED_TO_EPS = ("attack.eps", "attack.step", *(f"gradient.{name}slope" for name in ("", "input_", "output_", "floor_")))
+TUNED_TO_EPS = ("eps", "step", "slope", "input_slope", "output_slope", "floor_slope")
 INVARIANCE = {"float32": 1e-4, "float64": 1e-9}
 SATURATED = 0.9
 WEAKER = 0.98
@@ -44,33 +46,38 @@ def caveats(result: CellResult) -> list[str]:
     return found
 
 
-def caveats_across(results: Sequence[CellResult]) -> list[str]:
+def caveats_across(lines: Iterable[Line]) -> list[str]:
     """Return what is suspicious about results beside each other: a larger eps that leaves more."""
-    rows: dict[Cell, list[CellResult]] = {}
-    for result in results:
-        rows.setdefault(result.cell.without(*TUNED_TO_EPS, "paper"), []).append(result)
     found = []
-    for alike, same in rows.items():
-        if alike.attack.name in ("fgsm", "random"):  # one step may overshoot, and a random one need not hit
+    for same in alike((line for line in lines if not line["targeted"]), *TUNED_TO_EPS):
+        if same[0]["attack"] in ("fgsm", "random"):  # one step may overshoot, and a random one need not hit
             continue
-        for small, large in _neighbours(same):
-            if large.left > small.left + RISE and not large.cell.attack.targeted:
-                name = f"{alike.victim.name} {alike.attack.name} {gradient_name(alike.gradient.name)}"
+        task = task_named(same[0]["task"])
+        for small, large in itertools.pairwise(sorted(same, key=lambda line: line["eps"])):
+            before, after = small[task.main], large[task.main]
+            if large["eps"] > small["eps"] and None not in (before, after) and after > before + RISE:
+                name = f"{large['victim']} {large['attack']} {gradient_name(large['gradient'])}"
                 found.append(
-                    f"{name} leaves more at eps {eps_text(large.cell)} ({large.left:.1%}) than at "
-                    f"{eps_text(small.cell)} ({small.left:.1%})"
+                    f"{name} leaves more at eps {large['eps_label']} ({after:.1%}) than at {small['eps_label']} "
+                    f"({before:.1%})"
                 )
     return found
 
 
-def caveat_notes(results: Sequence[CellResult]) -> list[str]:
-    """Return one sentence a caveat for the notes of a table, the cells that share it named together."""
+def caveat_notes(lines: Sequence[Line]) -> list[str]:
+    """Return the notes of a table: a sentence for each caveat, with the cells that share it, and those across cells."""
     named: dict[str, list[str]] = {}
-    for result in results:
-        for caveat in caveats(result):
-            named.setdefault(caveat, []).append(_name(result))
-    notes = [f"Note: {caveat} ({_few(dict.fromkeys(names))})." for caveat, names in named.items()]
-    return notes + [f"Note: {caveat}." for caveat in caveats_across(results)]
+    for line in lines:
+        for caveat in line["caveats"]:
+            cell = f"{line['victim']} {line['attack']} eps {line['eps_label']} {gradient_name(line['gradient'])}"
+            named.setdefault(caveat, []).append(cell)
+    notes = [f"Note: {caveat} ({_few(list(dict.fromkeys(cells)))})." for caveat, cells in named.items()]
+    return notes + [f"Note: {caveat}." for caveat in caveats_across(lines)]
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _signs_of_masking(cell: Cell, checks: Checks) -> list[str]:
@@ -84,21 +91,3 @@ def _signs_of_masking(cell: Cell, checks: Checks) -> list[str]:
             "right, a sign of gradient masking"
         )
     return found
-
-
-def _neighbours(results: Sequence[CellResult]) -> Iterable[tuple[CellResult, CellResult]]:
-    ordered = sorted(results, key=lambda result: result.cell.attack.eps)
-    return (
-        (small, large) for small, large in itertools.pairwise(ordered) if small.cell.attack.eps < large.cell.attack.eps
-    )
-
-
-def _name(result: CellResult) -> str:
-    cell = result.cell
-    return f"{cell.victim.name} {cell.attack.name} eps {eps_text(cell)} {gradient_name(cell.gradient.name)}"
-
-
-def _few(names: Iterable[str], most: int = 3) -> str:
-    listed = list(names)
-    more = f", and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more

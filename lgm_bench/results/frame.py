@@ -1,7 +1,8 @@
-"""Results as one tidy table for notebooks: a line for every finished cell, and for every sample of it."""
+"""Results as one tidy pandas table, a line for every finished cell: tables, statistics and files are views of it."""
 
 import json
 import logging
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,34 +10,44 @@ from typing import Any
 import pandas as pd
 
 from lgm_bench import __version__
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
+from lgm_bench.evaluation.cells.kinds import takes_points
+from lgm_bench.evaluation.cells.paper import paper_tables
+from lgm_bench.evaluation.cells.units import eps_number, eps_text
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.store import RESULT, ROWS
-from lgm_bench.evaluation.wording import eps_label
+from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore
+from lgm_bench.evaluation.wording import describe_gradient, describe_setting, eps_label
 from lgm_bench.files import write_whole
-from lgm_bench.results.reading import read_results, read_rows
-from lgm_bench.results.tables.tables import paper_numbers
+from lgm_bench.results.caveats import caveats
+from lgm_bench.results.reading import Line, read_results, read_rows
 
 log = logging.getLogger(__name__)
 
-CACHE = ".results.json"
+CACHE = ".frame.json"
+TARGETED = "-targeted"
 OF_THE_CELL = ("victim", "data", "attack", "eps", "eps_label", "gradient", "slope", "fingerprint")
-"""Columns that say which cell a row is of."""
-PLAIN = ("n_samples", "n_attempts", "n_attacked", "fingerprint", "checkpoint_sha256", "data_sha256",
-         "content_sha256", "precision", "backend", "folded", "device", "git_commit", "wall_time_s", "peak_memory",
-         "peak_gpu_memory")  # fmt: skip
-"""Columns that are called as in the record, see `CellResult`."""
+"""Columns that stand before those of the rows of a cell."""
+RECORDED = (
+    *("task", "n_samples", "n_attempts", "n_attacked", "fingerprint", "checkpoint_sha256", "data_sha256"),
+    *("content_sha256", "sources", "precision", "backend", "folded", "device", "git_commit", "wall_time_s"),
+    *("peak_memory", "peak_gpu_memory"),
+)
+"""Columns with the names that they have in the record, see `CellResult`."""
 
 
 def results(path: str | Path) -> pd.DataFrame:
     """Return the finished cells of a results folder, a line each.
 
-    Columns: what was run under its own name (`victim`, `data`, `attack`, `eps`, `steps`, `gradient`, `slope`, ...;
-    `eps_label` has the unit), every figure under the name that it has in the record (shares, accuracies and mIoUs as
-    fractions in [0, 1], `kvoxels` in thousands, `gflops` in GFLOPs; NaN where a cell has none), what the paper prints
-    for it (`paper_accuracy`, ...), how many samples it is of, and where it comes from (`fingerprint`, `folder`, `date`,
-    hashes, machine, seconds).
+    Columns:
+        - what was run: `victim`, `data`, `attack`, `eps` (`eps_label` has the unit), `steps`, `gradient`, `slope`, ...,
+          in words `setting` and `arm` (the gradient with its slope), and `baseline`, what the arm is compared with;
+        - every figure under its name in the record: shares, accuracies and mIoUs as fractions in [0, 1], `kvoxels` in
+          thousands, `gflops` in GFLOPs, `iou_wall` and `clean_iou_wall` of a class; NaN where a cell has none;
+        - what the paper prints for it (`paper_accuracy`, ...), and the place in its tables (`table`, `row`, `variant`,
+          `paper_victim`);
+        - the number of samples, `caveats`, and the origin (`fingerprint`, `folder`, `date`, hashes, machine, seconds).
 
-    The table is kept beside the results, and made again as soon as a record is new or has changed.
+    A copy of the table is kept in the folder, and made again as soon as a record is new or has changed.
 
     Args:
         path: A results folder, the folder of one cell, or its `result.json`.
@@ -54,23 +65,22 @@ def results(path: str | Path) -> pd.DataFrame:
     if lines is None:
         found = read_results(path)
         lines = [_line(one.result) | {"folder": one.folder.name} for one in found]
-        if len(found) == len(records):  # else some are damaged, which is worth a word each time
+        if len(found) == len(records):  # else some are damaged, which the log should say every time
             _keep(path / CACHE, state, lines)
     frame = pd.DataFrame(lines)
     frame["date"] = pd.to_datetime(frame["date"], format="ISO8601", utc=True)
-    frame["folder"] = (
-        [str(path / name) for name in frame["folder"]] if records else str(path if path.is_dir() else path.parent)
-    )
+    one_cell = path if path.is_dir() else path.parent
+    frame["folder"] = [str(path / name) for name in frame["folder"]] if records else str(one_cell)
     return frame
 
 
 def rows(cells: pd.DataFrame | str | Path) -> pd.DataFrame:
     """Return every row of some cells, a line each: a sample, or in targeted cells a sample and a target.
 
-    Columns: those of `rows.parquet`, behind those that say which cell the row is of; NaN where a cell has none.
+    Columns: `OF_THE_CELL`, then those of `rows.parquet`; NaN where a cell has none.
 
     Args:
-        cells: Lines of `results`, or a results folder, of which all cells are meant.
+        cells: Lines of `results`, or a results folder, which stands for all of its cells.
 
     Raises:
         ResultError: There are no finished cells, or rows are missing, damaged, or of other samples than the record.
@@ -83,38 +93,90 @@ def rows(cells: pd.DataFrame | str | Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(OF_THE_CELL))
 
 
-def frame_of(cells: Iterable[CellResult]) -> pd.DataFrame:
-    """Return results as a table, see `results`; without where they lie."""
-    return pd.DataFrame([_line(result) for result in cells])
+def frame_of(cells: Iterable[CellResult], out: Path | None = None) -> pd.DataFrame:
+    """Return results as a table, see `results`; with their folders if `out` is the results folder that has them."""
+    lines = [_line(result) for result in cells]
+    for line in lines if out else ():
+        line["folder"] = str(CellStore(Path(out or ""), line["title"], line["fingerprint"]).folder)
+    return pd.DataFrame(lines)
 
 
-def _line(result: CellResult) -> dict[str, Any]:
-    cell = {name: _plain(value) for name, value in result.cell.flat().items()}
-    values = {name: getattr(result, name) for name in PLAIN}
+def lines_of(frame: pd.DataFrame) -> list[Line]:
+    """Return the lines of a table, with None where they have no value."""
+    lines: list[Line] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return lines
+
+
+def table_of(cell: Cell) -> str:
+    """Return the name of the table that a cell's result stands in: the paper's, or that of its data set.
+
+    File names derive from it.
+    """
+    return cell.paper[0] if cell.paper else f"results-{re.sub(r'[^A-Za-z0-9._-]+', '-', cell.data.name)}"
+
+
+def paper_numbers(result: CellResult) -> dict[str, float]:
+    """Return what the paper prints for a result, by the names of its figures; shares in percent."""
+    place = result.cell.paper
+    table = paper_tables().get(place[0]) if place else None
+    if place is None or table is None:
+        return {}
+    numbers = {metric.name: table.number(place[1], place[2], place[3], metric.name) for metric in result.kind.metrics}
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _line(result: CellResult) -> Line:
+    cell, kind = result.cell, result.kind
+    flat = {name: ", ".join(map(str, v)) if isinstance(v, tuple) else v for name, v in cell.flat().items()}
+    table, row, paper_victim, variant = cell.paper or (table_of(cell), _row(cell), None, _variant(cell))
+    printed = {
+        f"paper_{name}": number if kind.metric(name).unit else number / 100
+        for name, number in paper_numbers(result).items()
+    }
     return {
-        **{name: cell.pop(name) for name in ("victim", "data", "attack", "eps")},
+        **{name: flat.pop(name) for name in ("victim", "data", "attack", "eps")},
         "eps_label": eps_label(result),
-        **{name: cell.pop(name) for name in ("gradient", "slope")},
+        **{name: flat.pop(name) for name in ("gradient", "slope")},
         **result.metrics,
-        **_printed(result),
-        **cell,
-        **values,
+        **printed,
+        **_classes(result),
+        **{name: value for name, value in flat.items() if name != "paper"},
+        "title": cell.title,
+        "setting": describe_setting(cell),
+        "arm": describe_gradient(cell),
+        **{"table": table, "row": row, "variant": variant, "paper_victim": paper_victim},
+        **{name: getattr(result, name) for name in RECORDED},
+        "caveats": caveats(result),
         "version": result.versions.get("lgm-bench"),
         "date": result.finished_at,
     }
 
 
-def _printed(result: CellResult) -> dict[str, float]:
-    """Return what the paper prints for a result, shares as fractions."""
-    kind = result.kind
-    return {
-        f"paper_{name}": number if kind.metric(name).unit else number / 100
-        for name, number in paper_numbers(result).items()
-    }
+def _classes(result: CellResult) -> dict[str, float | None]:
+    """Return the IoU of every class before and after the attack."""
+    classes = result.classes
+    if classes is None:
+        return {}
+    sides = (("clean_iou", classes.clean_iou), ("iou", classes.iou))
+    return {f"{side}_{name}": iou for side, ious in sides for name, iou in zip(classes.names, ious, strict=True)}
 
 
-def _plain(value: Any) -> Any:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+def _row(cell: Cell) -> str:
+    """Return the row of a cell in the table of its data set.
+
+    >>> from lgm_bench.evaluation.cells.cell import AttackSpec, DataSpec, GradientSpec, VictimSpec
+    >>> attack, gradient = AttackSpec("bim", 8 / 255, valid_pixels=0.05), GradientSpec("soft")
+    >>> _row(Cell(VictimSpec("dynconv8-mini"), DataSpec("digits"), attack, gradient))
+    'bim 5% pixels eps=8/255'
+    """
+    pixels = "" if cell.attack.valid_pixels == 1 else f" {cell.attack.valid_pixels:.3%} pixels".replace(".000", "")
+    return f"{cell.attack.name}{pixels} eps={eps_number(cell) if takes_points(cell.attack.name) else eps_text(cell)}"
+
+
+def _variant(cell: Cell) -> str:
+    if cell.gradient.name == NO_GRADIENT:
+        return cell.attack.name
+    return cell.gradient.name + TARGETED * cell.attack.targeted
 
 
 def _state(records: Iterable[Path]) -> list[Any]:
@@ -124,16 +186,16 @@ def _state(records: Iterable[Path]) -> list[Any]:
     return [__version__, *([path.parent.name, state.st_mtime_ns, state.st_size] for path, state in states)]
 
 
-def _kept(path: Path, state: list[Any]) -> list[dict[str, Any]] | None:
+def _kept(path: Path, state: list[Any]) -> list[Line] | None:
     try:
         kept = json.loads(path.read_bytes())
     except (OSError, ValueError):  # not there, or damaged: it is made again
         return None
-    lines: list[dict[str, Any]] | None = kept["lines"] if kept["state"] == state else None
+    lines: list[Line] | None = kept["lines"] if kept["state"] == state else None
     return lines
 
 
-def _keep(path: Path, state: list[Any], lines: list[dict[str, Any]]) -> None:
+def _keep(path: Path, state: list[Any], lines: list[Line]) -> None:
     try:
         write_whole(path, json.dumps({"state": state, "lines": lines}).encode())
     except OSError as error:  # a folder that may only be read has no copy

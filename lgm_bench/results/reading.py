@@ -1,22 +1,58 @@
-"""Reading a results folder, whatever suite it is of: the finished cells in it, with their rows."""
+"""Reading a results folder: its finished cells, their rows, and which of them belong together.
+
+Nothing here needs pandas or PyTorch, so that commands that only read start at once.
+"""
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from lgm_bench.errors import ResultError, did_you_mean
+from lgm_bench.evaluation.cells.cell import KINDS, Cell
 from lgm_bench.evaluation.store.part_files import ContradictionError, UnusableError, read_part
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, ids_sha256, newest_first, read_record
-from lgm_bench.results.arms import baseline_of
 
 log = logging.getLogger(__name__)
 
+Line = dict[str, Any]
+"""A line of the table of results (`frame.results`) by column; None where it has no value."""
+IDENTITY = (
+    *(part if one.name == "name" else one.name for part, kind in KINDS.items() for one in fields(kind)),
+    "protocol",
+)
+"""Columns that say what was run."""
+BASELINE = "fgm"
+"""The gradient that others are compared with, where it is among them and their cells name no other."""
 SHORTEST, MOST_LISTED = 4, 10
-"""Digits of a fingerprint that are enough to tell, and names that an error lists at most."""
+"""Digits of a fingerprint that are enough to find a cell, and names that an error lists at most."""
+
+
+def baseline_of(named: Iterable[str | None]) -> str:
+    """Return the gradient to compare with: the first that cells name as their baseline, else `BASELINE`."""
+    return next(filter(None, named), BASELINE)
+
+
+def in_order(gradients: Iterable[str], baseline: str = BASELINE) -> list[str]:
+    """Return the distinct gradients, the baseline first and the others as they come.
+
+    >>> in_order(["lgm", "soft", "fgm", "lgm"])
+    ['fgm', 'lgm', 'soft']
+    """
+    return sorted(dict.fromkeys(gradients), key=lambda name: name != baseline)
+
+
+def alike(lines: Iterable[Line], *but: str, also: Sequence[str] = ()) -> list[list[Line]]:
+    """Return together the lines of cells that are the same but for some columns; those of `also` count too."""
+    columns = [*(name for name in IDENTITY if name not in but), *also]
+    groups: dict[tuple[Any, ...], list[Line]] = {}
+    for line in lines:
+        groups.setdefault(tuple(line[name] for name in columns), []).append(line)
+    return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -60,13 +96,13 @@ def located(results: Iterable[CellResult], out: Path) -> list[Finished]:
 def read_results(path: Path) -> list[Finished]:
     """Return the finished cells of a results folder, the newest of each kind first.
 
-    Records that are damaged or of another version are named in the log and left out.
+    The log names records that are damaged or of another version; they are left out.
 
     Args:
         path: A results folder, the folder of one cell, or its `result.json`.
 
     Raises:
-        ResultError: There is nothing of the kind, or a record does not say what its rows say.
+        ResultError: There is none, or a record does not say what its rows say.
     """
     require_there(path)
     if path.is_file():
@@ -95,29 +131,27 @@ def require_there(path: Path) -> None:
 
 
 def find_cell(found: Sequence[Finished], text: str) -> Finished:
-    """Return the cell that a text means: its folder's name, the beginning of its fingerprint, or words of its folder.
+    """Return the cell with this folder name, beginning of a fingerprint, or words of a folder's name.
 
-    Words are parts of the folder's name, separated by spaces, such as "dynconv8 eps8/255 lgm".
+    Words are separated by spaces, such as "dynconv8 eps8/255 lgm".
 
     Raises:
         ResultError: There is none, or several; they are listed.
     """
     name = Path(text.rstrip("/")).name
-    exact = [one for one in found if one.folder.name == name or one.result.fingerprint == name]
+    exact = [one for one in found if name in (one.folder.name, one.result.fingerprint)]
     starting = [one for one in found if len(name) >= SHORTEST and one.result.fingerprint.startswith(name)]
     words = set(text.lower().replace("/", "_").split())
     named = [one for one in found if all(word in one.folder.name.lower() for word in words)]
     whole = [one for one in named if words <= set(one.folder.name.lower().split("-"))]
-    chosen = next((some for some in (exact, starting) if some), whole or named)
+    chosen = exact or starting or whole or named
     if len(chosen) == 1:
         return chosen[0]
-    if chosen:
-        listed = [f"{one.folder.name}" for one in chosen]
-        more = f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
-        raise ResultError(
-            f"{text!r} means {len(listed)} cells: {', '.join(listed[:MOST_LISTED])}{more}; say more of it"
-        )
-    raise ResultError(f"there is no cell {text!r} here{did_you_mean(text, (one.folder.name for one in found))}")
+    if not chosen:
+        raise ResultError(f"there is no cell {text!r} here{did_you_mean(text, (one.folder.name for one in found))}")
+    listed = ", ".join(one.folder.name for one in chosen[:MOST_LISTED])
+    more = f", and {len(chosen) - MOST_LISTED} more" if len(chosen) > MOST_LISTED else ""
+    raise ResultError(f"{text!r} means {len(chosen)} cells: {listed}{more}; give more words of the folder's name")
 
 
 def _read(path: Path) -> Finished | None:
@@ -131,14 +165,7 @@ def _read(path: Path) -> Finished | None:
 
 
 def _order(one: Finished) -> tuple[object, ...]:
-    cell = one.result.cell
-    gradient = (cell.gradient.name != baseline_of([cell]), cell.gradient.name)
-    return (
-        cell.data.name,
-        cell.victim.name,
-        cell.attack.name,
-        -cell.attack.valid_pixels,
-        cell.attack.targeted,
-        cell.attack.eps,
-        *gradient,
-    )
+    cell: Cell = one.result.cell
+    attack, gradient = cell.attack, cell.gradient.name
+    attacked = (attack.name, -attack.valid_pixels, attack.targeted, attack.eps)
+    return cell.data.name, cell.victim.name, *attacked, gradient != baseline_of([cell.baseline]), gradient

@@ -1,4 +1,4 @@
-"""How sure it is that two gradients differ: each arm against its baseline, on the same samples, sample by sample."""
+"""How sure it is that two gradients differ: each arm against its baseline, on the same samples."""
 
 import itertools
 import logging
@@ -7,18 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT
-from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.rows import merged
-from lgm_bench.results.arms import TUNED, baseline_of, in_order, without_gradient
-from lgm_bench.results.reading import Finished, located
+from lgm_bench.results.frame import lines_of
+from lgm_bench.results.reading import Line, alike, baseline_of, in_order, read_rows
+from lgm_bench.tasks.base import task_named
 from lgm_bench.tasks.metric import Metric
 
 log = logging.getLogger(__name__)
 
 RESAMPLES, CONFIDENCE, SEED = 10_000, 0.95, 0
+TUNED = ("step", "steps", "relation", "loss")
+"""Settings in which a baseline and its arm may differ: the released attacks on scenes choose them for each gradient."""
+OF_A_GRADIENT = ("gradient", "slope", "input_slope", "output_slope", "floor_slope")
+SAME = ("checkpoint_sha256", "data_sha256", "content_sha256", "precision", "backend")
+"""Columns that an arm and its baseline have in common, beside those that say what was run."""
 ALPHA = 0.05
 """Corrected p-value below which a difference counts as significant."""
 FEWEST = 5
@@ -36,8 +42,8 @@ class Comparison:
     """Two cells that differ in the gradient, and at most in `TUNED`, compared on the samples that they share.
 
     Attributes:
-        baseline: Result under the gradient that others are compared with.
-        arm: Result under another gradient.
+        baseline: Line of the table of results under the gradient that others are compared with.
+        arm: That under another gradient.
         metric: What is compared.
         n_samples: Images, shapes or scenes.
         baseline_value: The metric under the baseline, a fraction in [0, 1].
@@ -52,8 +58,8 @@ class Comparison:
         note: Why there is no interval, or nothing.
     """
 
-    baseline: CellResult
-    arm: CellResult
+    baseline: Line
+    arm: Line
     metric: Metric
     n_samples: int
     baseline_value: float
@@ -75,57 +81,90 @@ class Comparison:
         return "stronger" if self.difference * self.metric.stronger > 0 else "weaker"
 
 
-def compare_arms(results: Sequence[CellResult], out: Path) -> list[Comparison]:
+def compare_arms(frame: pd.DataFrame) -> list[Comparison]:
     """Return each arm against the baseline of its group, corrected together; groups in the order of the results.
 
     The baseline is the one that the cells name, else `BASELINE`; where that is not there, the first of the gradients.
-    Of several cells of the baseline the one is taken that agrees in most of `TUNED`. Pairs whose rows are missing or
-    damaged are named in the log and left out.
+    Of several cells of the baseline the one is taken that agrees in most of `TUNED`. The log names pairs whose rows
+    are missing or damaged; they are left out.
 
     Args:
-        results: Finished cells.
-        out: The results folder that they lie in.
+        frame: Finished cells with their folders, see `frame.results`.
     """
-    groups: dict[object, list[Finished]] = {}
-    for one in located(results, Path(out)):
-        if one.result.cell.gradient.name != NO_GRADIENT:
-            groups.setdefault(_shared(one.result), []).append(one)
+    lines = [line for line in lines_of(frame) if line["gradient"] != NO_GRADIENT]
     comparisons = []
-    for group in groups.values():
-        cells = [one.result.cell for one in group]
-        first = in_order((cell.gradient.name for cell in cells), baseline_of(cells))[0]
-        candidates = [one for one in group if one.result.cell.gradient.name == first]
-        for arm in (one for one in group if one.result.cell.gradient.name != first):
-            fitting = [one for one in candidates if _of_one_code(one, arm)]
-            if not fitting:
+    for group in alike(lines, *OF_A_GRADIENT, *TUNED, also=SAME):
+        baseline = baseline_of(line["baseline"] for line in group)
+        first = in_order((line["gradient"] for line in group), baseline)[0]
+        for arm in (line for line in group if line["gradient"] != first):
+            candidates = [line for line in group if line["gradient"] == first and _of_one_code(line, arm)]
+            if not candidates:
                 continue
+            nearest = max(candidates, key=lambda line: sum(line[name] == arm[name] for name in TUNED))
             try:
-                comparisons.append(compare_pair(_nearest(arm, fitting), arm))
+                comparisons.append(compare_pair(nearest, arm))
             except ResultError as error:
-                log.warning("%s is compared with no baseline: %s", arm.folder.name, error)
+                log.warning("%s is compared with no baseline: %s", Path(arm["folder"]).name, error)
     corrected = holm([one.p_value for one in comparisons])
     return [replace(one, p_holm=p) for one, p in zip(comparisons, corrected, strict=True)]
 
 
-def compare_pair(baseline: Finished, arm: Finished) -> Comparison:
+def _of_one_code(first: Line, second: Line) -> bool:
+    """Return whether no file that both were computed with changed in between."""
+    one, other = first["sources"], second["sources"]
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def compare_pair(baseline: Line, arm: Line) -> Comparison:
     """Return the comparison of two cells, without Holm's correction.
 
     Raises:
         ResultError: Rows are missing or damaged, or the two are not of the same samples.
     """
-    before, after = baseline.rows(), arm.rows()
+    before, after = (read_rows(Path(one["folder"]), one["fingerprint"], one["data_sha256"]) for one in (baseline, arm))
     ids = list(dict.fromkeys(before.column("id").to_pylist()))
     before, after = merged([before], ids), merged([after], ids)
+    names = " and ".join(Path(one["folder"]).name for one in (baseline, arm))
     if any(before.column(key).combine_chunks() != after.column(key).combine_chunks() for key in ("id", "target")):
-        raise ResultError(f"{baseline.folder.name} and {arm.folder.name} are not of the same samples and targets")
-    metric = arm.result.compared
-    parts = [metric.parts(rows) for rows in (before, after)]
+        raise ResultError(f"{names} are not of the same samples and targets")
+    metric = task_named(arm["task"]).compared(targeted=arm["targeted"])
+    rows = [metric.parts(table) for table in (before, after)]
+    if any(np.isnan(metric.value(part.sum(axis=0))) for part in rows):
+        raise ResultError(f"{names} have no {metric.label} to compare")
+    only = _alone(metric, *rows) if metric.event else None
     # A sample with several targets is several rows, which go together into a resample.
-    of_samples = [part.reshape(len(ids), -1, part.shape[1]).sum(axis=1) for part in parts]
-    if any(np.isnan(metric.value(part.sum(axis=0))) for part in parts):
-        raise ResultError(f"{baseline.folder.name} and {arm.folder.name} have no {metric.label} to compare")
-    only = _alone(metric, *parts) if metric.event else None
-    return _compared((baseline.result, arm.result), of_samples, metric, only, alone=len(parts[0]) == len(ids))
+    first, second = (part.reshape(len(ids), -1, part.shape[1]).sum(axis=1) for part in rows)
+    value, k = metric.value, first.shape[1]
+
+    def difference(sums: Numbers) -> Numbers:
+        moved: Numbers = value(sums[..., k:]) - value(sums[..., :k])
+        return moved
+
+    few, both = len(ids) < FEWEST, np.concatenate([first, second], axis=1)
+    interval = None if few else bootstrap(both, difference)
+    pairs = only if len(rows[0]) == len(ids) else None  # McNemar's test takes one attempt a sample
+    p_value = mcnemar(*pairs) if pairs else None if few else sign_flip(first, second, value)
+    return Comparison(
+        baseline=baseline,
+        arm=arm,
+        metric=metric,
+        n_samples=len(ids),
+        baseline_value=float(value(first.sum(0))),
+        arm_value=float(value(second.sum(0))),
+        difference=float(difference(both.sum(0))),
+        interval=interval,
+        only_baseline=only[0] if only else None,
+        only_arm=only[1] if only else None,
+        p_value=p_value,
+        test="McNemar" if pairs else "sign-flip",
+        note="too few samples" if few else "" if interval else "all samples alike",
+    )
+
+
+def _alone(metric: Metric, first: Numbers, second: Numbers) -> tuple[int, int]:
+    """Return in how many rows the attack succeeds under the first arm alone, and under the second alone."""
+    gone, goes = (part[:, 0] * metric.stronger for part in (first, second))
+    return int((gone > goes).sum()), int((goes > gone).sum())
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -213,26 +252,6 @@ def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[flo
     return float(low), float(high)
 
 
-def _shared(result: CellResult) -> tuple[object, ...]:
-    """Return what the results of one group have in common."""
-    weights_and_samples = (result.checkpoint_sha256, result.data_sha256, result.content_sha256)
-    return without_gradient(result.cell), *weights_and_samples, result.precision, result.backend
-
-
-def _of_one_code(first: Finished, second: Finished) -> bool:
-    """Return whether no file that both were computed with changed in between."""
-    one, other = first.result.sources, second.result.sources
-    return all(one[name] == other[name] for name in one.keys() & other.keys())
-
-
-def _nearest(arm: Finished, baselines: Sequence[Finished]) -> Finished:
-    def agreeing(one: Finished) -> int:
-        first, second = one.result.cell.flat(), arm.result.cell.flat()
-        return sum(first[name] == second[name] for name in TUNED)
-
-    return max(baselines, key=agreeing)
-
-
 def _signs(n: int, seed: int) -> Iterator[Numbers]:
     """Yield arrays (m, n) of signs: all there are, or `RESAMPLES` random ones."""
     if 2**n < RESAMPLES:
@@ -241,54 +260,3 @@ def _signs(n: int, seed: int) -> Iterator[Numbers]:
     generator = np.random.default_rng(seed)
     for start in range(0, RESAMPLES, AT_ONCE):
         yield 1.0 - 2.0 * generator.integers(0, 2, (min(AT_ONCE, RESAMPLES - start), n), dtype=np.int8)
-
-
-def _alone(metric: Metric, first: Numbers, second: Numbers) -> tuple[int, int]:
-    """Return in how many rows the attack succeeds under the first arm alone, and under the second alone."""
-    gone, goes = (part[:, 0] * metric.stronger for part in (first, second))
-    return int((gone > goes).sum()), int((goes > gone).sum())
-
-
-def _compared(
-    results: tuple[CellResult, CellResult],
-    parts: Sequence[Numbers],
-    metric: Metric,
-    only: tuple[int, int] | None,
-    *,
-    alone: bool,
-) -> Comparison:
-    """Return the comparison of two cells.
-
-    Args:
-        results: Baseline and arm.
-        parts: (n, K) numbers of each sample under both.
-        metric: What is compared.
-        only: Attempts that succeed under the baseline alone, and under the arm alone; None for scenes.
-        alone: Whether a sample is one attempt, so that McNemar's test holds.
-    """
-    first, second = parts
-    value, k, n_samples = metric.value, first.shape[1], len(first)
-
-    def difference(sums: Numbers) -> Numbers:
-        moved: Numbers = value(sums[..., k:]) - value(sums[..., :k])
-        return moved
-
-    few = n_samples < FEWEST
-    both = np.concatenate([first, second], axis=1)
-    interval = None if few else bootstrap(both, difference)
-    p_value = mcnemar(*only) if only and alone else None if few else sign_flip(first, second, value)
-    return Comparison(
-        baseline=results[0],
-        arm=results[1],
-        metric=metric,
-        n_samples=n_samples,
-        baseline_value=float(value(first.sum(0))),
-        arm_value=float(value(second.sum(0))),
-        difference=float(difference(both.sum(0))),
-        interval=interval,
-        only_baseline=only[0] if only else None,
-        only_arm=only[1] if only else None,
-        p_value=p_value,
-        test="McNemar" if only and alone else "sign-flip",
-        note="too few samples" if few else "" if interval else "all samples alike",
-    )

@@ -6,7 +6,7 @@ import pytest
 from hand_made import cell, scenes
 
 from lgm_bench.cli.slope_search import POINT_SLOPES, Search, search_cells
-from lgm_bench.results.tables.table import Column
+from lgm_bench.results.tables import Column
 
 VICTIM = "minkunet14-scannet"
 

@@ -12,7 +12,7 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.results.tables.table import Column
+from lgm_bench.results.tables import Column
 from victims.registry import StoredSlopes
 
 

@@ -14,8 +14,9 @@ from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench import LGM, Occupancy
 from lgm_bench.attacks import PGD
 from lgm_bench.evaluation.engine.runner import run_cells
-from lgm_bench.results.tables.table_formats import to_markdown
-from lgm_bench.results.tables.tables import build_tables
+from lgm_bench.results.formats import to_markdown
+from lgm_bench.results.frame import frame_of
+from lgm_bench.results.tables import build_tables
 from lgm_bench.tasks.base import Task
 from lgm_bench.tasks.images import ACCURACY, CLASSIFIED, CLEAN_ACCURACY, SUCCESS_RATE
 from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE, EXECUTED
@@ -116,7 +117,7 @@ def test_from_cells_to_a_table(tmp_path: Path) -> None:
     assert fgm["accuracy"] < 0.8
     assert lgm["accuracy"] < 0.8
     assert 0 < fgm["architecture_change"] < 1
-    (table,) = build_tables(found[:2])
+    (table,) = build_tables(frame_of(found[:2]))
     assert f"{100 * fgm['accuracy']:.2f}" in to_markdown(table)
     frame = lgm_bench.results(tmp_path / "results")
     assert sorted(frame["accuracy"]) == pytest.approx(sorted(result.metrics["accuracy"] for result in found))

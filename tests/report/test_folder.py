@@ -6,7 +6,7 @@ import pytest
 from hand_made import cell, result
 
 from lgm_bench.errors import ResultError
-from lgm_bench.report.folder import ResultsFolder
+from lgm_bench.report.folder import ResultsFolder, save
 
 
 def test_tables_are_written_beside_each_other_and_limited_ones_apart(tmp_path: Path) -> None:
@@ -31,19 +31,18 @@ def test_a_table_is_called_the_same_before_all_its_cells_are_there(tmp_path: Pat
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    folder = ResultsFolder(tmp_path / "new" / "folder")
-    assert folder.save("a.md", "first").read_text() == "first"
-    assert folder.save("a.md", "second").read_text() == "second"
-    (tmp_path / "new" / "folder" / "b.md").mkdir()
+    path = tmp_path / "new" / "folder" / "a.md"
+    for text in ("first", "second"):
+        assert save(path, text).read_text() == text
+    path.with_name("b.md").mkdir()
     with pytest.raises(
-        ResultError, match=r"cannot write .*b\.md: .*; free some space or choose another folder with --out"
+        ResultError, match=r"cannot write .*b\.md: .*; free some space or choose another place with --out"
     ):
-        folder.save("b.md", "text")
+        save(path.with_name("b.md"), "text")
     assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {"a.md", "b.md"}
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    folder = ResultsFolder(tmp_path / "out")
     with pytest.raises(ResultError, match="cannot write"):
-        folder.save("a.md", "text")
+        save(tmp_path / "out" / "a.md", "text")

@@ -14,10 +14,10 @@ from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.report.cloud_view import Camera, View
 from lgm_bench.report.curves import _draw
 from lgm_bench.report.drawing import arm_styles, picture, plot, svg
+from lgm_bench.report.folder import with_places
 from lgm_bench.report.groups import grouped, legend, series, telling
 from lgm_bench.report.model import Grid
 from lgm_bench.report.overview import overview
-from lgm_bench.report.writing import with_places
 from lgm_bench.results.reading import Finished
 
 RED, BLUE, GREY = np.array([255, 0, 0], np.uint8), np.array([0, 0, 255], np.uint8), np.array([9, 9, 9], np.uint8)

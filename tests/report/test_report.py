@@ -17,12 +17,12 @@ from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.schema import RunOptions
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.tally import unit_sums
-from lgm_bench.report import writing
+from lgm_bench.report import folder as folders
 from lgm_bench.report.architecture import shares_of
 from lgm_bench.report.curves import progress
 from lgm_bench.report.execution import executions
+from lgm_bench.report.folder import ResultsFolder, report_of
 from lgm_bench.report.page import page
-from lgm_bench.report.writing import report_of_run, write_report
 from lgm_bench.results.reading import Finished, read_results
 
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -67,7 +67,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResults]:
 @pytest.fixture(scope="module")
 def html(run: tuple[Path, RunResults], tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "sub" / "report.html"
-    written = write_report(run[0], path)
+    written = report_of(run[0], path)
     assert written == [path, path.with_suffix(".md"), path.with_suffix(".tex")]
     assert all(one.stat().st_size > 500 for one in written)
     return path.read_text()
@@ -178,7 +178,7 @@ def test_what_is_damaged_or_missing_is_named_and_the_rest_shown(run: tuple[Path,
         path.write_bytes(path.read_bytes()[:100])
     (third / "result.json").write_text(json.dumps({"old": 1}))
     (out / "half-done" / "parts").mkdir(parents=True)
-    html = write_report(out)[0].read_text()
+    html = report_of(out)[0].read_text()
     parsed(html)
     assert "Not in the pictures: " in html
     assert "1 results are left out: they are damaged or of another version." in html
@@ -191,9 +191,9 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "result.json").write_text("{")
     with pytest.raises(ResultError, match="has no finished cells"):
-        write_report(tmp_path)
+        report_of(tmp_path)
     with pytest.raises(ResultError, match="there is no results folder"):
-        write_report(tmp_path / "nothing")
+        report_of(tmp_path / "nothing")
 
 
 NASTY = "<script>alert(1)</script>&\"'$\\frac{$"
@@ -218,9 +218,9 @@ def test_a_report_that_fails_fails_no_run(
     def broken(*_: object, **__: object) -> str:
         raise ZeroDivisionError("nothing there")
 
-    monkeypatch.setattr(writing, "page", broken)
+    monkeypatch.setattr(folders, "page", broken)
     with caplog.at_level(logging.WARNING):
-        assert report_of_run(run[1], tmp_path, []) is None
+        assert ResultsFolder(tmp_path).write_report(run[1], [], []) is None
     assert "no report could be made (ZeroDivisionError: nothing there); try lgm-bench report" in caplog.text
 
 

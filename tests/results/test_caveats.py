@@ -5,6 +5,12 @@ from hand_made import cell, result
 
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.results.caveats import caveat_notes, caveats, caveats_across
+from lgm_bench.results.frame import frame_of, lines_of
+from lgm_bench.results.reading import Line
+
+
+def lines(results: list[CellResult]) -> list[Line]:
+    return lines_of(frame_of(results))
 
 
 def checked(**changes: Any) -> CellResult:
@@ -42,17 +48,17 @@ def test_what_is_as_it_should_be_is_not_remarked_on() -> None:
 
 def test_a_larger_eps_that_leaves_more_is_remarked_on() -> None:
     bim = [result(cell(attack="bim", eps=eps), accuracy=left) for eps, left in ((4.0, 0.5), (1.0, 0.3), (2.0, 0.305))]
-    assert caveats_across(bim) == [
+    assert caveats_across(lines(bim)) == [
         "dynconv8-cifar10 bim FGM leaves more at eps 4 (8/255) (50.0%) than at 2 (4/255) (30.5%)"
     ]
-    assert caveats_across([result(cell(eps=eps), accuracy=eps / 10) for eps in (1.0, 2.0)]) == []  # one step
+    assert caveats_across(lines([result(cell(eps=eps), accuracy=eps / 10) for eps in (1.0, 2.0)])) == []  # one step
     apart = [result(cell(attack="bim", eps=eps, seed=int(eps)), accuracy=eps / 10) for eps in (1.0, 2.0)]
-    assert caveats_across(apart) == []
+    assert caveats_across(lines(apart)) == []
 
 
 def test_cells_with_the_same_caveat_share_a_note() -> None:
     same = [result(cell(eps=eps), n_attacked=0) for eps in (1.0, 2.0, 4.0, 8.0)]
-    (note,) = caveat_notes([*same, result()])
+    (note,) = caveat_notes(lines([*same, result()]))
     assert note == (
         "Note: nothing was attacked (dynconv8-cifar10 fgsm eps 1 (2/255) FGM, dynconv8-cifar10 fgsm eps 2 (4/255) FGM, "
         "dynconv8-cifar10 fgsm eps 4 (8/255) FGM, and 1 more)."

@@ -107,13 +107,16 @@ def test_the_table_is_there_before_and_after_other_imports(out: Path) -> None:
 def test_what_the_paper_prints_stands_beside_in_the_same_unit() -> None:
     place = ("table_1", "eps=2", "resnet32-cifar10", "fgm")
     one = cell(victim="resnet32-cifar10", eps=2.0, paper=place)
-    first, second = frames.frame_of([result(one, change=None), result()]).to_dict("records")
-    assert (first["victim"], first["eps"], first["accuracy"], first["paper"]) == (
+    frame = frames.frame_of([result(one, change=None), result()])
+    first, second = frame.to_dict("records")
+    assert (first["victim"], first["eps"], first["accuracy"]) == (
         "resnet32-cifar10",
         2.0,
         0.25,
-        ", ".join(place),
     )
+    assert tuple(first[name] for name in ("table", "row", "paper_victim", "variant")) == place
+    assert frames.lines_of(frame)[1]["paper_victim"] is None
+    assert (second["table"], second["row"], second["variant"]) == ("results-cifar10", "fgsm eps=1 (2/255)", "fgm")
     assert first["paper_accuracy"] == pytest.approx(0.2145)
     assert np.isnan([second["paper_accuracy"], first["architecture_change"]]).all()
     assert second["architecture_change"] == 0.125

@@ -13,13 +13,14 @@ from scipy import stats
 
 from lgm_bench.evaluation.store.store import ROWS
 from lgm_bench.metrics.iou import iou_counts, mean_iou
-from lgm_bench.results.reading import read_results
-from lgm_bench.results.statistics import bootstrap, compare_arms, holm, mcnemar, sign_flip
-from lgm_bench.results.tables.arms_table import (
+from lgm_bench.results.comparisons import (
     comparisons_as_json,
     comparisons_to_latex,
     comparisons_to_markdown,
 )
+from lgm_bench.results.frame import frame_of
+from lgm_bench.results.reading import read_results
+from lgm_bench.results.statistics import bootstrap, compare_arms, holm, mcnemar, sign_flip
 
 FGM, LGM = {"gradient": "fgm"}, {"gradient": "lgm", "slope": 5.0}
 RANDOM = np.random.default_rng(1)
@@ -34,8 +35,8 @@ def test_mcnemar_is_twice_the_smaller_binomial_tail(first: int, second: int) -> 
 def test_an_image_counts_once_under_each_gradient(tmp_path: Path) -> None:
     fgm, lgm = RANDOM.random(200) < 0.4, RANDOM.random(200) < 0.6
     results = [finished(tmp_path, "aa", image_rows(fgm), FGM), finished(tmp_path, "bb", image_rows(lgm), LGM)]
-    (one,) = compare_arms(results, tmp_path)
-    assert (one.metric.name, one.n_samples, one.baseline.fingerprint, one.arm.fingerprint) == (
+    (one,) = compare_arms(frame_of(results, tmp_path))
+    assert (one.metric.name, one.n_samples, one.baseline["fingerprint"], one.arm["fingerprint"]) == (
         "accuracy",
         200,
         "aa",
@@ -54,7 +55,7 @@ def test_an_image_counts_once_under_each_gradient(tmp_path: Path) -> None:
     ).confidence_interval
     assert one.interval == pytest.approx(tuple(oracle), abs=0.006)  # a sample is 0.005
     assert one.difference == pytest.approx(one.arm_value - one.baseline_value)
-    assert compare_arms(results, tmp_path)[0] == one
+    assert compare_arms(frame_of(results, tmp_path))[0] == one
 
 
 def test_scenes_are_resampled_with_both_their_matrices(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_scenes_are_resampled_with_both_their_matrices(tmp_path: Path) -> None:
     fgm[0, 3, 3] = lgm[0, 3, 3] = 5  # but in one scene, so that resamples differ in how many there are
     rows = [scene_rows(matrices, ignored=(0,)) for matrices in (fgm, lgm)]
     results = [finished(tmp_path, "aa", rows[0], FGM), finished(tmp_path, "bb", rows[1], LGM)]
-    (one,) = compare_arms(results, tmp_path)
+    (one,) = compare_arms(frame_of(results, tmp_path))
 
     def difference(chosen: np.ndarray) -> float:
         miou = [float(mean_iou(*iou_counts(matrices[chosen].sum(0), (0,)))) for matrices in (fgm, lgm)]
@@ -123,7 +124,7 @@ def test_the_targets_of_an_image_go_together(tmp_path: Path) -> None:
         parts = [image_rows(fell[name][t], target=t, attacked=attacked[t]) for t in range(3)]
         rows = pa.concat_tables(parts).sort_by([("id", "ascending"), ("target", "ascending")])
         results.append(finished(tmp_path, name, rows, {**changes, "targeted": True}))
-    (one,) = compare_arms(results, tmp_path)
+    (one,) = compare_arms(frame_of(results, tmp_path))
     success = {name: (values & attacked).sum() / attacked.sum() for name, values in fell.items()}
     assert (one.metric.name, one.n_samples, one.test) == ("success_rate", 60, "sign-flip")
     assert one.difference == pytest.approx(success["lgm"] - success["fgm"])
@@ -156,7 +157,7 @@ def test_few_scenes_get_words_in_place_of_an_interval(tmp_path: Path) -> None:
         finished(tmp_path, "aa", rows[0], {**FGM, "data": "s3dis"}),
         finished(tmp_path, "bb", rows[1], {**LGM, "data": "s3dis"}),
     ]
-    found = compare_arms(results, tmp_path)
+    found = compare_arms(frame_of(results, tmp_path))
     assert (found[0].interval, found[0].p_holm, found[0].note) == (None, None, "too few samples")
     assert found[0].verdict == "undecided"
     text = comparisons_to_markdown(found)
@@ -170,7 +171,7 @@ def test_samples_that_are_all_alike_show_no_spread(tmp_path: Path) -> None:
         finished(tmp_path, "aa", image_rows([False] * 20), FGM),
         finished(tmp_path, "bb", image_rows([True] * 20), LGM),
     ]
-    (one,) = compare_arms(results, tmp_path)
+    (one,) = compare_arms(frame_of(results, tmp_path))
     assert (one.difference, one.interval, one.note) == (-1.0, None, "all samples alike")
     assert one.p_value == pytest.approx(2 / 2**20)
 
@@ -185,21 +186,21 @@ def test_only_the_gradient_may_differ(tmp_path: Path) -> None:
         finished(tmp_path, f"{name}{slope}", rows, {"gradient": name, "slope": slope})
         for slope, name in itertools.product((1.0, 2.0), ("lgm", "straight-through"))
     ]
-    found = compare_arms([*alone, base, *pairs], tmp_path)
-    assert [one.arm.cell for one in found] == [one.cell for one in pairs]
-    assert {one.baseline.fingerprint for one in found} == {"aa"}
+    found = compare_arms(frame_of([*alone, base, *pairs], tmp_path))
+    assert [one.arm["fingerprint"] for one in found] == [one.fingerprint for one in pairs]
+    assert {one.baseline["fingerprint"] for one in found} == {"aa"}
 
 
 def test_of_several_baselines_the_one_with_the_same_steps_counts_else_any(tmp_path: Path) -> None:
     rows = image_rows([True, False] * 5)
     baselines = [finished(tmp_path, f"b{steps}", rows, {**FGM, "steps": steps, "step": 1.0}) for steps in (10, 20)]
     leaded = [finished(tmp_path, f"s{steps}", rows, {**LGM, "steps": steps, "step": 1.0}) for steps in (20, 10)]
-    found = compare_arms([*baselines, *leaded], tmp_path)
-    assert [one.baseline.fingerprint for one in found] == ["b20", "b10"]
+    found = compare_arms(frame_of([*baselines, *leaded], tmp_path))
+    assert [one.baseline["fingerprint"] for one in found] == ["b20", "b10"]
     released = finished(tmp_path, "s50", rows, {**LGM, "steps": 50, "step": 0.5})
-    (one,) = compare_arms([baselines[0], released], tmp_path)
-    assert (one.baseline.fingerprint, one.arm.fingerprint) == ("b10", "s50")
-    told = "(baseline, arm): dynconv8-cifar10 step 1.0, 0.5; dynconv8-cifar10 steps 10, 50."
+    (one,) = compare_arms(frame_of([baselines[0], released], tmp_path))
+    assert (one.baseline["fingerprint"], one.arm["fingerprint"]) == ("b10", "s50")
+    told = "(baseline, arm): dynconv8-cifar10 step 1, 0.5; dynconv8-cifar10 steps 10, 50."
     assert told in comparisons_to_markdown([one])
     assert "more than the gradient" not in comparisons_to_markdown(found)
 
@@ -211,8 +212,8 @@ def test_damaged_rows_are_named_and_leave_the_others(tmp_path: Path, caplog: pyt
     damaged = next(tmp_path.glob(f"*-b1.0/{ROWS}"))
     damaged.write_bytes(damaged.read_bytes()[:200])
     with caplog.at_level(logging.WARNING):
-        found = compare_arms(results, tmp_path)
-    assert [one.arm.cell.gradient.slope for one in found] == [2.0]
+        found = compare_arms(frame_of(results, tmp_path))
+    assert [one.arm["slope"] for one in found] == [2.0]
     assert str(damaged) in caplog.text
 
 
@@ -221,7 +222,7 @@ def test_other_samples_are_not_compared(tmp_path: Path) -> None:
         finished(tmp_path, "aa", image_rows([True] * 5), FGM),
         finished(tmp_path, "bb", image_rows([True] * 6), LGM),
     ]
-    assert compare_arms(results, tmp_path) == []
+    assert compare_arms(frame_of(results, tmp_path)) == []
 
 
 def test_a_bootstrap_without_any_value_is_none() -> None:
@@ -231,7 +232,7 @@ def test_a_bootstrap_without_any_value_is_none() -> None:
 def test_the_table_has_the_same_numbers_in_all_forms(tmp_path: Path) -> None:
     fgm, lgm = [False] * 8 + [True] * 2, [True] * 6 + [False] * 2 + [True] * 2
     results = [finished(tmp_path, "aa", image_rows(fgm), FGM), finished(tmp_path, "bb", image_rows(lgm), LGM)]
-    found = compare_arms(results, tmp_path)
+    found = compare_arms(frame_of(results, tmp_path))
     row = "| dynconv8-cifar10 fgsm eps 1 (2/255) | LGM slope 5 | accuracy | 10 | 80.00 | 20.00 | -60.00 |"
     assert row in comparisons_to_markdown(found)
     assert "| 0 | 6 | 0.031 | 0.031 |" in comparisons_to_markdown(found)
@@ -246,8 +247,8 @@ def test_every_arm_is_compared_with_the_baseline_and_all_are_corrected_together(
         finished(tmp_path, name, image_rows(values), {"gradient": name, "slope": None if name == "fgm" else 5.0})
         for name, values in fell.items()
     ]
-    found = compare_arms(results, tmp_path)
-    assert [(one.baseline.fingerprint, one.arm.fingerprint) for one in found] == [("fgm", "lgm"), ("fgm", "soft")]
+    found = compare_arms(frame_of(results, tmp_path))
+    assert [(one.baseline["fingerprint"], one.arm["fingerprint"]) for one in found] == [("fgm", "lgm"), ("fgm", "soft")]
     assert [one.p_holm for one in found] == pytest.approx([2 * 2 / 2**12, 2 / 2**5])
     assert [one.verdict for one in found] == ["stronger", "undecided"]
     text = comparisons_to_markdown(found)
@@ -259,6 +260,6 @@ def test_every_arm_is_compared_with_the_baseline_and_all_are_corrected_together(
         finished(tmp_path / "suite", name, image_rows(values), of)
     recorded = read_results(tmp_path / "suite")
     assert [one.result.fingerprint for one in recorded] == ["lgm", "fgm", "soft"]
-    named = compare_arms([one.result for one in recorded], tmp_path / "suite")
-    assert [(one.arm.fingerprint, one.verdict) for one in named] == [("fgm", "weaker"), ("soft", "weaker")]
-    assert [one.arm.fingerprint for one in compare_arms(results[1:], tmp_path)] == ["soft"]
+    named = compare_arms(frame_of([one.result for one in recorded], tmp_path / "suite"))
+    assert [(one.arm["fingerprint"], one.verdict) for one in named] == [("fgm", "weaker"), ("soft", "weaker")]
+    assert [one.arm["fingerprint"] for one in compare_arms(frame_of(results[1:], tmp_path))] == ["soft"]

@@ -16,11 +16,12 @@ from lgm_bench.cli.output import show
 from lgm_bench.cli.views.console import PlainConsole
 from lgm_bench.cli.views.one_result import full_result, results_table
 from lgm_bench.cli.views.row_tables import rows_table
+from lgm_bench.results.formats import to_markdown, to_rich
+from lgm_bench.results.frame import frame_of
 from lgm_bench.results.leaderboard.comparing import CellCompared
 from lgm_bench.results.leaderboard.comparison_table import as_table
 from lgm_bench.results.reading import read_results
-from lgm_bench.results.tables.table_formats import to_markdown, to_rich
-from lgm_bench.results.tables.tables import build_tables
+from lgm_bench.results.tables import build_tables
 
 NAMES = ["[unlabelled]", "[bold]wall", "[/close]", ":smile:", "a|b", "<img src=x>"]
 
@@ -40,7 +41,7 @@ def test_names_are_text_in_every_view(tmp_path: Path, name: str) -> None:
     ids = scenes.set_column(0, scenes.schema.field("id"), [[name, "x"]])
     views = [results_table(found), rows_table(ids), as_table([CellCompared(found[0].result.cell, ("missing",))], name)]
     views += [full_result(one, one.rows()) for one in found]
-    views += [to_rich(table) for table in build_tables(one.result for one in found)]
+    views += [to_rich(table) for table in build_tables(frame_of(one.result for one in found))]
     for view in views:
         assert name in printed(view)
 
@@ -68,7 +69,7 @@ def test_show_prints_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_markdown_keeps_names_as_text(tmp_path: Path) -> None:
     finished(tmp_path, "aa", image_rows([True]), {"victim": "<img src=x>|[a](b) *c* my_net", "data": "`x`"})
-    (table,) = build_tables(one.result for one in read_results(tmp_path))
+    (table,) = build_tables(frame_of(one.result for one in read_results(tmp_path)))
     text = to_markdown(table)
     assert r"&lt;img src=x>\|\[a](b) \*c\* my_net<br>FGM Acc." in text
     assert r"**\`x\`: Accuracy before" in text

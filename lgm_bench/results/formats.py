@@ -1,4 +1,4 @@
-"""Tables for terminals, Markdown and LaTeX."""
+"""Tables in the forms of terminals, Markdown and LaTeX."""
 
 import html
 import re
@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lgm_bench.results.tables.table import CLEAN, TARGETED, Column, Entry, Table, variant_words
+from lgm_bench.results.frame import TARGETED
+from lgm_bench.results.tables import CLEAN, Column, Entry, Table, variant_words
 
 
 def to_rich(table: Table) -> RenderableType:

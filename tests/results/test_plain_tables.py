@@ -6,9 +6,9 @@ import hand_made
 from hand_made import cell, result, shapes
 
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.results.tables.table import CLEAN, Column, Table
-from lgm_bench.results.tables.table_formats import to_markdown
-from lgm_bench.results.tables.tables import build_tables
+from lgm_bench.results.formats import to_markdown
+from lgm_bench.results.frame import frame_of
+from lgm_bench.results.tables import CLEAN, Column, Table, build_tables
 
 SCENES = {"victim": "minkunet14-scannet", "data": "rooms-scannet", "attack": "pointbim", "eps": 0.01}
 SHAPES = {"victim": "minknet-small-modelnet40", "data": "modelnet40", "attack": "pointbim", "eps": 0.05}
@@ -28,7 +28,7 @@ def mixed() -> dict[str, Table]:
         result(cell(eps=2.0, gradient="lgm", slope=0.5)),
         shapes(cell(**SHAPES | {"attack": "random", "eps": 0.1}), change=None),
     ]
-    return {table.name: table for table in build_tables(results)}
+    return {table.name: table for table in build_tables(frame_of(results))}
 
 
 def test_every_data_set_has_a_table_that_names_it() -> None:
@@ -68,7 +68,7 @@ def test_random_moves_alone_have_a_row_of_their_own() -> None:
 
 def test_rows_go_by_attack_then_eps_in_whatever_order_they_were_finished() -> None:
     cells = [cell(eps=4.0), cell(attack="bim", eps=8.0), cell(eps=1.0), cell(attack="bim", eps=2.0), cell(eps=2.0)]
-    (table,) = build_tables(result(one) for one in cells)
+    (table,) = build_tables(frame_of(result(one) for one in cells))
     assert table.rows == [
         CLEAN,
         *(f"fgsm eps={n} ({2 * n}/255)" for n in (1, 2, 4)),

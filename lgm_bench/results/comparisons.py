@@ -1,4 +1,4 @@
-"""Arms against their baselines as a table: how far they differ on the same samples, and how sure that is."""
+"""Comparisons of arms with their baselines as a table."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lgm_bench.evaluation.wording import describe, describe_gradient, describe_setting, gradient_name
-from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, Comparison
-from lgm_bench.results.tables.table_formats import latex_row, latex_table, markdown, markdown_table
+from lgm_bench.evaluation.wording import gradient_name
+from lgm_bench.results.formats import latex_row, latex_table, markdown, markdown_table
+from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, TUNED, Comparison
 
 N_TEXTS = 3
 IN_TERMINAL = (3, 6, 7, 8, 9, 11)
@@ -21,14 +21,14 @@ IN_TERMINAL = (3, 6, 7, 8, 9, 11)
 
 def comparisons_title(comparisons: Sequence[Comparison]) -> str:
     """Return what the table shows."""
-    baselines = dict.fromkeys(gradient_name(one.baseline.cell.gradient.name) for one in comparisons)
+    baselines = dict.fromkeys(gradient_name(one.baseline["gradient"]) for one in comparisons)
     return f"Against {' and '.join(baselines)}, on the same samples"
 
 
 def comparisons_head(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     """Return the names of the columns, with the gradients' names where there is one baseline or one arm."""
-    baseline = _only([one.baseline.cell.gradient.name for one in comparisons], "baseline")
-    arm = _only([one.arm.cell.gradient.name for one in comparisons], "arm")
+    baseline = _only([one.baseline["gradient"] for one in comparisons], "baseline")
+    arm = _only([one.arm["gradient"] for one in comparisons], "arm")
     values = (baseline, arm, f"{arm} - {baseline}", f"{CONFIDENCE:.0%} interval")
     return ("cell", "gradient", "measure", "samples", *values, f"{baseline} only", f"{arm} only", "p", "p Holm")
 
@@ -45,7 +45,7 @@ def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
     """
     kinds: dict[tuple[str, str, str], Counter[str]] = {}
     for one in comparisons:
-        arm, baseline = (gradient_name(result.cell.gradient.name) for result in (one.arm, one.baseline))
+        arm, baseline = (gradient_name(line["gradient"]) for line in (one.arm, one.baseline))
         kinds.setdefault((arm, baseline, one.metric.label), Counter())[one.verdict] += 1
     return [
         f"{arm} against {baseline}, {measure}: significantly stronger in {counts['stronger']}, weaker in "
@@ -78,9 +78,7 @@ def comparisons_notes(comparisons: Sequence[Comparison]) -> list[str]:
     unlike = dict.fromkeys(text for one in comparisons for text in _unlike(one))
     if unlike:
         notes.append(f"Here the two differ in more than the gradient (baseline, arm): {'; '.join(unlike)}.")
-    few = dict.fromkeys(
-        f"{one.arm.cell.data.name} ({one.n_samples})" for one in comparisons if one.note == "too few samples"
-    )
+    few = dict.fromkeys(f"{one.arm['data']} ({one.n_samples})" for one in comparisons if one.note == "too few samples")
     if few:
         notes.append(f"Too few samples to say how sure the difference is: {', '.join(few)}.")
     if any(one.note == "all samples alike" for one in comparisons):
@@ -97,7 +95,7 @@ def comparisons_to_rich(comparisons: Sequence[Comparison]) -> RenderableType:
     for index in IN_TERMINAL:
         table.add_column(head[index].replace(" only", "\nonly"), justify="right", no_wrap=True, vertical="bottom")
     for one, row in zip(comparisons, comparisons_rows(comparisons), strict=True):
-        table.add_row(describe(one.arm.cell), *(row[index] for index in IN_TERMINAL))
+        table.add_row(f"{one.arm['setting']} {one.arm['arm']}", *(row[index] for index in IN_TERMINAL))
     notes = [Text(note, style="dim") for note in comparisons_notes(comparisons)]
     return Group(Text(f"\n{comparisons_title(comparisons)}", style="bold"), table, *notes)
 
@@ -121,11 +119,11 @@ def comparisons_as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any
     names = [field.name for field in fields(Comparison) if field.name not in ("baseline", "arm")]
     return [
         {
-            "cell": describe_setting(one.arm.cell),
-            "gradient": describe_gradient(one.arm.cell),
-            "against": describe_gradient(one.baseline.cell),
-            "baseline": one.baseline.fingerprint,
-            "arm": one.arm.fingerprint,
+            "cell": one.arm["setting"],
+            "gradient": one.arm["arm"],
+            "against": one.baseline["arm"],
+            "baseline": one.baseline["fingerprint"],
+            "arm": one.arm["fingerprint"],
             **{name: getattr(one, name) for name in names},
             "metric": one.metric.name,
             "verdict": one.verdict,
@@ -147,7 +145,7 @@ def _row(one: Comparison) -> tuple[str, ...]:
     interval = "{:+.2f} to {:+.2f}".format(*(100 * end for end in one.interval)) if one.interval else one.note
     counts = ["–" if count is None else str(count) for count in (one.only_baseline, one.only_arm)]
     values = (f"{100 * one.baseline_value:.2f}", f"{100 * one.arm_value:.2f}", f"{100 * one.difference:+.2f}")
-    texts = (describe_setting(one.arm.cell), describe_gradient(one.arm.cell), one.metric.label)
+    texts = (one.arm["setting"], one.arm["arm"], one.metric.label)
     return (*texts, f"{one.n_samples:,}", *values, interval, *counts, p_text(one.p_value), p_text(one.p_holm))
 
 
@@ -157,8 +155,13 @@ def _only(gradients: Sequence[str], several: str) -> str:
 
 def _unlike(one: Comparison) -> list[str]:
     """Return what else than the gradient differs between the two cells."""
-    pairs = (
-        (name, getattr(one.baseline.cell.attack, name), getattr(one.arm.cell.attack, name))
-        for name in ("step", "steps", "loss")
-    )
-    return [f"{one.arm.cell.victim.name} {name} {baseline}, {arm}" for name, baseline, arm in pairs if baseline != arm]
+    pairs = ((name, one.baseline[name], one.arm[name]) for name in TUNED if name != "relation")
+    return [
+        f"{one.arm['victim']} {name} {_plain(first)}, {_plain(second)}"
+        for name, first, second in pairs
+        if first != second
+    ]
+
+
+def _plain(value: float | str | None) -> str:
+    return f"{value:g}" if isinstance(value, float | int) else str(value)

@@ -3,9 +3,9 @@ import io
 from hand_made import ONE, cell, result
 from rich.console import Console
 
-from lgm_bench.results.tables.table import CLEAN, Column, Table
-from lgm_bench.results.tables.table_formats import tex, to_latex, to_markdown, to_rich
-from lgm_bench.results.tables.tables import build_tables
+from lgm_bench.results.formats import tex, to_latex, to_markdown, to_rich
+from lgm_bench.results.frame import frame_of
+from lgm_bench.results.tables import CLEAN, Column, Table, build_tables
 
 FGM_ACC = Column("resnet32-cifar10", "fgm", "Acc.")
 
@@ -19,7 +19,7 @@ def table_1() -> Table:
     ]
     cells.append(cell(eps=1.0, gradient="lgm", slope=0.5, paper=("table_1", "eps=1", "dynconv8-cifar10", "lgm")))
     results = [result(one, change=None if one.victim.name.startswith("resnet") else 0.125) for one in cells]
-    (table,) = build_tables(results)
+    (table,) = build_tables(frame_of(results))
     return table
 
 
@@ -53,14 +53,14 @@ def test_attacks_have_success_rates() -> None:
     one = cell(
         attack="bim", eps=8.0, valid_pixels=0.05, paper=("table_2", "bim 5%", "dynconv32-cifar10", "fgm-targeted")
     )
-    (table,) = build_tables([result(one, accuracy=0.4)])
+    (table,) = build_tables(frame_of([result(one, accuracy=0.4)]))
     column = Column("dynconv8-cifar10", "fgm-targeted", "Suc.")
     assert (table.rows, str(table.entry("bim 5%", column))) == (["bim 5%"], "50.00 (15.79)")
 
 
 def test_results_of_no_table_name_what_they_are() -> None:
     cells = [ONE, cell(attack="bim", eps=8.0, valid_pixels=0.05), cell(attack="bim", eps=8.0, valid_pixels=0.0005)]
-    (table,) = build_tables(result(one) for one in cells)
+    (table,) = build_tables(frame_of(result(one) for one in cells))
     assert table.rows == [
         CLEAN,
         "fgsm eps=1 (2/255)",
@@ -76,24 +76,24 @@ def test_results_of_no_table_name_what_they_are() -> None:
 
 
 def test_no_number_hides_another() -> None:
-    (table,) = build_tables([result(), result(cell(seed=1), accuracy=0.5)])
+    (table,) = build_tables(frame_of([result(), result(cell(seed=1), accuracy=0.5)]))
     numbers = [str(table.entry("fgsm eps=1 (2/255)", Column(group, "fgm", "Acc."))) for group in table.groups()]
     assert numbers == ["25.00", "50.00"]
 
 
 def test_different_numbers_of_images_are_said_at_each_number() -> None:
-    (table,) = build_tables([result(), result(cell(eps=2.0), n_samples=50)])
+    (table,) = build_tables(frame_of([result(), result(cell(eps=2.0), n_samples=50)]))
     column = Column("dynconv8-cifar10", "fgm", "Acc.")
     assert str(table.entry("fgsm eps=2 (4/255)", column)) == "25.00 n=50"
 
 
 def test_an_attack_on_nothing_has_no_success_rate() -> None:
-    (table,) = build_tables([result(cell(targeted=True), success_rate=None, n_attacked=0)])
+    (table,) = build_tables(frame_of([result(cell(targeted=True), success_rate=None, n_attacked=0)]))
     assert str(table.entry("fgsm eps=1 (2/255)", Column("dynconv8-cifar10", "fgm-targeted", "Suc."))) == "–"
 
 
 def test_notes_say_what_was_measured() -> None:
-    (table,) = build_tables([result(cell(limit=100)), result(cell(gradient="lgm", slope=0.5, limit=100))])
+    (table,) = build_tables(frame_of([result(cell(limit=100)), result(cell(gradient="lgm", slope=0.5, limit=100))]))
     assert table.notes[1:] == [
         "Measured on the first 100 cifar10 test images.",
         "Protocol official (an eps of 1 is 2/255 of the intensity range); seed 0.",
@@ -102,9 +102,9 @@ def test_notes_say_what_was_measured() -> None:
 
 
 def test_notes_count_in_words_and_tell_the_unit_of_each_protocol() -> None:
-    (one,) = build_tables([result(cell(limit=1), n_samples=1)])
+    (one,) = build_tables(frame_of([result(cell(limit=1), n_samples=1)]))
     assert one.notes[1] == "Measured on the first cifar10 test image."
-    (both,) = build_tables([result(), result(cell(protocol="standard", eps=1 / 255))])
+    (both,) = build_tables(frame_of([result(), result(cell(protocol="standard", eps=1 / 255))]))
     assert both.rows[1:] == ["fgsm eps=1/255", "fgsm eps=1 (2/255)"]
     assert "official (an eps of 1 is 2/255 of the intensity range) and standard" in both.notes[2]
 
@@ -112,7 +112,7 @@ def test_notes_count_in_words_and_tell_the_unit_of_each_protocol() -> None:
 def test_the_commonest_slope_goes_without_its_rows() -> None:
     cells = [cell(eps=float(eps), gradient="lgm", slope=5.0) for eps in range(1, 5)]
     cells.append(cell(attack="cw", gradient="lgm", slope=35.0))
-    (table,) = build_tables(result(one) for one in cells)
+    (table,) = build_tables(frame_of(result(one) for one in cells))
     assert table.notes[-1] == "Slope for dynconv8-cifar10: 35 for cw eps=1 (2/255), 5 otherwise."
 
 

@@ -12,9 +12,9 @@ from datamodules.semantickitti import SemanticKITTIDataModule
 from lgm_bench.evaluation.cells.paper import paper_tables, place_in
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import describe, numbers
-from lgm_bench.results.tables.table import CLEAN, Column, Table
-from lgm_bench.results.tables.table_formats import to_latex, to_markdown
-from lgm_bench.results.tables.tables import build_tables
+from lgm_bench.results.formats import to_latex, to_markdown
+from lgm_bench.results.frame import frame_of
+from lgm_bench.results.tables import CLEAN, Column, Table, build_tables
 
 VICTIM = "minkunet34c-scannet"
 SMALL = "minkunet14-scannet"
@@ -32,7 +32,7 @@ def scenes(table: str, miou: float = 0.2, victim: str = VICTIM, paper: str | Non
 
 
 def only(*results: CellResult) -> Table:
-    (table,) = build_tables(results)
+    (table,) = build_tables(frame_of(results))
     return table
 
 
@@ -146,7 +146,7 @@ def test_results_of_no_table_show_what_scenes_have() -> None:
 
 def test_every_format_takes_them() -> None:
     results = [scenes("table_7", **lgm()), scenes("table_6", **lgm())]
-    for table in build_tables(results):
+    for table in build_tables(frame_of(results)):
         latex = to_latex(table)
         assert latex.count("{") == latex.count("}")
 

@@ -1,0 +1,285 @@
+"""Results as tables: in the paper's layout, with its number beside each of ours, and else one for each data set."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import pandas as pd
+
+from lgm_bench.attacks import GRADIENT_FREE
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT
+from lgm_bench.evaluation.cells.paper import PaperTable, paper_tables
+from lgm_bench.evaluation.cells.units import OFFICIAL
+from lgm_bench.evaluation.wording import gradient_name
+from lgm_bench.results.caveats import caveat_notes
+from lgm_bench.results.frame import TARGETED, lines_of
+from lgm_bench.results.reading import BASELINE, Line, baseline_of, in_order
+from lgm_bench.tasks.base import task_named
+from lgm_bench.tasks.metric import Metric
+
+CLEAN = "clean"
+MOST_ROWS_NAMED = 3
+OFFICIAL_UNIT = " (an eps of 1 is 2/255 of the intensity range)"
+UNITS = {"m": "metres", "radii": "radii of the unit sphere"}
+CORNERS = {"": "attack", "relation": "eps", "attack and eps": "eps"}
+"""Words above the rows, by the layout of the paper's table; other layouts are their own word."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of ours and the paper's for the same thing, in percent.
+
+    Attributes:
+        ours: Measured; None where nothing was measured.
+        paper: Printed; None where the paper prints none.
+        n_samples: Images measured on, where that is not the same all over the table.
+        best: Whether it stands out as the best of its column.
+    """
+
+    ours: float | None
+    paper: float | None = None
+    n_samples: int | None = None
+    best: bool = False
+
+    def __str__(self) -> str:
+        text = "–" if self.ours is None else f"{self.ours:.2f}"
+        text += "" if self.paper is None else f" ({self.paper:.2f})"
+        return text + ("" if self.n_samples is None else f" n={self.n_samples}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its victim, the gradient it was attacked with, and what is measured."""
+
+    group: str
+    variant: str
+    header: str
+
+
+@dataclass
+class Table:
+    """A table ready to be printed, see `formats`.
+
+    Attributes:
+        name: Such as "table_1"; file names derive from it.
+        title: What it shows.
+        corner: What a row stands for.
+        rows: Keys of the rows, in order.
+        columns: In order; columns of one group stand side by side.
+        entries: (row, column) to number.
+        notes: Sentences below the table.
+    """
+
+    name: str
+    title: str
+    corner: str
+    rows: list[str]
+    columns: list[Column]
+    entries: dict[tuple[str, Column], Entry]
+    notes: list[str] = field(default_factory=list)
+
+    def entry(self, row: str, column: Column) -> Entry | None:
+        """Return what stands at a place, or None."""
+        return self.entries.get((row, column))
+
+    def groups(self) -> dict[str, list[Column]]:
+        """Return the columns by group, in order."""
+        found: dict[str, list[Column]] = {}
+        for column in self.columns:
+            found.setdefault(column.group, []).append(column)
+        return found
+
+
+def build_tables(frame: pd.DataFrame) -> list[Table]:
+    """Return a table for each of the paper's that the results belong to, and one a data set for those of no table."""
+    by_table: dict[str, list[Line]] = {}
+    for line in lines_of(frame):
+        by_table.setdefault(line["table"], []).append(line)
+    return [
+        _class_table(paper_tables()[name], lines)
+        if name in paper_tables() and paper_tables()[name].layout == "class"
+        else _table(name, paper_tables().get(name), lines)
+        for name, lines in by_table.items()
+    ]
+
+
+def _table(name: str, paper: PaperTable | None, lines: Sequence[Line]) -> Table:
+    several_sizes = len({line["n_samples"] for line in lines}) > 1
+    entries: dict[tuple[str, Column], Entry] = {}
+    for line in lines:
+        task, variant = task_named(line["task"]), line["variant"]
+        rows, size = _rows_of(line, lines), line["n_samples"] if several_sizes else None
+        group = _free_group(entries, rows[0], line["victim"], variant)
+        for row, metric in product(rows, _shown(line, paper)):
+            ours, printed = metric.number(line[metric.name]), metric.number(line.get(f"paper_{metric.name}"))
+            entries[row, Column(group, variant, metric.heading)] = Entry(ours, printed, size)
+        main = task.metric(task.main)
+        if not paper or main.name in paper.metrics:
+            printed = paper.clean.get(line["paper_victim"]) if paper else None
+            clean = Entry(main.number(line[main.before]), printed, size)
+            entries[CLEAN, Column(group, variant, main.heading)] = clean
+    known_rows = [CLEAN, *(paper.rows if paper else _plain_rows(lines))]
+    known_groups = list(paper.columns) if paper else []
+    rows = sorted(dict.fromkeys(row for row, _ in entries), key=lambda row: _place(known_rows, row))
+    columns = _columns_in_order(entries, lines, known_groups)
+    title = paper.title if paper else _title_of_data(lines[0])
+    layout = paper.layout if paper else ""
+    return Table(
+        name, title, CORNERS.get(layout, layout), rows, columns, entries, _notes(lines, paper, entries.values())
+    )
+
+
+def _class_table(paper: PaperTable, lines: Sequence[Line]) -> Table:
+    """Return a table such as VIII to X: a row a class in the paper's order, then classes that only we have."""
+    entries: dict[tuple[str, Column], Entry] = {}
+    for line in lines:
+        task = task_named(line["task"])
+        main = task.metric(task.main)
+        for variant, prefix, mean in ((CLEAN, "clean_iou_", main.before), (line["variant"], "iou_", main.name)):
+            ious = {name.removeprefix(prefix): iou for name, iou in line.items() if name.startswith(prefix)}
+            for row, iou in {"mean": line[mean], **ious}.items() if ious else ():
+                if iou is not None:  # a class that is left out by definition, or that occurs nowhere
+                    printed = paper.number(row, line["paper_victim"], variant, "iou")
+                    entries[row, Column(line["victim"], variant, "IoU")] = Entry(100 * iou, printed)
+    rows = sorted(dict.fromkeys(row for row, _ in entries), key=lambda row: _place(paper.rows, row))
+    columns = _columns_in_order(entries, lines, sorted({line["victim"] for line in lines}))
+    return Table(paper.name, paper.title, "class", rows, columns, entries, _notes(lines, paper, entries.values()))
+
+
+def _shown(line: Line, paper: PaperTable | None) -> list[Metric]:
+    """Return those of a result's figures that a table shows: what the paper prints there, else what leaderboards have.
+
+    Shares of the attacked say the same as shares of all; only cells that are compared by them show them.
+    """
+    task = task_named(line["task"])
+    decides = any(line[metric.name] is not None for metric in task.metrics if metric.per == "decisions")
+    metrics = [metric for metric in task.metrics if metric.per != "decisions" or decides]
+    if paper:
+        return [metric for metric in metrics if metric.name in paper.metrics]
+    compared = task.compared(targeted=line["targeted"])
+    after = [metric for metric in metrics if metric.tolerance and metric.name != task.metric(task.main).before]
+    return [metric for metric in after if metric.per != "attacked" or metric == compared]
+
+
+def _free_group(entries: Iterable[tuple[str, Column]], row: str, group: str, variant: str) -> str:
+    """Return `group`, or "group #2" if a result of the same place was there first: no number hides another."""
+    taken = {(r, c.group, c.variant) for r, c in entries}
+    names = [group, *(f"{group} #{count}" for count in range(2, len(taken) + 3))]
+    return next(name for name in names if (row, name, variant) not in taken)
+
+
+def _columns_in_order(
+    entries: Iterable[tuple[str, Column]], lines: Sequence[Line], known_groups: Sequence[str]
+) -> list[Column]:
+    """Return the columns: known groups first, in each the baseline first, in each of these the task's figures."""
+    columns = list(dict.fromkeys(column for _, column in entries))
+    groups = sorted(dict.fromkeys(column.group for column in columns), key=lambda group: _place(known_groups, group))
+    variants = in_variant_order((column.variant for column in columns), baseline_of(line["baseline"] for line in lines))
+    headings = ["IoU", *(metric.heading for line in lines for metric in task_named(line["task"]).metrics)]
+    return sorted(columns, key=lambda c: (groups.index(c.group), variants.index(c.variant), headings.index(c.header)))
+
+
+def in_variant_order(variants: Iterable[str], baseline: str = BASELINE) -> list[str]:
+    """Return the distinct variants: clean and random first, then gradient by gradient, each untargeted before targeted.
+
+    >>> in_variant_order(["lgm-targeted", "random", "lgm", "clean"])
+    ['clean', 'random', 'lgm', 'lgm-targeted']
+    """
+    distinct = list(dict.fromkeys(variants))
+    gradients = in_order((variant.removesuffix(TARGETED) for variant in distinct), baseline)
+    order = [CLEAN, *GRADIENT_FREE, *gradients]
+    return sorted(distinct, key=lambda name: (order.index(name.removesuffix(TARGETED)), name.endswith(TARGETED)))
+
+
+def variant_words(variant: str) -> str:
+    """Return a column's variant in words: a gradient, with the attack before it where a table has several.
+
+    >>> variant_words("lgm-targeted"), variant_words("straight-through"), variant_words("knnpert-lgm")
+    ('LGM, targeted', 'straight-through', 'knnpert, LGM')
+    """
+    name = variant.removesuffix(TARGETED)
+    attack, _, gradient = name.rpartition("-")
+    acronym = gradient_name(gradient)
+    words = f"{attack}, {acronym}" if attack and acronym != gradient else gradient_name(name)
+    return words + ", targeted" * variant.endswith(TARGETED)
+
+
+def _place(known: Sequence[str], name: str) -> int:
+    return known.index(name) if name in known else len(known)
+
+
+def _rows_of(line: Line, lines: Sequence[Line]) -> list[str]:
+    """Return the rows that a result stands in, of the table that `lines` make up.
+
+    In the table of a data set, an attack that follows no gradient stands in a column of its own, in the rows of all
+    attacks on its victim with its eps, and in a row of its own only where there are none.
+    """
+    if line["paper_victim"] is not None or line["gradient"] != NO_GRADIENT:
+        return [line["row"]]
+    beside = (
+        other["row"]
+        for other in lines
+        if (other["victim"], other["eps"]) == (line["victim"], line["eps"]) and other["gradient"] != NO_GRADIENT
+    )
+    return list(dict.fromkeys(beside)) or [line["row"]]
+
+
+def _plain_rows(lines: Sequence[Line]) -> list[str]:
+    """Return the rows in order: attack by attack as they come, each by its share of pixels and then by eps."""
+    attacks = list(dict.fromkeys(line["attack"] for line in lines))
+    ordered = sorted(lines, key=lambda line: (attacks.index(line["attack"]), -line["valid_pixels"], line["eps"]))
+    return list(dict.fromkeys(line["row"] for line in ordered))
+
+
+def _title_of_data(line: Line) -> str:
+    task = task_named(line["task"])
+    unit = UNITS.get(task.unit_of_eps)
+    return (
+        f"{line['data']}: {task.metric(task.main).title} before and after attacks{f'; eps in {unit}' if unit else ''}"
+    )
+
+
+def _notes(lines: Sequence[Line], paper: PaperTable | None, entries: Iterable[Entry]) -> list[str]:
+    unit = paper.unit if paper and paper.unit else "In percent"
+    printed = any(entry.paper is not None for entry in entries)
+    notes = [f"{unit}; in brackets what the paper prints{_other_victims(lines)}." if printed else f"{unit}."]
+    points = any(task_named(line["task"]).inputs == "points" for line in lines)
+    what = "point cloud" if points else "image"
+    sizes = sorted({(line["n_samples"], line["data"], line["subset"]) for line in lines})
+    first = "the first " if any(line["limit"] is not None for line in lines) else "the " * (sizes[0][0] == 1)
+    counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
+    notes.append(f"Measured on {first}{', '.join(counted)}.")
+    protocols = [name + OFFICIAL_UNIT * (name == OFFICIAL and not points) for name in _distinct(lines, "protocol")]
+    notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(map(str, _distinct(lines, 'seed')))}.")
+    if not paper or paper.layout != "slope":
+        groups = list(paper.columns) if paper else []
+        notes += _slope_notes(sorted(lines, key=lambda line: _place(groups, line["victim"])))
+    return notes + caveat_notes(lines)
+
+
+def _distinct(lines: Sequence[Line], name: str) -> list[str]:
+    return sorted({line[name] for line in lines})
+
+
+def _other_victims(lines: Sequence[Line]) -> str:
+    """Return for which victims the paper's numbers are, where they are not for the ones measured."""
+    others = {line["paper_victim"] for line in lines} - {line["victim"] for line in lines} - {None}
+    return f" for {' and '.join(sorted(others))}" if others else ""
+
+
+def _slope_notes(lines: Sequence[Line]) -> list[str]:
+    """Return a sentence a victim: each slope with the rows that it was used for, the commonest one without them."""
+    victims: dict[str, dict[str, list[str]]] = {}
+    for line in lines:
+        if line["slope"] is not None:
+            slope = line["slope"] if isinstance(line["slope"], str) else f"{line['slope']:g}"
+            rows = victims.setdefault(line["victim"], {}).setdefault(slope, [])
+            rows.append(line["row"] + " targeted" * line["targeted"])
+    notes = []
+    for victim, slopes in victims.items():
+        rest = max(slopes, key=lambda slope: len(slopes[slope]))
+        rest = rest if len(slopes) == 1 or len(slopes[rest]) > MOST_ROWS_NAMED else ""
+        parts = [f"{slope} for {' and '.join(dict.fromkeys(rows))}" for slope, rows in slopes.items() if slope != rest]
+        parts += [f"{rest}{' otherwise' * bool(parts)}"] if rest else []
+        notes.append(f"Slope for {victim}: {', '.join(parts)}.")
+    return notes
