@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.augmentation import Augmentation
 from datamodules.location import how_to_choose
 from datamodules.modelnet40_forms import CLASSES, FORMS, Form, Shape
 from datamodules.point_datamodule import PointDataModule
 from datamodules.samples_datamodule import require_positive
-from datamodules.scene import AGAIN, Scene, require_finite
+from datamodules.scene import AGAIN, Augmentation, Scene, require_finite
 from lgm_bench.errors import ConfigError, DataError
 
 _OBTAIN = (

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plyfile
 
-from datamodules.scene import AGAIN
+from datamodules.scene import AGAIN, require_colours
 from lgm_bench.errors import DataError
 
 _TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}
@@ -38,10 +38,15 @@ def read_vertices(path: Path, names: Sequence[str], obtain: str = AGAIN) -> dict
     return {name: np.array(vertices[name]) for name in names}
 
 
-def points_and_colours(vertices: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return points (N, 3) float32 as they are, and colours (N, 3) float32 of 0..255 as [0, 1]."""
+def points_and_colours(vertices: dict[str, np.ndarray], path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return points (N, 3) float32 as they are, and colours (N, 3) float32 of 0..255 as [0, 1].
+
+    Raises:
+        DataError: A colour of the file `path` is out of range.
+    """
     points = np.stack([vertices[name].astype(np.float32) for name in "xyz"], 1)
     colours = np.stack([vertices[name].astype(np.float32) for name in ("red", "green", "blue")], 1)
+    require_colours(colours, path)
     return points, colours / np.float32(255)
 
 

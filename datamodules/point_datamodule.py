@@ -6,14 +6,13 @@ from pathlib import Path
 
 from torch.utils.data import Sampler
 
-from datamodules.augmentation import Augmentation
 from datamodules.batch import PointBatch
-from datamodules.batch_loader import BatchLoader, ShuffledLoader
 from datamodules.content import files_sha256
+from datamodules.loaders import BatchLoader, ShuffledLoader
 from datamodules.prepared import Prepared
 from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world, seeded_generator
 from datamodules.samples_datamodule import SamplesDataModule
-from datamodules.scene import Scene, check_scene, collate
+from datamodules.scene import Augmentation, Scene, check_scene, collate
 from lgm_bench.errors import ConfigError
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.augmentation import Augmentation
 from datamodules.location import how_to_choose
 from datamodules.point_datamodule import PointDataModule
 from datamodules.s3dis_forms import CLASSES, FORMS, Form, annotations, natural
 from datamodules.samples_datamodule import require_holdout
 from datamodules.scannet import held_out
-from datamodules.scene import Scene
+from datamodules.scene import Augmentation, Scene
 from lgm_bench.errors import DataError
 
 _TEST_AREA = "Area_5"

@@ -1,4 +1,4 @@
-"""What all datamodules have in common: their options, the limit, and the ids left to do."""
+"""What all datamodules share: their options, the limit, and the ids left to do."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -102,3 +102,9 @@ def require_holdout(holdout: int, subset: str, what: str) -> None:
     """Raise ConfigError unless a number of samples to hold out is one, and is above 0 where the subset is these."""
     if not isinstance(holdout, int) or holdout < 0 or (subset == "holdout" and holdout == 0):
         raise ConfigError(f"holdout must be the number of training {what} to hold out, not {holdout!r}")
+
+
+class ImageDataModule(SamplesDataModule):
+    """Base of datamodules whose `test_dataloader` yields a named subset of labelled images as `ImageBatch`es."""
+
+    task = "images"

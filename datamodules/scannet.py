@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.augmentation import Augmentation
 from datamodules.batch import IGNORED
 from datamodules.location import how_to_choose
 from datamodules.ply import points_and_colours, read_vertices
 from datamodules.point_datamodule import PointDataModule
 from datamodules.samples_datamodule import require_holdout
-from datamodules.scene import Scene, require_as_many
+from datamodules.scene import Augmentation, Scene, require_as_many
 from lgm_bench.errors import ConfigError, DataError
 
 NYU_IDS = {
@@ -114,11 +113,13 @@ class ScanNetDataModule(PointDataModule):
             raise DataError(f"{path} lists no scan. {_OBTAIN}")
         if subset == "holdout":
             ids = held_out(ids, self.holdout, path)
-        missing = [scene_id for scene_id in ids if not self.file(scene_id).is_file()]
+        needed = ids[: self.limit] if subset == self.subset else ids
+        missing = [scene_id for scene_id in needed if not self.file(scene_id).is_file()]
         if missing:
             raise DataError(
-                f"{len(missing)} of the {len(ids)} scans that {path} lists are not there, the first of them "
-                f"{self.file(missing[0])}. {_OBTAIN} {how_to_choose(self.name)}"
+                f"{len(missing)} of the {len(needed)} scans that {path} lists are missing, the first of them "
+                f"{self.file(missing[0])}. To use only some scans, shorten this list or set a limit (--limit). "
+                f"{_OBTAIN} {how_to_choose(self.name)}"
             )
         return ids
 
@@ -143,7 +144,7 @@ class ScanNetDataModule(PointDataModule):
         path, *beside = self.sources(scene_id)
         names = ["x", "y", "z", "red", "green", "blue"]
         vertices = read_vertices(path, names if beside else [*names, "label"], _OBTAIN)
-        points, colours = points_and_colours(vertices)
+        points, colours = points_and_colours(vertices, path)
         labels_path = beside[0] if beside else path
         nyu = read_vertices(labels_path, ["label"], _OBTAIN)["label"] if beside else vertices["label"]
         require_as_many(len(points), len(nyu), path, labels_path)

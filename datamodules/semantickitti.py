@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.augmentation import Augmentation
 from datamodules.batch import IGNORED
 from datamodules.location import how_to_choose
 from datamodules.point_datamodule import PointDataModule
-from datamodules.scene import AGAIN, Scene, require_as_many
+from datamodules.scene import AGAIN, Augmentation, Scene, require_as_many, require_within
 from lgm_bench.errors import DataError
 from lgm_bench.voxels.grid import HIGH, LOW
 
@@ -172,8 +171,8 @@ class SemanticKITTIDataModule(PointDataModule):
         """Return a scan with its labels.
 
         Raises:
-            DataError: A file is missing or truncated, there is not one label a point, a label is unknown, or all
-                points lie outside the networks' grid.
+            DataError: A file is missing or truncated, there is not one label a point, a label is unknown, a
+                reflectance is not in [0, 1], or all points lie outside the networks' grid.
         """
         path, label_path = self.sources(scene_id)
         values = _from_file(path, np.dtype("<f4"), _BYTES_PER_POINT).reshape(-1, 4)
@@ -184,6 +183,7 @@ class SemanticKITTIDataModule(PointDataModule):
         if (labels == _UNKNOWN).any():
             place = int(np.flatnonzero(labels == _UNKNOWN)[0])
             raise DataError(f"{label_path}: label {place} has the id {semantic[place]}, which is none. {AGAIN}")
+        require_within(values[:, 3:], 0, 1, path, "reflectance")
         _require_some_near(values[:, :3], path)
         return Scene(values[:, :3], values[:, 3:], labels)
 

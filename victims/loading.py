@@ -247,8 +247,10 @@ def _normalize(
         buffer: Tensor = getattr(victim, name)
         values = torch.tensor([float(value) for value in asked], dtype=buffer.dtype)
         valid = bool(values.isfinite().all()) and (name == "mean" or bool((values > 0).all()))
-        if buffer.numel() not in (1, values.numel()) or not valid:
-            raise ConfigError(f"{name} must be {buffer.numel()} numbers{' above 0' * (name == 'std')}, got {asked}")
+        if (values.numel() > 1 and buffer.numel() not in (1, values.numel())) or not valid:
+            raise ConfigError(
+                f"{name} must be one number or {buffer.numel()}{' above 0' * (name == 'std')}, got {asked}"
+            )
         victim.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
 
 

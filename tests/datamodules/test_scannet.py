@@ -192,6 +192,9 @@ def test_missing_data_is_explained(root: Path, tmp_path: Path) -> None:
     write_lists(root, TRAIN, ["scene0011_00", "scene0999_00", "scene0999_01"])
     with pytest.raises(DataError, match=r"2 of the 3 scans .*scannetv2_val.txt.* first of them .*scene0999_00"):
         opened(root)
+    with pytest.raises(DataError, match=r"shorten this list or set a limit \(--limit\)"):
+        opened(root)
+    assert len(list(opened(root, limit=1).test_dataloader())) == 1  # of these, the first is there
     write_lists(root, TRAIN, [])
     with pytest.raises(DataError, match="lists no scan"):
         opened(root)
