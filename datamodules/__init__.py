@@ -1,4 +1,4 @@
-"""Data sets as LightningDataModules, one a file; a name stands for a class that is imported only when asked for."""
+"""Data sets as LightningDataModules, one a file. A class is imported when its name is used."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ MARKS: dict[str, tuple[str, ...]] = {
     "scannet": ("scans", "scannetv2_val.txt", "scene*", "train/scene*.ply"),
     "semantickitti": ("dataset/sequences", "sequences"),
 }
-"""What the folder of a data set that a user brings holds one of (patterns), to tell whether it is there, unread."""
+"""Patterns of which a data set's folder matches at least one: they tell whether it is there, without reading it."""
 
 
 def load_datamodule(name: str, **options: Any) -> "LightningDataModule":

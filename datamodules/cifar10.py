@@ -157,7 +157,7 @@ class CIFAR10DataModule(ImageDataModule):
         seed: Determines, with the epoch, order and augmentation in training.
         download: Fetch the official archive (170 MB) into `data_root` where the batches are missing or damaged.
         verify: Accept the official files only, by their MD5s. False: any batches in the official layout, such as
-            miniature ones; loading them can run no code, but nothing else vouches for what is in them.
+            miniature ones. Loading them can run no code, but their content is not verified.
 
     Raises:
         ConfigError: batch_size or limit is below 1, holdout leaves nothing, or the subset is unknown.

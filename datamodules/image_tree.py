@@ -23,7 +23,7 @@ class ImageFile(NamedTuple):
 
 
 def read_tree(folder: Path, classes: Sequence[str], remedy: str) -> list[ImageFile]:
-    """Return the images below a folder: the first one of every class, then the second of every class, and so on.
+    """Return the images below a folder: the first of every class, then the second of every class, and so on.
 
     Hidden files are left out, and so are files beside the class folders that are no images.
 

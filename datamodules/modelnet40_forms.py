@@ -23,7 +23,7 @@ TRAINING_SHAPES = {
     "sink": 128, "sofa": 680, "stairs": 124, "stool": 90, "table": 392, "tent": 163, "toilet": 344, "tv_stand": 267,
     "vase": 475, "wardrobe": 87, "xbox": 103,
 }  # fmt: skip
-"""The classes with the number of their official training shapes: shapes are numbered from 1, those to test on last."""
+"""Number of official training shapes of each class. Shapes are numbered from 1, test shapes last."""
 
 CLASSES = tuple(TRAINING_SHAPES)
 
@@ -43,7 +43,7 @@ class Form(ABC):
     """One way in which the shapes lie below a folder."""
 
     folder: ClassVar[str]
-    prepares = True  # whether reading is slow enough to keep a faster form
+    prepares = True  # whether reading is so slow that a faster form is worth keeping
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -214,6 +214,8 @@ def _read_off(file: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{file} does not begin like a mesh in the OFF format. {AGAIN}")
     n_vertices, n_faces = int(header[1]), int(header[2])
     rows = [line.split() for line in content[header.end() :].splitlines() if line.strip()]
+    if not header[3] and rows and len(rows[0]) == 1:
+        del rows[0]  # the number of edges, in a line of its own
     try:
         corners, faces = _off_lines(rows, n_vertices, n_faces) or _off_words(rows, n_vertices, n_faces)
         vertices = np.array(corners, np.float64).reshape(n_vertices, 3)

@@ -30,7 +30,7 @@ def read_vertices(path: Path, names: Sequence[str], obtain: str = AGAIN) -> dict
         raise DataError(f"cannot read {path}: {error.strerror or error}. {obtain}") from error
     except KeyError as error:
         raise DataError(f"{path} has no vertices. {AGAIN}") from error
-    except (plyfile.PlyParseError, ValueError) as error:  # ValueError: what a damaged header asks for is impossible
+    except (plyfile.PlyParseError, ValueError) as error:  # ValueError: a damaged header
         raise DataError(f"{path} is truncated, damaged or no .ply file: {error}. {AGAIN}") from error
     missing = [name for name in names if name not in vertices.dtype.names]
     if missing:
@@ -51,7 +51,7 @@ def points_and_colours(vertices: dict[str, np.ndarray], path: Path) -> tuple[np.
 
 
 def _read(path: Path) -> Any:
-    try:  # thirty times as fast, where all faces are triangles
+    try:  # thirty times as fast if all faces are triangles
         return plyfile.PlyData.read(str(path), known_list_len=_TRIANGLES)
     except (plyfile.PlyParseError, ValueError):
         return plyfile.PlyData.read(str(path))

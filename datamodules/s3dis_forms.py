@@ -16,23 +16,35 @@ from datamodules.scene import AGAIN, Scene, require_colours
 from lgm_bench.errors import DataError
 
 CLASSES = (
-    "clutter",
-    "beam",
-    "board",
-    "bookcase",
-    "ceiling",
-    "chair",
-    "column",
-    "door",
-    "floor",
-    "sofa",
-    "table",
-    "wall",
-    "window",
-)
+    "clutter", "beam", "board", "bookcase", "ceiling", "chair", "column",
+    "door", "floor", "sofa", "table", "wall", "window",
+)  # fmt: skip
 """In the order of the networks' logits (Tao et al. 2024, Table IX)."""
 
 ORDER_IN_NPY = (
+    "ceiling", "floor", "wall", "beam", "column", "window", "door",
+    "table", "chair", "sofa", "bookcase", "board", "clutter",
+)  # fmt: skip
+ORDER_IN_PLY = (*CLASSES[:10], "stairs", *CLASSES[10:])
+
+_NPY = [
+    "ceiling",
+    "floor",
+    "wall",
+    "beam",
+    "column",
+    "window",
+    "door",
+    "table",
+    "chair",
+    "sofa",
+    "bookcase",
+    "board",
+    "clutter",
+]
+ORDER_IN_PLY = [*CLASSES[:10], "stairs", *CLASSES[10:]]
+
+_NPY = (
     "ceiling",
     "floor",
     "wall",
@@ -156,8 +168,8 @@ _log = logging.getLogger(__name__)
 def read_points(path: Path) -> np.ndarray:
     """Return the lines of a file as (N, 6) float64: x, y, z in metres, red, green, blue in 0..255.
 
-    The official files hold a few stray control characters amid numbers or between them ("185\\x10187"). If the line
-    is six numbers without them, or with spaces in their place, it is read so, and that is logged.
+    The official files hold a few stray control characters in or between numbers ("185\\x10187"). A line that is six
+    numbers without them, or with spaces in their place, is read so, and that is logged.
 
     Raises:
         DataError: The file is missing or empty, or a line is not six numbers; it is named.
@@ -179,7 +191,7 @@ def read_points(path: Path) -> np.ndarray:
 
 
 def _fast(content: bytes) -> np.ndarray | None:
-    """The values of lines with single spaces; None where some line is not so."""
+    """Return the values of lines with single spaces; None where a line has others."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -196,7 +208,7 @@ def _fast(content: bytes) -> np.ndarray | None:
 
 
 def _repaired(content: bytes, path: Path) -> bytes:
-    """The same lines, without stray characters where six numbers are left."""
+    """Return the lines without stray characters, wherever six numbers are left."""
     pieces, done = [], 0
     for found in _STRAY.finditer(content):
         if found.start() < done:
@@ -214,7 +226,7 @@ def _repaired(content: bytes, path: Path) -> bytes:
 
 
 def _spaced(content: bytes) -> bytes:
-    """The same lines with single spaces, and none at their ends."""
+    """Return the lines with single spaces, and none at their ends."""
     content = re.sub(rb"[ \t\r]{2,}|[\t\r]", b" ", content)
     return re.sub(rb"^ | $", b"", content, flags=re.MULTILINE)
 

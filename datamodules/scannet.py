@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ NYU_IDS = {
 
 _LAST_NYU_ID = 40
 _OFFICIAL_FAULTS = {"scene0270_00": 50, "scene0270_02": 50, "scene0384_00": 149}
-"""Ids that are none, in scans as they are distributed: their points count as unlabelled."""
+"""Invalid ids in scans as they are distributed. Their points count as unlabelled."""
 
 _LISTS = {"test": "scannetv2_val.txt", "train": "scannetv2_train.txt"}
 _OBTAIN = (
@@ -66,17 +67,13 @@ class ScanNetDataModule(PointDataModule):
     preprocessed ones of the published runs (`SCENE.ply`, its vertices with a `label`). In both, labels are NYU's ids;
     those of other classes are `IGNORED`. Ids are the scenes' names, "scene0011_00".
 
-    Args:
-        data_root: Folder with `scans`, or with the preprocessed .ply, and the split lists `scannetv2_train.txt` and
-            `scannetv2_val.txt` in it or beside it. None: `$LGM_BENCH_DATA/scannet`, else `./data/scannet`.
-        batch_size: Scans per batch and process.
-        limit: Only the first so many scans of the subset; None: all.
-        subset: "test", the official validation list; "train", the training list; "holdout", its last scans.
-        holdout: The last so many scans of the training list are held out: not trained on, but validated on.
-        seed: Determines, with the epoch, order and augmentation in training.
+    `data_root` is the folder with `scans`, or with the preprocessed .ply. The split lists `scannetv2_train.txt` and
+    `scannetv2_val.txt` lie in it or beside it. Subsets: "test" is the official validation list; "train" is the training
+    list; "holdout" is its last scans. For arguments and errors see `PointDataModule`.
 
-    Raises:
-        ConfigError: batch_size or limit is below 1, seed or holdout below 0, or the subset is unknown or empty.
+    Args:
+        holdout: Number of scans of the training list to hold out, the last ones.
+        options: Those of `PointDataModule`.
     """
 
     name = "scannet"
@@ -86,17 +83,9 @@ class ScanNetDataModule(PointDataModule):
     subsets = ("test", "train", "holdout")
     augmentation = Augmentation(scaling=0.1)
 
-    def __init__(
-        self,
-        data_root: Path | str | None = None,
-        batch_size: int = 1,
-        limit: int | None = None,
-        subset: str = "test",
-        holdout: int = 50,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(data_root, batch_size, limit, subset, seed)
-        require_holdout(holdout, subset, "scans")
+    def __init__(self, data_root: Path | str | None = None, holdout: int = 50, **options: Any) -> None:
+        super().__init__(data_root, **options)
+        require_holdout(holdout, self.subset, "scans")
         self.holdout = holdout
 
     def list_ids(self, subset: str) -> list[str]:

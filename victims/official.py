@@ -80,7 +80,7 @@ def _state_dict(content: Any, path: Path) -> Any:
 
 
 CUT_SHORT = (EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error)
-"""What the unpickler raises at the end of a truncated file, which depends on where the file ends."""
+"""What the unpickler may raise at the end of a truncated file."""
 
 
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -181,7 +181,7 @@ def _listed(keys: Iterable[str]) -> str:
 
 
 def _refused(error: pickle.UnpicklingError) -> str:
-    """Return what the unpickler stopped at; its own words, pages long, recommend to load the file unsafely."""
+    """Return what the unpickler refused. Its own message is pages long and recommends to load the file unsafely."""
     name = re.search(r"GLOBAL ([\w.]+)", str(error), re.IGNORECASE)
     return f"it calls for {name[1]}" if name else "it cannot be unpickled"
 

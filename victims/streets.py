@@ -21,8 +21,8 @@ class StreetVictim(PointVictim):
     """Labels the points of a LiDAR scan.
 
     Args:
-        network: The network, which knows nothing of metres.
-        grid: The same cells as the network's.
+        network: The network on voxels.
+        grid: The same cells, in metres.
     """
 
     def __init__(self, network: Cylinder3D, grid: CylindricalGrid) -> None:

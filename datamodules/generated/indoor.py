@@ -21,7 +21,8 @@ from datamodules.generated.rooms.room import (
     scannet_room,
 )
 from datamodules.s3dis import S3DISDataModule
-from datamodules.scannet import ScanNetDataModule
+from datamodules.s3dis_forms import CLASSES
+from datamodules.scannet import NYU_IDS, ScanNetDataModule
 
 TEST_AREA = 5
 
@@ -119,21 +120,7 @@ class S3DISMiniDataModule(RoomsS3DISDataModule):
     sizes = Sizes(train=48, holdout=6, test=6)
 
 
-CLASS_OF_KIND = {
-    "beam": "beam",
-    "board": "board",
-    "bookshelf": "bookcase",
-    "ceiling": "ceiling",
-    "chair": "chair",
-    "column": "column",
-    "desk": "table",
-    "door": "door",
-    "floor": "floor",
-    "sofa": "sofa",
-    "table": "table",
-    "wall": "wall",
-    "window": "window",
-}
+CLASS_OF_KIND = {"bookshelf": "bookcase", "desk": "table"} | {name: name for name in CLASSES}
 """S3DIS's classes of generated objects; all others are clutter."""
 
 
@@ -158,35 +145,16 @@ def room_files(room: Room, folder: str) -> Files:
     yield f"{folder}/{folder.rpartition('/')[2]}.txt", "".join(texts).encode("ascii")
 
 
-NYU_OF_KIND = {
-    "wall": 1,
-    "floor": 2,
-    "cabinet": 3,
-    "bed": 4,
-    "chair": 5,
-    "sofa": 6,
-    "table": 7,
-    "door": 8,
-    "window": 9,
-    "bookshelf": 10,
-    "picture": 11,
-    "counter": 12,
-    "desk": 14,
-    "curtain": 16,
+NYU_OF_KIND = {name: number for number, name in NYU_IDS.items()} | {
     "pillow": 18,
     "ceiling": 22,
-    "refrigerator": 24,
-    "shower curtain": 28,
     "box": 29,
     "board": 30,
-    "toilet": 33,
-    "sink": 34,
     "lamp": 35,
-    "bathtub": 36,
-    "bin": 39,
-    "monitor": 40,
     "beam": 38,
     "column": 38,
+    "bin": 39,
+    "monitor": 40,
 }
 """NYU's ids of generated objects. As in the real scans, some are of no class of the benchmark."""
 

@@ -1,6 +1,6 @@
 """Colours of generated objects: what a kind of object may look like, textures, and light.
 
-A kind's colours are drawn from palettes that other kinds use too, so that no kind is told by its colour alone.
+Kinds share palettes, so that colour alone does not tell them apart.
 """
 
 import colorsys
@@ -23,7 +23,7 @@ PALETTES = {  # hue (None: any), saturation, value: mean and standard deviation 
     "glass": ((0.56, 0.04), (0.28, 0.12), (0.78, 0.12)),
 }
 Mixture = Mapping[str, float]
-"""Palette -> its share."""
+"""Share of each palette."""
 
 
 def draw(rng: np.random.Generator, mixture: Mixture) -> Array:

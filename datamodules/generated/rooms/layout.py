@@ -122,7 +122,7 @@ class Layout:
         return False
 
     def _is_taken(self, members: Sequence[Standing], wall: int) -> bool:
-        """Whether there is no room for members in a wall's frame; if there is, it is taken now."""
+        """Return whether members overlap something in a wall's frame; if not, take up their places."""
         floor = self._on_floor(wall, group_extent(members))
         if _meets(floor, self._floor, 0.03):
             return True

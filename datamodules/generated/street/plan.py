@@ -120,7 +120,7 @@ def _enclosure(start: float, end: float, y: float, rng: Random) -> Iterator[Body
 
 
 def _objects(side: Side, sign: int, rng: Random) -> Iterator[list[Body]]:
-    """What stands on a side; the networks are to find it everywhere, so that it is more than in most streets."""
+    """Yield what stands on a side; more than in most streets, so that networks see every class often."""
     kerb, middle = side.sidewalk + 0.4, (side.sidewalk + side.garden) / 2
     heading = 0.0 if sign < 0 else np.pi
     if side.sidewalk > side.parking:
@@ -144,7 +144,7 @@ def _objects(side: Side, sign: int, rng: Random) -> Iterator[list[Body]]:
 
 
 def _traffic(lane: float, rng: Random) -> Iterator[list[Body]]:
-    """What drives, ahead and behind in the car's own lane and all along the other one."""
+    """Yield the vehicles in the car's own lane, ahead and behind, and in the other lane."""
     for sign, heading in ((-1, 0.0), (1, np.pi)):
         for x in _places(11, 26, 0.7, rng):
             if abs(x) < 9 and sign < 0:
@@ -155,7 +155,7 @@ def _traffic(lane: float, rng: Random) -> Iterator[list[Body]]:
 
 
 def _places(least: float, most: float, share: float, rng: Random) -> Iterator[float]:
-    """Yield places along the street, so far apart, of which a share is taken."""
+    """Yield a share of places along the street that lie `least` to `most` metres apart."""
     x = -REACH + rng.uniform(0, most)
     while x < REACH:
         if rng.uniform() < share:
