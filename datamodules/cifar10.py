@@ -153,8 +153,8 @@ class CIFAR10DataModule(ImageDataModule):
         batch_size: Images per batch and process.
         limit: Only the first so many images of the subset; None: all.
         subset: What `test_dataloader` yields: "test"; "train", all training images; "holdout", those held out.
-        holdout: The last so many training images are held out: `val_dataloader` yields them, `train_dataloader` not.
-        seed: Determines, with the epoch, order and augmentation in training.
+        holdout: Number of training images to hold out, the last ones: for `val_dataloader`, not for `train_dataloader`.
+        seed: With the epoch, it determines order and augmentation in training.
         download: Fetch the official archive (170 MB) into `data_root` where the batches are missing or damaged.
         verify: Accept the official files only, by their MD5s. False: any batches in the official layout, such as
             miniature ones. Loading them can run no code, but their content is not verified.

@@ -4,7 +4,7 @@ import numpy as np
 
 from datamodules.generated.rooms.colours import draw
 from datamodules.generated.rooms.furniture import METAL, Random, cabinet_of
-from datamodules.generated.rooms.surfaces import Item, Part, Sheet, Surface, Tube, box, disc
+from datamodules.generated.rooms.surfaces import Item, Part, Surface, Tube, box, disc, level, upright
 
 CERAMIC = {"white": 0.85, "cream": 0.15}
 
@@ -34,8 +34,8 @@ def kitchen(rng: Random) -> list[Item]:
 
     stone = draw(rng, {"grey": 0.35, "dark": 0.25, "wood": 0.2, "cream": 0.2})
     top: list[Surface] = [*box((-w / 2, -d / 2, h - 0.04), (w / 2, d / 2, h), "top back")]
-    top += [Sheet(np.array([-w / 2, -d / 2, h]), np.array([w, 0, 0]), np.array([0, d, 0]), outside)]
-    splash = [Sheet(np.array([-w / 2, d / 2 - 0.02, h]), np.array([w, 0, 0]), np.array([0, 0, 0.12]))]
+    top += [level((-w / 2, -d / 2, h), w, d, outside)]
+    splash = [upright((-w / 2, d / 2 - 0.02, h), w, 0.12)]
     basin = _basin(x - half, x + half, -0.19, 0.19, h, deep)
     tap: list[Surface] = [Tube(np.array([x, 0.23, h]), (0.02, 0.02), 0.22)]
     tap += box((x - 0.015, 0.06, h + 0.20), (x + 0.015, 0.23, h + 0.23))
@@ -84,7 +84,7 @@ def bathtub(rng: Random) -> Item:
         return (np.minimum(s, w - s) < rim) | (np.minimum(t, d - t) < rim)
 
     shell: list[Surface] = [*box((-w / 2, -d / 2, 0), (w / 2, d / 2, h), "top bottom back")]
-    shell += [Sheet(np.array([-w / 2, -d / 2, h]), np.array([w, 0, 0]), np.array([0, d, 0]), on_rim)]
+    shell += [level((-w / 2, -d / 2, h), w, d, on_rim)]
     shell += _basin(-w / 2 + rim, w / 2 - rim, -d / 2 + rim, d / 2 - rim, h, deep)
     return Item("bathtub", [Part(shell, draw(rng, CERAMIC))], w, d, h)
 
@@ -96,9 +96,7 @@ def shower_curtain(rng: Random, w: float) -> Item:
     colour = draw(rng, {"white": 0.35, "paint": 0.35, "fabric": 0.3})
     texture = "stripes" if rng.uniform() < 0.3 else "plain"
     low, high = rng.uniform(0.62, 0.7), rng.uniform(1.85, 2.0)
-    cloth = Sheet(
-        np.array([x[0], 0, low]), np.array([x[1] - x[0], 0, 0]), np.array([0, 0, high - low]), None, (0.035, 0.16)
-    )
+    cloth = upright((x[0], 0, low), x[1] - x[0], high - low, None, (0.035, 0.16))
     return Item("shower curtain", [Part([cloth], colour, texture)], w, 0.08, high)
 
 
@@ -146,5 +144,5 @@ def pillow(rng: Random, w: float, h: float) -> Item:
 
 def _basin(x0: float, x1: float, y0: float, y1: float, top: float, deep: float) -> list[Surface]:
     hollow = box((x0, y0, top - deep), (x1, y1, top), "top bottom")
-    floor = Sheet(np.array([x0, y0, top - deep]), np.array([x1 - x0, 0, 0]), np.array([0, y1 - y0, 0]))
+    floor = level((x0, y0, top - deep), x1 - x0, y1 - y0)
     return [*hollow, floor]

@@ -9,7 +9,7 @@ import numpy as np
 
 from datamodules.generated.rooms.colours import draw
 from datamodules.generated.rooms.furniture import METAL, Random
-from datamodules.generated.rooms.surfaces import Item, Part, Sheet, Surface, box
+from datamodules.generated.rooms.surfaces import Item, Part, Surface, box, upright
 
 
 class Fixture(NamedTuple):
@@ -31,9 +31,7 @@ def door(rng: Random) -> Fixture:
     w, h, back = rng.uniform(0.85, 1.0), rng.uniform(2.0, 2.1), rng.uniform(0.02, 0.06)
     colour = draw(rng, {"wood": 0.5, "white": 0.2, "grey": 0.15, "paint": 0.15})
     frame = _frame(w, 0.0, h, back, 0.06, bottom=False)
-    leaf: list[Surface] = [
-        Sheet(np.array([-w / 2 + 0.06, back, 0.01]), np.array([w - 0.12, 0, 0]), np.array([0, 0, h - 0.07]))
-    ]
+    leaf: list[Surface] = [upright((-w / 2 + 0.06, back, 0.01), w - 0.12, h - 0.07)]
     side = rng.choice([-1, 1]) * (w / 2 - 0.14)
     knob = box((side - 0.06, back - 0.06, 1.0), (side + 0.06, back, 1.04), "back")
     trim = colour if rng.uniform() < 0.5 else draw(rng, {"white": 0.6, "grey": 0.4})
@@ -50,11 +48,7 @@ def window(rng: Random) -> Fixture:
     frame += box((-w / 2, -0.06, low - 0.04), (w / 2, 0.0, low), "back")
     for x in np.linspace(-w / 2, w / 2, 1 + round(w / 0.55))[1:-1]:
         frame += box((x - 0.03, back - 0.05, low + 0.05), (x + 0.03, back, high - 0.05), "back top bottom")
-    panes: list[Surface] = [
-        Sheet(
-            np.array([-w / 2 + 0.07, back, low + 0.07]), np.array([w - 0.14, 0, 0]), np.array([0, 0, high - low - 0.14])
-        )
-    ]
+    panes: list[Surface] = [upright((-w / 2 + 0.07, back, low + 0.07), w - 0.14, high - low - 0.14)]
     glass = draw(rng, {"glass": 0.7, "white": 0.3})
     return Fixture(Item("window", [Part(frame, trim), Part(panes, glass)], w, 0.1, high), low - 0.04)
 
@@ -64,8 +58,7 @@ def curtains(rng: Random, w: float, high: float) -> Fixture:
     each, low, top = rng.uniform(0.3, 0.45), rng.uniform(0.05, 0.15), high + 0.1
     colour = draw(rng, {"fabric": 0.4, "cream": 0.25, "white": 0.15, "paint": 0.2})
     cloth = [
-        Sheet(np.array([x, -0.09, low]), np.array([each, 0, 0]), np.array([0, 0, top - low]), None, (0.03, 0.14))
-        for x in (-w / 2 - each + 0.05, w / 2 - 0.05)
+        upright((x, -0.09, low), each, top - low, None, (0.03, 0.14)) for x in (-w / 2 - each + 0.05, w / 2 - 0.05)
     ]
     rod = box((-w / 2 - each, -0.1, top), (w / 2 + each, -0.07, top + 0.03), "back")
     parts = [Part(cloth, colour, "stripes" if rng.uniform() < 0.2 else "plain"), Part(rod, draw(rng, METAL))]
@@ -76,9 +69,7 @@ def picture(rng: Random) -> Fixture:
     """Return a framed picture."""
     w, size = rng.uniform(0.4, 0.9), rng.uniform(0.4, 0.7)
     low = rng.uniform(1.2, 1.35)
-    surface = Sheet(
-        np.array([-w / 2 + 0.04, -0.03, low + 0.04]), np.array([w - 0.08, 0, 0]), np.array([0, 0, size - 0.08])
-    )
+    surface = upright((-w / 2 + 0.04, -0.03, low + 0.04), w - 0.08, size - 0.08)
     parts = [Part(_raised(w, low, low + size, 0.035, 0.04), draw(rng, {"wood": 0.4, "dark": 0.35, "white": 0.25}))]
     parts += [Part([surface], draw(rng, {"vivid": 0.5, "fabric": 0.5}), "painting")]
     return Fixture(Item("picture", parts, w, 0.05, low + size), low)
@@ -89,9 +80,7 @@ def board(rng: Random) -> Fixture:
     w, low = rng.uniform(1.4, 2.4), rng.uniform(0.85, 1.0)
     high = low + rng.uniform(1.0, 1.2)
     colour = draw(rng, {"white": 0.8, "paint": 0.1, "dark": 0.1})
-    surface = Sheet(
-        np.array([-w / 2 + 0.04, -0.03, low + 0.04]), np.array([w - 0.08, 0, 0]), np.array([0, 0, high - low - 0.08])
-    )
+    surface = upright((-w / 2 + 0.04, -0.03, low + 0.04), w - 0.08, high - low - 0.08)
     rim = _raised(w, low, high, 0.04, 0.04) + box((-w / 3, -0.1, low - 0.02), (w / 3, -0.03, low + 0.01), "back")
     return Fixture(Item("board", [Part(rim, draw(rng, METAL)), Part([surface], colour)], w, 0.1, high), low - 0.02)
 
@@ -121,11 +110,7 @@ def wall_cabinet(rng: Random, w: float) -> Fixture:
     doors = max(2, round(w / 0.45))
     each = w / doors
     fronts: list[Surface] = [
-        Sheet(
-            np.array([-w / 2 + place * each + 0.015, -d, low + 0.015]),
-            np.array([each - 0.03, 0, 0]),
-            np.array([0, 0, high - low - 0.03]),
-        )
+        upright((-w / 2 + place * each + 0.015, -d, low + 0.015), each - 0.03, high - low - 0.03)
         for place in range(doors)
     ]
     tint = np.clip(colour * rng.uniform(0.85, 1.1), 0, 1)

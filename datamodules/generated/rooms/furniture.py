@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from datamodules.generated.rooms.colours import draw
-from datamodules.generated.rooms.surfaces import Array, Item, Part, Sheet, Surface, Tube, box, disc
+from datamodules.generated.rooms.surfaces import Array, Item, Part, Sheet, Surface, Tube, box, disc, upright
 
 Random = np.random.Generator
 WOODEN = {"wood": 0.6, "white": 0.2, "dark": 0.1, "grey": 0.1}
@@ -89,7 +89,7 @@ def desk(rng: Random) -> Item:
     far = -side * (w / 2 - 0.015)
     body += box((far - 0.015, -d / 2 + 0.04, 0), (far + 0.015, d / 2, h - 0.03), "bottom top")
     y = d / 2 - 0.03
-    body += [Sheet(np.array([-w / 2, y, 0.3]), np.array([w, 0, 0]), np.array([0, 0, h - 0.33]))]
+    body += [upright((-w / 2, y, 0.3), w, h - 0.33)]
     fronts = drawers(x0, x1, -d / 2 + 0.035, 0.05, h - 0.05, 3)
     plate = box((-w / 2, -d / 2, h - 0.03), (w / 2, d / 2, h))
     parts = [Part(body, colour), Part(plate, colour), Part(fronts, np.clip(colour * rng.uniform(0.8, 1.2), 0, 1))]
@@ -174,7 +174,7 @@ def bookshelf(rng: Random) -> Item:
     boards = round(h / rng.uniform(0.32, 0.40))
     frame = box((-w / 2, -d / 2, 0), (-w / 2 + 0.03, d / 2, h), "bottom back")
     frame += box((w / 2 - 0.03, -d / 2, 0), (w / 2, d / 2, h), "bottom back")
-    frame += [Sheet(np.array([-w / 2, d / 2 - 0.01, 0]), np.array([w, 0, 0]), np.array([0, 0, h]))]
+    frame += [upright((-w / 2, d / 2 - 0.01, 0), w, h)]
     books: list[Surface] = []
     step = (h - 0.05) / boards
     for board in range(boards + 1):

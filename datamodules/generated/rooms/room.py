@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from datamodules.generated.rooms import colours, fixtures
 from datamodules.generated.rooms.layout import Group, Layout, Rectangle, Standing
 from datamodules.generated.rooms.plans import S3DIS_MINI_PLANS, S3DIS_PLANS, SCANNET_MINI_PLANS, SCANNET_PLANS, Plan
-from datamodules.generated.rooms.surfaces import Array, Item, Keep, Part, Sheet, area, sample
+from datamodules.generated.rooms.surfaces import Array, Item, Keep, Part, area, level, sample, upright
 
 
 class Room(NamedTuple):
@@ -111,18 +111,18 @@ def _shell(layout: Layout, plan: Plan, rng: np.random.Generator, ceiling: bool) 
     texture = plan.floors[int(rng.integers(len(plan.floors)))]
     floor = colours.draw(rng, {"wood": 0.45, "grey": 0.25, "cream": 0.15, "fabric": 0.15})
     paint = colours.draw(rng, {"white": 0.4, "cream": 0.35, "paint": 0.25})
-    sheet = Sheet(np.array([-w / 2, -d / 2, 0]), np.array([w, 0, 0]), np.array([0, d, 0]))
+    sheet = level((-w / 2, -d / 2, 0), w, d)
     things = [Standing(Item("floor", [Part([sheet], floor, texture)], w, d, 0.0))]
     for wall in layout.walls:
         length, accent = layout.length(wall), colours.draw(rng, {"paint": 0.5, "fabric": 0.5})
         keep = _wall_keep(length, layout.height, layout.holes[wall], rng, ragged=not ceiling)
-        sheet = Sheet(np.array([-length / 2, 0, 0]), np.array([length, 0, 0]), np.array([0, 0, layout.height]), keep)
+        sheet = upright((-length / 2, 0, 0), length, layout.height, keep)
         colour = accent if rng.uniform() < 0.12 else paint
         origin, yaw = layout.foot(wall)
         item = Item("wall", [Part([sheet], colour)], length, 0.0, layout.height)
         things.append(Standing(item, float(origin[0]), float(origin[1]), yaw))
     if ceiling:
-        sheet = Sheet(np.array([-w / 2, d / 2, layout.height]), np.array([w, 0, 0]), np.array([0, -d, 0]))
+        sheet = level((-w / 2, d / 2, layout.height), w, -d)
         paint = colours.draw(rng, {"white": 0.6, "grey": 0.15, "cream": 0.25})
         things.append(Standing(Item("ceiling", [Part([sheet], paint, "panels")], w, d, layout.height)))
     return things

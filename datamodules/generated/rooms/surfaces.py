@@ -150,6 +150,18 @@ def box(low: Sequence[float], high: Sequence[float], without: str = "") -> list[
     return [side for name, side in sides.items() if name not in left_out]
 
 
+def upright(
+    corner: Sequence[float], width: float, height: float, keep: Keep | None = None, folds: tuple[float, float] = (0, 1)
+) -> Sheet:
+    """Return a sheet along x and z that faces -y, from its lower corner of least x."""
+    return Sheet(np.array(corner), np.array([width, 0, 0]), np.array([0, 0, height]), keep, folds)
+
+
+def level(corner: Sequence[float], width: float, depth: float, keep: Keep | None = None) -> Sheet:
+    """Return a sheet along x and y that faces upwards, or downwards if `depth` is negative."""
+    return Sheet(np.array(corner), np.array([width, 0, 0]), np.array([0, depth, 0]), keep)
+
+
 def disc(centre: Sequence[float], radii: tuple[float, float], hole: float = 0.0) -> Sheet:
     """Return a level elliptic disc that faces upwards, perhaps with a hole of a relative size."""
     width, depth = 2 * radii[0], 2 * radii[1]
