@@ -13,13 +13,16 @@ from lgm_bench.errors import DataError
 _TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}
 
 
-def read_vertices(path: Path, names: Sequence[str], obtain: str = AGAIN) -> dict[str, np.ndarray]:
+def read_vertices(
+    path: Path, names: Sequence[str], obtain: str = AGAIN, optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Return properties of a .ply file's vertices as arrays (N,) of the file's types.
 
     Args:
         path: The file, binary or text; it may hold faces too.
         names: Properties that it must have: "x", "red", ...
         obtain: How to get the file, the end of the message where it is missing.
+        optional: Properties that are returned where it has them.
 
     Raises:
         DataError: The file is missing, truncated or no .ply file, or it has no vertices with these properties.
@@ -35,7 +38,8 @@ def read_vertices(path: Path, names: Sequence[str], obtain: str = AGAIN) -> dict
     missing = [name for name in names if name not in vertices.dtype.names]
     if missing:
         raise DataError(f"the vertices of {path} have no {', '.join(missing)}. {AGAIN}")
-    return {name: np.array(vertices[name]) for name in names}
+    there = [name for name in optional if name in vertices.dtype.names]
+    return {name: np.array(vertices[name]) for name in (*names, *there)}
 
 
 def points_and_colours(vertices: dict[str, np.ndarray], path: Path) -> tuple[np.ndarray, np.ndarray]:

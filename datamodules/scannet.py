@@ -40,6 +40,16 @@ NYU_IDS = {
 """The 20 classes of the benchmark by their ids among the 40 of NYU, in the order of the networks' logits."""
 
 _LAST_NYU_ID = 40
+_RGB = ("red", "green", "blue")
+_SUSPICIOUS = 0.05  # share of points whose label and colour contradict each other
+_COLOURS = (
+    (174, 199, 232), (152, 223, 138), (31, 119, 180), (255, 187, 120), (188, 189, 34),
+    (140, 86, 75), (255, 152, 150), (214, 39, 40), (197, 176, 213), (148, 103, 189),
+    (196, 156, 148), (23, 190, 207), (247, 182, 210), (219, 219, 141), (255, 127, 14),
+    (158, 218, 229), (44, 160, 44), (112, 128, 144), (227, 119, 194), (82, 84, 163),
+)  # fmt: skip
+"""Colours by which the official files of labels show the classes, in the order of `NYU_IDS`."""
+
 _OFFICIAL_FAULTS = {"scene0270_00": 50, "scene0270_02": 50, "scene0384_00": 149}
 """Invalid ids in scans as they are distributed. Their points count as unlabelled."""
 
@@ -131,11 +141,14 @@ class ScanNetDataModule(PointDataModule):
                 no id of NYU's 40 classes.
         """
         path, *beside = self.sources(scene_id)
-        names = ["x", "y", "z", "red", "green", "blue"]
+        names = ["x", "y", "z", *_RGB]
         vertices = read_vertices(path, names if beside else [*names, "label"], _OBTAIN)
         points, colours = points_and_colours(vertices, path)
         labels_path = beside[0] if beside else path
-        nyu = read_vertices(labels_path, ["label"], _OBTAIN)["label"] if beside else vertices["label"]
+        labelled = read_vertices(labels_path, ["label"], _OBTAIN, optional=_RGB) if beside else vertices
+        nyu = labelled["label"]
+        if beside and all(name in labelled for name in _RGB):
+            _warn_of_other_colours(nyu, np.stack([labelled[name] for name in _RGB], 1), labels_path)
         require_as_many(len(points), len(nyu), path, labels_path)
         return Scene(points, colours, _classes(nyu, labels_path, scene_id))
 
@@ -165,6 +178,25 @@ def held_out(ids: list[str], holdout: int, where: Path) -> list[str]:
 
 def _labels_beside(path: Path) -> Path:
     return path.with_suffix(".labels.ply")
+
+
+def _warn_of_other_colours(nyu: np.ndarray, colours: np.ndarray, path: Path) -> None:
+    """Warn where most points have the colour of some class, and many that of another class than their label.
+
+    Files of ScanNet v1 have other ids, most of which are ids of NYU too, so that nothing else gives them away.
+    """
+    weights = np.array([1 << 16, 1 << 8, 1])
+    nyu_of_colour = dict(zip((np.array(_COLOURS) @ weights).tolist(), NYU_IDS, strict=True))
+    found, place = np.unique(colours.astype(np.int64) @ weights, return_inverse=True)
+    shown = np.array([nyu_of_colour.get(code, 0) for code in found.tolist()])[place]
+    wrong = (shown != nyu)[shown > 0]
+    if len(wrong) > len(nyu) / 2 and wrong.mean() > _SUSPICIOUS:
+        _log.warning(
+            "%s: %.0f %% of the coloured points have the colour of another class than their label; are these ids of "
+            "ScanNet v1? Use the *_vh_clean_2.labels.ply of ScanNet v2",
+            path,
+            100 * wrong.mean(),
+        )
 
 
 def _classes(nyu: np.ndarray, path: Path, scene_id: str) -> np.ndarray:
