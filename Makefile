@@ -26,7 +26,7 @@ lint: $(STAMP)  ## Format check, lint, types, layers
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[dev,interop,points]'
+	$(PIP) --editable '.[dev,interop,points,report]'
 	touch $@
 
 clean:

@@ -1,4 +1,4 @@
-"""Data sets as LightningDataModules, one a file; a name stands for a class that is imported only when asked for."""
+"""Data sets as LightningDataModules, one a file. A class is imported when its name is used."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
 
 DATAMODULES = {
     "cifar10": "datamodules.cifar10:CIFAR10DataModule",
-    "digits": "datamodules.digits:DigitsDataModule",
+    "digits": "datamodules.generated.digits:DigitsDataModule",
     "imagenet": "datamodules.imagenet:ImageNetDataModule",
-    "imagenet-mini": "datamodules.imagenet_mini:ImageNetMiniDataModule",
+    "imagenet-mini": "datamodules.generated.imagenet_mini:ImageNetMiniDataModule",
     "modelnet40": "datamodules.modelnet40:ModelNet40DataModule",
-    "modelnet40-mini": "datamodules.modelnet40_mini:ModelNet40MiniDataModule",
-    "rooms-s3dis": "datamodules.generated:RoomsS3DISDataModule",
-    "rooms-scannet": "datamodules.generated:RoomsScanNetDataModule",
+    "modelnet40-mini": "datamodules.generated.modelnet40_mini:ModelNet40MiniDataModule",
+    "rooms-s3dis": "datamodules.generated.indoor:RoomsS3DISDataModule",
+    "rooms-scannet": "datamodules.generated.indoor:RoomsScanNetDataModule",
     "s3dis": "datamodules.s3dis:S3DISDataModule",
-    "s3dis-mini": "datamodules.generated:S3DISMiniDataModule",
+    "s3dis-mini": "datamodules.generated.indoor:S3DISMiniDataModule",
     "scannet": "datamodules.scannet:ScanNetDataModule",
-    "scannet-mini": "datamodules.generated:ScanNetMiniDataModule",
+    "scannet-mini": "datamodules.generated.indoor:ScanNetMiniDataModule",
     "semantickitti": "datamodules.semantickitti:SemanticKITTIDataModule",
-    "semantickitti-mini": "datamodules.semantickitti_mini:SemanticKITTIMiniDataModule",
+    "semantickitti-mini": "datamodules.generated.semantickitti_mini:SemanticKITTIMiniDataModule",
 }
 
 MARKS: dict[str, tuple[str, ...]] = {
@@ -35,7 +35,7 @@ MARKS: dict[str, tuple[str, ...]] = {
     "scannet": ("scans", "scannetv2_val.txt", "scene*", "train/scene*.ply"),
     "semantickitti": ("dataset/sequences", "sequences"),
 }
-"""What the folder of a data set that a user brings holds one of (patterns), to tell whether it is there, unread."""
+"""Patterns of which a data set's folder matches at least one: they tell whether it is there, without reading it."""
 
 
 def load_datamodule(name: str, **options: Any) -> "LightningDataModule":

@@ -1,4 +1,4 @@
-"""What samples hold, as a sha256: of their arrays, of their files, or of what a loader yields of them."""
+"""The sha256 of samples, taken of their arrays, of their files, or of the batches that hold them."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SETTLED_NS = 2_000_000_000
-"""Age of a file's last change from which on its times tell changes apart: clocks of file systems are as coarse."""
+"""Age in nanoseconds from which a file's times are trusted: the clocks of file systems are as coarse as this."""
 
 
 def arrays_sha256(*arrays: Tensor) -> str:
@@ -46,8 +46,8 @@ def files_sha256(root: Path, samples: Iterable[tuple[object, Sequence[Path]]]) -
 
     Args:
         root: The data set's folder.
-        samples: Of each sample what is known without its files, such as id and label, and its files. Their names count
-            too, but not the folders that they are in.
+        samples: For each sample, what is known without its files, such as id and label, and its files. The names of
+            files count too, those of their folders do not.
 
     Raises:
         DataError: A file cannot be read.
@@ -99,14 +99,14 @@ def _each(batch: Any) -> Iterator[tuple[str, str]]:
 
 
 class FileHashes:
-    """The sha256 of files below a folder, each read once as long as it does not change.
+    """The sha256 of files below a folder, kept in the cache folder so that an unchanged file is read only once.
 
-    They are kept in the cache folder. A file counts as unchanged if its size, times and inode are the same; one that
-    was changed in the last seconds is read again, since another change might have left its times alone.
+    A file counts as unchanged while its size, times and inode are the same. A file that changed in the last seconds is
+    read again, since a further change might have left its times alone.
 
     Args:
         root: The folder.
-        kept: Where they are kept.
+        kept: The file that they are kept in.
     """
 
     def __init__(self, root: Path, kept: Path) -> None:
@@ -151,7 +151,7 @@ class FileHashes:
         return next((sha256 for *state, sha256 in entries if state == now), None)
 
     def keep(self) -> None:
-        """Keep what is known for the next process; without effect where the cache folder cannot be written."""
+        """Write the sums for the next process; without effect where the cache folder cannot be written."""
         if not self._new:
             return
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from lgm_bench.errors import DataError, did_you_mean
@@ -22,7 +23,7 @@ class ImageFile(NamedTuple):
 
 
 def read_tree(folder: Path, classes: Sequence[str], remedy: str) -> list[ImageFile]:
-    """Return the images below a folder: the first one of every class, then the second of every class, and so on.
+    """Return the images below a folder: the first of every class, then the second of every class, and so on.
 
     Hidden files are left out, and so are files beside the class folders that are no images.
 
@@ -53,16 +54,24 @@ def read_tree(folder: Path, classes: Sequence[str], remedy: str) -> list[ImageFi
 
 
 def read_image(path: Path) -> Image.Image:
-    """Return an image as RGB.
+    """Return an image as RGB of 8 bits; grey images of 16 bits are scaled.
 
     Raises:
         DataError: The file cannot be opened or decoded to its end.
     """
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return (_eight_bits(image) if image.mode.startswith("I") else image).convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image {path}: {error}. Copy it again from its source.") from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return a grey image of 16 bits as one of 8; `Image.convert` would cut its values off at 255."""
+    grey = np.asarray(image).astype(np.int64)
+    if grey.min() < 0 or grey.max() > 65535:
+        raise ValueError(f"its grey values are {grey.min()} to {grey.max()}, not 0 to 65535")
+    return Image.fromarray(((grey + 128) // 257).astype(np.uint8))
 
 
 def _class_images(folder: Path, label: int, remedy: str) -> list[ImageFile]:

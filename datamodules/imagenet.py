@@ -5,20 +5,19 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from timm.data.imagenet_info import ImageNetInfo
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from datamodules.batch import ImageBatch
 from datamodules.content import files_sha256
-from datamodules.image_datamodule import ImageDataModule
 from datamodules.image_tree import ImageFile, read_image, read_tree
 from datamodules.location import how_to_choose
 from datamodules.sampler import RankStridedSampler
-from datamodules.samples_datamodule import require_positive
+from datamodules.samples_datamodule import ImageDataModule, require_positive
 
-_INFO = ImageNetInfo()
-SYNSETS: tuple[str, ...] = tuple(_INFO.label_names())  # type: ignore[no-untyped-call]
+_CLASSES = Path(__file__).with_name("imagenet_classes.txt").read_text(encoding="utf-8")
+_LISTED = [line.split(" ", 1) for line in _CLASSES.splitlines()]
+SYNSETS: tuple[str, ...] = tuple(synset for synset, _ in _LISTED)
 """The 1000 synsets in the official order, which is the sorted one: a synset's place is its class index."""
 
 FOLDERS = {"test": "val", "train": "train"}
@@ -48,7 +47,7 @@ class ImageNetDataModule(ImageDataModule):
 
     name = "imagenet"
     num_classes = 1000
-    class_names = tuple(_INFO.index_to_description(index) for index in range(1000))
+    class_names = tuple(name for _, name in _LISTED)
     subsets = tuple(FOLDERS)
     synsets: Sequence[str] = SYNSETS
     shorter_side, crop = 256, 224
@@ -150,7 +149,6 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int, str]]):
 
 
 def collate(samples: list[tuple[torch.Tensor, int, str]]) -> ImageBatch:
-    """Return samples as one batch, channels_last in memory."""
+    """Return samples as one batch."""
     images, labels, ids = zip(*samples, strict=True)
-    stacked = torch.stack(images).contiguous(memory_format=torch.channels_last)
-    return ImageBatch(stacked, torch.tensor(labels), list(ids))
+    return ImageBatch(torch.stack(images), torch.tensor(labels), list(ids))

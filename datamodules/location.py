@@ -24,7 +24,7 @@ def data_folder(name: str, data_root: Path | str | None = None) -> Path:
 
 
 def how_to_choose(name: str) -> str:
-    """Return the sentence that ends an error about missing data: how to say where a data set lies."""
+    """Return the last sentence of an error about missing data: how to choose where a data set lies."""
     return (
         f"If it lies elsewhere, pass its folder as data_root (--data-root), "
         f"or set {ENVIRONMENT_VARIABLE} to the folder that holds {name!r}."

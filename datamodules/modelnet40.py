@@ -5,15 +5,15 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from datamodules.augmentation import Augmentation
 from datamodules.location import how_to_choose
 from datamodules.modelnet40_forms import CLASSES, FORMS, Form, Shape
 from datamodules.point_datamodule import PointDataModule
 from datamodules.samples_datamodule import require_positive
-from datamodules.scene import AGAIN, Scene, require_finite
+from datamodules.scene import AGAIN, Augmentation, Scene, require_finite
 from lgm_bench.errors import ConfigError, DataError
 
 _OBTAIN = (
@@ -29,19 +29,16 @@ class ModelNet40DataModule(PointDataModule):
     every class comes first, then the second of every class, and so on, so that a `limit` takes classes evenly. Ids are
     those of the form: "airplane_0627", or "ply_data_test0/00012".
 
+    `data_root` is the folder with `modelnet40_normal_resampled`, `modelnet40_ply_hdf5_2048` or `ModelNet40`, or one of
+    these. Subsets are "test", "train" and "holdout".
+
     Args:
-        data_root: Folder with `modelnet40_normal_resampled`, `modelnet40_ply_hdf5_2048` or `ModelNet40`, or one of
-            these. None: `$LGM_BENCH_DATA/modelnet40`, else `./data/modelnet40`.
-        batch_size: Shapes per batch and process.
-        limit: Only the first so many shapes of the subset; None: all.
-        subset: "test"; "train", all training shapes; "holdout", those held out.
-        holdout: Share of every class's training shapes that is held out: they are validated and not trained on.
+        holdout: Share of every class's training shapes that is held out.
         points: Points of a shape: the first so many of a list, or as many drawn on a mesh.
-        seed: Determines, with the epoch, order and augmentation in training.
+        options: Those of `PointDataModule`.
 
     Raises:
-        ConfigError: batch_size, limit or points is below 1, seed below 0, holdout not a share below 1, or the subset
-            is unknown.
+        ConfigError: points is below 1, holdout is no share below 1, or another option is refused.
     """
 
     name = "modelnet40"
@@ -56,15 +53,13 @@ class ModelNet40DataModule(PointDataModule):
         self,
         data_root: Path | str | None = None,
         batch_size: int = 32,
-        limit: int | None = None,
-        subset: str = "test",
         holdout: float = 0.1,
         points: int = 2048,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(data_root, batch_size, limit, subset, seed)
+        super().__init__(data_root, batch_size, **options)
         require_positive("points", points)
-        if not 0 <= holdout < 1 or (subset == "holdout" and holdout == 0):
+        if not 0 <= holdout < 1 or (self.subset == "holdout" and holdout == 0):
             raise ConfigError(f"holdout must be the share of training shapes to hold out, not {holdout!r}")
         self.holdout, self.points = holdout, points
         self._form: Form | None = None
@@ -154,7 +149,7 @@ class ModelNet40DataModule(PointDataModule):
 
 
 def held_out(shapes: list[Shape], share: float) -> list[Shape]:
-    """Return the share, rounded, of some shapes that is held out: arbitrary ones, yet the same on every machine."""
+    """Return a share, rounded, of shapes to hold out: arbitrary ones, yet the same on every machine."""
     ranked = sorted(shapes, key=lambda shape: hashlib.sha256(shape.shape_id.encode()).digest())
     chosen = set(ranked[: round(len(shapes) * share)])
     return [shape for shape in shapes if shape in chosen]

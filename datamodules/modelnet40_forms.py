@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from datamodules.optional import require_library
 from datamodules.scene import AGAIN, require_finite
 from lgm_bench.errors import DataError, did_you_mean
+from lgm_bench.extras import require
 
 TRAINING_SHAPES = {
     "airplane": 626, "bathtub": 106, "bed": 515, "bench": 173, "bookshelf": 572, "bottle": 335, "bowl": 64,
@@ -22,7 +23,7 @@ TRAINING_SHAPES = {
     "sink": 128, "sofa": 680, "stairs": 124, "stool": 90, "table": 392, "tent": 163, "toilet": 344, "tv_stand": 267,
     "vase": 475, "wardrobe": 87, "xbox": 103,
 }  # fmt: skip
-"""The classes with the number of their official training shapes: shapes are numbered from 1, those to test on last."""
+"""Number of official training shapes of each class. Shapes are numbered from 1, test shapes last."""
 
 CLASSES = tuple(TRAINING_SHAPES)
 
@@ -42,7 +43,7 @@ class Form(ABC):
     """One way in which the shapes lie below a folder."""
 
     folder: ClassVar[str]
-    prepares = True  # whether reading is slow enough to keep a faster form
+    prepares = True  # whether reading is so slow that a faster form is worth keeping
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -135,18 +136,11 @@ class MeshForm(Form):
         return [_shape(path) for path in sorted(self.root.glob(f"*/{split}/[!.]*.off"))]
 
     def points(self, shape: Shape, count: int) -> np.ndarray:
-        trimesh = require_library("trimesh", "reading .off meshes")
-        sampling = require_library("trimesh.sample", "sampling meshes")
-        try:
-            content = shape.file.read_bytes()
-            _require_complete_off(content, shape.file)
-            mesh = trimesh.load_mesh(io.BytesIO(content), file_type="off", process=False)
-            area = float(mesh.area)
-        except OSError as error:
-            raise DataError(f"cannot read {shape.file}: {error.strerror}. {AGAIN}") from error
-        except (ValueError, IndexError, TypeError, NameError, AttributeError) as error:
-            raise DataError(f"{shape.file} is no mesh in the OFF format: {error}. {AGAIN}") from error
-        require_finite(mesh.vertices, shape.file, "coordinates")
+        trimesh = require("trimesh", "reading .off meshes")
+        sampling = require("trimesh.sample", "reading .off meshes")
+        vertices, faces = _read_off(shape.file)
+        mesh = trimesh.Trimesh(vertices, faces, process=False)
+        area = float(mesh.area)
         if not area > 0:
             raise DataError(f"{shape.file} has no surface: the area of its faces is {area:g}. {AGAIN}")
         seed = int.from_bytes(hashlib.sha256(shape.shape_id.encode()).digest()[:8])
@@ -197,7 +191,7 @@ def _first(values: np.ndarray, count: int, file: Path) -> np.ndarray:
 
 
 def _from_hdf5(path: Path, take: Callable[[Any], _T]) -> _T:
-    h5py = require_library("h5py", "reading .h5 files")
+    h5py = require("h5py", "reading .h5 files")
     try:
         with h5py.File(path, "r") as file:
             return take(file)
@@ -205,17 +199,73 @@ def _from_hdf5(path: Path, take: Callable[[Any], _T]) -> _T:
         raise DataError(f"{path} is damaged, or holds no 'data' with a 'label': {error}. {AGAIN}") from error
 
 
-def _require_complete_off(content: bytes, file: Path) -> None:
-    """Raise DataError for a mesh that ends early: the library takes the faces that are left without a word."""
-    lines = [line for line in re.sub(rb"#.*", b"", content).splitlines() if line.strip()]
-    counts = re.match(rb"\s*C?OFF\s*(\d+)\s+(\d+)", b"\n".join(lines[:2]))  # some headers have no line break
-    if not counts:
+def _read_off(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vertices (V, 3) float64 and triangles (F, 3) int64 of a mesh in the OFF format.
+
+    Lines may be broken anywhere. Where each vertex and each face has a line of its own, further values in it, such as
+    colours, are left out. Faces of more than three vertices become triangles.
+    """
+    try:
+        content = re.sub(rb"#[^\r\n]*", b"", file.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}. {AGAIN}") from error
+    header = re.match(rb"\s*C?OFF\s*(\d+)\s+(\d+)([ \t]+\d+)?(?=\s)", content)  # some files lack the first line break
+    if not header:
         raise DataError(f"{file} does not begin like a mesh in the OFF format. {AGAIN}")
-    vertices, faces = int(counts[1]), int(counts[2])
-    header = 1 if re.match(rb"\s*C?OFF\s*\d", lines[0]) else 2
-    found = len(lines) - header
-    if found < vertices + faces:
-        raise DataError(f"{file} is truncated: it has {found} lines for {vertices} vertices and {faces} faces. {AGAIN}")
-    last = lines[header + vertices + faces - 1].split()
-    if faces and len(last) <= int(last[0]):
-        raise DataError(f"{file} is truncated: its last face has {len(last) - 1} vertices of {int(last[0])}. {AGAIN}")
+    n_vertices, n_faces = int(header[1]), int(header[2])
+    rows = [line.split() for line in content[header.end() :].splitlines() if line.strip()]
+    if not header[3] and rows and len(rows[0]) == 1:
+        del rows[0]  # the number of edges, in a line of its own
+    try:
+        corners, faces = _off_lines(rows, n_vertices, n_faces) or _off_words(rows, n_vertices, n_faces)
+        vertices = np.array(corners, np.float64).reshape(n_vertices, 3)
+        triangles = _triangles([[int(word) for word in face] for face in faces])
+    except IndexError:
+        raise DataError(
+            f"{file} is truncated: it has {len(rows)} lines for {n_vertices} vertices and {n_faces} faces. {AGAIN}"
+        ) from None
+    except ValueError as error:
+        raise DataError(f"{file} is no mesh in the OFF format: {error}. {AGAIN}") from error
+    require_finite(vertices, file, "coordinates")
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < n_vertices:
+        wrong = triangles.max() if triangles.min() >= 0 else triangles.min()
+        raise DataError(f"{file}: a face has the vertex {wrong}; there are 0 to {n_vertices - 1}. {AGAIN}")
+    return vertices, triangles
+
+
+_Rows = list[list[bytes]]
+
+
+def _off_lines(rows: _Rows, n_vertices: int, n_faces: int) -> tuple[_Rows, _Rows] | None:
+    """Return vertices and faces where each has a line of its own, else None."""
+    corners, faces = rows[:n_vertices], rows[n_vertices : n_vertices + n_faces]
+    if len(corners) + len(faces) < n_vertices + n_faces or any(len(row) < 3 for row in corners):
+        return None
+    if any(not row[0].isdigit() or len(row) <= int(row[0]) for row in faces):
+        return None
+    return [row[:3] for row in corners], [row[1 : int(row[0]) + 1] for row in faces]
+
+
+def _off_words(rows: _Rows, n_vertices: int, n_faces: int) -> tuple[_Rows, _Rows]:
+    """Return vertices and faces wherever the lines are broken; IndexError at an early end."""
+    words = [word for row in rows for word in row]
+    corners, place = [words[3 * n : 3 * n + 3] for n in range(n_vertices)], 3 * n_vertices
+    faces = []
+    for _ in range(n_faces):
+        end = place + 1 + int(words[place])
+        faces.append(words[place + 1 : end])
+        place = end
+    if place > len(words):
+        raise IndexError
+    if place < len(words):
+        raise ValueError(f"{len(words) - place} more values follow its last face")
+    return corners, faces
+
+
+def _triangles(faces: list[list[int]]) -> np.ndarray:
+    """Return faces as triangles: first those that are, then halves of quadrilaterals, then fans of larger faces."""
+    quads = [face for face in faces if len(face) == 4]
+    triangles = [face for face in faces if len(face) == 3]
+    triangles += [[a, b, c] for a, b, c, _ in quads] + [[c, d, a] for a, _, c, d in quads]
+    triangles += [[face[0], *pair] for face in faces if len(face) > 4 for pair in itertools.pairwise(face[1:])]
+    return np.array(triangles, np.int64).reshape(-1, 3)

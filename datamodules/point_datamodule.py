@@ -6,29 +6,29 @@ from pathlib import Path
 
 from torch.utils.data import Sampler
 
-from datamodules.augmentation import Augmentation
 from datamodules.batch import PointBatch
-from datamodules.batch_loader import BatchLoader, ShuffledLoader
 from datamodules.content import files_sha256
+from datamodules.loaders import BatchLoader, ShuffledLoader
 from datamodules.prepared import Prepared
 from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world, seeded_generator
 from datamodules.samples_datamodule import SamplesDataModule
-from datamodules.scene import Scene, check_scene, collate
+from datamodules.scene import Augmentation, Scene, check_scene, collate
 from lgm_bench.errors import ConfigError
 
 
 class PointDataModule(SamplesDataModule):
     """Base of datamodules whose loaders yield `PointBatch`es.
 
-    A subclass says which scenes a subset has, and reads one. Subsets are "test" and others; where nothing else is
-    said, all scenes of "train" but those of "holdout" are trained on, and those of "holdout" are validated on.
+    A subclass lists the scenes of a subset and reads one scene. Subsets are "test" and others. Unless a subclass
+    overrides it, the scenes of "train" without those of "holdout" are for training, and those of "holdout" for
+    validation.
 
     Args:
         data_root: The data set's folder. None: `$LGM_BENCH_DATA/<name>`, else `./data/<name>`.
         batch_size: Scenes per batch and process.
         limit: Only the first so many scenes of the subset; None: all.
         subset: One of `subsets`: what `test_dataloader` yields.
-        seed: Determines, with the epoch, order and augmentation in training.
+        seed: With the epoch, it determines order and augmentation in training.
 
     Attributes:
         augmentation: How training scenes are changed.
@@ -44,7 +44,12 @@ class PointDataModule(SamplesDataModule):
     default_batch_size = 1
 
     def __init__(
-        self, data_root: Path | str | None, batch_size: int, limit: int | None, subset: str, seed: int = 0
+        self,
+        data_root: Path | str | None = None,
+        batch_size: int = 1,
+        limit: int | None = None,
+        subset: str = "test",
+        seed: int = 0,
     ) -> None:
         super().__init__(data_root, batch_size, limit, subset)
         if seed < 0:

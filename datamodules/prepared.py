@@ -1,4 +1,4 @@
-"""Faster forms of scenes, kept beside the data: `lgm-bench data prepare` makes them, reading never needs them."""
+"""Scenes in a form that is read faster, kept beside the data. `lgm-bench data prepare` writes it; nothing needs it."""
 
 import io
 import logging
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 FOLDER = ".lgm-bench-cache"
 FORMAT = 2
-"""Raised whenever readers make something else of the same files, so that older forms are not used."""
+"""Raised whenever a reader returns something else for the same files, so that older forms are not used."""
 
 
 class Prepared:
@@ -39,9 +39,9 @@ class Prepared:
         return self.root / FOLDER / f"{scene_id}.npz"
 
     def load(self, scene_id: str, sources: Sequence[Path]) -> Scene | None:
-        """Return the form of a scene; None where there is none, it is damaged or its files have changed since.
+        """Return a scene from its form; None where that is missing, damaged, or older than the scene's files.
 
-        Size and time tell a change, and so does the files' content where it has been hashed, as in an evaluation.
+        A change shows in the files' sizes and times, and in their content if it was hashed, as in an evaluation.
         """
         path = self.path(scene_id)
         if not sources or not path.is_file():
@@ -63,7 +63,7 @@ class Prepared:
             DataError: The scene cannot be read, or the form not be written.
         """
         path = self.path(scene_id)
-        stamp = self._stamp(sources)  # before reading: if a file changes meanwhile, the form does not fit it
+        stamp = self._stamp(sources)  # before reading, so that the form does not fit a file that changes meanwhile
         sha256 = [file_hashes(self.root).of(source) for source in sources]
         scene = read(scene_id)
         content = io.BytesIO()
@@ -80,12 +80,12 @@ class Prepared:
             ) from error
 
     def _may_hold(self, sources: Sequence[Path], sha256: Sequence[str]) -> bool:
-        """Return whether files may have these contents: whether no other one is known of any of them."""
+        """Return whether files may have these contents: False where another content of one is known."""
         known = map(file_hashes(self.root).known, sources)
         return all(found in (None, own) for found, own in zip(known, sha256, strict=True))
 
     def _stamp(self, sources: Sequence[Path]) -> str:
-        """Return what tells whether the files are the same: their places, sizes and times of change."""
+        """Return the files' places, sizes and times of change, which tell whether they are the same."""
         try:
             states = [(path.relative_to(self.root).as_posix(), path.stat()) for path in sources]
         except OSError as error:
@@ -94,7 +94,7 @@ class Prepared:
 
 
 class Outcome(NamedTuple):
-    """What became of a data set's scenes.
+    """How many of a data set's scenes were prepared.
 
     Attributes:
         written: How many were prepared.
@@ -114,7 +114,7 @@ def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None
 
     Args:
         data: The data set.
-        progress: If given, is told after every scene how many of how many are done.
+        progress: Called after every scene with the numbers of scenes done and of all scenes.
 
     Raises:
         DataError: There are no scenes, one cannot be read or used, or its form cannot be written.
@@ -142,7 +142,7 @@ def _ids_on_disk(data: "PointDataModule") -> tuple[list[str], tuple[tuple[str, s
     for subset in data.subsets:
         try:
             found |= dict.fromkeys(data.ids_of(subset))
-        except (DataError, ConfigError) as error:  # who only attacks has no training scenes, or none to hold out
+        except (DataError, ConfigError) as error:  # attacks alone need no training scenes
             absent.append((subset, error))
     if not found:
         raise absent[0][1]

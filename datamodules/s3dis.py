@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from datamodules.augmentation import Augmentation
 from datamodules.location import how_to_choose
 from datamodules.point_datamodule import PointDataModule
 from datamodules.s3dis_forms import CLASSES, FORMS, Form, annotations, natural
 from datamodules.samples_datamodule import require_holdout
 from datamodules.scannet import held_out
-from datamodules.scene import Scene
+from datamodules.scene import Augmentation, Scene
 from lgm_bench.errors import DataError
 
 _TEST_AREA = "Area_5"
@@ -27,17 +27,12 @@ class S3DISDataModule(PointDataModule):
     columns, or the .ply of the published runs (`Area_N/ROOM.ply`). Stairs are `IGNORED`; objects of classes that are
     not among the 13 are clutter. Ids are area and room, "Area_5_office_1".
 
-    Args:
-        data_root: Folder with the areas, or with `Stanford3dDataset_v1.2_Aligned_Version`. None:
-            `$LGM_BENCH_DATA/s3dis`, else `./data/s3dis`.
-        batch_size: Rooms per batch and process.
-        limit: Only the first so many rooms of the subset; None: all.
-        subset: "test", area 5; "train", the other areas; "holdout", the last rooms of those.
-        holdout: The last so many rooms of the training areas are held out: not trained on, but validated on.
-        seed: Determines, with the epoch, order and augmentation in training.
+    `data_root` is the folder with the areas, or with `Stanford3dDataset_v1.2_Aligned_Version`. Subsets: "test" is area
+    5; "train" is the other areas; "holdout" is the last rooms of those. For arguments and errors see `PointDataModule`.
 
-    Raises:
-        ConfigError: batch_size or limit is below 1, seed or holdout below 0, or the subset is unknown or empty.
+    Args:
+        holdout: Number of rooms of the training areas to hold out, the last ones.
+        options: Those of `PointDataModule`.
     """
 
     name = "s3dis"
@@ -47,17 +42,9 @@ class S3DISDataModule(PointDataModule):
     subsets = ("test", "train", "holdout")
     augmentation = Augmentation(scaling=0.1)
 
-    def __init__(
-        self,
-        data_root: Path | str | None = None,
-        batch_size: int = 1,
-        limit: int | None = None,
-        subset: str = "test",
-        holdout: int = 20,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(data_root, batch_size, limit, subset, seed)
-        require_holdout(holdout, subset, "rooms")
+    def __init__(self, data_root: Path | str | None = None, holdout: int = 20, **options: Any) -> None:
+        super().__init__(data_root, **options)
+        require_holdout(holdout, self.subset, "rooms")
         self.holdout = holdout
         self._rooms: tuple[Form, dict[str, Path]] | None = None
 

@@ -1,5 +1,7 @@
 """The forms in which rooms of S3DIS lie on disk, and how one is read from each."""
 
+import io
+import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,28 +12,39 @@ import numpy as np
 
 from datamodules.batch import IGNORED
 from datamodules.ply import points_and_colours, read_vertices
-from datamodules.s3dis_text import read_points
-from datamodules.scene import AGAIN, Scene
+from datamodules.scene import AGAIN, Scene, require_colours
 from lgm_bench.errors import DataError
 
 CLASSES = (
-    "clutter",
-    "beam",
-    "board",
-    "bookcase",
-    "ceiling",
-    "chair",
-    "column",
-    "door",
-    "floor",
-    "sofa",
-    "table",
-    "wall",
-    "window",
-)
+    "clutter", "beam", "board", "bookcase", "ceiling", "chair", "column",
+    "door", "floor", "sofa", "table", "wall", "window",
+)  # fmt: skip
 """In the order of the networks' logits (Tao et al. 2024, Table IX)."""
 
 ORDER_IN_NPY = (
+    "ceiling", "floor", "wall", "beam", "column", "window", "door",
+    "table", "chair", "sofa", "bookcase", "board", "clutter",
+)  # fmt: skip
+ORDER_IN_PLY = (*CLASSES[:10], "stairs", *CLASSES[10:])
+
+_NPY = [
+    "ceiling",
+    "floor",
+    "wall",
+    "beam",
+    "column",
+    "window",
+    "door",
+    "table",
+    "chair",
+    "sofa",
+    "bookcase",
+    "board",
+    "clutter",
+]
+ORDER_IN_PLY = [*CLASSES[:10], "stairs", *CLASSES[10:]]
+
+_NPY = (
     "ceiling",
     "floor",
     "wall",
@@ -69,7 +82,7 @@ def read_annotations(folder: Path) -> Scene:
         raise DataError(f"{folder} holds no objects: they were looked for as CLASS_K.txt. {AGAIN}")
     objects = [read_points(path) for path in paths]
     for values, path in zip(objects, paths, strict=True):
-        _require_colours(values[:, 3:6], path)
+        require_colours(values[:, 3:6], path)
     classes = [_class_of(path.name.partition("_")[0]) for path in paths]
     labels = np.repeat(classes, [len(values) for values in objects])
     return _scene(np.concatenate(objects), labels)
@@ -89,18 +102,20 @@ def read_npy(path: Path) -> Scene:
         raise DataError(
             f"{path} is an array {values.shape} of {values.dtype}, not (N, 7) numbers: x y z r g b label. {AGAIN}"
         )
-    _require_colours(values[:, 3:6], path)
+    require_colours(values[:, 3:6], path)
     return _scene(values, _mapped(values[:, 6], ORDER_IN_NPY, path))
 
 
 def read_ply(path: Path) -> Scene:
-    """Return a room from a .ply file, its vertices with a `label` in `ORDER_IN_PLY`.
+    """Return a room from a .ply file, its vertices with a `label` in `ORDER_IN_PLY`, or 255 for none.
+
+    The released runs merged points to 1 cm; where points of different classes fell together, the label is 255.
 
     Raises:
         DataError: The file is missing, truncated or lacks properties.
     """
     vertices = read_vertices(path, ["x", "y", "z", "red", "green", "blue", "label"])
-    return Scene(*points_and_colours(vertices), _mapped(vertices["label"], ORDER_IN_PLY, path))
+    return Scene(*points_and_colours(vertices, path), _mapped(vertices["label"], ORDER_IN_PLY, path))
 
 
 FORMS = (
@@ -115,26 +130,23 @@ def _scene(values: np.ndarray, labels: np.ndarray) -> Scene:
 
 
 def _class_of(name: str) -> int:
+    name = name.lower()
     if name == "stairs":
         return IGNORED
     return CLASSES.index(name if name in CLASSES else "clutter")
 
 
 def _mapped(labels: np.ndarray, order: Sequence[str], path: Path) -> np.ndarray:
-    wrong = ~np.isin(labels, np.arange(len(order)))
+    wrong = ~np.isin(labels, [*range(len(order)), IGNORED])
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
-        raise DataError(f"{path}: the label of point {place} is {labels[place]}, not 0 to {len(order) - 1}. {AGAIN}")
-    return np.array([_class_of(name) for name in order])[labels.astype(np.int64)]
-
-
-def _require_colours(colours: np.ndarray, path: Path) -> None:
-    with np.errstate(invalid="ignore"):
-        wrong = ((colours < 0) | (colours > 255)).any(1)
-    if wrong.any():
-        place = int(np.flatnonzero(wrong)[0])
-        shown = ", ".join(f"{value:g}" for value in colours[place])
-        raise DataError(f"{path}: the colour of point {place} is ({shown}), not of 0 to 255. {AGAIN}")
+        raise DataError(
+            f"{path}: the label of point {place} is {labels[place]}, not 0 to {len(order) - 1} or {IGNORED} for none. "
+            f"{AGAIN}"
+        )
+    table = np.full(IGNORED + 1, IGNORED)
+    table[: len(order)] = [_class_of(name) for name in order]
+    return table[labels.astype(np.int64)]
 
 
 def annotations(folder: Path) -> list[Path]:
@@ -145,3 +157,94 @@ def annotations(folder: Path) -> list[Path]:
 def natural(name: str) -> list[int | str]:
     """Return a key that sorts room_10 after room_9."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+_COLUMNS = ("x", "y", "z", "r", "g", "b")
+_STRAY = re.compile(rb"[^ -~\t\r\n]")
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
+_log = logging.getLogger(__name__)
+
+
+def read_points(path: Path) -> np.ndarray:
+    """Return the lines of a file as (N, 6) float64: x, y, z in metres, red, green, blue in 0..255.
+
+    The official files hold a few stray control characters in or between numbers ("185\\x10187"). A line that is six
+    numbers without them, or with spaces in their place, is read so, and that is logged.
+
+    Raises:
+        DataError: The file is missing or empty, or a line is not six numbers; it is named.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}. {AGAIN}") from error
+    if not content.strip():
+        raise DataError(f"{path} is empty. {AGAIN}")
+    values = _fast(content)
+    if values is None:
+        content = _repaired(content, path)
+        values = _fast(content)
+    if values is None:
+        content = _spaced(content)
+        values = _fast(content)
+    return values if values is not None else _by_line(content, path)
+
+
+def _fast(content: bytes) -> np.ndarray | None:
+    """Return the values of lines with single spaces; None where a line has others."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        table = csv.read_csv(
+            io.BytesIO(content),
+            csv.ReadOptions(column_names=_COLUMNS, use_threads=False),
+            csv.ParseOptions(delimiter=" ", quote_char=False),
+            csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.float64()), null_values=[]),
+        )
+    except pa.ArrowInvalid:
+        return None
+    return np.stack([column.to_numpy() for column in table.columns], 1)
+
+
+def _repaired(content: bytes, path: Path) -> bytes:
+    """Return the lines without stray characters, wherever six numbers are left."""
+    pieces, done = [], 0
+    for found in _STRAY.finditer(content):
+        if found.start() < done:
+            continue  # in a line that was repaired already
+        start = content.rfind(b"\n", 0, found.start()) + 1
+        end = content.find(b"\n", start) % (len(content) + 1)  # -1: the last line
+        line = content[start:end]
+        repaired = next((text for text in (_STRAY.sub(b"", line), _STRAY.sub(b" ", line)) if _numbers(text)), None)
+        if repaired is not None:
+            number = content.count(b"\n", 0, start) + 1
+            _log.warning("%s, line %d: read %r as %s", path, number, line.decode("latin-1"), _numbers(repaired))
+            pieces += [content[done:start], repaired]
+            done = end
+    return b"".join([*pieces, content[done:]])
+
+
+def _spaced(content: bytes) -> bytes:
+    """Return the lines with single spaces, and none at their ends."""
+    content = re.sub(rb"[ \t\r]{2,}|[\t\r]", b" ", content)
+    return re.sub(rb"^ | $", b"", content, flags=re.MULTILINE)
+
+
+def _by_line(content: bytes, path: Path) -> np.ndarray:
+    rows = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line:
+            continue
+        values = _numbers(line)
+        if values is None:
+            raise DataError(f"{path}, line {number}: {line[:80].decode('latin-1')!r} is not 'x y z r g b'. {AGAIN}")
+        rows.append(values)
+    return np.array(rows)
+
+
+def _numbers(line: bytes) -> list[float] | None:
+    words = [word for word in re.split(rb"[ \t\r]", line) if word]
+    if len(words) != len(_COLUMNS) or not all(map(_NUMBER.fullmatch, words)):
+        return None
+    return [float(word) for word in words]

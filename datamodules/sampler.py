@@ -1,4 +1,4 @@
-"""Samplers over indices that know their rank: strided shares for evaluation, shuffled shares for training."""
+"""Samplers of a rank's share of indices: strided for evaluation, shuffled for training."""
 
 import hashlib
 from collections.abc import Collection, Iterator
@@ -22,9 +22,9 @@ class RankStridedSampler(DistributedSampler[int]):
     """Indices rank, rank + world, rank + 2 * world, ... below n, without those that are done.
 
     It never pads: the ranks' shares are disjoint and together they are every index exactly once, also where the
-    shares differ in size or a rank has none. The share is taken before `done` is removed, so that ranks that were told
-    different `done` still never share an index. It is a `DistributedSampler` by type only, because Lightning replaces
-    any other sampler of a `DataLoader` by a padding one when there are several processes.
+    shares differ in size or a rank has none. The share is taken before `done` is removed, so that ranks with different
+    `done` never share an index. It is a `DistributedSampler` by type only, because Lightning replaces any other sampler
+    of a `DataLoader` by a padding one when there are several processes.
 
     Raises:
         ConfigError: n is negative, or rank is not below world.
@@ -50,7 +50,7 @@ class RankStridedSampler(DistributedSampler[int]):
 class ShuffledSampler(Sampler[int]):
     """A permutation of range(n) per epoch, drawn from (seed, epoch) alone; ranks take equal strided shares of it.
 
-    Shares must be equal in training, so up to world - 1 indices, other ones every epoch, are left out.
+    Shares must be equal in training, so each epoch leaves out up to world - 1 indices.
 
     Raises:
         ConfigError: n is negative, or rank is not below world.
@@ -74,7 +74,7 @@ class ShuffledSampler(Sampler[int]):
 
 
 def seeded_generator(purpose: str, *values: int | str) -> torch.Generator:
-    """Return a CPU generator whose stream depends on a purpose and on some values, and on nothing else."""
+    """Return a CPU generator whose stream depends on a purpose and on values alone."""
     digest = hashlib.sha256(repr((purpose, *values)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 

@@ -1,4 +1,4 @@
-"""What all datamodules have in common: their options, the limit, and the ids left to do."""
+"""What all datamodules share: their options, the limit, and the ids left to do."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -24,9 +24,9 @@ class SamplesDataModule(LightningDataModule):
 
     Attributes:
         task: What victims do with the samples.
-        ignored_classes: Classes that take part in no measure; they have a place among the logits all the same.
-        done: Ids that `test_dataloader` leaves out; set it before asking for the loader.
-        share: Which share of how many it yields; None: this process's.
+        ignored_classes: Classes that no measure counts, although the logits have a place for them.
+        done: Ids that `test_dataloader` leaves out; to be set before the loader is made.
+        share: The share that it yields, as index and number of shares; None: this process's.
 
     Raises:
         ConfigError: batch_size or limit is below 1, or the subset is unknown.
@@ -74,10 +74,10 @@ class SamplesDataModule(LightningDataModule):
         """Return the ids of all of the subset's samples in order."""
 
     def content_sha256(self) -> str:
-        """Return the sha256 of what the samples of `sample_ids()` hold: whatever a network or a verdict sees of them.
+        """Return the sha256 of the samples of `sample_ids()`: of all that a network or a verdict depends on.
 
-        Results are reused only as long as it is the same. Here, every sample is read once, as `test_dataloader` yields
-        it. A data set that is read from files, or lies in memory, gets there faster by hashing these (`content`).
+        Results are reused only while it stays the same. This method reads every sample once, from `test_dataloader`. A
+        data set in files or in memory can override it and hash these, which is faster (`content`).
 
         Raises:
             DataError: A sample cannot be read.
@@ -99,6 +99,12 @@ def require_positive(option: str, value: int) -> None:
 
 
 def require_holdout(holdout: int, subset: str, what: str) -> None:
-    """Raise ConfigError unless a number of samples to hold out is one, and is above 0 where the subset is these."""
+    """Raise ConfigError unless holdout is a number of samples, above 0 for the subset "holdout"."""
     if not isinstance(holdout, int) or holdout < 0 or (subset == "holdout" and holdout == 0):
         raise ConfigError(f"holdout must be the number of training {what} to hold out, not {holdout!r}")
+
+
+class ImageDataModule(SamplesDataModule):
+    """Base of datamodules whose `test_dataloader` yields a named subset of labelled images as `ImageBatch`es."""
+
+    task = "images"

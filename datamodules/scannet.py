@@ -3,16 +3,16 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from datamodules.augmentation import Augmentation
 from datamodules.batch import IGNORED
 from datamodules.location import how_to_choose
 from datamodules.ply import points_and_colours, read_vertices
 from datamodules.point_datamodule import PointDataModule
 from datamodules.samples_datamodule import require_holdout
-from datamodules.scene import Scene, require_as_many
+from datamodules.scene import Augmentation, Scene, require_as_many
 from lgm_bench.errors import ConfigError, DataError
 
 NYU_IDS = {
@@ -40,8 +40,18 @@ NYU_IDS = {
 """The 20 classes of the benchmark by their ids among the 40 of NYU, in the order of the networks' logits."""
 
 _LAST_NYU_ID = 40
+_RGB = ("red", "green", "blue")
+_SUSPICIOUS = 0.05  # share of points whose label and colour contradict each other
+_COLOURS = (
+    (174, 199, 232), (152, 223, 138), (31, 119, 180), (255, 187, 120), (188, 189, 34),
+    (140, 86, 75), (255, 152, 150), (214, 39, 40), (197, 176, 213), (148, 103, 189),
+    (196, 156, 148), (23, 190, 207), (247, 182, 210), (219, 219, 141), (255, 127, 14),
+    (158, 218, 229), (44, 160, 44), (112, 128, 144), (227, 119, 194), (82, 84, 163),
+)  # fmt: skip
+"""Colours by which the official files of labels show the classes, in the order of `NYU_IDS`."""
+
 _OFFICIAL_FAULTS = {"scene0270_00": 50, "scene0270_02": 50, "scene0384_00": 149}
-"""Ids that are none, in scans as they are distributed: their points count as unlabelled."""
+"""Invalid ids in scans as they are distributed. Their points count as unlabelled."""
 
 _LISTS = {"test": "scannetv2_val.txt", "train": "scannetv2_train.txt"}
 _OBTAIN = (
@@ -67,17 +77,13 @@ class ScanNetDataModule(PointDataModule):
     preprocessed ones of the published runs (`SCENE.ply`, its vertices with a `label`). In both, labels are NYU's ids;
     those of other classes are `IGNORED`. Ids are the scenes' names, "scene0011_00".
 
-    Args:
-        data_root: Folder with `scans`, or with the preprocessed .ply, and the split lists `scannetv2_train.txt` and
-            `scannetv2_val.txt` in it or beside it. None: `$LGM_BENCH_DATA/scannet`, else `./data/scannet`.
-        batch_size: Scans per batch and process.
-        limit: Only the first so many scans of the subset; None: all.
-        subset: "test", the official validation list; "train", the training list; "holdout", its last scans.
-        holdout: The last so many scans of the training list are held out: not trained on, but validated on.
-        seed: Determines, with the epoch, order and augmentation in training.
+    `data_root` is the folder with `scans`, or with the preprocessed .ply. The split lists `scannetv2_train.txt` and
+    `scannetv2_val.txt` lie in it or beside it. Subsets: "test" is the official validation list; "train" is the training
+    list; "holdout" is its last scans. For arguments and errors see `PointDataModule`.
 
-    Raises:
-        ConfigError: batch_size or limit is below 1, seed or holdout below 0, or the subset is unknown or empty.
+    Args:
+        holdout: Number of scans of the training list to hold out, the last ones.
+        options: Those of `PointDataModule`.
     """
 
     name = "scannet"
@@ -87,17 +93,9 @@ class ScanNetDataModule(PointDataModule):
     subsets = ("test", "train", "holdout")
     augmentation = Augmentation(scaling=0.1)
 
-    def __init__(
-        self,
-        data_root: Path | str | None = None,
-        batch_size: int = 1,
-        limit: int | None = None,
-        subset: str = "test",
-        holdout: int = 50,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(data_root, batch_size, limit, subset, seed)
-        require_holdout(holdout, subset, "scans")
+    def __init__(self, data_root: Path | str | None = None, holdout: int = 50, **options: Any) -> None:
+        super().__init__(data_root, **options)
+        require_holdout(holdout, self.subset, "scans")
         self.holdout = holdout
 
     def list_ids(self, subset: str) -> list[str]:
@@ -114,11 +112,13 @@ class ScanNetDataModule(PointDataModule):
             raise DataError(f"{path} lists no scan. {_OBTAIN}")
         if subset == "holdout":
             ids = held_out(ids, self.holdout, path)
-        missing = [scene_id for scene_id in ids if not self.file(scene_id).is_file()]
+        needed = ids[: self.limit] if subset == self.subset else ids
+        missing = [scene_id for scene_id in needed if not self.file(scene_id).is_file()]
         if missing:
             raise DataError(
-                f"{len(missing)} of the {len(ids)} scans that {path} lists are not there, the first of them "
-                f"{self.file(missing[0])}. {_OBTAIN} {how_to_choose(self.name)}"
+                f"{len(missing)} of the {len(needed)} scans that {path} lists are missing, the first of them "
+                f"{self.file(missing[0])}. To use only some scans, shorten this list or set a limit (--limit). "
+                f"{_OBTAIN} {how_to_choose(self.name)}"
             )
         return ids
 
@@ -141,11 +141,14 @@ class ScanNetDataModule(PointDataModule):
                 no id of NYU's 40 classes.
         """
         path, *beside = self.sources(scene_id)
-        names = ["x", "y", "z", "red", "green", "blue"]
+        names = ["x", "y", "z", *_RGB]
         vertices = read_vertices(path, names if beside else [*names, "label"], _OBTAIN)
-        points, colours = points_and_colours(vertices)
+        points, colours = points_and_colours(vertices, path)
         labels_path = beside[0] if beside else path
-        nyu = read_vertices(labels_path, ["label"], _OBTAIN)["label"] if beside else vertices["label"]
+        labelled = read_vertices(labels_path, ["label"], _OBTAIN, optional=_RGB) if beside else vertices
+        nyu = labelled["label"]
+        if beside and all(name in labelled for name in _RGB):
+            _warn_of_other_colours(nyu, np.stack([labelled[name] for name in _RGB], 1), labels_path)
         require_as_many(len(points), len(nyu), path, labels_path)
         return Scene(points, colours, _classes(nyu, labels_path, scene_id))
 
@@ -175,6 +178,25 @@ def held_out(ids: list[str], holdout: int, where: Path) -> list[str]:
 
 def _labels_beside(path: Path) -> Path:
     return path.with_suffix(".labels.ply")
+
+
+def _warn_of_other_colours(nyu: np.ndarray, colours: np.ndarray, path: Path) -> None:
+    """Warn where most points have the colour of some class, and many that of another class than their label.
+
+    Files of ScanNet v1 have other ids, most of which are ids of NYU too, so that nothing else gives them away.
+    """
+    weights = np.array([1 << 16, 1 << 8, 1])
+    nyu_of_colour = dict(zip((np.array(_COLOURS) @ weights).tolist(), NYU_IDS, strict=True))
+    found, place = np.unique(colours.astype(np.int64) @ weights, return_inverse=True)
+    shown = np.array([nyu_of_colour.get(code, 0) for code in found.tolist()])[place]
+    wrong = (shown != nyu)[shown > 0]
+    if len(wrong) > len(nyu) / 2 and wrong.mean() > _SUSPICIOUS:
+        _log.warning(
+            "%s: %.0f %% of the coloured points have the colour of another class than their label; are these ids of "
+            "ScanNet v1? Use the *_vh_clean_2.labels.ply of ScanNet v2",
+            path,
+            100 * wrong.mean(),
+        )
 
 
 def _classes(nyu: np.ndarray, path: Path, scene_id: str) -> np.ndarray:

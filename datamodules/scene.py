@@ -1,6 +1,8 @@
-"""One scene or shape as it is read: its arrays, the checks on them, and how several become a batch."""
+"""One scene or shape as it is read: its arrays, the checks on them, how several become a batch, and augmentation."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,9 +76,62 @@ def require_finite(values: np.ndarray, file: Path, what: str) -> None:
         raise DataError(f"{file}: the {what} of point {place} are ({shown}), which is not finite. {AGAIN}")
 
 
+def require_within(values: np.ndarray, low: float, high: float, file: Path, what: str) -> None:
+    """Raise DataError, which names the first point concerned, where values (N, K) lie outside a range."""
+    wrong = ((values < low) | (values > high)).any(axis=1)  # False for what is not a number: see `require_finite`
+    if wrong.any():
+        place = int(np.flatnonzero(wrong)[0])
+        shown = ", ".join(f"{value:g}" for value in values[place])
+        raise DataError(f"{file}: the {what} of point {place} is ({shown}), not of {low:g} to {high:g}. {AGAIN}")
+
+
+def require_colours(colours: np.ndarray, file: Path) -> None:
+    """Raise DataError unless colours (N, 3) are of 0 to 255."""
+    require_within(colours, 0, 255, file, "colour")
+    if colours.dtype.kind == "f" and len(colours) and colours.max() <= 1 and (colours % 1 > 0).any():
+        raise DataError(f"{file}: all colours lie between 0 and 1; expected 0 to 255. Multiply them by 255.")
+
+
 def collate(scenes: Sequence[Scene], ids: Sequence[str]) -> PointBatch:
     """Return scenes as one batch, one after the other."""
     sizes = torch.tensor([len(scene.points) for scene in scenes])
     points, features, labels = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*scenes, strict=True))
     number = torch.arange(len(scenes)).repeat_interleave(sizes)
     return PointBatch(PointCloud(points.float(), features.float(), number), labels.long(), list(ids))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Rotation about the vertical axis, mirroring, scaling and noise on the coordinates.
+
+    Attributes:
+        rotation: Largest angle in radians, either way, about the vertical axis through the origin.
+        flips: Horizontal axes along which a scene is mirrored, each with probability 1/2.
+        scaling: Largest relative change of size, either way.
+        jitter: Standard deviation of the noise on every coordinate, in the unit of the points; cut off at twice that.
+        up: The vertical axis.
+    """
+
+    rotation: float = math.pi
+    flips: tuple[int, ...] = (0, 1)
+    scaling: float = 0.05
+    jitter: float = 0.0
+    up: int = 2
+
+    def __call__(self, scene: Scene, generator: torch.Generator) -> Scene:
+        """Return a changed copy of a scene; what is drawn does not depend on it but for its number of points."""
+        angle, factor, *mirrored = (2 * torch.rand(2 + len(self.flips), generator=generator).double() - 1).tolist()
+        noise = torch.randn(scene.points.shape, generator=generator).clamp_(-2, 2).numpy() * self.jitter
+        matrix = _rotation(angle * self.rotation, self.up) * (1 + factor * self.scaling)
+        for axis, side in zip(self.flips, mirrored, strict=True):
+            matrix[:, axis] *= 1 if side < 0 else -1
+        points = scene.points @ matrix.T + noise
+        return scene._replace(points=points.astype(np.float32))
+
+
+def _rotation(angle: float, up: int) -> np.ndarray:
+    first, second = [axis for axis in range(3) if axis != up]
+    matrix = np.eye(3)
+    matrix[first, first] = matrix[second, second] = math.cos(angle)
+    matrix[first, second], matrix[second, first] = -math.sin(angle), math.sin(angle)
+    return matrix

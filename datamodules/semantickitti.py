@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.augmentation import Augmentation
 from datamodules.batch import IGNORED
 from datamodules.location import how_to_choose
 from datamodules.point_datamodule import PointDataModule
-from datamodules.scene import AGAIN, Scene, require_as_many
+from datamodules.scene import AGAIN, Augmentation, Scene, require_as_many, require_within
 from lgm_bench.errors import DataError
 from lgm_bench.voxels.grid import HIGH, LOW
 
@@ -73,7 +72,7 @@ RAW_TO_CLASS = {
     258: "truck",
     259: "other-vehicle",
 }
-"""The official map from the 34 annotated ids to the 19 classes of the benchmark, and to none."""
+"""The official map from the 34 annotated ids to the 19 classes of the benchmark or to "unlabeled"."""
 
 _UNKNOWN = -1
 SEQUENCES = {"test": ("08",), "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")}
@@ -100,19 +99,11 @@ class SemanticKITTIDataModule(PointDataModule):
     """Scans of about 120,000 points in metres with their reflectance, and a class of 19 for each point.
 
     Ids are sequence and scan, "08/000123". Class 0 of the networks, "unlabeled", is no label here: such points are
-    `IGNORED`. The sequences that are on disk are read; no others need be there.
+    `IGNORED`. Sequences that are not on disk are left out.
 
-    Args:
-        data_root: Folder with `dataset/sequences/SS/{velodyne,labels}`, or that `dataset` itself. None:
-            `$LGM_BENCH_DATA/semantickitti`, else `./data/semantickitti`.
-        batch_size: Scans per batch and process.
-        limit: Only the first so many scans of the subset; None: all.
-        subset: "test", the official validation sequence 08; "train", sequences 00-07, 09 and 10; "holdout", the last
-            scan of each training sequence with more than one, which is not trained on.
-        seed: Determines, with the epoch, order and augmentation in training.
-
-    Raises:
-        ConfigError: batch_size or limit is below 1, seed below 0, or the subset is unknown.
+    `data_root` is the folder with `dataset/sequences/SS/{velodyne,labels}`, or that `dataset` itself. Subsets: "test"
+    is the official validation sequence 08; "train" is sequences 00-07, 09 and 10; "holdout" is the last scan of each
+    training sequence with more than one. For arguments and errors see `PointDataModule`.
     """
 
     name = "semantickitti"
@@ -123,16 +114,6 @@ class SemanticKITTIDataModule(PointDataModule):
     subsets = ("test", "train", "holdout")
     augmentation = Augmentation(rotation=math.pi, flips=(0, 1), scaling=0.05, jitter=0.01)
     prepares = False
-
-    def __init__(
-        self,
-        data_root: Path | str | None = None,
-        batch_size: int = 1,
-        limit: int | None = None,
-        subset: str = "test",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(data_root, batch_size, limit, subset, seed)
 
     @property
     def sequences(self) -> Path:
@@ -172,8 +153,8 @@ class SemanticKITTIDataModule(PointDataModule):
         """Return a scan with its labels.
 
         Raises:
-            DataError: A file is missing or truncated, there is not one label a point, a label is unknown, or all
-                points lie outside the networks' grid.
+            DataError: A file is missing or truncated, there is not one label a point, a label is unknown, a
+                reflectance is not in [0, 1], or all points lie outside the networks' grid.
         """
         path, label_path = self.sources(scene_id)
         values = _from_file(path, np.dtype("<f4"), _BYTES_PER_POINT).reshape(-1, 4)
@@ -183,13 +164,14 @@ class SemanticKITTIDataModule(PointDataModule):
         labels = _CLASS_OF_RAW[semantic]
         if (labels == _UNKNOWN).any():
             place = int(np.flatnonzero(labels == _UNKNOWN)[0])
-            raise DataError(f"{label_path}: label {place} has the id {semantic[place]}, which is none. {AGAIN}")
+            raise DataError(f"{label_path}: label {place} has the unknown id {semantic[place]}. {AGAIN}")
+        require_within(values[:, 3:], 0, 1, path, "reflectance")
         _require_some_near(values[:, :3], path)
         return Scene(values[:, :3], values[:, 3:], labels)
 
 
 def _require_some_near(points: np.ndarray, path: Path) -> None:
-    """Check that the grid of Cylinder3D has points: it counts those outside to its border cells, where they are few."""
+    """Raise DataError unless some points lie in Cylinder3D's grid; a few outside it count for its border."""
     (_, _, lowest), (farthest, _, highest) = LOW, HIGH
     rho, z = np.hypot(points[:, 0], points[:, 1]), points[:, 2]
     outside = (rho > farthest) | (z < lowest) | (z > highest)  # False where a coordinate is not a number

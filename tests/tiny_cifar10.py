@@ -5,7 +5,7 @@ from typing import Any
 
 from datamodules.batch import ImageBatch
 from datamodules.cifar10 import CIFAR10DataModule
-from datamodules.tensor_loader import TrainingLoader
+from datamodules.loaders import TrainingLoader
 
 
 class TinyCIFAR10(CIFAR10DataModule):

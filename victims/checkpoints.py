@@ -118,7 +118,7 @@ class CheckpointStatus:
 
     Attributes:
         name: Victim name.
-        ready: Whether `load_victim(name)` works without bringing anything.
+        ready: Whether `load_victim(name)` finds weights.
         detail: The file in use, or what is missing.
     """
 
@@ -241,7 +241,7 @@ def _status(name: str, entries: list[CheckpointEntry]) -> CheckpointStatus:
 
 
 def how_to_get(victim: str) -> str:
-    """Return which published files hold a victim's weights, where they are to be had, and how they are imported."""
+    """Return which published files hold a victim's weights, where to get them, and how to import them."""
     entries = [entry for entry in shipped_store().entries() if entry.victim == victim]
     if not entries:
         return f"No published file of it is known; `lgm-bench train {victim} --data-root DIR` makes one."

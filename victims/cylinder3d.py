@@ -187,18 +187,28 @@ class ContextBlock(nn.Module):
         return x.with_features(x.features * (weights[0] + weights[1] + weights[2]))
 
 
-def from_official(state: Mapping[str, Tensor], *, spconv_1: bool = False) -> dict[str, Tensor]:
-    """Return spconv's state dict in this project's layout.
+SPCONV_AXES = ((3, 2, 1, 4, 0), (2, 1, 0, 4, 3), (2, 1, 0, 3, 4))
+"""Axes of spconv's kernels in this project's order, (k, k, k, C_in, C_out) with the spatial axes reversed.
+
+Versions from 2.2 on have (C_out, k, k, k, C_in), 2.0 and 2.1 (k, k, k, C_out, C_in), and 1.x (k, k, k, C_in, C_out).
+"""
+
+
+def from_official(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """Return spconv's state dict, of whatever version, in this project's layout.
 
     Args:
-        state: Kernels of spconv 2.x, (C_out, k, k, k, C_in).
-        spconv_1: Kernels are those of spconv 1.x instead, (k, k, k, C_in, C_out).
+        state: Published keys and tensors.
+        shapes: Shapes of the network's own tensors; they tell which version's layout the kernels have.
     """
-    axes = (2, 1, 0, 3, 4) if spconv_1 else (3, 2, 1, 4, 0)
-    return {
-        key: value.permute(axes).flatten(0, 2).contiguous() if value.ndim == 5 else value
-        for key, value in state.items()
-    }
+    kernels = {key: value for key, value in state.items() if value.ndim == 5}
+
+    def fitting(axes: tuple[int, ...]) -> int:
+        permuted = {key: kernel.permute(axes).shape for key, kernel in kernels.items()}
+        return sum((shape[:3].numel(), *shape[3:]) == shapes.get(key) for key, shape in permuted.items())
+
+    axes = max(SPCONV_AXES, key=fitting)
+    return {**state, **{key: kernel.permute(axes).flatten(0, 2).contiguous() for key, kernel in kernels.items()}}
 
 
 def _step(conv: nn.Module, norm: nn.BatchNorm1d, x: SparseTensor) -> SparseTensor:

@@ -67,7 +67,7 @@ class MaskedBasic(BasicBranch):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, channels * expansion, H / stride, W / stride) for x (B, in_channels, H, W).
 
-        Positions of the inner layers outside the dilated mask cannot reach the output, so they need no masking.
+        Inner positions outside the dilated mask cannot reach the output, so they need no masking.
         """
         mask, _ = self.masker(x)
         return F.relu(self.identity(x) + mask * self.residual(x))

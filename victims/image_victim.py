@@ -1,13 +1,17 @@
 """What all image classification victims share: raw images in, normalization inside, training steps."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import hard_forward
 from victims.training.recipe import Recipe
 from victims.victim import Victim
+
+log = logging.getLogger(__name__)
 
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -24,6 +28,7 @@ class ImageVictim(Victim):
 
     mean: Tensor
     std: Tensor
+    _repeats_grey = False
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__(network)
@@ -32,8 +37,22 @@ class ImageVictim(Victim):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, classes) for images (B, C, H, W) in [0, 1]."""
+        if images.shape[1] != self.mean.numel() != 1:
+            self._check_channels(images.shape[1])
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
+
+    def _check_channels(self, channels: int) -> None:
+        """Raise ConfigError unless images of one channel, repeated, fit the network; say once that they are."""
+        first = next((module for module in self.network.modules() if isinstance(module, nn.Conv2d)), None)
+        if channels != 1 or (first is not None and first.in_channels == 1):
+            raise ConfigError(
+                f"a victim with {self.mean.numel()} means cannot normalize images with {channels} "
+                f"channel{'s' * (channels > 1)}; give it one mean and std for all channels, or one for each"
+            )
+        if not self._repeats_grey:
+            log.warning("grey images are repeated for the %d channels that the network takes", self.mean.numel())
+        self._repeats_grey = True
 
     def configure_training(self, recipe: Recipe) -> None:
         super().configure_training(recipe)

@@ -49,9 +49,9 @@ def load_victim(
         name: Registered name (`victims.victim_names()`), or `package.module:Class` of a network of your own. Such a
             class is called with `kwargs`; unless it returns an `ImageVictim` it gets images in [0, 1] as they are, or
             normalized by `mean` and `std`.
-        checkpoint: None for the default of the registry (a network of your own that none was imported for: as it was
-            constructed); a path (.safetensors, or a published .pth, .pth.tar, .th, which is imported on the fly); or
-            "random" for untrained weights that depend on `seed` alone.
+        checkpoint: None for the registry's default, or, for a network of your own without one, the weights that it
+            was constructed with; a path (.safetensors, or a published .pth, .pth.tar, .th, which is imported on the
+            fly); or "random" for untrained weights that depend on `seed` alone.
         mean: Mean of each channel of the training images in [0, 1], instead of the checkpoint's.
         std: Standard deviation of each channel, instead of the checkpoint's.
         seed: Seed of the untrained weights. Global random state is left as it was.
@@ -60,7 +60,7 @@ def load_victim(
     Raises:
         UnknownNameError: No victim of that name.
         CheckpointError: The checkpoint is missing, damaged, of another network, or not the registered one.
-        ConfigError: A mean, a std or an argument that makes no sense.
+        ConfigError: A mean, std or argument is invalid.
     """
     victim = _untrained(name, seed, kwargs or {})
     normalization = None
@@ -154,7 +154,7 @@ def save_checkpoint(
     Raises:
         CheckpointError: The store cannot be written.
     """
-    metadata = {}  # of one entry at most: their order in the file, and with it the sha256, would be arbitrary
+    metadata = {}  # at most one entry: the order of several, and so the sha256, would be arbitrary
     normalization = None
     if isinstance(victim, ImageVictim):
         normalization = Normalization(mean=_channels(victim.mean), std=_channels(victim.std))
@@ -190,7 +190,7 @@ def _untrained(name: str, seed: int, kwargs: Mapping[str, Any]) -> Victim:
     except TypeError as error:
         given = f"with {', '.join(kwargs)}" if kwargs else "without arguments"
         raise ConfigError(
-            f"victim {name!r} is called {given}, but: {error}; a class of your own gets what `kwargs` of the victim say"
+            f"victim {name!r} is called {given}, but: {error}; arguments of your own class belong in `kwargs`"
         ) from error
     except ValueError:
         pass  # some built-in types do not tell
@@ -247,8 +247,10 @@ def _normalize(
         buffer: Tensor = getattr(victim, name)
         values = torch.tensor([float(value) for value in asked], dtype=buffer.dtype)
         valid = bool(values.isfinite().all()) and (name == "mean" or bool((values > 0).all()))
-        if buffer.numel() not in (1, values.numel()) or not valid:
-            raise ConfigError(f"{name} must be {buffer.numel()} numbers{' above 0' * (name == 'std')}, got {asked}")
+        if (values.numel() > 1 and buffer.numel() not in (1, values.numel())) or not valid:
+            raise ConfigError(
+                f"{name} must be one number or {buffer.numel()}{' above 0' * (name == 'std')}, got {asked}"
+            )
         victim.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
 
 

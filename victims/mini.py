@@ -1,4 +1,4 @@
-"""Miniature victims for the handwritten digits that every machine has: few layers, and narrow ones.
+"""Miniature victims for handwritten digits: few and narrow layers.
 
 Those for digits of 32 x 32 pixels are half as wide as the networks for CIFAR-10. Those for digits in ImageNet's form
 have ImageNet's 7x7 stem and its four groups, an eighth as wide or less, for images a quarter as long and wide.

@@ -1,4 +1,4 @@
-"""Names of the victims, each standing for "module:callable", imported only when it is used."""
+"""The victims by name. A network's module is imported when its name is used."""
 
 VICTIMS: dict[str, str] = {
     **{f"resnet{depth}-cifar10": f"victims.cifar10:resnet{depth}" for depth in (20, 32, 44, 56, 110)},
@@ -25,7 +25,7 @@ VICTIMS: dict[str, str] = {
 """Every callable takes no arguments and returns a `Victim` with untrained weights."""
 
 STATIC_VICTIMS = frozenset(name for name in VICTIMS if name.startswith("resnet"))
-"""Those that decide nothing: what they compute is the same for all inputs."""
+"""Networks that compute the same for every input."""
 
 
 def victim_names() -> list[str]:

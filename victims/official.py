@@ -1,6 +1,7 @@
 """Strict reading of published checkpoint files, and strict comparison of a state dict with its network."""
 
 import difflib
+import logging
 import pickle
 import re
 import struct
@@ -18,42 +19,68 @@ SHOWN = 8
 """How many keys of a kind an error message lists."""
 
 _COUNTER = "num_batches_tracked"
+log = logging.getLogger(__name__)
 
-WRAPPERS = ("module.", "network.")
-"""What stands before every key in the files of a `DataParallel` and in a training run's own last.ckpt."""
+PREFIXES = ("module.", "network.", "model.", "_orig_mod.")
+"""Prefixes of all keys in the files of `DataParallel`, of Lightning modules, and of compiled networks."""
+
+ENTRIES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
+"""Entries under which published files hold their state dict."""
+
+AVERAGED = "state_dict_ema"
+"""Entry with a moving average of the weights, as timm's training script writes it beside the others."""
+
+_EXPECTED = f"expected {{key: tensor}}, at the top or under {', '.join(ENTRIES)}"
 
 
 def read_official(path: Path, own: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Return the state dict in a .pth, .pth.tar, .th or .ckpt file, on the CPU, without a leading "module.".
+    """Return the state dict in a .pth, .pth.tar, .th or .ckpt file, on the CPU, without the prefixes of wrappers.
 
-    Accepts {"state_dict": ...} and plain state dicts. Nothing is unpickled but tensors, plain containers and, beside
-    the state dict, NumPy's numbers, such as the best score that MinkUNet's published files hold.
+    It may lie at the top or in one of `ENTRIES`. Nothing is unpickled but tensors, plain containers and, beside the
+    state dict, NumPy's numbers, such as the best score that MinkUNet's published files hold.
 
     Args:
         path: The file.
-        own: Keys of the network; a file that has some of them as they are keeps all of its own.
+        own: Keys of the network; prefixes stay where the file has some of these keys as they are.
 
     Raises:
         CheckpointError: The file is missing, truncated, holds code, or holds no state dict.
     """
     content = _unpickled(path)
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    state = _state_dict(content, path)
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(f"{path} holds no state dict but a {type(state).__name__}; {_EXPECTED}")
     strangers = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
     if strangers:
         raise CheckpointError(f"{path} holds entries that are no tensors: {_listed(strangers)}; {_EXPECTED}")
-    for prefix in WRAPPERS:
-        if all(key.startswith(prefix) for key in state) and set(own).isdisjoint(state):
-            return {key.removeprefix(prefix): value for key, value in state.items()}
-    return dict(state)
+    state = dict(state)
+    while set(own).isdisjoint(state):
+        prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in state)), None)
+        if prefix is None:
+            break
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
 
 
-_EXPECTED = 'expected {"state_dict": {key: tensor}} or {key: tensor}, as the published files have it'
+def _state_dict(content: Any, path: Path) -> Any:
+    """Return the innermost of the entries that hold a state dict."""
+    while isinstance(content, Mapping):
+        nested = [name for name in ENTRIES if isinstance(content.get(name), Mapping)]
+        averaged = isinstance(content.get(AVERAGED), Mapping)
+        if not nested:
+            return content[AVERAGED] if averaged else content
+        if averaged:
+            log.warning(
+                "%s holds averaged weights too, %s, which are not used; to use them, save this entry alone with "
+                "torch.save",
+                *(path, AVERAGED),
+            )
+        content = content[nested[0]]
+    return content
 
 
 CUT_SHORT = (EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error)
-"""What the unpickler raises at the end of a truncated file, which depends on where the file ends."""
+"""What the unpickler may raise at the end of a truncated file."""
 
 
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -154,7 +181,7 @@ def _listed(keys: Iterable[str]) -> str:
 
 
 def _refused(error: pickle.UnpicklingError) -> str:
-    """Return what the unpickler stopped at; its own words, pages long, recommend to load the file unsafely."""
+    """Return what the unpickler refused. Its own message is pages long and recommends to load the file unsafely."""
     name = re.search(r"GLOBAL ([\w.]+)", str(error), re.IGNORECASE)
     return f"it calls for {name[1]}" if name else "it cannot be unpickled"
 

@@ -21,8 +21,8 @@ class StreetVictim(PointVictim):
     """Labels the points of a LiDAR scan.
 
     Args:
-        network: The network, which knows nothing of metres.
-        grid: The same cells as the network's.
+        network: The network on voxels.
+        grid: The same cells, in metres.
     """
 
     def __init__(self, network: Cylinder3D, grid: CylindricalGrid) -> None:
@@ -30,8 +30,8 @@ class StreetVictim(PointVictim):
         self.grid = grid
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return spconv's state dict, of version 1 or 2 as its shapes tell, in the layout of `network`."""
-        return from_official(state, spconv_1=self._is_spconv_1(state))
+        """Return spconv's state dict, of version 1 or 2, in the layout of `network`."""
+        return from_official(state, {key: value.shape for key, value in self.network.state_dict().items()})
 
     def voxel_logits(self, cloud: PointCloud) -> tuple[Voxels, Tensor]:
         """Return the cloud's voxels and their logits (M, 20); features of points are reflectances in [0, 1]."""
@@ -59,13 +59,6 @@ class StreetVictim(PointVictim):
         centre = self.grid.centres(voxels.coordinates[voxels.row, 1:], place)
         flat, reflectance = rows_of(cloud.points, voxels.point)[:, :2], cloud.features[voxels.point]
         return torch.cat([place - centre, place, flat, reflectance], dim=1)
-
-    def _is_spconv_1(self, state: Mapping[str, Tensor]) -> bool:
-        own = self.network.state_dict()
-        kernels = {key: value for key, value in state.items() if value.ndim == 5 and key in own}
-        return any(
-            value.shape[:3].numel() == len(own[key]) != value.shape[1:4].numel() for key, value in kernels.items()
-        )
 
 
 def cylinder3d(grid: tuple[int, int, int], width: int, point_channels: int, *, shared: bool = True) -> StreetVictim:

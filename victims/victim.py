@@ -7,16 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lgm_bench.registry import resolve
-from victims.training.objective import Objective
+from victims.training.objectives import OBJECTIVES
 from victims.training.recipe import Recipe
-
-OBJECTIVES = {
-    "cross_entropy": "victims.training.objective:Objective",
-    "dynconv": "victims.training.dynconv:DynConvObjective",
-    "skipnet": "victims.training.skipnet:SkipNetObjective",
-    "segmentation": "victims.training.segmentation:SegmentationObjective",
-}
 
 
 class Victim(pl.LightningModule):
@@ -44,7 +36,7 @@ class Victim(pl.LightningModule):
     def configure_training(self, recipe: Recipe) -> None:
         """Prepare the victim for `Trainer.fit` with this recipe."""
         self.recipe = recipe
-        self.objective: Objective = resolve("objective", recipe.objective, OBJECTIVES)(recipe)
+        self.objective = OBJECTIVES[recipe.objective](recipe)
         self.objective.prepare(self)
 
     def configure_optimizers(self) -> Any:

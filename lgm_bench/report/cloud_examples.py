@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lgm_bench.evaluation.wording import gradient_name
+from lgm_bench.extras import require
 from lgm_bench.report.cloud_view import ROOM, SHAPE, STREET, Camera
 from lgm_bench.report.drawing import picture
 from lgm_bench.report.groups import Group, class_name
@@ -125,8 +126,7 @@ def _painted(classes: np.ndarray, colours: dict[int, Colour]) -> np.ndarray:
 
 def _colours(classes: Sequence[np.ndarray]) -> dict[int, Colour]:
     """Return a colour for every class that occurs: as unlike each other as so many colours can be."""
-    import matplotlib
-
+    matplotlib = require("matplotlib", "drawing the report")
     order = [k for k in (*range(0, 20, 2), *range(1, 20, 2)) if k not in (14, 15)]  # strong before pale ones, no greys
     known = [tuple(round(255 * part) for part in matplotlib.colormaps["tab20"](k)[:3]) for k in order]
     present = np.unique(np.concatenate(classes)).tolist()

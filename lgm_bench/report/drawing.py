@@ -14,6 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from lgm_bench.evaluation.wording import gradient_name
+from lgm_bench.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def plot(width: float = 3.1, height: float = 2.4, margins: Margins = MARGINS) ->
         height: Inches.
         margins: From the edges to the axes, left, right, bottom and top, inches. To fit them takes twice the time.
     """
-    import matplotlib
+    matplotlib = require("matplotlib", "drawing the report")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from lgm_bench.extras import require
 from lgm_bench.report.drawing import finish_axes, plot, svg
 from lgm_bench.report.groups import Group, class_name
 from lgm_bench.report.model import Figure, Panel
@@ -109,11 +110,10 @@ def _plane(key: str, victim: str, places: np.ndarray, labels: np.ndarray, colour
 
 def _laid_out(vectors: np.ndarray) -> np.ndarray:
     """Return places (n, 2). Equal vectors are spread a little, else hundreds of images would be one point."""
-    from sklearn.manifold import TSNE
-
+    manifold = require("sklearn.manifold", "laying out images by the units that run for them")
     jitter = np.random.default_rng(0).normal(0, 0.01, vectors.shape)
     perplexity = min(30.0, (len(vectors) - 1) / 3)
-    places: np.ndarray = TSNE(
+    places: np.ndarray = manifold.TSNE(
         perplexity=perplexity, init="pca", learning_rate="auto", max_iter=400, random_state=0
     ).fit_transform(vectors + jitter)
     return places
@@ -126,8 +126,7 @@ def _first_of_each(rows: pa.Table) -> pa.Table:
 
 
 def _colours(n: int) -> list[Colour]:
-    import matplotlib
-
+    matplotlib = require("matplotlib", "drawing the report")
     table = matplotlib.colormaps["tab10" if n <= 10 else "tab20" if n <= 20 else "turbo"]
     return [table(i)[:3] if n <= 20 else table(i / max(n - 1, 1))[:3] for i in range(n)]
 

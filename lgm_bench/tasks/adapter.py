@@ -142,6 +142,10 @@ class Adapter:
         """Return the inputs and labels of some samples (K,) int64, in ascending order."""
         raise NotImplementedError
 
+    def laid_out(self, batch: Any) -> Any:
+        """Return a batch (inputs, labels, ids) in the memory layout that is fastest for the networks."""
+        return batch
+
     def detached(self, inputs: Any) -> Any:
         """Return inputs without a graph, which autograd can save also if they were made in inference mode."""
         raise NotImplementedError

@@ -69,6 +69,10 @@ class Images(Tensors):
     task = ImageClassification
     kept = SavedImage
 
+    def laid_out(self, batch: Any) -> Any:
+        images, labels, ids = batch
+        return images.contiguous(memory_format=torch.channels_last), labels, ids
+
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
         if not isinstance(inputs, Tensor):
             raise ConfigError(f"images must be a tensor of shape (B, channels, H, W), got {type(inputs).__name__}")

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.augmentation import Augmentation
-from datamodules.scene import Scene
+from datamodules.scene import Augmentation, Scene
 
 POINTS = np.random.default_rng(0).normal(0, 5, (300, 3)).astype(np.float32)
 SCENE = Scene(POINTS, np.ones((300, 1), np.float32), np.arange(300))

@@ -65,7 +65,7 @@ def test_images_are_resized_to_256_and_the_centre_is_cut_out(tmp_path: Path, siz
     expected = np.asarray(resized, np.float32)[top : top + 224, left : left + 224] / np.float32(255)
     torch.testing.assert_close(batch.images[0], torch.from_numpy(expected).permute(2, 0, 1), rtol=0, atol=0)
     assert batch.images.shape == (1, 3, 224, 224)
-    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    assert batch.images.is_contiguous()
 
 
 def test_grey_palette_and_transparent_images_become_rgb(tmp_path: Path) -> None:
@@ -78,6 +78,14 @@ def test_grey_palette_and_transparent_images_become_rgb(tmp_path: Path) -> None:
     grey.convert("CMYK").save(folder / "cmyk.jpg", quality=100)
     (batch,) = datamodule_of(tmp_path, batch_size=4).test_dataloader()
     torch.testing.assert_close(batch.images, torch.full((4, 3, 224, 224), 0.2), rtol=0, atol=0.01)
+
+
+def test_grey_images_of_16_bits_keep_their_brightness(tmp_path: Path) -> None:
+    folder = tmp_path / "val" / "n01440764"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.full((20, 20), 51 * 257, np.uint16)).save(folder / "grey.png")
+    (batch,) = datamodule_of(tmp_path).test_dataloader()
+    assert torch.equal(batch.images, torch.full((1, 3, 224, 224), 51 / 255))
 
 
 def test_limit_takes_classes_evenly_and_done_is_left_out(root: Path) -> None:

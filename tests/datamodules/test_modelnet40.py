@@ -7,9 +7,9 @@ import pytest
 import torch
 from street_and_shape_files import write_box, write_hdf5_shapes, write_text_shapes
 
-from datamodules import optional
 from datamodules.modelnet40 import ModelNet40DataModule
 from datamodules.modelnet40_forms import CLASSES, TRAINING_SHAPES
+from lgm_bench import extras
 from lgm_bench.errors import ConfigError, DataError
 
 TEXT, HDF5 = "modelnet40_normal_resampled", "modelnet40_ply_hdf5_2048"
@@ -80,6 +80,29 @@ def test_hdf5(tmp_path: Path) -> None:
     assert not datamodule.prepares
 
 
+def sampled(root: Path, mesh: str) -> np.ndarray:
+    path = write_box(root, "desk_0001", "test", (1, 2, 4))
+    path.write_text(mesh)
+    return next(iter(datamodule_of(root, points=20_000).test_dataloader())).cloud.points.double().numpy()
+
+
+def test_lines_of_a_mesh_may_be_broken_anywhere(tmp_path: Path) -> None:
+    text = write_box(tmp_path, "desk_0001", "test", (1, 2, 4)).read_text()
+    header, rest = text.split("\n", 1)
+    expected = sampled(tmp_path, text)
+    for number, mesh in enumerate((f"{header}\n" + rest.replace(" ", "\n"), f"{header} {' '.join(rest.split())}\n")):
+        np.testing.assert_array_equal(sampled(tmp_path / str(number), mesh), expected)
+    coloured = [line + " 255 0 0" * (number > 1) for number, line in enumerate(text.splitlines())]
+    np.testing.assert_array_equal(sampled(tmp_path / "coloured", "\n".join(coloured)), expected)
+
+
+def test_a_pentagon_is_sampled_uniformly(tmp_path: Path) -> None:
+    house = "OFF\n5 1 0\n0 0 0\n2 0 0\n2 0 1\n1 0 2\n0 0 1\n5 0 1 2 3 4\n"
+    points = sampled(tmp_path, house)
+    height = (points[:, 1] - points[:, 1].min()) / np.ptp(points[:, 1]) * 2  # y points up; the house is 2 high
+    assert (height > 1).mean() == pytest.approx(1 / 3, abs=0.01)  # the gable has a third of the area
+
+
 @pytest.mark.parametrize("header", ["OFF\n", "OFF", "# a comment\nOFF\n\n", "OFF \r\n"])
 def test_meshes_are_sampled_in_proportion_to_area(tmp_path: Path, header: str) -> None:
     x, y, z = 1.0, 2.0, 4.0
@@ -131,9 +154,13 @@ def test_one_id_in_both_splits_is_refused(tmp_path: Path) -> None:
         ("", "does not begin like a mesh"),
         ("PLY\n1 2 3\n", "does not begin like a mesh"),
         ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n", "is truncated: it has 3 lines for 3 vertices and 1 faces"),
-        ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 0", "is truncated: its last face has 1 vertices of 3"),
+        ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 0", "is truncated: it has 5 lines for 3 vertices and 2 faces"),
         ("OFF\n3 1 0\n0 0 0\n1 0 x\n0 1 0\n3 0 1 2\n", "is no mesh in the OFF format"),
-        ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "is no mesh in the OFF format"),
+        ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "a face has the vertex 7; there are 0 to 2"),
+        (
+            "OFF\n3 1 0\n0 0 0 1\n0 0 0 1 0\n3 0 1 2 9\n",
+            "is no mesh in the OFF format: 1 more values follow",
+        ),
         ("OFF\n3 1 0\n0 0 0\n1 0 nan\n0 1 0\n3 0 1 2\n", "coordinates of point 1 are .*nan"),
         ("OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n", "has no surface"),
         ("OFF\n3 0 0\n0 0 0\n1 0 0\n2 0 0\n", "has no surface|no mesh"),
@@ -234,7 +261,7 @@ def test_a_missing_library_says_how_to_install_it(tmp_path: Path, monkeypatch: p
     def absent(name: str):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(optional.importlib, "import_module", absent)
+    monkeypatch.setattr(extras.importlib, "import_module", absent)
     with pytest.raises(ConfigError, match=r"reading \.h5 files needs h5py .*pip install 'lgm-bench\[points\]'"):
         datamodule_of(root)
 

@@ -101,6 +101,36 @@ def test_ply_of_the_published_runs(tmp_path: Path) -> None:
     assert batch.ids == ["Area_5_hallway_6"]
 
 
+def test_points_of_no_class_in_the_published_runs_are_ignored(tmp_path: Path) -> None:
+    write_ply(tmp_path / "Area_5" / "hallway_6.ply", random_vertices(np.array([255, 0, 255, 13]), "u1"))
+    assert first(tmp_path).labels.tolist() == [255, TABLE.index(PLY[0]), 255, TABLE.index(PLY[13])]
+
+
+@pytest.mark.parametrize(("channel", "value"), [("red", 256.0), ("green", -1.0)])
+def test_colours_of_a_ply_file_out_of_range_are_named(tmp_path: Path, channel: str, value: float) -> None:
+    vertices = random_vertices(np.arange(14), "u1")
+    kinds = [(name, "<f4" if name in ("red", "green", "blue") else kind) for name, kind in vertices.dtype.descr]
+    floats = vertices.astype(kinds)
+    floats[channel][3] = value
+    write_ply(tmp_path / "Area_5" / "hallway_6.ply", floats)
+    with pytest.raises(DataError, match=rf"hallway_6\.ply: the colour of point 3 is .*{value:g}.*, not of 0 to 255"):
+        first(tmp_path)
+
+
+def test_colours_between_0_and_1_are_refused(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((5, 7))
+    values[:, 6] = range(5)
+    np.save(tmp_path / "Area_5_hallway_6.npy", values)
+    with pytest.raises(DataError, match=r"hallway_6\.npy: all colours lie between 0 and 1; expected 0 to 255"):
+        first(tmp_path)
+
+
+def test_the_case_of_a_class_in_a_file_name_does_not_matter(root: Path) -> None:
+    path = annotation(root, "chair_2")
+    path.rename(path.with_name("Chair_2.txt"))
+    assert (first(root).labels == TABLE.index("chair")).sum() == OBJECTS["chair_2"] + OBJECTS["chair_10"]
+
+
 @pytest.mark.parametrize(
     ("stray", "value"), [("185\x10187 182", (185, 187, 182)), ("18\x105 187 182", (185, 187, 182))]
 )

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.s3dis_text import read_points
+from datamodules.s3dis_forms import read_points
 
 ROWS = np.array([[-19.302, -9.1, 1.785, 146, 137, 106], [0.5775, 1e-3, 2.604, 167, 175, 177]])
 

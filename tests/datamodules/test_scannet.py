@@ -186,12 +186,30 @@ def test_a_single_point_is_a_scan(root: Path) -> None:
     assert next(iter(opened(root).test_dataloader())).labels.tolist() == [4]
 
 
+def test_labels_that_contradict_their_colours_are_suspected(root: Path, caplog) -> None:
+    wall, chair, table = (1, (174, 199, 232)), (5, (188, 189, 34)), (7, (255, 152, 150))
+    _, path = scan_files(root, "scene0011_01")
+    for kinds, suspected in (([wall, chair, table], False), ([wall, (7, chair[1]), (5, table[1])], True)):
+        vertices = random_vertices(np.arange(41) % 3)
+        for number, (label, colour) in enumerate(kinds):
+            chosen = np.arange(41) % 3 == number
+            vertices["label"][chosen] = label
+            vertices["red"][chosen], vertices["green"][chosen], vertices["blue"][chosen] = colour
+        write_ply(path, vertices)
+        caplog.clear()
+        next(iter(opened(root).test_dataloader()))
+        assert ("scene0011_01_vh_clean_2.labels.ply: 66 % of the coloured points" in caplog.text) == suspected
+
+
 def test_missing_data_is_explained(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no list scannetv2_val.txt .*scan-net.org.*LGM_BENCH_DATA"):
         opened(tmp_path / "nowhere" / "at all")
     write_lists(root, TRAIN, ["scene0011_00", "scene0999_00", "scene0999_01"])
     with pytest.raises(DataError, match=r"2 of the 3 scans .*scannetv2_val.txt.* first of them .*scene0999_00"):
         opened(root)
+    with pytest.raises(DataError, match=r"shorten this list or set a limit \(--limit\)"):
+        opened(root)
+    assert len(list(opened(root, limit=1).test_dataloader())) == 1  # of these, the first is there
     write_lists(root, TRAIN, [])
     with pytest.raises(DataError, match="lists no scan"):
         opened(root)

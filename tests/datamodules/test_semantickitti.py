@@ -163,7 +163,9 @@ def scale(factor: float, kept: slice = slice(0)):
         ),
         (spoil(2, -np.inf), r"velodyne/000001\.bin: the coordinates of point 7 are \(.*-inf\)"),
         (spoil(3, np.nan), r"velodyne/000001\.bin: the features of point 7 are \(nan\)"),
-        (unknown_id, r"labels/000001\.label: label 5 has the id 12, which is none"),
+        (spoil(3, 1.5), r"velodyne/000001\.bin: the reflectance of point 7 is \(1\.5\), not of 0 to 1"),
+        (spoil(3, -0.5), r"the reflectance of point 7 is \(-0\.5\)"),
+        (unknown_id, r"labels/000001\.label: label 5 has the unknown id 12"),
         (ignore_all, r"velodyne/000001\.bin: all 40 labels are of ignored classes"),
     ],
 )

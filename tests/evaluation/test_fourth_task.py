@@ -9,7 +9,7 @@ from hand_made import flat_cell
 from torch import Tensor, nn
 
 import lgm_bench
-from datamodules.batch_loader import BatchLoader
+from datamodules.loaders import BatchLoader
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench import LGM, Occupancy
 from lgm_bench.attacks import PGD

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from datamodules.batch import ImageBatch
 from datamodules.cifar10 import CIFAR10DataModule
-from datamodules.tensor_loader import TrainingLoader
+from datamodules.loaders import TrainingLoader
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
 from lgm_bench.training.callbacks import Stopwatch
 from lgm_bench.training.epoch_log import read_epochs

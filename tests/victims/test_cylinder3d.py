@@ -24,7 +24,8 @@ def network(samples, golden):
     shapes = json.loads((samples / "golden" / "cylinder3d_small.keys.json").read_text())
     grid = tuple(golden["grid"].tolist())
     network = Cylinder3D(20, int(golden["init"]), grid, point_channels=64).double().eval()
-    network.load_state_dict(from_official(fill["weights"](shapes, int(golden["seed"]))))
+    own = {key: value.shape for key, value in network.state_dict().items()}
+    network.load_state_dict(from_official(fill["weights"](shapes, int(golden["seed"])), own))
     return network
 
 
@@ -50,12 +51,16 @@ def test_full_occupancy_is_the_hard_network(network, golden):
     torch.testing.assert_close(full, hard)
 
 
-def test_both_layouts_of_spconv_give_one_network():
-    kernel = torch.randn(5, 1, 3, 3, 4)  # C_out, k, k, k, C_in
-    new = from_official({"conv.weight": kernel})
-    old = from_official({"conv.weight": kernel.permute(1, 2, 3, 4, 0)}, spconv_1=True)
-    assert torch.equal(new["conv.weight"], old["conv.weight"])
-    assert new["conv.weight"].shape == (9, 4, 5)
+def test_all_layouts_of_spconv_give_one_network():
+    square, oblong = torch.randn(4, 1, 3, 3, 4), torch.randn(5, 1, 3, 3, 4)  # C_out, k, k, k, C_in
+    shapes = {"square": torch.Size((9, 4, 4)), "oblong": torch.Size((9, 4, 5))}
+    newest = from_official({"square": square, "oblong": oblong, "bias": torch.ones(5)}, shapes)
+    assert torch.equal(newest["oblong"][1], oblong[:, 0, 1, 0].T)  # the published last spatial axis comes first
+    assert torch.equal(newest["bias"], torch.ones(5))
+    for layout in ((1, 2, 3, 0, 4), (1, 2, 3, 4, 0)):  # of versions 2.0 and 2.1, and of 1.x
+        older = from_official({"square": square.permute(layout), "oblong": oblong.permute(layout)}, shapes)
+        for key in shapes:
+            assert torch.equal(older[key], newest[key])
 
 
 def rows_of(indices, voxels):

@@ -72,8 +72,42 @@ def test_normalization_is_inside() -> None:
     ],
 )
 def test_senseless_normalization(options: dict[str, tuple[float, ...]]) -> None:
-    with pytest.raises(ConfigError, match="must be 3 numbers"):
+    with pytest.raises(ConfigError, match="must be one number or 3"):
         load_victim("resnet20-cifar10", "random", **options)
+
+
+class Grey(nn.Module):
+    """A network of images of one channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def test_a_network_of_one_channel_takes_one_mean_and_not_three() -> None:
+    images = torch.rand(2, 1, 8, 8)
+    grey = Grey()
+    expected = grey((images - 0.5) / 0.2)
+    torch.testing.assert_close(ImageVictim(grey, (0.5,), (0.2,))(images), expected)
+    with pytest.raises(ConfigError, match=r"a victim with 3 means cannot normalize images with 1 channel; give it one"):
+        ImageVictim(grey, (0.5,) * 3, (0.2,) * 3)(images)
+
+
+def test_one_mean_for_all_channels() -> None:
+    images = torch.rand(2, 3, 32, 32)
+    victim = load_victim("resnet20-cifar10", "random", mean=(0.1,), std=(0.5,))
+    torch.testing.assert_close(victim(images), victim.network((images - 0.1) / 0.5))
+
+
+def test_grey_images_are_repeated_for_a_network_of_three_channels_and_that_is_logged_once(caplog) -> None:
+    images = torch.rand(2, 1, 32, 32)
+    victim = load_victim("resnet20-cifar10", "random")
+    assert torch.equal(victim(images), victim(images.repeat(1, 3, 1, 1)))
+    victim(images)
+    assert caplog.text.count("grey images are repeated for the 3 channels") == 1
 
 
 def test_own_network_gets_images_as_they_are() -> None:

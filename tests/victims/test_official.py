@@ -66,6 +66,25 @@ def test_last_checkpoint_of_a_training_run(state, tmp_path: Path) -> None:
     assert same_weights(save(content, tmp_path / "last.ckpt"), state)
 
 
+@pytest.mark.parametrize("prefix", ["model.", "_orig_mod.", "module._orig_mod.", "module.model."])
+def test_prefixes_of_wrappers_are_left_out(state, prefix: str, tmp_path: Path) -> None:
+    assert same_weights(save({prefix + key: value for key, value in state.items()}, tmp_path / "wrapped.pth"), state)
+
+
+@pytest.mark.parametrize("entry", ["model", "model_state_dict", "model_state", "net"])
+def test_nested_state_dicts(state, entry: str, tmp_path: Path) -> None:
+    assert same_weights(save({entry: state, "epoch": 3, "optimizer": {"lr": 0.1}}, tmp_path / "nested.pth"), state)
+    twice = {"model": {"state_dict": {f"module.{key}": value for key, value in state.items()}}}
+    assert same_weights(save(twice, tmp_path / "twice.pth"), state)
+
+
+def test_averaged_weights_are_mentioned_beside_others_and_used_where_they_are_alone(state, tmp_path, caplog) -> None:
+    averaged = {key: value + 1 for key, value in state.items()}
+    assert same_weights(save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "both.pth"), state)
+    assert "both.pth holds averaged weights too, state_dict_ema" in caplog.text
+    assert same_weights(save({"state_dict_ema": averaged}, tmp_path / "one.pth"), averaged)
+
+
 class Wrapped(nn.Module):
     """A network whose own keys begin as those of a `DataParallel` do."""
 

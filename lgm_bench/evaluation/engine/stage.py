@@ -88,7 +88,7 @@ class AttackStage(pl.LightningModule):
 
     def outcomes(self, batch: Any) -> Iterator[Outcome]:
         """Yield what the attack does to a batch (inputs, labels, ids), once for every target."""
-        inputs, labels, ids = batch
+        inputs, labels, ids = batch = self.adapter.laid_out(batch)
         clean = self.adapter.judged(self.victim, inputs, labels, None, ids)
         kept = Keeper(self.adapter, batch, clean.logits, self.examples, everything=self.save_adversarial)
         targets = list(range(clean.logits.shape[1])) if self.targeted else [None]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lgm_bench import Occupancy
 from lgm_bench.leaded import recorded_calls
 from victims import load_victim
-from victims.training.dynconv import DynConvObjective, GumbelNoise
+from victims.training.objectives import DynConvObjective, GumbelNoise
 from victims.training.recipe import Recipe
 
 DRAWS = 200_000

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from lgm_bench.losses import lovasz_softmax
 from lgm_bench.voxels import IGNORED, PointCloud
+from victims.training.objectives import SegmentationObjective
 from victims.training.recipe import Recipe
-from victims.training.segmentation import SegmentationObjective
 
 RECIPE = Recipe(objective="segmentation", epochs=1, learning_rate=0.1, label_smoothing=0.0, lovasz_weight=2.0)
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from lgm_bench import Occupancy
 from lgm_bench.leaded import architecture
 from victims import load_victim
+from victims.training.objectives import GATE_BIAS, SampledGates, SkipNetObjective
 from victims.training.recipe import Recipe
-from victims.training.skipnet import GATE_BIAS, SampledGates, SkipNetObjective
 
 GATES, BATCH = 2, 2
 TABLE = torch.tensor([[0.3, 1.7, 2.2, 0.1], [1.1, 0.2, 0.9, 3.0]], dtype=torch.float64)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from victims.training.sparsity import sparsity_criterion
+from victims.training.objectives import sparsity_criterion
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,26 @@
+"""Libraries that only some features need, imported when they do."""
+
+import importlib
+from types import ModuleType
+
+from lgm_bench.errors import ConfigError
+
+EXTRAS = {"matplotlib": "report", "sklearn": "report", "h5py": "points", "trimesh": "points"}
+"""Importable library -> the extra of lgm-bench that installs it."""
+
+
+def require(module: str, purpose: str) -> ModuleType:
+    """Return a module of an optional library.
+
+    Args:
+        module: As it is imported, "trimesh.sample".
+        purpose: What it is needed for, as the start of a sentence: "reading .h5 files".
+
+    Raises:
+        ConfigError: The library cannot be imported; the message says how to install it.
+    """
+    library = module.partition(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"{purpose} needs {library} ({error}): pip install 'lgm-bench[{EXTRAS[library]}]'") from error
