@@ -76,7 +76,9 @@ def _scene(title: str, of_gradients: dict[str, ExampleCloud], names: Sequence[st
         moved, after = cloud.points.numpy(), cloud.prediction.numpy()
         above.append(seen(after, moved, f"{gradient_name(gradient)}: {_right(after, labels)}"))
         below.append(_changes(camera, cloud, shown, gradient_name(gradient), title))
-    legend = [(_hex(rgb), class_name(names, k) if k != IGNORED else "no label") for k, rgb in colours.items()]
+    legend = [
+        ("#%02x%02x%02x" % rgb, class_name(names, k) if k != IGNORED else "no label") for k, rgb in colours.items()
+    ]
     return [
         Figure(title, SCENE_CAPTION, [above], legend),
         Figure("Voxels that changed", CHANGE_CAPTION, [below], CHANGES),
@@ -131,7 +133,3 @@ def _colours(classes: Sequence[np.ndarray]) -> dict[int, Colour]:
     known = [tuple(round(255 * part) for part in matplotlib.colormaps["tab20"](k)[:3]) for k in order]
     present = np.unique(np.concatenate(classes)).tolist()
     return {k: UNLABELLED if k == IGNORED else known[number % len(known)] for number, k in enumerate(present)}
-
-
-def _hex(rgb: Colour) -> str:
-    return "#" + "".join(f"{part:02x}" for part in rgb)

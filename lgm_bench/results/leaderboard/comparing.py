@@ -1,20 +1,25 @@
-"""What differs between the numbers that are expected and those that were measured."""
+"""How measured numbers differ from those that a leaderboard expects, and that as a table and sentences."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.table import Table
+
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.wording import describe, values_of
 from lgm_bench.results.leaderboard.board import (
+    ROUNDING,
     Entry,
     Leaderboard,
+    Measured,
     read_leaderboard,
     shipped_leaderboards,
 )
-from lgm_bench.results.leaderboard.measured import ROUNDING, Measured
 from lgm_bench.tasks.base import task_named
 from lgm_bench.tasks.metric import Metric
 
@@ -23,6 +28,8 @@ OTHER_CHECKPOINT, OTHER_SAMPLES, OTHER_PRECISION = "other checkpoint", "other sa
 SAME_SCENE = 0.002
 """Difference of a scene's mIoU, of three digits, that counts as none."""
 NEAR = 2
+"""Values in which a cell may differ from one that is named as the nearest."""
+FIRST_SAMPLES, MOST_EXTRA = 5, 10
 WORDS = {
     "+": "withstands",
     "x": "falls",
@@ -226,3 +233,69 @@ def _nearest(cell: Cell, others: Sequence[Cell], where: str) -> str:
 def _difference(cell: Cell, other: Cell) -> list[str]:
     own, others = values_of(cell), values_of(other)
     return [f"{name} is {others[name]} and not {value}" for name, value in own.items() if value != others[name]]
+
+
+def as_table(compared: Sequence[CellCompared], source: str) -> Table:
+    """Return a table in percent: a row for each number of cells that need a look, and one for each of the others."""
+    table = Table("cell", "number", box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
+    table.title = f"Against {source}, in percent"
+    for name in ("expected", "got", "delta", "tolerance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for one in compared:
+        if one.verdicts != (EXTRA,):
+            _add(table, one)
+    return table
+
+
+def _add(table: Table, one: CellCompared) -> None:
+    name = describe(one.cell)
+    if not one.bad:
+        for number in [number for number in one.numbers if number.metric.stronger][:1] or one.numbers[:1]:
+            table.add_row(name, *_row(number), f"ok (all {len(one.numbers)} numbers)" if one.numbers[1:] else OK)
+        return
+    other = [verdict for verdict in one.verdicts if verdict != "changed"]
+    if other:
+        note = f" ({one.note})" * bool(one.note)
+        table.add_row(name, "", "", "", "", "", f"{', '.join(other)}{note}", style="bold red")
+        name = ""
+    for number in one.numbers:
+        table.add_row(name, *_row(number), number.verdict, style="" if number.verdict == OK else "bold red")
+        name = ""
+
+
+def _row(number: NumberCompared) -> tuple[str, ...]:
+    delta = "–" if number.delta is None else f"{100 * number.delta:+.2f}"
+    shares = (number.expected, number.got, number.tolerance)
+    expected, got, tolerance = ("–" if value is None else f"{100 * value:.2f}" for value in shares)
+    return number.metric.label, expected, got, delta, tolerance
+
+
+def as_lines(compared: Sequence[CellCompared]) -> list[str]:
+    """Return what stands below the table: the first samples of cells that need a look, extra cells, the count."""
+    lines = []
+    for one in compared:
+        if one.bad and one.differing:
+            lines.append(f"{describe(one.cell)}: {_counted(len(one.differing), 'sample')} differ, the first:")
+            lines += [f"  {name} {how}" for name, how in one.differing[:FIRST_SAMPLES]]
+        elif one.bad and one.numbers and one.note:
+            lines.append(f"{describe(one.cell)}: {one.note}")
+    extra = [describe(one.cell) for one in compared if one.verdicts == (EXTRA,)]
+    if extra:
+        more = f" and {len(extra) - MOST_EXTRA} more" if len(extra) > MOST_EXTRA else ""
+        lines.append(f"not in the leaderboard, and not compared: {', '.join(extra[:MOST_EXTRA])}{more}")
+    return [*lines, summary(compared)]
+
+
+def summary(compared: Sequence[CellCompared]) -> str:
+    """Return the outcome in a sentence."""
+    expected = [one for one in compared if one.verdicts != (EXTRA,)]
+    counts = Counter(verdict for one in expected for verdict in one.verdicts)
+    parts = [f"{count} {verdict}" for verdict, count in counts.items()]
+    flips = sum(len(one.differing) for one in expected if not one.bad)
+    within = f"; {_counted(flips, 'sample')} differ within the tolerances" if flips else ""
+    return f"{_counted(len(expected), 'cell')}: {', '.join(parts)}{within}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -11,7 +11,16 @@ from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.finished import finished_results
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import describe
-from lgm_bench.results.leaderboard.board import Entry, Leaderboard, Number
+from lgm_bench.results.leaderboard.board import (
+    ROUNDING,
+    Entry,
+    Leaderboard,
+    Measured,
+    Number,
+    identity,
+    measured,
+    read_measured,
+)
 from lgm_bench.results.leaderboard.comparing import (
     EXTRA,
     MISSING,
@@ -20,7 +29,6 @@ from lgm_bench.results.leaderboard.comparing import (
     OTHER_SAMPLES,
     compare,
 )
-from lgm_bench.results.leaderboard.measured import ROUNDING, Measured, identity, measured, read_measured
 from lgm_bench.results.reading import located
 
 MOST_NAMED = 5
