@@ -169,9 +169,9 @@ class Measured:
     """A finished cell.
 
     Attributes:
-        entry: What a leaderboard says of it, with default tolerances.
+        entry: Its entry for a leaderboard, with default tolerances.
         rows: Name of the sample of each letter of `entry.samples` or pair of `entry.scenes`; empty without rows.
-        folder: Where it lies.
+        folder: Its folder.
     """
 
     entry: Entry
@@ -180,7 +180,7 @@ class Measured:
 
 
 def identity(cell: Cell) -> Cell:
-    """Return what a cell is on any machine: without paths, and without what changes no number."""
+    """Return a cell as it is on any machine: without paths, and without what changes no number."""
     checkpoint = "random" if cell.victim.checkpoint == "random" else None
     return cell.without(*NO_IDENTITY).replace(victim={"checkpoint": checkpoint})
 
@@ -188,7 +188,7 @@ def identity(cell: Cell) -> Cell:
 def read_measured(results: Path) -> list[Measured]:
     """Return the finished cells of a results folder, of a cell's folder, or of one result.json.
 
-    Of records of the same cell and precision, as after an update of lgm-bench, the newest counts.
+    If several records have the same cell and precision, as after an update of lgm-bench, the newest counts.
 
     Raises:
         ResultError: There is nothing, or rows are damaged.
@@ -205,7 +205,7 @@ def is_one_cell(results: Path) -> bool:
 
 
 def measured(one: Finished) -> Measured:
-    """Return what a leaderboard says of a finished cell.
+    """Return the entry of a finished cell, with its rows and folder.
 
     Raises:
         ResultError: The rows are damaged or not the record's.
@@ -229,7 +229,7 @@ def measured(one: Finished) -> Measured:
 
 
 def numbers_of(result: CellResult) -> dict[str, Number]:
-    """Return a record's numbers with the tolerances that docs/leaderboard.md gives the reasons of."""
+    """Return a record's numbers with their tolerances; docs/leaderboard.md gives the reasons for these."""
     found = {}
     for metric in result.kind.metrics:
         value, n = result.metrics[metric.name], result.n_attacked if metric.per == "attacked" else result.n_attempts

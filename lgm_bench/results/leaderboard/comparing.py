@@ -30,12 +30,7 @@ SAME_SCENE = 0.002
 NEAR = 2
 """Values in which a cell may differ from one that is named as the nearest."""
 FIRST_SAMPLES, MOST_EXTRA = 5, 10
-WORDS = {
-    "+": "withstands",
-    "x": "falls",
-    "-": "wrong without attack",
-    "*": "wrong without attack, right after it",
-}
+WORDS = {"+": "withstands", "x": "falls", "-": "wrong without attack", "*": "wrong without attack, right after it"}
 
 
 @dataclass(frozen=True)
@@ -75,10 +70,10 @@ class CellCompared:
 
     Attributes:
         cell: The cell.
-        verdicts: "ok" alone, "missing" alone, "extra" alone, or which of the others hold.
-        numbers: Of a cell that is on both sides.
+        verdicts: "ok", "missing" or "extra" alone, or all of the others that hold.
+        numbers: Its numbers, if both sides have the cell.
         differing: Name of each sample that differs and how, in the data set's order.
-        note: What to know besides, such as the nearest cell to one that is missing.
+        note: A remark, such as the nearest cell to one that is missing.
     """
 
     cell: Cell
@@ -104,12 +99,12 @@ class CellCompared:
 
 
 def compare(board: Leaderboard, found: Sequence[Measured], *, whole: bool = True) -> list[CellCompared]:
-    """Return how every cell of a leaderboard and every one that was measured compare, the leaderboard's first.
+    """Return how every cell of a leaderboard compares with what was measured, then the cells that only were measured.
 
     Args:
         board: What is expected.
         found: What was measured.
-        whole: Whether cells that were not measured are missing; else they were not asked for.
+        whole: Whether cells that were not measured count as missing.
     """
     pairs = _pairs(board.cells, found)
     used = {id(measured) for _, measured in pairs if measured}
@@ -163,7 +158,7 @@ def _common(board: Leaderboard, found: Sequence[Measured]) -> int:
 
 
 def _pairs(entries: Sequence[Entry], found: Sequence[Measured]) -> list[tuple[Entry, Measured | None]]:
-    """Return each entry with what was measured of its cell, of several rather the one made alike."""
+    """Return each entry with what was measured of its cell, preferably with the same weights and precision."""
     left, chosen = list(found), dict[int, Measured]()
     for anyway in (False, True):
         for number, entry in enumerate(entries):
@@ -225,14 +220,14 @@ def _text(value: float | None) -> str:
 
 
 def _nearest(cell: Cell, others: Sequence[Cell], where: str) -> str:
-    """Return in words in what the most similar cell differs, or nothing if none is similar."""
-    differences = sorted((_difference(cell, other) for other in others), key=len)
-    return f"{where}: {', '.join(differences[0])}" if differences and len(differences[0]) <= NEAR else ""
-
-
-def _difference(cell: Cell, other: Cell) -> list[str]:
-    own, others = values_of(cell), values_of(other)
-    return [f"{name} is {others[name]} and not {value}" for name, value in own.items() if value != others[name]]
+    """Return in words how the most similar cell differs, or nothing if none is similar."""
+    own, differences = values_of(cell), []
+    for other in map(values_of, others):
+        differences.append(
+            [f"{name} is {other[name]} and not {value}" for name, value in own.items() if value != other[name]]
+        )
+    nearest = min(differences, key=len, default=[])
+    return f"{where}: {', '.join(nearest)}" if differences and len(nearest) <= NEAR else ""
 
 
 def as_table(compared: Sequence[CellCompared], source: str) -> Table:
