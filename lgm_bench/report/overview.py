@@ -14,7 +14,8 @@ from lgm_bench.results.frame import frame_of, lines_of
 from lgm_bench.results.reading import Finished
 from lgm_bench.results.statistics import Comparison
 
-BEFORE = ("data", "victim", "attack", "eps", "samples", "measure", "clean")
+BEFORE, AFTER = ("victim", "clean"), ("measure", "attack", "eps", "samples", "data")
+"""Columns around those of the arms; a phone shows the first ones."""
 SOFTWARE = ("versions", "commit", "device", "precision", "sparse backend", "cells")
 SOURCES = ("victim", "data", "subset", "samples", "weights sha256", "sample ids sha256", "cells")
 CELLS = ("cell", "samples", "protocol", "seed", "steps", "step", "wall time (s)", "memory (MB)", "fingerprint")
@@ -47,15 +48,15 @@ def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telli
     title = "Each victim under its longest attack with the largest eps: what is left, in percent"
     styles = telling[0].styles if telling else {}
     names = [name for name in styles if any(name in one.shown for one in telling)]
-    header = (*BEFORE, *(styles[name].name for name in names))
+    header = (*BEFORE, *(styles[name].name for name in names), *AFTER)
     return Section("overview", "Overview", intro, grids=[Grid(title, header, [_row(one, names) for one in telling])])
 
 
 def _row(one: Group, names: Sequence[str]) -> tuple[str, ...]:
     values = [f"{100 * one.shown[name].result.left:.2f}" if name in one.shown else "–" for name in names]
     first = one.any
-    texts = (one.cell.data.name, one.cell.victim.name, one.attack, one.eps, f"{first.n_samples:,}", first.main.label)
-    return (*texts, f"{100 * first.clean:.2f}", *values)
+    setting = (first.main.label, one.attack, one.eps, f"{first.n_samples:,}", one.cell.data.name)
+    return (one.cell.victim.name, f"{100 * first.clean:.2f}", *values, *setting)
 
 
 def _counted(n: int, what: str) -> str:
