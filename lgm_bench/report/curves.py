@@ -18,8 +18,8 @@ LOGARITHMIC_FROM = 5
 """Ratio of the largest to the smallest eps from which on the axis is logarithmic."""
 
 CAPTION = (
-    "Each point is one run: how much the hard network still gets right after an attack of that size. A lower line is a "
-    "stronger attack. The dashed line is the clean network; hollow points are what the paper prints, where it does."
+    "Each point is one run: the share that the hard network still gets right after an attack of that size. A lower "
+    "line is a stronger attack. The dashed line is the clean network; hollow points are numbers of the paper."
 )
 
 ITERATIONS = "Iteration by iteration"
@@ -28,8 +28,8 @@ OF_ITERATIONS = (
     "iterations. The steeper, the fewer iterations a gradient needs. Images may recover on the way."
 )
 OF_ITERATES = (
-    "What would have been kept had the attack ended after so many iterations, which is the best iterate so far: the "
-    "share of shapes that have fallen, or the mean of the scenes' own mIoUs. The steeper, the fewer are needed."
+    "The best iterate so far, which is the result if the attack ends there: the share of shapes that have fallen, or "
+    "the mean of the scenes' own mIoUs. The steeper the line, the fewer iterations are needed."
 )
 
 

@@ -1,4 +1,4 @@
-"""Which parts of a network run for which class (Tao et al. 2024, Fig. 7)."""
+"""How often each adaptive unit runs for each class (Tao et al. 2024, Fig. 7)."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from lgm_bench.results.reading import Finished
 from lgm_bench.tasks.columns import unit_counts
 
 MAP_CAPTION = (
-    "How often each adaptive unit runs (dark: never; bright: always) for the clean images of each class; of networks "
-    "that decide about pixels, the mean share of them. Rows that differ mean that classes take different ways through "
-    "the network, which is what an attack on the decisions has to work with."
+    "How often each adaptive unit runs (dark: never; bright: always) for the clean images of each class. In networks "
+    "that decide per pixel it is the mean share of pixels. Rows that differ mean that classes take different ways "
+    "through the network: these decisions are what an attack can change."
 )
 PLANE_CAPTION = (
-    "Each point is one clean image, described by nothing but which units run for it, and laid out by t-SNE so that "
-    "images with similar decisions are close. Colours are classes: the more they separate, the more the decisions say "
-    "of the class. Distances between far groups mean nothing."
+    "Each point is one clean image, described only by the units that run for it. t-SNE places images with similar "
+    "decisions close to each other. Colours are classes: the more they separate, the more the decisions say about the "
+    "class. Distances between far groups mean nothing."
 )
 FEWEST_POINTS, MOST_POINTS, MOST_CLASSES_NAMED = 10, 300, 24
 
