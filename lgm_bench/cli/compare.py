@@ -57,8 +57,7 @@ def compare(
     if suite or config:
         raise ConfigError(f"{'--suite' if suite else '--config'} is for --update; name a leaderboard with --against")
     from lgm_bench.results.leaderboard import comparing
-    from lgm_bench.results.leaderboard.board import read_leaderboard
-    from lgm_bench.results.leaderboard.measured import is_one_cell, read_measured
+    from lgm_bench.results.leaderboard.board import is_one_cell, read_leaderboard, read_measured
 
     found = read_measured(results)
     path = against or comparing.shipped_for(found)
@@ -75,8 +74,7 @@ def _update(
 ) -> None:
     from lgm_bench.evaluation.cells.config import load_bench
     from lgm_bench.evaluation.cells.suites import plan
-    from lgm_bench.results.leaderboard.board import read_leaderboard, write_leaderboard
-    from lgm_bench.results.leaderboard.measured import is_one_cell
+    from lgm_bench.results.leaderboard.board import is_one_cell, read_leaderboard, write_leaderboard
     from lgm_bench.results.leaderboard.updating import changes, updated
 
     if path is None:
@@ -102,7 +100,7 @@ def _update(
 
 
 def _print(compared: "Sequence[CellCompared]", path: Path, as_json: bool) -> None:
-    from lgm_bench.results.leaderboard.comparison_table import as_lines, as_table, summary
+    from lgm_bench.results.leaderboard.comparing import as_lines, as_table, summary
 
     if as_json:
         show_json({"against": str(path), "summary": summary(compared), "cells": [one.as_json() for one in compared]})

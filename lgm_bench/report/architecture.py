@@ -19,8 +19,8 @@ CAPTION = (
     "fainter), in the order of the forward pass."
 )
 VOXEL_CAPTION = (
-    "The architecture of a network on voxels is which voxels it computes: of all voxels before and after the attack, "
-    "the share that appeared (upwards) and that disappeared (downwards, fainter), for each eps."
+    "A network on voxels computes only voxels that hold points. Of all voxels before and after the attack, the share "
+    "that appeared (upwards) and that disappeared (downwards, fainter), for each eps."
 )
 
 Shares = dict[str, np.ndarray]

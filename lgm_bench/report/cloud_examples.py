@@ -1,4 +1,4 @@
-"""Point clouds before and after attacks: what the network takes each point for, and the voxels that changed."""
+"""Point clouds before and after attacks: the predicted class of each point, and the voxels that changed."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from lgm_bench.tasks.samples import ExampleCloud
 from lgm_bench.voxels import IGNORED
 
 SCENE_CAPTION = (
-    "The labels, and what the hard network takes each point for, before the attack and after it; colours are classes. "
-    "Seen obliquely from above, without ceilings; of streets what is near the sensor."
+    "The labels, and the class that the hard network gives each point before and after the attack; colours are "
+    "classes. The view is from obliquely above, without ceilings; of a street it shows what is near the sensor."
 )
 CHANGE_CAPTION = (
     "The attacked scene: points whose voxel was empty before the attack (red) or whose old voxel is empty after it "
@@ -23,8 +23,8 @@ CHANGE_CAPTION = (
 )
 SHAPE_CAPTION = (
     "The attacked shapes: points whose voxel was empty before the attack (red) or whose old voxel is empty after it "
-    "(blue), over the others in grey. Below each stands what the hard network takes it for. An attack keeps its best "
-    "iterate, which is the clean shape where no other came closer to a mistake."
+    "(blue), over the others in grey. Below each stands the class that the hard network gives it. An attack keeps its "
+    "best iterate, which is the clean shape where no other came closer to a mistake."
 )
 APPEARED, VANISHED, STILL, UNLABELLED = (214, 48, 49), (41, 128, 216), (150, 150, 150), (128, 128, 128)
 CHANGES = (("#d63031", "voxel appeared"), ("#2980d8", "voxel disappeared"), ("#969696", "same voxel"))
@@ -32,7 +32,7 @@ Colour = tuple[int, ...]
 WIDTH = 258
 """Of a picture in CSS pixels: four fit into a wide page."""
 FAR = 15.0
-"""Metres from the middle beyond which a scene is a street."""
+"""Metres from the origin; a scene with points beyond is a street."""
 
 
 def cloud_examples(groups: Sequence[Group], names: Sequence[str]) -> list[Figure]:
@@ -76,7 +76,10 @@ def _scene(title: str, of_gradients: dict[str, ExampleCloud], names: Sequence[st
         moved, after = cloud.points.numpy(), cloud.prediction.numpy()
         above.append(seen(after, moved, f"{gradient_name(gradient)}: {_right(after, labels)}"))
         below.append(_changes(camera, cloud, shown, gradient_name(gradient), title))
-    legend = [(_hex(rgb), class_name(names, k) if k != IGNORED else "no label") for k, rgb in colours.items()]
+    legend = [
+        ("#{:02x}{:02x}{:02x}".format(*rgb), class_name(names, k) if k != IGNORED else "no label")
+        for k, rgb in colours.items()
+    ]
     return [
         Figure(title, SCENE_CAPTION, [above], legend),
         Figure("Voxels that changed", CHANGE_CAPTION, [below], CHANGES),
@@ -131,7 +134,3 @@ def _colours(classes: Sequence[np.ndarray]) -> dict[int, Colour]:
     known = [tuple(round(255 * part) for part in matplotlib.colormaps["tab20"](k)[:3]) for k in order]
     present = np.unique(np.concatenate(classes)).tolist()
     return {k: UNLABELLED if k == IGNORED else known[number % len(known)] for number, k in enumerate(present)}
-
-
-def _hex(rgb: Colour) -> str:
-    return "#" + "".join(f"{part:02x}" for part in rgb)

@@ -9,13 +9,13 @@ MARGIN = 6
 
 @dataclass(frozen=True)
 class View:
-    """From where a cloud is looked at.
+    """A point of view.
 
     Attributes:
-        turn: Of the eye around the vertical axis, degrees.
-        height: Of the eye above the horizon, degrees; 90 is straight down.
-        width: Of the picture, pixels.
-        reach: Metres around the origin that are shown, None for all.
+        turn: Angle of the eye around the vertical axis, degrees.
+        height: Angle of the eye above the horizon, degrees; 90 looks straight down.
+        width: Width of the picture, pixels.
+        reach: Radius around the origin that is shown, metres; None for all.
     """
 
     turn: float = 30.0
@@ -26,16 +26,16 @@ class View:
 
 ROOM, STREET, SHAPE = View(), View(height=60.0, reach=25.0, turn=0.0), View(height=20.0, width=340)
 COVER, SMALLEST_DOT, LARGEST_DOT = 0.3, 2, 5
-"""Share of a picture that its points are large enough to cover together, and the edges that one may have, pixels."""
+"""Share of a picture that its points would cover side by side, and the smallest and largest edge of one, pixels."""
 
 
 class Camera:
     """A view of one cloud, which shows its moved copies at the same scale.
 
     Args:
-        view: From where.
-        points: (N, 3), what has to fit into the picture.
-        n: Of how many of them one picture is.
+        view: The point of view.
+        points: (N, 3), all that has to fit into the pictures.
+        n: Number of points in one picture.
     """
 
     def __init__(self, view: View, points: np.ndarray, n: int) -> None:

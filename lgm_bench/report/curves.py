@@ -1,4 +1,4 @@
-"""Line plots of what is left: at each eps, and after every iteration of an attack (Tao et al. 2024, Fig. 9)."""
+"""Line plots of accuracy or mIoU against eps and against the iterations of an attack (Tao et al. 2024, Fig. 9)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,11 @@ from lgm_bench.results.frame import paper_numbers
 from lgm_bench.results.reading import Finished
 
 LOGARITHMIC_FROM = 5
-"""How many times the smallest eps the largest has to be for a logarithmic axis."""
+"""Ratio of the largest to the smallest eps from which on the axis is logarithmic."""
 
 CAPTION = (
-    "Each point is one run: how much the hard network still gets right after an attack of that size. A lower line is a "
-    "stronger attack. The dashed line is the clean network; hollow points are what the paper prints, where it does."
+    "Each point is one run: the share that the hard network still gets right after an attack of that size. A lower "
+    "line is a stronger attack. The dashed line is the clean network; hollow points are numbers of the paper."
 )
 
 ITERATIONS = "Iteration by iteration"
@@ -28,8 +28,8 @@ OF_ITERATIONS = (
     "iterations. The steeper, the fewer iterations a gradient needs. Images may recover on the way."
 )
 OF_ITERATES = (
-    "What would have been kept had the attack ended after so many iterations, which is the best iterate so far: the "
-    "share of shapes that have fallen, or the mean of the scenes' own mIoUs. The steeper, the fewer are needed."
+    "The best iterate so far, which is the result if the attack ends there: the share of shapes that have fallen, or "
+    "the mean of the scenes' own mIoUs. The steeper the line, the fewer iterations are needed."
 )
 
 
@@ -117,10 +117,10 @@ def _panel_of_iterations(key: str, one: Group, lines: dict[str, np.ndarray]) -> 
 
 
 def progress(found: Finished) -> np.ndarray | None:
-    """Return one number for every iteration from 0, the clean samples, on; None where nobody looked.
+    """Return one number per iteration, the first for the clean samples; None where the iterates were not judged.
 
-    Of scenes the mean of the lowest mIoU so far; of shapes the share that has fallen by then; of images the share that
-    is fallen then. Shapes and images: of those that count as attacked.
+    Scenes: the mean of each one's lowest mIoU so far. Shapes: the share that has fallen so far. Images: the share that
+    is wrong at that iteration. Only shapes and images that count as attacked enter.
     """
     rows = found.rows()
     values = None if rows.column("history").null_count else _matrix(rows)

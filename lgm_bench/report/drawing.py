@@ -1,4 +1,4 @@
-"""Drawing plots and pictures so that one HTML file holds them: SVG that takes the page's colours, PNG and JPEG."""
+"""Plots as SVG in the page's colours, and pictures as PNG or JPEG, all inside one HTML file."""
 
 import base64
 import io
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 NEUTRAL = "#999999"
 ARM_COLOURS = ("#d97706", "#2f7fd0", "#3a9d5d", "#c2417c", "#7a6ff0", "#8a6d3b")
-"""Of the baseline and of other arms in order; readable on white and on nearly black."""
+"""Colours of the baseline and of the other arms, in order; readable on white and on nearly black."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 RANDOM = "random"
 JPEG_FROM = 96 * 96
-"""Pixels from which on a picture is a JPEG, which for noise is a tenth of a PNG."""
+"""A picture with at least so many pixels is a JPEG, which is a tenth of a PNG for noise."""
 Margins = tuple[float, float, float, float]
 MARGINS: Margins = (0.55, 0.1, 0.45, 0.42)
 _INK = "#010203"  # a black that nothing else has: it becomes the page's text colour
@@ -70,7 +70,7 @@ class Style:
 
 
 def arm_styles(gradients: Sequence[str]) -> dict[str, Style]:
-    """Return the style of random moves and of each gradient, whose order decides on colour and marker."""
+    """Return the style of random moves and of each gradient; their order decides on colour and marker."""
     looks = zip(gradients, itertools.cycle(zip(ARM_COLOURS, MARKERS, strict=True)), strict=False)
     arms = {name: Style(gradient_name(name), colour, marker) for name, (colour, marker) in looks}
     return {RANDOM: Style("random moves", "#a45bb5", "o"), **arms}
@@ -83,7 +83,7 @@ def plot(width: float = 3.1, height: float = 2.4, margins: Margins = MARGINS) ->
     Args:
         width: Inches.
         height: Inches.
-        margins: From the edges to the axes, left, right, bottom and top, inches. To fit them takes twice the time.
+        margins: From the edges to the axes: left, right, bottom, top, inches. Fitting them would take twice the time.
     """
     matplotlib = require("matplotlib", "drawing the report")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -102,7 +102,7 @@ def svg(figure: "Figure", key: str, alt: str) -> Markup:
 
     Args:
         figure: Drawn within `plot`.
-        key: Unlike that of any other plot of the page; names inside derive from it.
+        key: Unique on the page; names inside the SVG derive from it.
         alt: What the plot shows, for those who cannot see it.
     """
     stream = io.StringIO()

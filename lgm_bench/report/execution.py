@@ -1,4 +1,4 @@
-"""Which parts of a network run for which class (Tao et al. 2024, Fig. 7)."""
+"""How often each adaptive unit runs for each class (Tao et al. 2024, Fig. 7)."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from lgm_bench.results.reading import Finished
 from lgm_bench.tasks.columns import unit_counts
 
 MAP_CAPTION = (
-    "How often each adaptive unit runs (dark: never; bright: always) for the clean images of each class; of networks "
-    "that decide about pixels, the mean share of them. Rows that differ mean that classes take different ways through "
-    "the network, which is what an attack on the decisions has to work with."
+    "How often each adaptive unit runs (dark: never; bright: always) for the clean images of each class. In networks "
+    "that decide per pixel it is the mean share of pixels. Rows that differ mean that classes take different ways "
+    "through the network: these decisions are what an attack can change."
 )
 PLANE_CAPTION = (
-    "Each point is one clean image, described by nothing but which units run for it, and laid out by t-SNE so that "
-    "images with similar decisions are close. Colours are classes: the more they separate, the more the decisions say "
-    "of the class. Distances between far groups mean nothing."
+    "Each point is one clean image, described only by the units that run for it. t-SNE places images with similar "
+    "decisions close to each other. Colours are classes: the more they separate, the more the decisions say about the "
+    "class. Distances between far groups mean nothing."
 )
 FEWEST_POINTS, MOST_POINTS, MOST_CLASSES_NAMED = 10, 300, 24
 
@@ -82,21 +82,19 @@ def _map(key: str, victim: str, shares: np.ndarray, labels: np.ndarray, names: S
 
 def execution_planes(key: str, groups: Sequence[Group], names: Sequence[str]) -> list[Figure]:
     """Return t-SNE plots of execution vectors, one for each victim of one data set; see `execution_maps`."""
-    panels, classes = [], sorted({label for found in _all(groups) for label in np.unique(found[1]).tolist()})
+    from matplotlib.colors import to_hex
+
+    found = [(one.cell.victim.name, *pair) for one in groups if (pair := executions(next(iter(one.arms.values()))))]
+    classes = sorted({label for _, _, labels in found for label in np.unique(labels).tolist()})
     colours = dict(zip(classes, _colours(len(classes)), strict=True))
-    for number, one in enumerate(groups):
-        found = executions(next(iter(one.arms.values())))
-        if found is not None and len(found[0]) >= FEWEST_POINTS and len(np.unique(found[0], axis=0)) > 2:
-            shares, labels = (values[:MOST_POINTS] for values in found)
-            panels.append(_plane(f"{key}-plane{number}", one.cell.victim.name, _laid_out(shares), labels, colours))
-    legend = [(_hex(colour), class_name(names, label)) for label, colour in colours.items()]
+    panels = [
+        _plane(f"{key}-plane{number}", victim, _laid_out(shares[:MOST_POINTS]), labels[:MOST_POINTS], colours)
+        for number, (victim, shares, labels) in enumerate(found)
+        if len(shares) >= FEWEST_POINTS and len(np.unique(shares, axis=0)) > 2
+    ]
+    legend = [(to_hex(colour), class_name(names, label)) for label, colour in colours.items()]
     few = legend if len(legend) <= MOST_CLASSES_NAMED else ()
     return [Figure("Execution vectors of images (t-SNE)", PLANE_CAPTION, [panels], few)] if panels else []
-
-
-def _all(groups: Sequence[Group]) -> list[tuple[np.ndarray, np.ndarray]]:
-    found = (executions(next(iter(one.arms.values()))) for one in groups)
-    return [one for one in found if one is not None]
 
 
 def _plane(key: str, victim: str, places: np.ndarray, labels: np.ndarray, colours: dict[int, Colour]) -> Panel:
@@ -129,7 +127,3 @@ def _colours(n: int) -> list[Colour]:
     matplotlib = require("matplotlib", "drawing the report")
     table = matplotlib.colormaps["tab10" if n <= 10 else "tab20" if n <= 20 else "turbo"]
     return [table(i)[:3] if n <= 20 else table(i / max(n - 1, 1))[:3] for i in range(n)]
-
-
-def _hex(colour: Colour) -> str:
-    return "#" + "".join(f"{round(255 * part):02x}" for part in colour)

@@ -16,7 +16,7 @@ from lgm_bench.tasks.samples import ExampleCloud, SavedImage
 
 Kind = TypeVar("Kind", SavedImage, ExampleCloud)
 SWEEPS = ("table_5", "table_7")
-"""Tables that try relations and slopes; their cells are not those to show where there are others."""
+"""Tables that try relations and slopes; a picture shows their cells only where there are no others."""
 
 
 @dataclass
@@ -25,8 +25,8 @@ class Group:
 
     Attributes:
         cell: What the results have in common.
-        styles: Of random moves and all arms of the report, in order, see `drawing.arm_styles`.
-        arms: Result by gradient, in the order of `styles`.
+        styles: How random moves and each arm of the report look, in order, see `drawing.arm_styles`.
+        arms: Results by gradient, in the order of `styles`.
         random: Random moves of the same size, if there is such a result.
     """
 
@@ -37,7 +37,7 @@ class Group:
 
     @property
     def shown(self) -> dict[str, Finished]:
-        """The arms behind random moves, if there are any."""
+        """Random moves, if there are any, and then the arms."""
         return ({RANDOM: self.random} if self.random else {}) | self.arms
 
     @property
@@ -75,12 +75,12 @@ class Group:
 
     @property
     def unit(self) -> str:
-        """The unit of eps; nothing where it is written with each."""
+        """The unit of eps; empty where every eps has its unit beside it."""
         return unit_of_eps(self.any)
 
     @property
     def eps_axis(self) -> str:
-        """What stands at an axis of eps."""
+        """The label of an axis of eps."""
         return f"eps ({self.unit})" if self.unit else "eps"
 
     @property
@@ -110,14 +110,14 @@ def grouped(found: Sequence[Finished]) -> list[Group]:
 
 
 def legend(groups: Sequence[Group], *, random: bool = True) -> list[tuple[str, str]]:
-    """Return colour and name of what the groups have, for the legend of a figure."""
+    """Return the colours and names in the legend of a figure of these groups."""
     there = {name for one in groups for name in (one.shown if random else one.arms)}
     styles = groups[0].styles if groups else {}
     return [(style.colour, style.name) for name, style in styles.items() if name in there]
 
 
 def series(groups: Sequence[Group]) -> list[list[Group]]:
-    """Return groups that differ in their eps alone together, the eps rising."""
+    """Return lists of groups that differ only in eps, each in the order of eps."""
     together: dict[Cell, list[Group]] = {}
     for one in groups:
         together.setdefault(one.cell.without("attack.eps"), []).append(one)
@@ -125,9 +125,9 @@ def series(groups: Sequence[Group]) -> list[list[Group]]:
 
 
 def telling(groups: Sequence[Group]) -> list[Group]:
-    """Return one group a victim and data set, for pictures.
+    """Return one group per victim and data set, for pictures.
 
-    Of the most gradients, then of the most samples, of the most steps, with the largest eps.
+    It is the one with the most gradients; of equals, the one with the most samples, then steps, then the largest eps.
     """
     best: dict[tuple[str, str], Group] = {}
     for one in groups:
@@ -144,7 +144,7 @@ def _tells(one: Group) -> tuple[int, bool, int, int, float, float]:
 
 
 def _sweep(one: Finished) -> tuple[bool, bool, int]:
-    """Return how badly a result stands for its gradient: sweeps after others, other relations after the sigmoid."""
+    """Return a key that sorts sweeps behind other results, and other relations behind the sigmoid."""
     cell = one.result.cell
     rank = SWEEPS.index(cell.paper[0]) + 1 if cell.paper and cell.paper[0] in SWEEPS else 0
     return rank > 0, cell.gradient.relation not in (None, "sigmoid"), rank
@@ -166,7 +166,7 @@ def class_name(names: Sequence[str], label: int) -> str:
 
 
 def class_names(result: CellResult) -> Sequence[str]:
-    """Return the names in the order of the classes; empty where nobody knows, so that numbers have to do."""
+    """Return the names of the classes in order; empty where they are not known, and numbers stand in."""
     if result.classes is not None:
         return result.classes.names
     try:

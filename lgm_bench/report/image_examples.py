@@ -1,4 +1,4 @@
-"""Images before and after attacks, with what was added, made visible."""
+"""Images before and after attacks, and the change between them."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from lgm_bench.report.model import Figure, Panel
 from lgm_bench.tasks.samples import SavedImage
 
 CAPTION = (
-    "A row a sample, the first ones of the data set: the clean image, then for each gradient the attacked image and "
-    "what was added to it, in grey where nothing was and amplified so that the largest change spans the whole range. "
-    "Below each stands what the hard network takes it for, with ✗ where that is wrong; images that it gets wrong "
-    "before are not attacked by every attack. Intensities outside the range of images are cut off here."
+    "Each row is one sample, from the beginning of the data set: the clean image, then for each gradient the attacked "
+    "image and the change. The change is grey where there is none, and amplified so that the largest one spans the "
+    "whole range. Below each image stands the class that the hard network gives it, with ✗ where that is wrong. Some "
+    "attacks leave images alone that are wrong from the start. Intensities outside [0, 1] are cut off here."
 )
 WIDTH = 136
-"""Of a picture, in CSS pixels, about."""
+"""Approximate width of a picture, CSS pixels."""
 
 
 def image_examples(groups: Sequence[Group], names: Sequence[str]) -> list[Figure]:

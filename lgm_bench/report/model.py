@@ -16,8 +16,8 @@ class Panel:
     """One picture.
 
     Attributes:
-        picture: An <svg> or <img> that says in words what it shows.
-        label: Stands below it.
+        picture: An <svg> or <img> with a text that says what it shows.
+        label: The text below it.
         width: Largest width in CSS pixels.
     """
 
@@ -52,7 +52,7 @@ class Grid:
         header: Names of the columns.
         rows: Texts, as many a row as there are names.
         notes: Sentences below it.
-        folded: Whether it is closed until somebody opens it.
+        folded: Whether it is closed at first.
     """
 
     title: str
@@ -79,7 +79,7 @@ class Section:
         tables: In the paper's layout.
         grids: Other tables.
         figures: Pictures.
-        notes: What is to be said besides, such as what could not be shown and why.
+        notes: Remarks, such as what could not be shown and why.
     """
 
     key: str

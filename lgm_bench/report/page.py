@@ -48,9 +48,9 @@ def page(
     Args:
         found: The cells.
         comparisons: Arms against their baselines on the same samples.
-        tables: What belongs into the section of tables; None: the tables of the cells as they are.
+        tables: The tables of the section of tables; None: those of the cells.
         title: Heading of the page.
-        notes: What is to be said of the whole, such as what is missing.
+        notes: Remarks on the whole, such as what is missing.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -75,7 +75,7 @@ def sections(
     tables: Sequence[Table] | None = None,
     notes: Sequence[str] = (),
 ) -> list[Section]:
-    """Return the chapters of the report, also those that turn out to be empty; see `page`."""
+    """Return the sections of the report, empty ones too; see `page`."""
     groups = grouped(found)
     chosen = telling(groups)
     first = overview(found, comparisons, chosen)
@@ -121,7 +121,7 @@ def _of_data(name: str, groups: Sequence[Group], telling: Sequence[Group]) -> Se
 
 
 def _readable(groups: Sequence[Group], section: Section) -> list[Group]:
-    """Return the groups without those results whose rows cannot be used, which a note names."""
+    """Return the groups without results whose rows cannot be used; a note names each of these."""
     kept = []
     for one in groups:
         usable = {name: result for name, result in one.shown.items() if _is_readable(result, section)}

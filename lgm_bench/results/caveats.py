@@ -1,4 +1,4 @@
-"""What in a record speaks against its numbers, in words short enough for the foot of a table."""
+"""Reasons to doubt the numbers of a record, in words short enough for the foot of a table."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -11,18 +11,22 @@ from lgm_bench.results.reading import Line, alike
 from lgm_bench.tasks.base import task_named
 
 ZERO_GRADIENT = 0.5
+"""Share of an input gradient that may be exactly 0."""
 TUNED_TO_EPS = ("eps", "step", "slope", "input_slope", "output_slope", "floor_slope")
 INVARIANCE = {"float32": 1e-4, "float64": 1e-9}
+"""Difference of a logit between batches that rounding explains, as a share of the largest logit, by precision."""
 SATURATED = 0.9
+"""Share of the occupancies that may have no derivative."""
 WEAKER = 0.98
+"""Share of the attack's loss that an attack with twice the steps has to reach."""
 LEFT_AT_LARGE_EPS = 0.1
+"""Accuracy that a large eps may leave."""
 RISE = 0.01
-"""From these shares on something is worth a word: of gradients that are 0, of occupancies without a derivative, of the
-loss that twice the steps reach, of what a large eps leaves, and by which a larger eps leaves more."""
+"""Largest share of what a larger eps may leave above a smaller one."""
 
 
 def caveats(result: CellResult) -> list[str]:
-    """Return what is suspicious about a result, a phrase each; none for one that is as it should be."""
+    """Return a phrase per thing that is suspicious about a result."""
     checks = result.checks
     found = []
     if not checks.deterministic:

@@ -47,11 +47,14 @@ def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
     for one in comparisons:
         arm, baseline = (gradient_name(line["gradient"]) for line in (one.arm, one.baseline))
         kinds.setdefault((arm, baseline, one.metric.label), Counter())[one.verdict] += 1
-    return [
-        f"{arm} against {baseline}, {measure}: significantly stronger in {counts['stronger']}, weaker in "
-        f"{counts['weaker']}, undecided in {counts['undecided']} (Holm, {ALPHA:.0%})."
-        for (arm, baseline, measure), counts in kinds.items()
-    ]
+    sentences = []
+    for (arm, baseline, measure), counts in kinds.items():
+        undecided = f"{counts['undecided']} comparison{'s' * (counts['undecided'] != 1)}"
+        sentences.append(
+            f"{arm} against {baseline}, {measure}: significantly stronger in {counts['stronger']}, weaker in "
+            f"{counts['weaker']}, undecided in {undecided} (Holm, {ALPHA:.0%})."
+        )
+    return sentences
 
 
 def comparisons_notes(comparisons: Sequence[Comparison]) -> list[str]:

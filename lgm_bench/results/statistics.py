@@ -28,9 +28,9 @@ SAME = ("checkpoint_sha256", "data_sha256", "content_sha256", "precision", "back
 ALPHA = 0.05
 """Corrected p-value below which a difference counts as significant."""
 FEWEST = 5
-"""Samples below which resampling says nothing about others than these."""
+"""With fewer samples than these, resampling says nothing about other samples."""
 AT_ONCE = 500
-"""Resamples that are drawn at once, which bounds the memory for thousands of scenes."""
+"""Resamples drawn at once; a limit on memory for thousands of scenes."""
 
 Numbers = np.ndarray
 Value = Callable[[Numbers], Numbers]
@@ -49,7 +49,7 @@ class Comparison:
         baseline_value: The metric under the baseline, a fraction in [0, 1].
         arm_value: Under the arm.
         difference: Arm minus baseline, a fraction; the metric says under which sign the arm is the stronger attack.
-        interval: Bootstrap interval of the difference over samples, at `CONFIDENCE`; None where `note` says why.
+        interval: Bootstrap interval of the difference over samples, at `CONFIDENCE`; `note` says why if it is None.
         only_baseline: Attempts that succeed under the baseline alone; None for scenes.
         only_arm: Attempts that succeed under the arm alone.
         p_value: Two-sided, by `test`; None for scenes and images with several targets of which there are too few.
@@ -168,7 +168,7 @@ def _alone(metric: Metric, first: Numbers, second: Numbers) -> tuple[int, int]:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test: that a discordant pair falls to either side by even chance.
+    """Return the two-sided p-value of McNemar's exact test: both sides of a discordant pair are equally likely.
 
     Args:
         only_first: Pairs in which the first alone succeeds.
@@ -184,7 +184,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def sign_flip(first: Numbers, second: Numbers, value: Value, seed: int = SEED) -> float:
-    """Return the two-sided p-value of the paired permutation test: that the arms of any sample could be swapped.
+    """Return the two-sided p-value of the paired permutation test: the two arms of each sample can be swapped.
 
     All swaps are tried where there are at most `RESAMPLES` of them, else that many random ones.
 
@@ -226,8 +226,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[float, float] | None:
     """Return the percentile bootstrap interval of a statistic of the samples' sum.
 
-    Resampling n samples and adding them up is drawing how often each occurs: a multinomial draw, which for samples
-    that are alike needs only one number for all of them.
+    A resample draws how often each sample occurs, which is a multinomial draw. Samples that are alike share one count.
 
     Args:
         samples: (n, K) numbers of each sample; those of both cells together, which keeps pairs together.
@@ -235,7 +234,7 @@ def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[flo
         seed: Of the resamples.
 
     Returns:
-        The interval; None if all resamples are the same or have no value, which is no sign of certainty.
+        The interval; None if all resamples are the same or have no value: that is no sign of certainty.
     """
     kinds, counts = np.unique(samples, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)

@@ -160,4 +160,4 @@ def test_the_overview_counts_victims_and_data_sets_by_name() -> None:
         "3 cells (a victim, an attack, an eps and a gradient each), of 2 victims on 1 data"
     )
     assert "nothing to compare" in section.intro[1]
-    assert section.grids[0].header[-1] == "FGM"
+    assert section.grids[0].header[:3] == ("victim", "clean", "FGM")

@@ -113,9 +113,7 @@ def test_where_there_are_no_results(out: Path, tmp_path: Path) -> None:
 
 
 def test_what_only_reads_results_does_not_wait_for_torch() -> None:
-    modules = (
-        "lgm_bench.cli.views.one_result, lgm_bench.results.reading, lgm_bench.results.leaderboard.comparison_table"
-    )
+    modules = "lgm_bench.cli.views.one_result, lgm_bench.results.reading, lgm_bench.results.leaderboard.comparing"
     program = (
         f"import sys, {modules}; print(*sorted(sys.modules.keys() & {{'torch', 'matplotlib', 'sklearn', 'scipy'}}))"
     )

@@ -252,8 +252,14 @@ def test_every_arm_is_compared_with_the_baseline_and_all_are_corrected_together(
     assert [one.p_holm for one in found] == pytest.approx([2 * 2 / 2**12, 2 / 2**5])
     assert [one.verdict for one in found] == ["stronger", "undecided"]
     text = comparisons_to_markdown(found)
-    assert "LGM against FGM, accuracy: significantly stronger in 1, weaker in 0, undecided in 0 (Holm, 5%)." in text
-    assert "soft against FGM, accuracy: significantly stronger in 0, weaker in 0, undecided in 1 (Holm, 5%)." in text
+    assert (
+        "LGM against FGM, accuracy: significantly stronger in 1, weaker in 0, undecided in 0 comparisons (Holm, 5%)."
+        in text
+    )
+    assert (
+        "soft against FGM, accuracy: significantly stronger in 0, weaker in 0, undecided in 1 comparison (Holm, 5%)."
+        in text
+    )
     assert "| FGM | arm | arm - FGM |" in text
     for name, values in fell.items():
         of = {"gradient": name, "slope": None if name == "fgm" else 5.0, "baseline": "lgm"}

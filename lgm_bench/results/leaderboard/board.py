@@ -1,20 +1,31 @@
-"""A leaderboard: the numbers that a suite is expected to give, as typed JSON that reads well as a difference."""
+"""A leaderboard: the numbers that a suite is expected to give, as typed JSON with a line for each entry.
+
+It is made of records and rows, and not of the frame of results: an entry holds the cell itself and a letter a sample.
+"""
 
 import json
-from dataclasses import fields
+import math
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lgm_bench.errors import ConfigError, ResultError, UnknownNameError, did_you_mean
 from lgm_bench.evaluation.cells.cell import KINDS, NO_IDENTITY, Cell
 from lgm_bench.evaluation.cells.config import check
+from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.store import RESULT, ROWS
 from lgm_bench.files import write_whole
 from lgm_bench.resources import resource
-from lgm_bench.tasks.base import task_named
+from lgm_bench.results.reading import Finished, read_results
+from lgm_bench.tasks.base import task_named, task_of
 
 FOLDER = "leaderboard"
+DIGITS = 6
+ROUNDING = 10**-DIGITS
+"""Numbers in a file are rounded."""
 SAMPLE_LETTERS = {(True, True): "+", (True, False): "x", (False, False): "-", (False, True): "*"}
 """A sample's letter by whether it is right before and after the attack."""
 
@@ -151,3 +162,107 @@ def _lines(value: Any, indent: str = "") -> str:
 
 def _holds_mapping(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and any(_holds_mapping(one) for one in value))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished cell.
+
+    Attributes:
+        entry: Its entry for a leaderboard, with default tolerances.
+        rows: Name of the sample of each letter of `entry.samples` or pair of `entry.scenes`; empty without rows.
+        folder: Its folder.
+    """
+
+    entry: Entry
+    rows: tuple[str, ...]
+    folder: Path
+
+
+def identity(cell: Cell) -> Cell:
+    """Return a cell as it is on any machine: without paths, and without what changes no number."""
+    checkpoint = "random" if cell.victim.checkpoint == "random" else None
+    return cell.without(*NO_IDENTITY).replace(victim={"checkpoint": checkpoint})
+
+
+def read_measured(results: Path) -> list[Measured]:
+    """Return the finished cells of a results folder, of a cell's folder, or of one result.json.
+
+    If several records have the same cell and precision, as after an update of lgm-bench, the newest counts.
+
+    Raises:
+        ResultError: There is nothing, or rows are damaged.
+    """
+    newest: dict[tuple[Cell, str], Finished] = {}
+    for one in read_results(results):
+        newest.setdefault((one.result.cell.without("paper"), one.result.precision), one)
+    return [measured(one) for one in newest.values()]
+
+
+def is_one_cell(results: Path) -> bool:
+    """Return whether a path is of one cell and not of a results folder."""
+    return results.is_file() or (results / RESULT).exists()
+
+
+def measured(one: Finished) -> Measured:
+    """Return the entry of a finished cell, with its rows and folder.
+
+    Raises:
+        ResultError: The rows are damaged or not the record's.
+    """
+    result = one.result
+    table = one.rows() if (one.folder / ROWS).exists() else None
+    samples, scenes = (None, None) if table is None else (_letters(table), _scenes(table))
+    entry = Entry(
+        task=result.task,
+        cell=identity(result.cell),
+        n_samples=result.n_samples,
+        checkpoint_sha256=result.checkpoint_sha256,
+        data_sha256=result.data_sha256,
+        precision=result.precision,
+        git_commit=result.git_commit,
+        numbers=numbers_of(result),
+        samples=samples,
+        scenes=scenes,
+    )
+    return Measured(entry, () if table is None else tuple(_names(table)), one.folder)
+
+
+def numbers_of(result: CellResult) -> dict[str, Number]:
+    """Return a record's numbers with their tolerances; docs/leaderboard.md gives the reasons for these."""
+    found = {}
+    for metric in result.kind.metrics:
+        value, n = result.metrics[metric.name], result.n_attacked if metric.per == "attacked" else result.n_attempts
+        if metric.tolerance and value is not None:
+            tolerance = min(1.0, round(metric.tolerance.of(value, n), DIGITS))
+            found[metric.name] = Number(expected=round(value, DIGITS), tolerance=tolerance)
+    return found
+
+
+def _letters(table: pa.Table) -> str | None:
+    task = task_of(table)
+    main = task.metric(task.main)
+    if not main.event:
+        return None
+    right = (metric.parts(table)[:, 0] > 0 for metric in (task.metric(main.before), main))
+    return "".join(SAMPLE_LETTERS[bool(before), bool(after)] for before, after in zip(*right, strict=True))
+
+
+def _scenes(table: pa.Table) -> tuple[tuple[float | None, float | None], ...] | None:
+    task = task_of(table)
+    main = task.metric(task.main)
+    if main.event:
+        return None
+    before, after = ([_three_digits(v) for v in table.column(name).to_pylist()] for name in (main.before, main.name))
+    return tuple(zip(before, after, strict=True))
+
+
+def _three_digits(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else round(value, 3)
+
+
+def _names(table: pa.Table) -> list[str]:
+    """Return the samples' ids, in targeted cells with the target."""
+    ids = [str(sample_id) for sample_id in table.column("id").to_pylist()]
+    targets = table.column("target").to_pylist()
+    return [name if target is None else f"{name} (target {target})" for name, target in zip(ids, targets, strict=True)]

@@ -1,20 +1,25 @@
-"""What differs between the numbers that are expected and those that were measured."""
+"""How measured numbers differ from those that a leaderboard expects, and that as a table and sentences."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
+from rich.table import Table
+
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.wording import describe, values_of
 from lgm_bench.results.leaderboard.board import (
+    ROUNDING,
     Entry,
     Leaderboard,
+    Measured,
     read_leaderboard,
     shipped_leaderboards,
 )
-from lgm_bench.results.leaderboard.measured import ROUNDING, Measured
 from lgm_bench.tasks.base import task_named
 from lgm_bench.tasks.metric import Metric
 
@@ -23,12 +28,9 @@ OTHER_CHECKPOINT, OTHER_SAMPLES, OTHER_PRECISION = "other checkpoint", "other sa
 SAME_SCENE = 0.002
 """Difference of a scene's mIoU, of three digits, that counts as none."""
 NEAR = 2
-WORDS = {
-    "+": "withstands",
-    "x": "falls",
-    "-": "wrong without attack",
-    "*": "wrong without attack, right after it",
-}
+"""Values in which a cell may differ from one that is named as the nearest."""
+FIRST_SAMPLES, MOST_EXTRA = 5, 10
+WORDS = {"+": "withstands", "x": "falls", "-": "wrong without attack", "*": "wrong without attack, right after it"}
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class CellCompared:
 
     Attributes:
         cell: The cell.
-        verdicts: "ok" alone, "missing" alone, "extra" alone, or which of the others hold.
-        numbers: Of a cell that is on both sides.
+        verdicts: "ok", "missing" or "extra" alone, or all of the others that hold.
+        numbers: Its numbers, if both sides have the cell.
         differing: Name of each sample that differs and how, in the data set's order.
-        note: What to know besides, such as the nearest cell to one that is missing.
+        note: A remark, such as the nearest cell to one that is missing.
     """
 
     cell: Cell
@@ -97,12 +99,12 @@ class CellCompared:
 
 
 def compare(board: Leaderboard, found: Sequence[Measured], *, whole: bool = True) -> list[CellCompared]:
-    """Return how every cell of a leaderboard and every one that was measured compare, the leaderboard's first.
+    """Return how every cell of a leaderboard compares with what was measured, then the cells that only were measured.
 
     Args:
         board: What is expected.
         found: What was measured.
-        whole: Whether cells that were not measured are missing; else they were not asked for.
+        whole: Whether cells that were not measured count as missing.
     """
     pairs = _pairs(board.cells, found)
     used = {id(measured) for _, measured in pairs if measured}
@@ -156,7 +158,7 @@ def _common(board: Leaderboard, found: Sequence[Measured]) -> int:
 
 
 def _pairs(entries: Sequence[Entry], found: Sequence[Measured]) -> list[tuple[Entry, Measured | None]]:
-    """Return each entry with what was measured of its cell, of several rather the one made alike."""
+    """Return each entry with what was measured of its cell, preferably with the same weights and precision."""
     left, chosen = list(found), dict[int, Measured]()
     for anyway in (False, True):
         for number, entry in enumerate(entries):
@@ -218,11 +220,77 @@ def _text(value: float | None) -> str:
 
 
 def _nearest(cell: Cell, others: Sequence[Cell], where: str) -> str:
-    """Return in words in what the most similar cell differs, or nothing if none is similar."""
-    differences = sorted((_difference(cell, other) for other in others), key=len)
-    return f"{where}: {', '.join(differences[0])}" if differences and len(differences[0]) <= NEAR else ""
+    """Return in words how the most similar cell differs, or nothing if none is similar."""
+    own, differences = values_of(cell), []
+    for other in map(values_of, others):
+        differences.append(
+            [f"{name} is {other[name]} and not {value}" for name, value in own.items() if value != other[name]]
+        )
+    nearest = min(differences, key=len, default=[])
+    return f"{where}: {', '.join(nearest)}" if differences and len(nearest) <= NEAR else ""
 
 
-def _difference(cell: Cell, other: Cell) -> list[str]:
-    own, others = values_of(cell), values_of(other)
-    return [f"{name} is {others[name]} and not {value}" for name, value in own.items() if value != others[name]]
+def as_table(compared: Sequence[CellCompared], source: str) -> Table:
+    """Return a table in percent: a row for each number of cells that need a look, and one for each of the others."""
+    table = Table("cell", "number", box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
+    table.title = f"Against {source}, in percent"
+    for name in ("expected", "got", "delta", "tolerance"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for one in compared:
+        if one.verdicts != (EXTRA,):
+            _add(table, one)
+    return table
+
+
+def _add(table: Table, one: CellCompared) -> None:
+    name = describe(one.cell)
+    if not one.bad:
+        for number in [number for number in one.numbers if number.metric.stronger][:1] or one.numbers[:1]:
+            table.add_row(name, *_row(number), f"ok (all {len(one.numbers)} numbers)" if one.numbers[1:] else OK)
+        return
+    other = [verdict for verdict in one.verdicts if verdict != "changed"]
+    if other:
+        note = f" ({one.note})" * bool(one.note)
+        table.add_row(name, "", "", "", "", "", f"{', '.join(other)}{note}", style="bold red")
+        name = ""
+    for number in one.numbers:
+        table.add_row(name, *_row(number), number.verdict, style="" if number.verdict == OK else "bold red")
+        name = ""
+
+
+def _row(number: NumberCompared) -> tuple[str, ...]:
+    delta = "–" if number.delta is None else f"{100 * number.delta:+.2f}"
+    shares = (number.expected, number.got, number.tolerance)
+    expected, got, tolerance = ("–" if value is None else f"{100 * value:.2f}" for value in shares)
+    return number.metric.label, expected, got, delta, tolerance
+
+
+def as_lines(compared: Sequence[CellCompared]) -> list[str]:
+    """Return what stands below the table: the first samples of cells that need a look, extra cells, the count."""
+    lines = []
+    for one in compared:
+        if one.bad and one.differing:
+            lines.append(f"{describe(one.cell)}: {_counted(len(one.differing), 'sample')} differ, the first:")
+            lines += [f"  {name} {how}" for name, how in one.differing[:FIRST_SAMPLES]]
+        elif one.bad and one.numbers and one.note:
+            lines.append(f"{describe(one.cell)}: {one.note}")
+    extra = [describe(one.cell) for one in compared if one.verdicts == (EXTRA,)]
+    if extra:
+        more = f" and {len(extra) - MOST_EXTRA} more" if len(extra) > MOST_EXTRA else ""
+        lines.append(f"not in the leaderboard, and not compared: {', '.join(extra[:MOST_EXTRA])}{more}")
+    return [*lines, summary(compared)]
+
+
+def summary(compared: Sequence[CellCompared]) -> str:
+    """Return the outcome in a sentence."""
+    expected = [one for one in compared if one.verdicts != (EXTRA,)]
+    counts = Counter(verdict for one in expected for verdict in one.verdicts)
+    parts = [f"{count} {verdict}" for verdict, count in counts.items()]
+    flips = sum(len(one.differing) for one in expected if not one.bad)
+    within = f"; {_counted(flips, 'sample')} differ within the tolerances" if flips else ""
+    return f"{_counted(len(expected), 'cell')}: {', '.join(parts)}{within}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

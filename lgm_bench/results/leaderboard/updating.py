@@ -1,4 +1,4 @@
-"""A leaderboard made of a whole suite's results, and what speaks against making it."""
+"""Making a leaderboard of a whole suite's results, and the reasons to refuse."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,16 @@ from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.finished import finished_results
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import describe
-from lgm_bench.results.leaderboard.board import Entry, Leaderboard, Number
+from lgm_bench.results.leaderboard.board import (
+    ROUNDING,
+    Entry,
+    Leaderboard,
+    Measured,
+    Number,
+    identity,
+    measured,
+    read_measured,
+)
 from lgm_bench.results.leaderboard.comparing import (
     EXTRA,
     MISSING,
@@ -20,7 +29,6 @@ from lgm_bench.results.leaderboard.comparing import (
     OTHER_SAMPLES,
     compare,
 )
-from lgm_bench.results.leaderboard.measured import ROUNDING, Measured, identity, measured, read_measured
 from lgm_bench.results.reading import located
 
 MOST_NAMED = 5
@@ -30,12 +38,12 @@ _OTHER = (OTHER_CHECKPOINT, OTHER_SAMPLES, OTHER_PRECISION)
 def updated(
     old: Leaderboard | None, suite: str, planned: Sequence[Planned], results: Path, data_root: str | None = None
 ) -> tuple[Leaderboard, list[Measured]]:
-    """Return the leaderboard that a suite's results make, and these.
+    """Return the leaderboard that a suite's results make, and what was measured.
 
     Entries that stay as they are stay word for word, and so do their tolerances as long as the number of samples does.
 
     Args:
-        old: What is there so far.
+        old: The present leaderboard.
         suite: Name of the suite.
         planned: All of its cells; optional ones may be missing.
         results: Results folder.
@@ -63,7 +71,7 @@ def updated(
 
 
 def changes(old: Leaderboard | None, found: Sequence[Measured]) -> list[str]:
-    """Return in a line a cell what differs from the leaderboard that is there so far."""
+    """Return a line per cell that differs from the present leaderboard."""
     if old is None:
         return []
     lines = []
@@ -119,7 +127,7 @@ def _check_distinct(entries: Sequence[Entry]) -> None:
 
 
 def _refusal(suite: str, unfinished: Sequence[Cell], results: Path) -> str:
-    """Return why cells of the suite have no result that counts, as far as records tell."""
+    """Return an error message with the reason per cell without a result, as far as records tell it."""
     there = {_unlimited(one.entry.cell): one.entry.cell.data.limit for one in read_measured(results)}
     lines = []
     for cell in unfinished[:MOST_NAMED]:

@@ -18,8 +18,7 @@ from lgm_bench.cli.views.one_result import full_result, results_table
 from lgm_bench.cli.views.row_tables import rows_table
 from lgm_bench.results.formats import to_markdown, to_rich
 from lgm_bench.results.frame import frame_of
-from lgm_bench.results.leaderboard.comparing import CellCompared
-from lgm_bench.results.leaderboard.comparison_table import as_table
+from lgm_bench.results.leaderboard.comparing import CellCompared, as_table
 from lgm_bench.results.reading import read_results
 from lgm_bench.results.tables import build_tables
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from hand_made import cell, result
 
-from lgm_bench.results.leaderboard.board import Entry, Leaderboard
+from lgm_bench.results.leaderboard.board import Entry, Leaderboard, Measured, identity, numbers_of
 from lgm_bench.results.leaderboard.comparing import compare
-from lgm_bench.results.leaderboard.measured import Measured, identity, numbers_of
 
 
 def entry(eps: float = 1.0, checkpoint: str = "aa", **others: Any) -> Entry:

@@ -9,7 +9,7 @@ import pytest
 from finished_cells import finished, image_rows, scene_rows
 
 from lgm_bench.errors import ResultError
-from lgm_bench.results.leaderboard.measured import read_measured
+from lgm_bench.results.leaderboard.board import read_measured
 
 FINGERPRINT = "0123456789abcdef"
 IMAGES = image_rows([True, False, False, True])

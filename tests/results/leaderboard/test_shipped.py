@@ -9,8 +9,7 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.evaluation.engine.building import resolved
-from lgm_bench.results.leaderboard.board import read_leaderboard, shipped_leaderboards, write_leaderboard
-from lgm_bench.results.leaderboard.measured import identity
+from lgm_bench.results.leaderboard.board import identity, read_leaderboard, shipped_leaderboards, write_leaderboard
 
 
 @pytest.mark.parametrize("suite", list(shipped_leaderboards()) or [pytest.param("", marks=pytest.mark.skip("none"))])
