@@ -180,9 +180,10 @@ def _shape(eps: float, slope: float | None) -> PointSettings:
 
 OURS: dict[tuple[str, str], Settings] = {
     **{
-        (victim, gradient): RELEASED[published, gradient]
+        (victim, gradient): settings
         for victim, published in _LIKE.items()
-        for gradient in ("fgm", "lgm")
+        for (released, gradient), settings in RELEASED.items()
+        if released == published
     },
     (_MINI_STREET, "fgm"): {eps: _street(eps / 4, slope=None) for eps in _MINI_STREET_SLOPES},
     (_MINI_STREET, "lgm"): {eps: _street(eps / 4, slope=slope) for eps, slope in _MINI_STREET_SLOPES.items()},
