@@ -11,7 +11,7 @@ from lgm_bench.attacks.budgets import Budget, LinfBall
 from lgm_bench.attacks.checks import check_numbers, check_task, check_victim, count_samples, whole_numbers
 from lgm_bench.attacks.objectives import Objective, objective_named
 from lgm_bench.attacks.problem import Evaluation, Problem, frozen, without_autocast
-from lgm_bench.attacks.trace import AttackResult, Progress, Ticks, Trace
+from lgm_bench.attacks.trace import AttackResult, Progress, Trace
 from lgm_bench.errors import UnknownNameError
 from lgm_bench.leaded import FGM, GradientMethod, calibrated
 from lgm_bench.tasks.adapter import Adapter, adapter_of
@@ -208,21 +208,21 @@ class Attack:
 
     def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:
         """Attack `problem` and leave the result in `trace`."""
-        ticks = Ticks(progress, 0, self.steps)
-        self.walk(problem, self.start(problem), self.steps, trace, ticks, self.objective, history=history)
+        self.walk(problem, self.steps, trace, progress, self.objective, history=history)
 
     def walk(
         self,
         problem: Problem,
-        state: State,
         steps: int,
         trace: Trace,
-        ticks: Ticks,
+        progress: Progress,
         objective: Objective,
         *,
+        done: int = 0,
         history: bool = False,
     ) -> None:
-        """Take a number of steps from a state: the loop."""
+        """Take a number of steps from the start, after `done` iterations of other walks: the loop."""
+        state = self.start(problem)
         for iteration in range(steps + 1):
             state["x"] = problem.project(state["x"])
             fallen = None
@@ -238,10 +238,10 @@ class Attack:
                 state = {name: problem.selected(values, ~fallen) for name, values in state.items()}
                 problem, evaluation = problem.select(~fallen), problem.selected_evaluation(evaluation, ~fallen)
                 if not problem.ids:
-                    ticks.finish()
+                    progress(self.steps, self.steps)
                     return
             state = self.update(problem, state, evaluation, iteration)
-            ticks()
+            progress(done + iteration + 1, self.steps)
         if not self.keeps_best:
             trace.keep(problem, state["x"], torch.ones_like(problem.samples, dtype=torch.bool), steps)
 

@@ -4,6 +4,7 @@ It is written here because no maintained library runs it under pixel masks, with
 with a random generator per sample, and targeted within the official protocol's range.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,7 +19,7 @@ from lgm_bench.attacks.fab import fab
 from lgm_bench.attacks.objectives import CrossEntropy, TargetedDLR
 from lgm_bench.attacks.problem import Problem
 from lgm_bench.attacks.square import square
-from lgm_bench.attacks.trace import Progress, Ticks, Trace
+from lgm_bench.attacks.trace import Progress, Trace
 from lgm_bench.errors import ConfigError, UnknownNameError
 
 MEMBERS = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -113,7 +114,10 @@ class AutoAttack(Attack):
             if not bool(standing.any()):
                 break
             part = problem.select(standing)
-            adversarial = self._run_member(round_, part, aims[:, round_.rank], Ticks(progress, done, total))
+            count = itertools.count(done + 1)
+            adversarial = self._run_member(
+                round_, part, aims[:, round_.rank], lambda count=count: progress(next(count), total)
+            )
             fallen = part.reached(part.hard_logits(adversarial))
             trace.keep(part, adversarial, fallen | (number == 0), number)
             trace.felled_by |= dict.fromkeys(_ids(part, fallen), round_.member)

@@ -12,7 +12,7 @@ from lgm_bench.attacks.budgets import Budget, Cubes
 from lgm_bench.attacks.image_attacks import AdamSteps
 from lgm_bench.attacks.objectives import Margin, Objective, Pass
 from lgm_bench.attacks.problem import Evaluation, Problem
-from lgm_bench.attacks.trace import Progress, Ticks, Trace
+from lgm_bench.attacks.trace import Progress, Trace
 from lgm_bench.errors import ConfigError
 
 SHORTEST_RUN = 4
@@ -141,8 +141,7 @@ class PointPert(AdamSteps, PointAttack):
                 discount = torch.where(trace.fallen, discount, discount / 10)
                 progress(done, self.steps)
             priced = Priced(self.objective, self.price, discount.to(problem.clean.device))
-            ticks = Ticks(progress, done, self.steps)
-            self.walk(problem, self.start(problem), min(length, iterates - done) - 1, trace, ticks, priced)
+            self.walk(problem, min(length, iterates - done) - 1, trace, progress, priced, done=done)
 
     def price(self, points: Tensor, clean: Tensor) -> Tensor:
         """Return the price of a scene's change from `clean` (N, 3) to `points` in the first run, a scalar."""

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from lgm_bench.leaded import GradientMethod, Unit
-from lgm_bench.sparse.coarsening import soft_or
-from lgm_bench.sparse.keys import unique_voxels
-from lgm_bench.sparse.rows import rows_of
+from lgm_bench.sparse.groups import rows_of, soft_or
+from lgm_bench.sparse.level import unique_voxels
 from lgm_bench.voxels.grid import Grid
 from lgm_bench.voxels.neighbours import Reach, neighbour_pairs, own_pairs
 from lgm_bench.voxels.point_cloud import PointCloud
