@@ -15,7 +15,7 @@ from lgm_bench.attacks.trace import AttackResult, Progress, Trace
 from lgm_bench.errors import UnknownNameError
 from lgm_bench.leaded import FGM, GradientMethod, calibrated
 from lgm_bench.tasks.adapter import Adapter, adapter_of
-from lgm_bench.tasks.tensors import check_classes
+from lgm_bench.tasks.checks import check_classes
 
 State = dict[str, Tensor]
 DYNAMICS_UNAWARE = FGM()

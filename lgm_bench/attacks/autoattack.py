@@ -114,10 +114,7 @@ class AutoAttack(Attack):
             if not bool(standing.any()):
                 break
             part = problem.select(standing)
-            count = itertools.count(done + 1)
-            adversarial = self._run_member(
-                round_, part, aims[:, round_.rank], lambda count=count: progress(next(count), total)
-            )
+            adversarial = self._run_member(round_, part, aims[:, round_.rank], _ticks(progress, done, total))
             fallen = part.reached(part.hard_logits(adversarial))
             trace.keep(part, adversarial, fallen | (number == 0), number)
             trace.felled_by |= dict.fromkeys(_ids(part, fallen), round_.member)
@@ -153,6 +150,12 @@ class AutoAttack(Attack):
         noise = self.budget.noise([1] * len(generators), generators, problem.clean)
         objective = CrossEntropy() if round_.member == "apgd-ce" else TargetedDLR(aim)
         return apgd(problem, self.budget, objective, noise, round_.length, tick)
+
+
+def _ticks(progress: Progress, done: int, total: int) -> Callable[[], None]:
+    """Return a function that reports one more iteration at each call, after `done` of them."""
+    count = itertools.count(done + 1)
+    return lambda: progress(next(count), total)
 
 
 def _ids(problem: Problem, rows: Tensor) -> list[str]:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from lgm_bench.attacks.budgets import Budget
 from lgm_bench.errors import ConfigError
-from lgm_bench.tasks.adapter import Adapter, usable
+from lgm_bench.tasks.adapter import Adapter
+from lgm_bench.tasks.checks import usable
 
 if TYPE_CHECKING:
     from lgm_bench.attacks.attack import Attack

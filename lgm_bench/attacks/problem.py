@@ -16,6 +16,7 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
 from lgm_bench.leaded.recording import Call
 from lgm_bench.tasks.adapter import Adapter, Group, Verdict
+from lgm_bench.tasks.checks import check_output
 
 
 class Evaluation(NamedTuple):
@@ -173,7 +174,9 @@ class Problem:
         return [sample_generator(seed, sample_id, stream) for sample_id in self.ids]
 
     def _hard(self, group: Group, x: Tensor) -> Tensor:
-        return hard_forward(self.victim, self.adapter.replaced(group.inputs, x))[0]
+        output = hard_forward(self.victim, self.adapter.replaced(group.inputs, x))[0]
+        check_output(output)
+        return output
 
     def _evaluated(self, group: Group, x: Tensor, objective: Objective) -> Evaluation:
         adapter, victim, ids = self.adapter, self.victim, self.ids[group.samples]
@@ -186,7 +189,8 @@ class Problem:
         applied = self.method.applied_to(victim, adapter.reach(clean, self.step, self.eps))
         with torch.enable_grad(), applied, adapter.measured(victim) as work, calls as decisions:
             logits, labels = adapter.scored(victim, inputs, group.labels)
-            adapter.check_logits(logits, labels, target)
+            if target is not None:
+                adapter.check_logits(logits, labels, target)
             owner = adapter.owner(group.inputs)
             samples = self.samples[group.samples]
             values = objective(Pass(logits, labels, target, moving, clean, owner, samples, decisions))
@@ -197,7 +201,7 @@ class Problem:
             (found,) = torch.autograd.grad(total, moving, allow_unused=True)
             gradient = gradient if found is None else found
         self._check_finite(gradient, owner, ids)
-        return Evaluation(logits.detach(), values.detach(), gradient, work.of_samples(len(ids)))
+        return Evaluation(logits.detach(), values.detach(), gradient, work(len(ids)))
 
     def _check_finite(self, gradient: Tensor, owner: Tensor, ids: Sequence[str]) -> None:
         finite = gradient.isfinite().flatten(1).all(dim=1)

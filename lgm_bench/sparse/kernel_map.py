@@ -43,7 +43,8 @@ class KernelMap:
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the sources and targets of one offset after another."""
-        yield from zip(self.source.split(self.counts), self.target.split(self.counts), strict=True)
+        sources, targets = (torch.split_with_sizes(rows, self.counts) for rows in (self.source, self.target))
+        yield from zip(sources, targets, strict=True)
 
     @cached_property
     def transposed(self) -> "KernelMap":
