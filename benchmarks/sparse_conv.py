@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.sparse import CoordinateLevel
+from lgm_bench.sparse import CoordinateLevel, compiled
 from lgm_bench.sparse.backends import BACKENDS, Convolution, use_backend
-from lgm_bench.sparse.compiled import plain_pytorch
 from lgm_bench.sparse.kernel_map import build_map, kernel_offsets
 from lgm_bench.sparse.product import product
 
@@ -72,7 +72,7 @@ def convolutions(voxels: int, channels: int) -> tuple[Convolution, Ways]:
             rows @ matrix.T
 
     def plain() -> None:
-        with plain_pytorch():
+        with patch.object(compiled, "library", lambda: None):
             product(features, weight, kernel_map).backward(gradient)
 
     def by(name: str) -> Callable[[], object]:
@@ -92,7 +92,7 @@ def maps(voxels: int, size: int) -> Ways:
         return build_map(level, level, kernel_offsets((size, size, size)))
 
     def plain() -> object:
-        with plain_pytorch():
+        with patch.object(compiled, "library", lambda: None):
             return build()
 
     ways: dict[str, Callable[[], object]] = {NATIVE: build, PLAIN: plain}
@@ -153,7 +153,7 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     for voxels, channels in SIZES:
         convolution, ways = convolutions(voxels, channels)
-        n, pairs = len(convolution.target), convolution.kernel_map.n_pairs
+        n, pairs = len(convolution.target), len(convolution.kernel_map.source)
         print(f"{n} voxels, {channels} channels, {pairs / n:.1f} pairs a voxel, {options.threads} threads")
         taken = medians(ways, options.rounds, clock)
         for name, median in taken.items():

@@ -1,4 +1,4 @@
-"""Errors meant for users: each names the value, what was expected and what to do next."""
+"""Errors for users; each names the value, what was expected and what to do next."""
 
 import difflib
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class CheckpointError(LgmBenchError):
 
 
 class ResultError(LgmBenchError):
-    """A results folder that cannot be written, is in use, or holds something else than expected."""
+    """A results folder that cannot be written, is in use, or holds unexpected content."""
 
 
 class RunInterruptedError(LgmBenchError):
@@ -36,7 +36,7 @@ class RunInterruptedError(LgmBenchError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest known names, or all of them when none is near.
+    """Return the end of an error message: the nearest known names, or all of them if none is near.
 
     >>> did_you_mean("skpnet110-cifar10", ["skipnet110-cifar10", "dynconv32-imagenet"])
     '; did you mean skipnet110-cifar10?'

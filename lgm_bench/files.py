@@ -1,18 +1,18 @@
-"""Files that are written whole or not at all, and where what can be made again is kept."""
+"""Writing files whole or not at all, and the cache folder."""
 
 import os
 from pathlib import Path
 
 CACHE_VARIABLE = "LGM_BENCH_CACHE"
 UNFINISHED = ".*.tmp"
-"""Pattern of what `write_whole` leaves behind if it is killed."""
+"""Pattern of the files that `write_whole` leaves behind if the process is killed."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, also when this is killed.
+    """Write a file so that readers see the old content or the new one, also if the process is killed.
 
     Raises:
-        OSError: It cannot be written; what was there before is still there.
+        OSError: The file cannot be written; its old content is kept.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -27,9 +27,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder of what is made here once and can be made again; it need not exist.
+    """Return a folder for generated files, which can be made again; it need not exist.
 
-    That is `$LGM_BENCH_CACHE/<name>`, else `$XDG_CACHE_HOME/lgm-bench/<name>`, else `~/.cache/lgm-bench/<name>`.
+    It is `$LGM_BENCH_CACHE/<name>`, else `$XDG_CACHE_HOME/lgm-bench/<name>`, else `~/.cache/lgm-bench/<name>`.
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:

@@ -1,4 +1,4 @@
-"""Losses that several layers use: margins of classes, and the Lovasz-softmax of segmentation."""
+"""Losses that several layers use: the margin of a class, and the Lovasz-softmax of segmentation."""
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,14 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Return the Lovasz-softmax loss, a scalar: the mean over the classes among the labels of 1 - IoU, extended.
+    """Return the Lovasz-softmax loss, a scalar: the mean extended 1 - IoU of the classes among the labels.
 
-    Berman et al. 2018, Eq. (8-12): a class's errors in descending order are weighted by what each of them adds to
-    1 - IoU, where the larger ones are errors already. Constant to autograd are the order and the weights.
+    Berman et al. 2018, Eq. (8-12): the errors of a class in descending order, each weighted by how much it adds to
+    1 - IoU after the larger ones. Order and weights are constant to autograd.
 
     Args:
         probabilities: (N, C), the softmax of logits.
-        labels: (N,) int64 in [0, C); leave out points that are ignored. Without any the loss is 0.
+        labels: (N,) int64 in [0, C), without ignored points. If there are none, the loss is 0.
     """
     present = labels.bincount(minlength=probabilities.shape[1]).nonzero().squeeze(1)
     if len(present) == 0:
@@ -29,18 +29,17 @@ def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 def _of_class(probability: Tensor, foreground: Tensor) -> Tensor:
-    """Return the extension of one class's 1 - IoU, from its probability (N,) and where it is (N,) bool."""
+    """Return the extended 1 - IoU of one class, from its probability (N,) and its points (N,) bool."""
     errors = torch.where(foreground, 1 - probability, probability)  # Eq. (8)
     ordered, order = errors.sort(descending=True)
     return ordered @ jaccard_steps(foreground[order]).to(ordered.dtype)
 
 
 def jaccard_steps(foreground: Tensor) -> Tensor:
-    """Return how much 1 - IoU grows (N,) with each further point that is mistaken, the first ones being so already.
+    """Return how much 1 - IoU grows (N,) with each further mistaken point, in the order of the points.
 
     Args:
-        foreground: (N,) bool, whether each of the points, in the order of being mistaken, is of the class; at least
-            one is.
+        foreground: (N,) bool, whether each point is of the class; at least one is.
 
     >>> jaccard_steps(torch.tensor([True, False])).tolist()
     [1.0, 0.0]

@@ -1,4 +1,4 @@
-"""Where the files that ship with the package lie: inside an installed wheel, or beside it in a checkout."""
+"""Paths of the files that ship with the package, in an installed wheel or in a checkout."""
 
 from pathlib import Path
 

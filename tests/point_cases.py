@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.batch import IGNORED, PointBatch
-from lgm_bench.attacks.point_attack import PointAttack
+from lgm_bench.attacks.point_attacks import PointAttack
 from lgm_bench.attacks.trace import AttackResult
 from lgm_bench.leaded import FGM, GradientMethod
 from lgm_bench.voxels import PointCloud

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from lgm_bench.sparse import SparseConv3d, SparseTensor, WindowConv3d, WindowInverse3d, joined
 from lgm_bench.sparse.cost import count_norm, count_occupancy, count_products
-from lgm_bench.sparse.maximum import group_maximum
-from lgm_bench.sparse.rows import rows_of
+from lgm_bench.sparse.groups import group_maximum, rows_of
 
 Size = tuple[int, int, int]
 ALONG_PHI, ALONG_RHO = (1, 3, 3), (3, 1, 3)

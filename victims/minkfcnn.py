@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from lgm_bench.sparse import SparseBatchNorm, SparseConv3d, SparseTensor, activated, global_average_pool
 from lgm_bench.sparse.cost import count_norm, count_products
-from lgm_bench.sparse.layers import joined
-from lgm_bench.sparse.pooling import global_max_pool, max_pool, spread
+from lgm_bench.sparse.layers import global_max_pool, joined, max_pool, spread
 
 
 class MinkowskiFCNN(nn.Module):

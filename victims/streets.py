@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lgm_bench.sparse.rows import rows_of
+from lgm_bench.sparse.groups import rows_of
 from lgm_bench.voxels import PointCloud
 from lgm_bench.voxels.grid import CylindricalGrid
 from lgm_bench.voxels.voxelization import Voxels

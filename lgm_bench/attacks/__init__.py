@@ -7,69 +7,40 @@ from lgm_bench.registry import resolve
 if TYPE_CHECKING:
     from lgm_bench.attacks.attack import Attack
     from lgm_bench.attacks.autoattack import AutoAttack
-    from lgm_bench.attacks.autopgd import AutoPGD
-    from lgm_bench.attacks.bim import BIM
     from lgm_bench.attacks.budgets import Budget, Cubes, L2Ball, LinfBall
-    from lgm_bench.attacks.carlini_wagner import CarliniWagner
-    from lgm_bench.attacks.fgsm import FGSM
-    from lgm_bench.attacks.knnpert import KNNPert
+    from lgm_bench.attacks.image_attacks import BIM, FGSM, PGD, AutoPGD, CarliniWagner
     from lgm_bench.attacks.objectives import DLR, CrossEntropy, Lovasz, Margin, Objective, Pass, TargetedDLR
-    from lgm_bench.attacks.pgd import PGD
-    from lgm_bench.attacks.point_attack import PointAttack
-    from lgm_bench.attacks.pointbim import PointBIM
-    from lgm_bench.attacks.pointpert import PointPert
-    from lgm_bench.attacks.random_perturbation import RandomPerturbation
+    from lgm_bench.attacks.point_attacks import KNNPert, PointAttack, PointBIM, PointPert, RandomPerturbation
     from lgm_bench.attacks.trace import AttackResult
 
 IMAGE_ATTACKS = {
-    "fgsm": "lgm_bench.attacks.fgsm:FGSM",
-    "bim": "lgm_bench.attacks.bim:BIM",
-    "pgd": "lgm_bench.attacks.pgd:PGD",
-    "cw": "lgm_bench.attacks.carlini_wagner:CarliniWagner",
-    "autopgd": "lgm_bench.attacks.autopgd:AutoPGD",
+    "fgsm": "lgm_bench.attacks.image_attacks:FGSM",
+    "bim": "lgm_bench.attacks.image_attacks:BIM",
+    "pgd": "lgm_bench.attacks.image_attacks:PGD",
+    "cw": "lgm_bench.attacks.image_attacks:CarliniWagner",
+    "autopgd": "lgm_bench.attacks.image_attacks:AutoPGD",
     "autoattack": "lgm_bench.attacks.autoattack:AutoAttack",
 }
 POINT_ATTACKS = {
-    "random": "lgm_bench.attacks.random_perturbation:RandomPerturbation",
-    "pointbim": "lgm_bench.attacks.pointbim:PointBIM",
-    "pointpert": "lgm_bench.attacks.pointpert:PointPert",
-    "knnpert": "lgm_bench.attacks.knnpert:KNNPert",
+    "random": "lgm_bench.attacks.point_attacks:RandomPerturbation",
+    "pointbim": "lgm_bench.attacks.point_attacks:PointBIM",
+    "pointpert": "lgm_bench.attacks.point_attacks:PointPert",
+    "knnpert": "lgm_bench.attacks.point_attacks:KNNPert",
 }
 ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
-"""By registered name; a class tells by `inputs` what it attacks, "images" or "points"."""
+"""By registered name. The attribute `inputs` of a class says what it attacks, "images" or "points"."""
 GRADIENT_FREE = frozenset({"random"})
 """Attacks that follow no gradient."""
 _MODULES = {
-    "attack": ("Attack",),
-    "autoattack": ("AutoAttack",),
-    "autopgd": ("AutoPGD",),
-    "bim": ("BIM",),
-    "budgets": (
-        "Budget",
-        "Cubes",
-        "L2Ball",
-        "LinfBall",
-    ),
-    "carlini_wagner": ("CarliniWagner",),
-    "fgsm": ("FGSM",),
-    "knnpert": ("KNNPert",),
-    "objectives": (
-        "CrossEntropy",
-        "DLR",
-        "Lovasz",
-        "Margin",
-        "Objective",
-        "Pass",
-        "TargetedDLR",
-    ),
-    "pgd": ("PGD",),
-    "point_attack": ("PointAttack",),
-    "pointbim": ("PointBIM",),
-    "pointpert": ("PointPert",),
-    "random_perturbation": ("RandomPerturbation",),
-    "trace": ("AttackResult",),
+    "attack": "Attack",
+    "autoattack": "AutoAttack",
+    "budgets": "Budget Cubes L2Ball LinfBall",
+    "image_attacks": "AutoPGD BIM CarliniWagner FGSM PGD",
+    "objectives": "CrossEntropy DLR Lovasz Margin Objective Pass TargetedDLR",
+    "point_attacks": "KNNPert PointAttack PointBIM PointPert RandomPerturbation",
+    "trace": "AttackResult",
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
     "ATTACKS",
     "BIM",
@@ -100,7 +71,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import an attack, and torch with it, when it is asked for: the names of the attacks do without."""
+    """Import an attack, and torch with it, at first use: the names of the attacks do without torch."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return resolve("attack", f"{__name__}.{_HOMES[name]}:{name}", {})

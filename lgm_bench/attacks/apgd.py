@@ -6,11 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lgm_bench.attacks.attack import State
 from lgm_bench.attacks.budgets import Budget
 from lgm_bench.attacks.objectives import Objective
 from lgm_bench.attacks.problem import Evaluation, Problem
-
-State = dict[str, Tensor]
 
 MOMENTUM = 0.75
 RHO = 0.75
@@ -33,14 +32,14 @@ def checkpoints(steps: int) -> list[int]:
 def apgd(
     problem: Problem, budget: Budget, objective: Objective, noise: Tensor, steps: int, tick: Callable[[], None]
 ) -> Tensor:
-    """Return values (B, ...): the first that the hard network gave the attack, else those of the highest loss.
+    """Return values (B, ...): the first that fell on the hard network, or else those of the highest loss.
 
-    The loss and its gradient are those of the gradient method, the verdict is the hard network's. A sample that has
-    fallen is left alone. The check at iteration w_j counts the steps up to it, as the authors' code does.
+    Loss and gradient are those of the gradient method; the verdict is the hard network's. A sample that has fallen is
+    not worked on further. The check at iteration w_j counts the steps up to it, as the authors' code does.
 
     Args:
-        problem: What is attacked.
-        budget: What may be changed.
+        problem: Samples to attack.
+        budget: How far the values may move.
         objective: What is raised.
         noise: Start in the budget in units of eps, (B, ...).
         steps: Number of steps.
@@ -51,7 +50,9 @@ def apgd(
     state = {"x": x, "previous": x}
     marks = checkpoints(steps)
     for iteration in range(steps + 1):
-        evaluation, fallen = _judged(problem, state, objective)
+        evaluation = problem.evaluate(state["x"], objective)
+        logits = evaluation.logits if problem.evaluates_hard else problem.hard_logits(state["x"])
+        fallen = problem.reached(logits)
         state = _noted(problem, budget, state, evaluation)
         images[rows[fallen]] = state["x"][fallen]
         if bool(fallen.any()):
@@ -67,15 +68,8 @@ def apgd(
     return images
 
 
-def _judged(problem: Problem, state: State, objective: Objective) -> tuple[Evaluation, Tensor]:
-    """Return the evaluation at state["x"] and which samples (B,) the hard network has given up there."""
-    evaluation = problem.evaluate(state["x"], objective)
-    logits = evaluation.logits if problem.evaluates_hard else problem.hard_logits(state["x"])
-    return evaluation, problem.reached(logits)
-
-
 def _noted(problem: Problem, budget: Budget, state: State, evaluation: Evaluation) -> State:
-    """Return the state with the evaluation in it: the loss, whether it rose, and the best point so far."""
+    """Return the state with the new loss and gradient, the count of rises, and the best point so far."""
     new = {"value": evaluation.objective, "slope": evaluation.gradient}
     if "value" not in state:
         best = {"best": state["x"], "best_value": new["value"], "best_slope": new["slope"]}
@@ -88,23 +82,21 @@ def _noted(problem: Problem, budget: Budget, state: State, evaluation: Evaluatio
         return state | new | best | counters
     better = new["value"] > state["best_value"]
     wide = problem.wide(better)
-    return (
-        state
-        | new
-        | {
-            "rises": state["rises"] + (new["value"] > state["value"]),
-            "best": torch.where(wide, state["x"], state["best"]),
-            "best_value": torch.where(better, new["value"], state["best_value"]),
-            "best_slope": torch.where(wide, new["slope"], state["best_slope"]),
-        }
-    )
+    best = {
+        "rises": state["rises"] + (new["value"] > state["value"]),
+        "best": torch.where(wide, state["x"], state["best"]),
+        "best_value": torch.where(better, new["value"], state["best_value"]),
+        "best_slope": torch.where(wide, new["slope"], state["best_slope"]),
+    }
+    return state | new | best
 
 
 def _reconsidered(problem: Problem, state: State, interval: int) -> State:
-    """Return the state after a checkpoint, `interval` steps after the last: halve the step and go back, or go on.
+    """Return the state after a checkpoint, `interval` steps after the last one.
 
-    Halved where the loss rose in fewer than RHO of the steps (condition 1), or where neither the step size nor the
-    best loss has changed since the last checkpoint (condition 2).
+    The step size is halved, and the sample goes back to its best point, where the loss rose in fewer than RHO of the
+    steps (condition 1), or where neither the step size nor the best loss has changed since the last checkpoint
+    (condition 2).
     """
     stuck = ~state["halved"] & (state["best_value"] == state["best_before"])
     halve = (state["rises"] < RHO * interval) | stuck

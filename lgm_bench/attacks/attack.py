@@ -8,29 +8,28 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.attacks.budgets import Budget, LinfBall
-from lgm_bench.attacks.checks import check_numbers, check_task, check_victim, whole_numbers
+from lgm_bench.attacks.checks import check_numbers, check_task, check_victim, count_samples, whole_numbers
 from lgm_bench.attacks.objectives import Objective, objective_named
 from lgm_bench.attacks.problem import Evaluation, Problem, frozen, without_autocast
-from lgm_bench.attacks.randomness import sample_generator
-from lgm_bench.attacks.trace import AttackResult, Progress, Ticks, Trace
+from lgm_bench.attacks.trace import AttackResult, Progress, Trace
 from lgm_bench.errors import UnknownNameError
 from lgm_bench.leaded import FGM, GradientMethod, calibrated
 from lgm_bench.tasks.adapter import Adapter, adapter_of
-from lgm_bench.tasks.tensors import check_classes
+from lgm_bench.tasks.checks import check_classes
 
 State = dict[str, Tensor]
 DYNAMICS_UNAWARE = FGM()
 
 
 class Attack:
-    """Gradient steps inside a budget, of anything that a victim takes.
+    """Gradient steps inside a budget, on anything that a victim takes.
 
-    A subclass overrides `update`, and where needed `start`; one that is no such loop overrides `run`. What a sample
-    becomes does not depend on the samples beside it.
+    A subclass overrides `update`, and where needed `start`; an attack that is not such a loop overrides `run`. The
+    result of a sample does not depend on the samples beside it.
 
     Args:
-        eps: Largest change of an intensity, in the unit of the images: 8/255 of images in [0, 1]. Or a `Budget` of
-            another kind, such as `L2Ball(0.5)`; the next options that describe a budget then have no meaning.
+        eps: Largest change of an intensity, in the unit of the images: 8/255 of images in [0, 1]. Or a `Budget`, such
+            as `L2Ball(0.5)`; then `bounds`, `valid_pixels` and `mask` are ignored, since the budget has its own.
         step: Size of a step in the same unit; None takes the attack's default.
         steps: Number of gradients; None takes the attack's default.
         bounds: Smallest and largest intensity of an adversarial image.
@@ -38,22 +37,22 @@ class Attack:
         mask: Pixels that may change, (H, W) bool, in place of a random share.
         loss: What is raised: one of `losses`, or an `Objective`; None takes the first of `losses`.
         seed: Seed of what the attack draws at random.
-        active_set: Stop working on a sample once it has fallen on the hard network, as seen at the beginning of each
-            iteration. Images then need not have been through all steps: their architectures are not those of a full
-            run, and a fall that later steps would have undone stays. Free with a hard forward pass; with a soft one
-            it costs a forward pass of the hard network for every iteration, and pays when many samples fall early.
+        active_set: Stop working on a sample once the hard network's verdict, taken at the beginning of each iteration,
+            says that it has fallen. Such a sample has not been through all steps: its architecture is not that of a
+            full run, and a fall that later steps would have undone stays. With a hard forward pass this is free. With a
+            soft one it costs a forward pass of the hard network per iteration, and pays when many samples fall early.
 
     Attributes:
         inputs: What it attacks, "images" (any tensor (B, ...)) or "points"; see `Task.inputs`.
         takes_step: Whether there is a step to choose.
         takes_gradient: Whether it follows a gradient.
-        keeps_best: Whether every iterate is judged by the hard network and the best one of each sample handed back;
-            else it is the last one.
+        keeps_best: Whether the hard network judges every iterate and the best one of each sample is returned;
+            otherwise the last iterate is returned.
         judges_start: Whether the first iterate is among those that are judged.
 
     Raises:
         ConfigError: A value makes no sense.
-        UnknownNameError: The attack does not know the loss.
+        UnknownNameError: The attack has no loss of this name.
     """
 
     name: ClassVar[str] = ""
@@ -100,7 +99,7 @@ class Attack:
 
     @classmethod
     def usual_step(cls, eps: float) -> float:
-        """Return the step of an attack that was not given one: eps itself where there is no default."""
+        """Return the step where none is given: the attack's default, or eps where it has none."""
         return eps if cls.default_step is None else cls.default_step
 
     @property
@@ -115,7 +114,7 @@ class Attack:
 
     @property
     def has_iterates(self) -> bool:
-        """Whether there are iterates between the clean samples and the last ones, which could be judged."""
+        """Whether there are iterates to judge between the clean samples and the last ones."""
         return self.steps > 1
 
     def resized(self, eps: float, step: float, steps: int) -> "Attack":
@@ -138,12 +137,12 @@ class Attack:
     ) -> Tensor:
         """Return adversarial images (B, C, H, W), or the points (N, 3) of adversarial clouds; see `attack`.
 
-        An autocast around this call changes nothing: the sign of a gradient that was rounded to 16 bits is not worth
-        following. `attack` computes in whatever precision is in force.
+        An autocast around this call has no effect: the sign of a gradient that was rounded to 16 bits means nothing.
+        `attack` computes in whatever precision is in force.
         """
         options: dict[str, Any] = {"gradient": gradient, "target": target, "ids": ids, "progress": progress}
         with without_autocast():
-            return self.attack(victim, inputs, labels, adapter=adapter, **options).adversarial
+            return self.attack(victim, inputs, labels, adapter=adapter, **options).adversarial.contiguous()
 
     def attack(
         self,
@@ -158,57 +157,72 @@ class Attack:
         adapter: Adapter | None = None,
         history: bool = False,
     ) -> AttackResult:
-        """Return adversarial inputs and what happened on the way to them.
+        """Return adversarial inputs, with the verdicts and costs on the way to them.
 
         Args:
             victim: In eval mode: any module from images (B, C, H, W) in [0, 1] to logits (B, classes), or a
                 `PointVictim`.
             inputs: Images, or a `PointCloud`.
             labels: (B,) of any integer type; (N,) where points are labelled.
-            gradient: What gradient occupancy lets through, in force only while gradients are computed.
-            target: Classes (B,) to arrive at; None leaves the labels.
-            ids: B stable sample ids, from which randomness comes; None: the samples' places in the batch.
+            gradient: Gradient method, in force only while gradients are computed.
+            target: Classes wanted, (B,); None is an untargeted attack.
+            ids: B stable sample ids, which seed what is drawn at random; None: the samples' places in the batch.
             progress: Called with (iteration, steps) after every iteration, from 1.
-            adapter: Of what the victim does; None: of what it names as its `task`, else of image classification.
-            history: Have the hard network judge the iterates before each step also where the last one is handed back;
-                if the attack `has_iterates`. With a hard forward pass that costs nothing.
+            adapter: Adapter of the victim's task; None: of the task that the victim names as its `task`, or of image
+                classification.
+            history: Have the hard network judge the iterate before each step, also where the last one is returned, if
+                the attack `has_iterates`. With a hard forward pass this is free.
 
         Raises:
-            ConfigError: The victim is in training mode or does something else, or an input has a wrong shape or value.
+            ConfigError: The victim is in training mode or has another task, or an input has a wrong shape or value.
         """
         adapter = adapter or adapter_of(victim)
         check_task(self, adapter, victim, target)
         check_victim(victim)
         labels = whole_numbers("labels", labels)
-        names = [str(number) for number in range(_count(adapter, inputs, labels))] if ids is None else list(ids)
+        names = tuple(map(str, range(count_samples(adapter, inputs, labels)))) if ids is None else tuple(ids)
         adapter.check(victim, inputs, labels, names)
         if target is not None:
             target = whole_numbers("target", target)
             check_classes("target", target, len(names), adapter.task.sample)
-        gradient = calibrated(gradient, victim, inputs, self.steps)
-        problem = self._problem(adapter, victim, gradient, adapter.detached(inputs), labels, target, tuple(names))
+        inputs = adapter.detached(inputs)
+        clean = adapter.values(inputs)
+        problem = Problem(
+            adapter=adapter,
+            victim=victim,
+            method=calibrated(gradient, victim, inputs, self.steps),
+            inputs=inputs,
+            labels=labels.to(clean.device),
+            target=None if target is None else target.to(clean.device),
+            ids=names,
+            region=self.budget.around(clean),
+            eps=self.eps,
+            step=self.step,
+            samples=torch.arange(len(names), device=clean.device),
+            rows=torch.arange(len(clean), device=clean.device),
+        )
         trace = Trace(problem)
         with torch.no_grad(), frozen(victim):
-            self.run(problem, trace, progress or _silent, history=history and self.has_iterates)
+            self.run(problem, trace, progress or (lambda *_: None), history=history and self.has_iterates)
         return trace.result()
 
     def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:
-        """Attack `problem` and leave in `trace` what is handed back."""
-        ticks = Ticks(progress, 0, self.steps)
-        self.walk(problem, self.start(problem), self.steps, trace, ticks, self.objective, history=history)
+        """Attack `problem` and leave the result in `trace`."""
+        self.walk(problem, self.steps, trace, progress, self.objective, history=history)
 
     def walk(
         self,
         problem: Problem,
-        state: State,
         steps: int,
         trace: Trace,
-        ticks: Ticks,
+        progress: Progress,
         objective: Objective,
         *,
+        done: int = 0,
         history: bool = False,
     ) -> None:
-        """Take so many steps from a state: the loop."""
+        """Take a number of steps from the start, after `done` iterations of other walks: the loop."""
+        state = self.start(problem)
         for iteration in range(steps + 1):
             state["x"] = problem.project(state["x"])
             fallen = None
@@ -221,31 +235,31 @@ class Attack:
             if not self.keeps_best and (history or self.active_set):
                 fallen = self._fallen(problem, state["x"], evaluation, trace, iteration)
             if self.active_set and fallen is not None and bool(fallen.any()):
-                problem, state, evaluation = _standing(problem, state, evaluation, ~fallen)
+                state = {name: problem.selected(values, ~fallen) for name, values in state.items()}
+                problem, evaluation = problem.select(~fallen), problem.selected_evaluation(evaluation, ~fallen)
                 if not problem.ids:
-                    ticks.finish()
+                    progress(self.steps, self.steps)
                     return
             state = self.update(problem, state, evaluation, iteration)
-            ticks()
+            progress(done + iteration + 1, self.steps)
         if not self.keeps_best:
             trace.keep(problem, state["x"], torch.ones_like(problem.samples, dtype=torch.bool), steps)
 
     def start(self, problem: Problem) -> State:
-        """Return the state before the first iteration: "x", where to evaluate next, and whatever else is carried on.
+        """Return the state before the first iteration: "x", where to evaluate next, and whatever else the steps need.
 
-        Every tensor in it has the samples, or the rows of their values, in its first dimension.
+        The first dimension of every tensor in it is that of the samples, or of the rows of their values.
         """
         return {"x": problem.clean}
 
     def update(self, problem: Problem, state: State, evaluation: Evaluation, iteration: int) -> State:
-        """Return the state after a step, given the gradient at state["x"]; the loop keeps it inside the budget."""
+        """Return the state after a step, given the evaluation at state["x"]; the loop projects it into the budget."""
         raise NotImplementedError
 
     def noise(self, problem: Problem, stream: str) -> Tensor:
-        """Return a random change within the budget (R, ...), in units of eps; a sample's depends on nothing else."""
-        generators = [sample_generator(self.seed, sample_id, stream) for sample_id in problem.ids]
+        """Return a random change within the budget (R, ...), in units of eps; a sample's depends on its id alone."""
         sizes = torch.bincount(problem.owner, minlength=len(problem.ids)).tolist()
-        return self.budget.noise(sizes, generators, problem.clean)
+        return self.budget.noise(sizes, problem.generators(self.seed, stream), problem.clean)
 
     def _keep_better(self, problem: Problem, x: Tensor, trace: Trace) -> Tensor:
         iterate, verdict = trace.iterates, problem.judge(x)
@@ -258,55 +272,3 @@ class Attack:
         if self.active_set:
             trace.keep(problem, x, verdict.fallen, iteration)
         return verdict.fallen
-
-    def _problem(
-        self,
-        adapter: Adapter,
-        victim: nn.Module,
-        gradient: GradientMethod,
-        inputs: Any,
-        labels: Tensor,
-        target: Tensor | None,
-        ids: tuple[str, ...],
-    ) -> Problem:
-        clean = adapter.values(inputs)
-        device = clean.device
-        return Problem(
-            adapter=adapter,
-            victim=victim,
-            method=gradient,
-            inputs=inputs,
-            labels=labels.to(device),
-            target=None if target is None else target.to(device),
-            ids=ids,
-            region=self.budget.around(clean),
-            eps=self.eps,
-            step=self.step,
-            samples=torch.arange(len(ids), device=device),
-            rows=torch.arange(len(clean), device=device),
-        )
-
-
-def _standing(
-    problem: Problem, state: State, evaluation: Evaluation, standing: Tensor
-) -> tuple[Problem, State, Evaluation]:
-    """Return problem, state and evaluation of the samples that have not fallen, (B,) bool."""
-
-    def of(values: Tensor) -> Tensor:
-        return problem.selected(values, standing)
-
-    costs = {name: values[standing.cpu()] for name, values in evaluation.costs.items()}
-    left = Evaluation(of(evaluation.logits), of(evaluation.objective), of(evaluation.gradient), costs)
-    return problem.select(standing), {name: of(values) for name, values in state.items()}, left
-
-
-def _count(adapter: Adapter, inputs: Any, labels: Tensor) -> int:
-    """Return the number of samples of inputs, which have not been checked yet."""
-    try:
-        return int(adapter.owner(inputs)[-1]) + 1
-    except (AttributeError, IndexError, TypeError):
-        return len(labels)
-
-
-def _silent(iteration: int, steps: int) -> None:
-    """Report nothing."""

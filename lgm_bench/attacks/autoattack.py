@@ -1,9 +1,10 @@
 """AutoAttack (Croce & Hein 2020): APGD-CE, APGD-T, FAB-T and Square, one after the other on what still stands.
 
-Written here because no well-kept library runs it under pixel masks, with leaded gradients and a hard verdict, with a
-random generator for each sample, and targeted within the official protocol's range.
+It is written here because no maintained library runs it under pixel masks, with leaded gradients and a hard verdict,
+with a random generator per sample, and targeted within the official protocol's range.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,9 +18,8 @@ from lgm_bench.attacks.budgets import Budget, LinfBall
 from lgm_bench.attacks.fab import fab
 from lgm_bench.attacks.objectives import CrossEntropy, TargetedDLR
 from lgm_bench.attacks.problem import Problem
-from lgm_bench.attacks.randomness import sample_generator
 from lgm_bench.attacks.square import square
-from lgm_bench.attacks.trace import Progress, Ticks, Trace
+from lgm_bench.attacks.trace import Progress, Trace
 from lgm_bench.errors import ConfigError, UnknownNameError
 
 MEMBERS = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -30,7 +30,7 @@ class Round(NamedTuple):
 
     Attributes:
         member: One of `MEMBERS`.
-        rank: Which class it aims at: 0 is the likeliest wrong one of the clean image.
+        rank: Rank of the class that it aims at among the wrong ones, by the clean image's logits; 0 is the likeliest.
         length: Number of gradients, or of queries.
     """
 
@@ -42,10 +42,10 @@ class Round(NamedTuple):
 class AutoAttack(Attack):
     """The standard ensemble, L-infinity.
 
-    Every member only gets the samples that the hard network still classifies as the attack does not want; gradients
-    are those of the gradient method, and Square sees the hard network's scores only. A sample that no member fells
-    is handed back where the first member left it. Members choose their own step sizes, and always stop working on
-    a sample that has fallen, so `active_set` changes nothing.
+    Every member gets only the samples that have not fallen on the hard network yet. Gradients are those of the gradient
+    method; Square uses the hard network's scores only. A sample that no member fells is returned as the first member
+    left it. Members choose their own step sizes, and always stop working on a sample that has fallen, so `active_set`
+    changes nothing.
 
     Targeted, every member aims at the given class: APGD-T raises minus the DLR of the target, FAB-T looks for the
     boundary to its strongest rival, Square lowers minus its margin.
@@ -55,8 +55,8 @@ class AutoAttack(Attack):
         step: Must be None: there is no step to choose.
         steps: Gradients of every run of APGD and FAB; the standard is 100.
         queries: Proposals of Square; the standard is 5,000.
-        target_classes: Classes that APGD-T and FAB-T aim at in turn, the likeliest wrong ones first; the standard
-            is 9, and there are never more than the victim has.
+        target_classes: Number of classes that APGD-T and FAB-T aim at in turn, the likeliest wrong ones first; the
+            standard is 9, or all wrong classes if the victim has fewer.
         members: Which members run, in this order.
         **options: The other options of `Attack`.
 
@@ -97,7 +97,7 @@ class AutoAttack(Attack):
 
     @property
     def has_iterates(self) -> bool:
-        """No: its members start over on what still stands."""
+        """False: each member starts over on the samples that still stand."""
         return False
 
     def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:
@@ -114,7 +114,7 @@ class AutoAttack(Attack):
             if not bool(standing.any()):
                 break
             part = problem.select(standing)
-            adversarial = self._run_member(round_, part, aims[:, round_.rank], Ticks(progress, done, total))
+            adversarial = self._run_member(round_, part, aims[:, round_.rank], _ticks(progress, done, total))
             fallen = part.reached(part.hard_logits(adversarial))
             trace.keep(part, adversarial, fallen | (number == 0), number)
             trace.felled_by |= dict.fromkeys(_ids(part, fallen), round_.member)
@@ -130,7 +130,7 @@ class AutoAttack(Attack):
         return wrong.topk(min(self.target_classes, logits.shape[1] - 1), dim=1).indices
 
     def _rounds(self, aims: int) -> list[Round]:
-        """Return the runs in their order, the targeted members once for every class aimed at."""
+        """Return the runs in their order, the targeted members once per class."""
         rounds = []
         for member in self.members:
             length = self.queries if member == "square" else self.steps
@@ -139,9 +139,9 @@ class AutoAttack(Attack):
         return rounds
 
     def _run_member(self, round_: Round, problem: Problem, aim: Tensor, tick: Callable[[], None]) -> Tensor:
-        """Return what one run makes of the samples of `problem`; `aim` are the classes of the whole batch."""
+        """Return the values after one run on the samples of `problem`; `aim` are the classes of the whole batch."""
         stream = f"{self.name}/{round_.member}/{round_.rank}"
-        generators = [sample_generator(self.seed, sample, stream) for sample in problem.ids]
+        generators = problem.generators(self.seed, stream)
         box = self.budget.around(problem.clean)
         if round_.member == "square":
             return square(problem, box, generators, round_.length, tick)
@@ -150,6 +150,12 @@ class AutoAttack(Attack):
         noise = self.budget.noise([1] * len(generators), generators, problem.clean)
         objective = CrossEntropy() if round_.member == "apgd-ce" else TargetedDLR(aim)
         return apgd(problem, self.budget, objective, noise, round_.length, tick)
+
+
+def _ticks(progress: Progress, done: int, total: int) -> Callable[[], None]:
+    """Return a function that reports one more iteration at each call, after `done` of them."""
+    count = itertools.count(done + 1)
+    return lambda: progress(next(count), total)
 
 
 def _ids(problem: Problem, rows: Tensor) -> list[str]:

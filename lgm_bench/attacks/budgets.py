@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,19 +18,9 @@ FAR = 0.5  # metres: shapes are a metre across
 Self = TypeVar("Self", bound="Budget")
 
 
-class Region(Protocol):
-    """The values that one batch may take under a budget."""
-
-    def project(self, x: Tensor) -> Tensor:
-        """Return the nearest values (R, ...) inside."""
-
-    def select(self, rows: Tensor) -> "Region":
-        """Return the region of some rows only, (R,) bool or (K,) int64."""
-
-
 @dataclass(frozen=True)
 class Box:
-    """Values between two others.
+    """Values between a lower and an upper bound.
 
     Attributes:
         lower: (R, ...), smallest values; equal to `upper` where nothing may change.
@@ -43,9 +33,11 @@ class Box:
     allowed: Tensor
 
     def project(self, x: Tensor) -> Tensor:
+        """Return the nearest values (R, ...) inside."""
         return torch.minimum(torch.maximum(x, self.lower), self.upper)
 
     def select(self, rows: Tensor) -> "Box":
+        """Return the box of some rows only, (R,) bool or (K,) int64."""
         return Box(self.lower[rows], self.upper[rows], self.allowed)
 
 
@@ -64,7 +56,7 @@ class Ball:
     box: Box
 
     def project(self, x: Tensor) -> Tensor:
-        """Return values in the ball and the box; the box comes first, since towards the centre one stays inside it."""
+        """Return values in the ball and the box: first into the box, which moving towards the centre does not leave."""
         if self.eps == 0:
             return self.clean
         change = self.box.project(x) - self.clean
@@ -72,6 +64,10 @@ class Ball:
 
     def select(self, rows: Tensor) -> "Ball":
         return Ball(self.clean[rows], self.eps, self.box.select(rows))
+
+
+Region = Box | Ball
+"""The values that one batch may take under a budget."""
 
 
 class Budget:
@@ -99,7 +95,7 @@ class Budget:
 
     @property
     def everything(self) -> float:
-        """An eps within which no network should still be right."""
+        """An eps within which any network should fail."""
         raise NotImplementedError
 
     def around(self, clean: Tensor) -> Region:
@@ -119,7 +115,7 @@ class Budget:
         return self.distance(clean, x) <= self.eps + ROUNDING
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Return the step (R, ...) of size 1 that raises an objective the most, by its gradient; 0 where that is 0."""
+        """Return the step (R, ...) of size 1 that raises an objective of this gradient most; 0 where it is 0."""
         raise NotImplementedError
 
     def noise(self, sizes: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
@@ -138,7 +134,7 @@ class Budget:
 
 
 class LinfBall(Budget):
-    """Every value moves by eps at most and stays in a range; optionally only some pixels of an image move.
+    """Every value moves by at most eps and stays in a range; optionally, only some pixels of an image move.
 
     Args:
         eps: Half-width, in the unit of the values: 8/255 of images in [0, 1].
@@ -162,7 +158,8 @@ class LinfBall(Budget):
         self.low, self.high = bounds
         if not self.low < self.high:
             raise ConfigError(f"bounds must be a smallest and a larger value, got {bounds}")
-        check_share(valid_pixels)
+        if not 0 < valid_pixels <= 1:
+            raise ConfigError(f"valid_pixels must lie in (0, 1], got {valid_pixels}; 0.05 stands for 5 % of the pixels")
         if mask is not None and valid_pixels != 1.0:
             raise ConfigError(f"give either a mask or valid_pixels={valid_pixels}, not both")
         if mask is not None and not bool(mask.any()):
@@ -171,7 +168,7 @@ class LinfBall(Budget):
 
     @property
     def everything(self) -> float:
-        """Half of the range: every image then comes within reach of plain grey."""
+        """Half of the range, within which every image can become plain grey."""
         return 0.5 * (self.high - self.low)
 
     def around(self, clean: Tensor) -> Box:
@@ -182,7 +179,7 @@ class LinfBall(Budget):
         return self.box(clean.new_tensor(self.low), clean.new_tensor(self.high), clean)
 
     def box(self, lower: Tensor, upper: Tensor, clean: Tensor) -> Box:
-        """Return a box in which what may not change stays clean."""
+        """Return a box that keeps clean what may not change."""
         allowed = self.allowed(clean)
         return Box(torch.where(allowed, lower, clean), torch.where(allowed, upper, clean), allowed)
 
@@ -210,7 +207,7 @@ class LinfBall(Budget):
 
 
 class L2Ball(LinfBall):
-    """Each row, such as a whole image, moves by an L2 norm of eps at most; the options are those of `LinfBall`."""
+    """Each row, such as a whole image, moves by an L2 norm of at most eps; the options are those of `LinfBall`."""
 
     def around(self, clean: Tensor) -> Ball:  # type: ignore[override]
         return Ball(clean, self.eps, self.range(clean))
@@ -231,7 +228,7 @@ class L2Ball(LinfBall):
 
 
 class Cubes(Budget):
-    """Each point moves by eps at most along every axis; the cubes are rounded inwards, so nothing is beyond eps.
+    """Each point moves by at most eps along every axis; the cubes are rounded inwards, so no point moves farther.
 
     Args:
         eps: Half-width, metres.
@@ -263,21 +260,11 @@ def norm(values: Tensor) -> Tensor:
     return size.view(-1, *[1] * (values.ndim - 1))
 
 
-def check_share(share: float) -> None:
-    """Check a share of pixels.
-
-    Raises:
-        ConfigError: It does not lie in (0, 1].
-    """
-    if not 0 < share <= 1:
-        raise ConfigError(f"valid_pixels must lie in (0, 1], got {share}; 0.05 stands for 5 % of the pixels")
-
-
 def valid_pixel_mask(height: int, width: int, share: float) -> Tensor:
     """Return the pixel positions that may change, (height, width) bool, on the CPU.
 
-    One random set, the same for all images, channels and runs: it is a part of the task and not of an attack, so it
-    has a fixed seed of its own. At least the whole pixels in `share` are taken: 5 % of 32 x 32 are 51.
+    It is one random set for all images, channels and runs, with a fixed seed of its own, since the set is part of the
+    task and not of an attack. The number of pixels is rounded down: 5 % of 32 x 32 are 51.
 
     Args:
         height: Rows of the image.
@@ -285,12 +272,11 @@ def valid_pixel_mask(height: int, width: int, share: float) -> Tensor:
         share: Share of the pixels, in (0, 1].
 
     Raises:
-        ConfigError: `share` is out of range or leaves no pixel.
+        ConfigError: `share` leaves no pixel.
 
     >>> int(valid_pixel_mask(32, 32, 0.05).sum())
     51
     """
-    check_share(share)
     pixels = height * width
     count = int(pixels * share + 1e-9)  # 0.29 * 100 is 28.999999999999996
     if count == 0:

@@ -8,18 +8,15 @@ from torch import Tensor, nn
 
 from lgm_bench.attacks.budgets import Budget
 from lgm_bench.errors import ConfigError
-from lgm_bench.tasks.adapter import Adapter, usable
+from lgm_bench.tasks.adapter import Adapter
+from lgm_bench.tasks.checks import usable
 
 if TYPE_CHECKING:
     from lgm_bench.attacks.attack import Attack
 
 
 def check_numbers(budget: Budget, step: float, steps: int, fewest: int, seed: int) -> None:
-    """Check the numbers that every attack has besides eps.
-
-    Raises:
-        ConfigError: One of them makes no sense.
-    """
+    """Raise ConfigError where step, steps or seed make no sense."""
     if not (math.isfinite(step) and (step > 0 or (step == 0 and budget.eps == 0))):
         raise ConfigError(f"step must be a positive number{budget.unit}, got {step}")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < fewest:
@@ -29,11 +26,7 @@ def check_numbers(budget: Budget, step: float, steps: int, fewest: int, seed: in
 
 
 def check_victim(victim: nn.Module) -> None:
-    """Check that `victim` can be attacked now.
-
-    Raises:
-        ConfigError: It is in training mode, or gradients are impossible here.
-    """
+    """Raise ConfigError where the victim is in training mode, or gradients are impossible here."""
     if victim.training:
         raise ConfigError(
             f"{type(victim).__name__} is in training mode, where predictions depend on the batch; "
@@ -44,11 +37,7 @@ def check_victim(victim: nn.Module) -> None:
 
 
 def check_task(attack: "Attack", adapter: Adapter, victim: nn.Module, target: Tensor | None) -> None:
-    """Check that an attack, its loss and a target suit what a victim does.
-
-    Raises:
-        ConfigError: They do not.
-    """
+    """Raise ConfigError where an attack, its loss or a target do not suit the victim's task."""
     kind, task = type(victim).__name__, adapter.task
     if attack.inputs != task.inputs:
         raise ConfigError(
@@ -62,13 +51,21 @@ def check_task(attack: "Attack", adapter: Adapter, victim: nn.Module, target: Te
 
 
 def whole_numbers(name: str, classes: Any) -> Tensor:
-    """Return class indices as int64, whatever integer type they have; others are left for the task to refuse.
+    """Return class indices of any integer type as int64; the task refuses other types later.
 
     Raises:
-        ConfigError: They are no tensor.
+        ConfigError: They are not a tensor.
     """
     if not isinstance(classes, Tensor):
         raise ConfigError(f"{name} must be a tensor of class indices, got {type(classes).__name__}")
     whole = not classes.is_floating_point() and not classes.is_complex() and classes.dtype != torch.bool
     classes = classes.detach().to(torch.int64) if whole else classes
     return usable(classes)
+
+
+def count_samples(adapter: Adapter, inputs: Any, labels: Tensor) -> int:
+    """Return the number of samples of inputs that have not been checked yet."""
+    try:
+        return int(adapter.owner(inputs)[-1]) + 1
+    except (AttributeError, IndexError, TypeError):
+        return len(labels)

@@ -16,7 +16,7 @@ BACKWARD = 0.9
 
 
 class Boundary(Objective):
-    """By how much the classes `aim` lead over the label, or, in a targeted attack, over their strongest rival.
+    """Lead of the classes `aim` over the label, or in a targeted attack over their strongest rival.
 
     Args:
         aim: Classes (B,) int64 of the samples of the problem.
@@ -29,16 +29,16 @@ class Boundary(Objective):
         return self.distance(seen.logits, seen.labels, targeted=seen.target is not None)
 
     def distance(self, logits: Tensor, labels: Tensor, *, targeted: bool) -> Tensor:
-        """Return it, (B,), from logits (B, C) and labels (B,)."""
+        """Return the lead (B,) from logits (B, C) and labels (B,)."""
         return margin(logits, self.aim) if targeted else lead_over(logits, self.aim, labels)
 
 
 def project_onto_hyperplane(point: Tensor, normal: Tensor, value: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     """Return the smallest change d (L-infinity) that brings `value` + normal . d to 0 with point + d inside a box.
 
-    Every coordinate moves by the same radius r towards the plane, or as far as the box lets it; the radius solves
-    sum_j |w_j| min(r, room_j) = |value|, which rises piecewise linearly in r. Where the box does not reach the plane,
-    all coordinates go to its border (Croce & Hein 2020, FAB, Eq. 5 and 6).
+    Every coordinate moves by the same radius r towards the plane, or to the border of the box if that is nearer. The
+    radius solves sum_j |w_j| min(r, room_j) = |value|; the left side rises piecewise linearly in r. Where the box does
+    not reach the plane, all coordinates go to its border (Croce & Hein 2020, FAB, Eq. 5 and 6).
 
     Args:
         point: (B, D), inside the box.
@@ -65,17 +65,17 @@ def project_onto_hyperplane(point: Tensor, normal: Tensor, value: Tensor, lower:
 
 
 def fab(problem: Problem, aim: Tensor, box: Box, range_: Box, steps: int, tick: Callable[[], None]) -> Tensor:
-    """Return values (B, ...) in a box: adversarial ones, or the nearest found, pulled into the box.
+    """Return values (B, ...) in a box: adversarial ones, or the nearest adversarial ones found, projected into the box.
 
-    A hyperplane has the hard network's value and the gradient method's slope: with the value of a soft forward pass
-    FAB would settle at the boundary of the soft network and never cross the hard one's. Whether a point is adversarial
-    is the hard network's verdict. A sample is left alone as soon as an adversarial point lies within eps.
+    A hyperplane has the hard network's value and the gradient method's slope. With the value of a soft forward pass,
+    FAB would settle at the soft network's boundary and never cross the hard one's. The hard network's verdict says
+    whether a point is adversarial. A sample is finished as soon as an adversarial point lies within eps.
 
     Args:
-        problem: What is attacked.
+        problem: Samples to attack.
         aim: Classes (B,) int64 whose boundary is looked for.
         box: The values that are allowed.
-        range_: The same regardless of eps.
+        range_: The values that are allowed regardless of eps.
         steps: Number of iterations.
         tick: Called after every iteration.
     """
@@ -123,9 +123,9 @@ def _step(problem: Problem, range_: Box, state: dict[str, Tensor]) -> Tensor:
 
 
 def _resolvable(value: Tensor, normal: Tensor) -> Tensor:
-    """Return the values (B,) of the planes, those not yet crossed at least one float resolution of an intensity away.
+    """Return the values (B,) of the planes; those not yet crossed are at least a float resolution of an intensity away.
 
-    Nearer than that the step, overshoot included, is rounded away, and the iterate would stay where it is for good.
+    If a plane were nearer, the step would be rounded away, overshoot included, and the iterate would stay for good.
     """
     least = torch.finfo(value.dtype).eps * normal.abs().sum(dim=1)
     return torch.where(value <= 0, torch.minimum(value, -least), value)

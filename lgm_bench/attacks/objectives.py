@@ -1,6 +1,6 @@
-"""What an attacker wants: objects that an attack raises, one number per sample.
+"""Objectives: what an attack raises, one number per sample.
 
-A sample's number depends on that sample alone, so that its gradient does not depend on its batch.
+The number depends on the sample alone, so that its gradient does not depend on the batch.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ from lgm_bench.errors import UnknownNameError
 from lgm_bench.leaded.recording import Call
 from lgm_bench.losses import lovasz_softmax, margin
 
+TINY = 1e-12
+
 
 class Pass(NamedTuple):
     """One forward pass under the gradient method, of B samples.
@@ -21,11 +23,11 @@ class Pass(NamedTuple):
         logits: (K, C), attached to the graph; K is B, or for a single scene the number of its labelled points.
         labels: (K,) int64.
         target: Classes wanted, (B,) int64; None is an untargeted attack.
-        values: What the attack changes, (R, ...) as it is now, attached to the graph.
-        clean: The same before the attack.
-        owner: (R,) int64, the sample that each row of the values belongs to.
-        samples: (B,) int64, the samples' places in the batch that the attack was given.
-        decisions: What units decided in this pass, in call order; only for an objective that `reads_decisions`.
+        values: Current values, (R, ...), attached to the graph.
+        clean: Values before the attack, (R, ...).
+        owner: (R,) int64, the sample of each row of the values.
+        samples: (B,) int64, places of the samples in the attack's whole batch.
+        decisions: Decisions of the units in this pass, in call order; only for an objective that `reads_decisions`.
     """
 
     logits: Tensor
@@ -39,29 +41,29 @@ class Pass(NamedTuple):
 
     @property
     def classes(self) -> Tensor:
-        """The classes (K,) that a loss is about: the targets, or the labels of an untargeted attack."""
+        """The targets (K,), or the labels of an untargeted attack."""
         return self.labels if self.target is None else self.target
 
 
 class Objective:
-    """Something to raise; call it with a `Pass`.
+    """What an attack raises; called with a `Pass`.
 
     Attributes:
-        reads_decisions: Whether it wants the decisions of the pass, which are recorded only then.
+        reads_decisions: Whether it uses the decisions of the pass, which are recorded only then.
     """
 
     reads_decisions: ClassVar[bool] = False
 
     def __call__(self, seen: Pass) -> Tensor:
-        """Return what is raised, (B,), or any number of values that add up to it where B is 1."""
+        """Return one value per sample, (B,); where B is 1, any number of values, whose sum counts."""
         raise NotImplementedError
 
 
 class CrossEntropy(Objective):
     """The cross-entropy of the labels, or minus that of the targets.
 
-    Of scenes it is summed over the labelled points. The released runs take the mean, which changes the gradient of all
-    points by one factor and no step that is relative to a point's largest component.
+    In scenes it is summed over the labelled points. The released runs take the mean. That changes the gradient of all
+    points by one factor, and no step that is relative to a point's largest component.
     """
 
     def __call__(self, seen: Pass) -> Tensor:
@@ -75,7 +77,7 @@ class Margin(Objective):
     max(z_y - max_{j != y} z_j, -kappa) untargeted, max(max_{j != t} z_j - z_t, -kappa) targeted.
 
     Args:
-        kappa: Margin by which a wrong class, or the target, has to lead until nothing more is raised.
+        kappa: Margin by which a wrong class, or the target, has to lead before the gradient becomes 0.
     """
 
     def __init__(self, kappa: float = 0.0) -> None:
@@ -87,21 +89,22 @@ class Margin(Objective):
 
 
 class DLR(Objective):
-    """Difference of logits ratio (Croce & Hein 2020, Eq. 4), of the labels or minus that of the targets.
+    """Difference of logits ratio (Croce & Hein 2020, Eq. 4) of the labels, or minus that of the targets.
 
-    With fewer than three classes there is no ratio, and the margin is left.
+    -(z_y - max_{j != y} z_j) / (z_(1) - z_(3)), where z_(k) is the k-th largest logit. With fewer than three classes,
+    the numerator.
     """
 
     def __call__(self, seen: Pass) -> Tensor:
-        ratio = difference_of_logits_ratio(seen.logits, seen.classes)
+        ratio = _dlr(seen.logits, seen.classes)
         return ratio if seen.target is None else -ratio
 
 
 class TargetedDLR(Objective):
     """The targeted difference of logits ratio (Croce & Hein 2020, Eq. 5) of the classes `aim` over the labels.
 
-    A targeted attack must beat every class and not only the label: it raises `DLR` of its target instead. With too few
-    classes for a ratio, the difference of the two logits is raised.
+    -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2). A targeted attack must beat every class and not only the label: it
+    raises `DLR` of its target instead. With too few classes for a ratio, the difference of the two logits is raised.
 
     Args:
         aim: Classes (B,) int64 of the whole batch.
@@ -113,10 +116,12 @@ class TargetedDLR(Objective):
     def __call__(self, seen: Pass) -> Tensor:
         classes, aim = seen.logits.shape[1], self.aim[seen.samples]
         if seen.target is not None and classes >= 3:
-            return -difference_of_logits_ratio(seen.logits, aim)
-        if seen.target is None and classes >= 4:
-            return targeted_difference_of_logits_ratio(seen.logits, seen.labels, aim)
-        return lead_over(seen.logits, aim, seen.labels)
+            return -_dlr(seen.logits, aim)
+        lead = lead_over(seen.logits, aim, seen.labels)
+        if seen.target is not None or classes < 4:
+            return lead
+        ordered = seen.logits.sort(dim=1, descending=True).values
+        return lead / (ordered[:, 0] - 0.5 * (ordered[:, 2] + ordered[:, 3]) + TINY)
 
 
 class Lovasz(Objective):
@@ -150,23 +155,9 @@ def lead_over(logits: Tensor, aim: Tensor, others: Tensor) -> Tensor:
     return (logits.gather(1, aim[:, None]) - logits.gather(1, others[:, None])).squeeze(1)
 
 
-def difference_of_logits_ratio(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return DLR (B,), raised by an untargeted attack: -(z_y - max_{j != y} z_j) / (z_(1) - z_(3)).
-
-    Croce & Hein (2020), Eq. (4); z_(k) is the k-th largest logit. Of two classes, the numerator.
-    """
-    lead = -margin(logits, labels)
+def _dlr(logits: Tensor, classes: Tensor) -> Tensor:
+    lead = -margin(logits, classes)
     if logits.shape[1] < 3:
         return lead
     ordered = logits.sort(dim=1, descending=True).values
-    return lead / (ordered[:, 0] - ordered[:, 2] + 1e-12)
-
-
-def targeted_difference_of_logits_ratio(logits: Tensor, labels: Tensor, target: Tensor) -> Tensor:
-    """Return targeted DLR (B,), raised by an attack: -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2).
-
-    Croce & Hein (2020), Eq. (5). Needs at least four classes.
-    """
-    ordered = logits.sort(dim=1, descending=True).values
-    difference = logits.gather(1, labels[:, None]) - logits.gather(1, target[:, None])
-    return -difference.squeeze(1) / (ordered[:, 0] - 0.5 * (ordered[:, 2] + ordered[:, 3]) + 1e-12)
+    return lead / (ordered[:, 0] - ordered[:, 2] + TINY)

@@ -1,5 +1,6 @@
-"""What an attack is up against: a victim, a gradient to follow, samples, and the values that they may take."""
+"""The problem that an attack solves: a victim, a gradient to follow, samples, and the values that they may take."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,16 +16,17 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
 from lgm_bench.leaded.recording import Call
 from lgm_bench.tasks.adapter import Adapter, Group, Verdict
+from lgm_bench.tasks.checks import check_output
 
 
 class Evaluation(NamedTuple):
-    """The victim at one place, as the gradient method sees it.
+    """The victim at one place, under the gradient method.
 
     Attributes:
-        logits: What the objective compared, (K, C).
-        objective: (B,), what the attack raises.
-        gradient: Gradient of the summed objective to the values, (R, ...).
-        costs: What the forward pass cost, (B,) by name.
+        logits: Logits that the objective took, (K, C).
+        objective: (B,), the objective of each sample.
+        gradient: Gradient of the summed objective with respect to the values, (R, ...).
+        costs: Cost of the forward pass, (B,) by name.
     """
 
     logits: Tensor
@@ -38,7 +40,7 @@ class Problem:
     """Samples to attack: a batch, or some of it.
 
     Attributes:
-        adapter: How what the victim does is handled.
+        adapter: Adapter of the victim's task.
         victim: In eval mode.
         method: The gradient method, in force only while `evaluate` runs.
         inputs: What the victim takes, clean.
@@ -46,10 +48,10 @@ class Problem:
         target: Classes wanted, (B,) int64; None is an untargeted attack.
         ids: B stable sample ids.
         region: The values that the inputs may take.
-        eps: See `Reach`, in which this and the next are handed on.
-        step: Size of a step.
-        samples: (B,) int64, where the samples stand in the whole batch.
-        rows: (R,) int64, where the rows of their values stand in the whole batch's.
+        eps: Half-width or radius of the budget, see `Reach`.
+        step: Size of a step, see `Reach`.
+        samples: (B,) int64, places of the samples in the whole batch.
+        rows: (R,) int64, places of the rows of their values in the whole batch's.
     """
 
     adapter: Adapter
@@ -77,17 +79,17 @@ class Problem:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The samples that go through the network together."""
+        """The samples in the groups that go through the network together."""
         return self.adapter.groups(self.inputs, self.labels)
 
     @property
     def targeted(self) -> bool:
-        """Whether the attack wants certain classes."""
+        """Whether the attack is targeted."""
         return self.target is not None
 
     @property
     def classes(self) -> Tensor:
-        """The classes (B,) that a loss is about: the targets, or the labels of an untargeted attack."""
+        """The targets (B,), or the labels of an untargeted attack."""
         return self.labels if self.target is None else self.target
 
     @property
@@ -97,7 +99,7 @@ class Problem:
 
     @property
     def unevaluated(self) -> Evaluation:
-        """What an attack that takes no gradient knows of the victim."""
+        """An evaluation of zeros, for attacks that take no gradient."""
         nothing = self.clean.new_zeros(len(self.ids))
         return Evaluation(nothing[:, None], nothing, torch.zeros_like(self.clean), {})
 
@@ -106,7 +108,7 @@ class Problem:
         return self.region.project(x)
 
     def wide(self, values: Tensor) -> Tensor:
-        """Return one number for each sample (B,) in a shape that goes with the values, (R, 1, ..., 1)."""
+        """Return one number per sample (B,) in a shape that broadcasts over the values, (R, 1, ..., 1)."""
         return values[self.owner].view(-1, *[1] * (self.clean.ndim - 1))
 
     def evaluate(self, x: Tensor, objective: Objective) -> Evaluation:
@@ -123,10 +125,10 @@ class Problem:
         return Evaluation(torch.cat(logits), torch.cat(values), torch.cat(gradients), joined)
 
     def judge(self, x: Tensor) -> Verdict:
-        """Return what the hard network makes of x (R, ...).
+        """Return the hard network's verdict about x (R, ...).
 
         Raises:
-            ConfigError: No verdict can be taken from the victim's logits.
+            ConfigError: The victim's logits allow no verdict.
         """
         return self.verdict([self._hard(group, x[group.rows]) for group in self.groups])
 
@@ -135,11 +137,11 @@ class Problem:
         return self.adapter.verdicts(self.groups, logits, self.target, self.ids)
 
     def hard_logits(self, x: Tensor) -> Tensor:
-        """Return the hard network's logits at x (R, ...); those of groups one after another."""
+        """Return the hard network's logits at x (R, ...), group after group."""
         return torch.cat([self._hard(group, x[group.rows]) for group in self.groups])
 
     def reached(self, logits: Tensor) -> Tensor:
-        """Return which samples (B,) bool are where the attack wants them, of a task with a single group."""
+        """Return which samples (B,) bool have fallen, for a task with a single group."""
         return self.verdict([logits]).fallen
 
     def select(self, chosen: Tensor) -> "Problem":
@@ -161,8 +163,20 @@ class Problem:
         """Return the entries of some samples (B,) bool of a tensor that has samples or rows of values first."""
         return values[chosen[self.owner]] if len(values) == len(self.owner) else values[chosen]
 
+    def selected_evaluation(self, evaluation: Evaluation, chosen: Tensor) -> Evaluation:
+        """Return the evaluation of some samples only, (B,) bool."""
+        logits, objective, gradient = (self.selected(values, chosen) for values in evaluation[:3])
+        costs = {name: values[chosen.cpu()] for name, values in evaluation.costs.items()}
+        return Evaluation(logits, objective, gradient, costs)
+
+    def generators(self, seed: int, stream: str) -> list[torch.Generator]:
+        """Return a generator for each sample, see `sample_generator`."""
+        return [sample_generator(seed, sample_id, stream) for sample_id in self.ids]
+
     def _hard(self, group: Group, x: Tensor) -> Tensor:
-        return hard_forward(self.victim, self.adapter.replaced(group.inputs, x))[0]
+        output = hard_forward(self.victim, self.adapter.replaced(group.inputs, x))[0]
+        check_output(output)
+        return output
 
     def _evaluated(self, group: Group, x: Tensor, objective: Objective) -> Evaluation:
         adapter, victim, ids = self.adapter, self.victim, self.ids[group.samples]
@@ -175,18 +189,19 @@ class Problem:
         applied = self.method.applied_to(victim, adapter.reach(clean, self.step, self.eps))
         with torch.enable_grad(), applied, adapter.measured(victim) as work, calls as decisions:
             logits, labels = adapter.scored(victim, inputs, group.labels)
-            adapter.check_logits(logits, labels, target)
+            if target is not None:
+                adapter.check_logits(logits, labels, target)
             owner = adapter.owner(group.inputs)
             samples = self.samples[group.samples]
             values = objective(Pass(logits, labels, target, moving, clean, owner, samples, decisions))
             values = _per_sample(values, len(ids), objective)
             total = values.sum()
         gradient = torch.zeros_like(x)
-        if total.requires_grad:  # without slopes, colours alone know nothing of where their points are
+        if total.requires_grad:  # without slopes, colours do not depend on where their points are
             (found,) = torch.autograd.grad(total, moving, allow_unused=True)
             gradient = gradient if found is None else found
         self._check_finite(gradient, owner, ids)
-        return Evaluation(logits.detach(), values.detach(), gradient, work.of_samples(len(ids)))
+        return Evaluation(logits.detach(), values.detach(), gradient, work(len(ids)))
 
     def _check_finite(self, gradient: Tensor, owner: Tensor, ids: Sequence[str]) -> None:
         finite = gradient.isfinite().flatten(1).all(dim=1)
@@ -210,7 +225,7 @@ def _per_sample(values: Tensor, n_samples: int, objective: Objective) -> Tensor:
 
 @contextmanager
 def frozen(victim: nn.Module) -> Iterator[None]:
-    """Let no parameter of `victim` require a gradient until the block is left; their .grad is never touched."""
+    """Let no parameter of `victim` require a gradient in this block; their .grad is never touched."""
     thawed = [parameter for parameter in victim.parameters() if parameter.requires_grad]
     for parameter in thawed:
         parameter.requires_grad_(False)
@@ -223,9 +238,25 @@ def frozen(victim: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def without_autocast() -> Iterator[None]:
-    """Compute in the tensors' own precision until the block is left."""
+    """Compute in the tensors' own precision in this block."""
     with ExitStack() as stack:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+def sample_generator(seed: int, sample_id: str, stream: str) -> torch.Generator:
+    """Return the CPU generator of one sample in one attack, whatever its batch, process and device.
+
+    Args:
+        seed: Seed of the run.
+        sample_id: Stable id of the sample in its data set.
+        stream: Name of the attack, or of a part of it; each draws its own numbers.
+
+    >>> draw = [float(torch.rand((), generator=sample_generator(0, "test-00042", "pgd"))) for _ in range(2)]
+    >>> draw[0] == draw[1]
+    True
+    """
+    digest = hashlib.sha256(f"{seed}\0{stream}\0{sample_id}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))  # CPU generators use 32 bits of a seed

@@ -16,7 +16,7 @@ HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 def square_side(query: int, height: int, width: int) -> int:
-    """Return the side of the square that a query changes, in pixels: its share of the image is halved in stages.
+    """Return the side in pixels of the square that a query changes; its share of the image is halved in stages.
 
     >>> [square_side(query, 32, 32) for query in (0, 11, 51, 5000)]
     [29, 20, 14, 3]
@@ -26,7 +26,7 @@ def square_side(query: int, height: int, width: int) -> int:
 
 
 def useful_corners(mask: Tensor, side: int) -> Tensor:
-    """Return the top left corners (K, 2) of all squares of that side that hold a pixel which may change.
+    """Return the top left corners (K, 2) of all squares that hold at least one pixel of a mask.
 
     Args:
         mask: Positions that may change, (H, W) bool; not all False.
@@ -38,14 +38,14 @@ def useful_corners(mask: Tensor, side: int) -> Tensor:
 def square(
     problem: Problem, box: Box, generators: Sequence[torch.Generator], queries: int, tick: Callable[[], None]
 ) -> Tensor:
-    """Return images (B, C, H, W): the first that the hard network gave the attack, else those of the lowest margin.
+    """Return images (B, C, H, W): the first that fell on the hard network, or else those of the lowest margin.
 
-    Never differentiates, and sees the hard network only: every gradient method gives the same result. With a mask,
-    squares are drawn among those that touch it. A square's place is drawn for each sample.
+    It takes no gradient and uses the hard network only, so every gradient method gives the same result. With a mask,
+    squares are drawn among those that touch it. Each sample draws its own places.
 
     Args:
-        problem: What is attacked.
-        box: The intensities that its images may have.
+        problem: Samples to attack.
+        box: The allowed intensities.
         generators: One CPU generator for each sample.
         queries: Number of proposals for each sample.
         tick: Called after every proposal.
@@ -81,7 +81,7 @@ def square(
 
 
 def _lead(problem: Problem, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the attack lowers, (B,): the label's margin or minus the target's; and which samples have fallen."""
+    """Return the margin of the labels, or minus that of the targets, (B,), and which samples have fallen, (B,) bool."""
     logits = problem.hard_logits(x)
     lead = margin(logits, problem.classes)
     return (-lead if problem.targeted else lead), problem.reached(logits)

@@ -1,4 +1,4 @@
-"""What an attack did, iterate by iterate."""
+"""The iterates of an attack: verdicts, costs, and the result."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -14,15 +14,15 @@ Progress = Callable[[int, int], None]
 
 
 class AttackResult(NamedTuple):
-    """Adversarial inputs of B samples, and how they came about.
+    """Adversarial inputs of B samples, with the verdicts and costs on the way to them.
 
     Attributes:
         adversarial: Images (B, C, H, W) or points (N, 3), on the device and in the dtype of the clean ones.
-        kept: (B,) int64, the iterate that each sample was left at; 0 is the first one judged, or the clean one.
+        kept: (B,) int64, the iterate that is returned of each sample; 0 is the first one judged, or the clean one.
         scores: (I, B) float64, `Verdict.score` of every iterate that was judged; see `Attack.attack`.
-        fallen: (I, B) bool, `Verdict.fallen` of them.
-        costs: What each gradient's forward pass cost, (G, B) by name; nothing where it is not counted.
-        felled_by: In an ensemble, the member that felled a sample, by id; "clean" where nothing was needed.
+        fallen: (I, B) bool, `Verdict.fallen` of every iterate that was judged.
+        costs: Cost of each gradient's forward pass, (G, B) by name; empty where it is not counted.
+        felled_by: In an ensemble, the member that felled a sample, by id; "clean" where no attack was needed.
     """
 
     adversarial: Tensor
@@ -34,7 +34,7 @@ class AttackResult(NamedTuple):
 
 
 class Trace:
-    """Collects iterates of a batch, what the hard network makes of them, and what they cost.
+    """Collects the iterates of a batch that are returned, verdicts and costs.
 
     Args:
         problem: The whole batch.
@@ -56,15 +56,15 @@ class Trace:
         return self._best.fallen
 
     def keep(self, problem: Problem, x: Tensor, chosen: Tensor, iterate: int) -> None:
-        """Take the values `x` (R, ...) of some of the samples of `problem`, (B',) bool, as what is handed back."""
+        """Make the values `x` (R, ...) the result of some of the samples of `problem`, (B',) bool."""
         rows = chosen[problem.owner]
         self.adversarial[problem.rows[rows]] = x[rows]
         self.kept[problem.samples[chosen].cpu()] = iterate
 
     def judged(self, problem: Problem, verdict: Verdict) -> Tensor:
-        """Take a verdict about an iterate of the samples of `problem`; return where (B',) bool it is the best so far.
+        """Add a verdict about an iterate of the samples of `problem`; return where (B',) bool it is the best so far.
 
-        Of equals, the first is the best. Samples that are no longer worked on keep their verdict.
+        Of equals, the first is the best. Samples outside `problem` keep their latest verdict.
         """
         samples = problem.samples.cpu()
         score, fallen = (value.clone() for value in self._latest)
@@ -76,7 +76,7 @@ class Trace:
         return better[samples].to(problem.samples.device)
 
     def spent(self, problem: Problem, evaluation: Evaluation) -> None:
-        """Take what a gradient cost."""
+        """Add the costs of a gradient."""
         costs = {}
         for name, values in evaluation.costs.items():
             costs[name] = values.new_zeros(len(self.kept))
@@ -85,11 +85,11 @@ class Trace:
 
     @property
     def iterates(self) -> int:
-        """How many iterates have been judged."""
+        """Number of iterates that have been judged."""
         return len(self._verdicts)
 
     def result(self) -> AttackResult:
-        """Return what was kept."""
+        """Return the result."""
         n = len(self.kept)
         scores, fallen = torch.zeros(0, n, dtype=torch.float64), torch.zeros(0, n, dtype=torch.bool)
         if self._verdicts:
@@ -97,25 +97,3 @@ class Trace:
         names = self._costs[0] if self._costs else ()
         costs = {name: torch.stack([cost[name] for cost in self._costs]) for name in names}
         return AttackResult(self.adversarial, self.kept, scores, fallen, costs, self.felled_by)
-
-
-class Ticks:
-    """Counts iterations of a part of an attack, and reports them within the whole.
-
-    Args:
-        progress: What they are reported to.
-        done: Iterations before this part.
-        total: Iterations of the whole attack.
-    """
-
-    def __init__(self, progress: Progress, done: int, total: int) -> None:
-        self.progress, self.done, self.total = progress, done, total
-
-    def __call__(self) -> None:
-        """Count one more iteration."""
-        self.done += 1
-        self.progress(self.done, self.total)
-
-    def finish(self) -> None:
-        """Report that nothing is left to do."""
-        self.progress(self.total, self.total)

@@ -1,4 +1,4 @@
-"""Architecture change: how many of an adaptive network's decisions an attack flips (Tao et al. 2024, Sec. V)."""
+"""Architecture change: the share of an adaptive network's decisions that an attack flips (Tao et al. 2024, Sec. V)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -6,14 +6,16 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lgm_bench.errors import ConfigError
+
 
 class ChangeCounts(NamedTuple):
-    """Counts of decisions, by sample and adaptive unit, each (B, U) int64.
+    """Counts of decisions per sample and adaptive unit, each (B, U) int64.
 
     Attributes:
         on_before: Decisions that were on before the attack.
-        on_to_off: Those of them that went off.
-        off_to_on: Decisions that were off and went on.
+        on_to_off: Decisions that went off.
+        off_to_on: Decisions that went on.
         positions: Decisions that were compared.
     """
 
@@ -24,35 +26,35 @@ class ChangeCounts(NamedTuple):
 
     @classmethod
     def joined(cls, parts: "Sequence[tuple[Tensor, ChangeCounts]]", n_samples: int) -> "ChangeCounts":
-        """Return the counts of all samples from those of some, each with the places (K,) int64 of its samples."""
+        """Return the counts of all samples from those of parts, each with the places (K,) int64 of its samples."""
         n_units = max(counts.positions.shape[1] for _, counts in parts)
-        found = [parts[0][0].new_zeros(n_samples, n_units) for _ in cls._fields]
+        whole = [parts[0][0].new_zeros(n_samples, n_units) for _ in cls._fields]
         for places, counts in parts:
-            for whole, values in zip(found, counts, strict=True):
-                whole[places, : values.shape[1]] = values
-        return cls(*found)
+            for all_values, values in zip(whole, counts, strict=True):
+                all_values[places, : values.shape[1]] = values
+        return cls(*whole)
 
 
 def change_over(victim: nn.Module) -> Literal["all", "attacked"]:
-    """Return which samples the architecture change of a network is defined over, as one of its modules declares it.
+    """Return which samples a network's architecture change is about; a module declares it by its `change_over`.
 
-    A module declares it by its attribute `change_over`. "attacked", which holds without a declaration, is the paper's
-    definition for networks that decide about whole layers (SkipNet): only samples that count as attacked are perturbed.
-    "all" is that for networks that decide about positions (DynConv), and for point clouds: every one is perturbed.
+    "attacked", the default, is the paper's definition for networks that decide about whole layers (SkipNet): only
+    samples that count as attacked are perturbed. "all" is the definition for networks that decide about positions
+    (DynConv) and for point clouds: every sample is perturbed.
     """
     declared = {getattr(module, "change_over", "attacked") for module in victim.modules()}
     return "all" if "all" in declared else "attacked"
 
 
 def change_counts(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> ChangeCounts | None:
-    """Count decisions and their changes; None for a network that decides nothing.
+    """Count decisions and their changes; None for a network without adaptive units.
 
-    A unit that decides less often after the attack than before, or more often, is compared where it decided both times:
-    a network that leaves earlier, or drops a token, has fewer decisions. What is decided only once counts nowhere.
+    A unit may decide less often after the attack than before, or more often: a network leaves earlier, or drops a
+    token. Then only decisions that were made both times are compared; the others count nowhere.
 
     Args:
         before: By name of the unit, a bool tensor (B, ...) of the clean inputs, see `hard_units`.
-        after: The same of the attacked inputs; other units may be among them.
+        after: The same of the attacked inputs; it may have other units.
 
     >>> before, after = {"gate": torch.tensor([[True, True, False]])}, {"gate": torch.tensor([[True, False, True]])}
     >>> counts = change_counts(before, after)
@@ -70,8 +72,36 @@ def change_counts(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> 
     )
 
 
+def voxel_counts(before: Tensor, after: Tensor, n_scenes: int) -> ChangeCounts:
+    """Count occupied voxels of clean and attacked clouds as decisions of one unit: (B, 1); positions are the union.
+
+    Args:
+        before: (M, 4) int64 = scene, x, y, z, each once.
+        after: (M', 4) the same.
+        n_scenes: B.
+
+    Raises:
+        ConfigError: A shape is wrong, or a voxel is listed twice.
+
+    >>> counts = voxel_counts(torch.tensor([[0, 1, 1, 1], [0, 2, 1, 1]]), torch.tensor([[0, 2, 1, 1], [0, 3, 1, 1]]), 1)
+    >>> counts.on_to_off.item(), counts.off_to_on.item(), counts.positions.item()
+    (1, 1, 3)
+    """
+    for name, voxels in (("before", before), ("after", after)):
+        if voxels.ndim != 2 or voxels.shape[1] != 4 or voxels.dtype != torch.int64:
+            raise ConfigError(f"voxels {name} must be (M, 4) int64, got {tuple(voxels.shape)} {voxels.dtype}")
+    voxels, row = torch.unique(torch.cat([before, after]), dim=0, return_inverse=True)
+    n_before, n_after = (torch.bincount(part, minlength=len(voxels)) for part in row.split([len(before), len(after)]))
+    if bool((n_before > 1).any()) or bool((n_after > 1).any()):
+        double = voxels[(n_before > 1) | (n_after > 1)][0].tolist()
+        raise ConfigError(f"voxel {double} (scene, x, y, z) is listed twice; list every voxel once")
+    was, is_now = n_before == 1, n_after == 1
+    chosen = (was, was & ~is_now, is_now & ~was, was | is_now)
+    return ChangeCounts(*(torch.bincount(voxels[which, 0], minlength=n_scenes)[:, None] for which in chosen))
+
+
 def _shared(before: Tensor, after: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the decisions (B, P) that two bool tensors (B, ...) both have: the leading ones along every dimension."""
+    """Return the decisions (B, P) that two bool tensors (B, ...) share: the leading ones along every dimension."""
     if after is None or before.ndim != after.ndim:
         nothing = before.new_zeros(len(before), 0)
         return nothing, nothing

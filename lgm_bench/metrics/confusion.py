@@ -11,10 +11,10 @@ from lgm_bench.voxels import IGNORED
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
-    """Return how many points of each class were taken for which, (C, C) int64: rows labels, columns predictions.
+    """Return the confusion matrix in points, (C, C) int64: rows labels, columns predictions.
 
     Args:
-        labels: (N,) int64 in [0, C), or `IGNORED`: those points are left out.
+        labels: (N,) int64 in [0, C); points labelled `IGNORED` are left out.
         predictions: (N,) int64 in [0, C).
         num_classes: C.
 

@@ -1,16 +1,16 @@
-"""The intersection over union (IoU) of classes, and its mean (mIoU): the one definition that all numbers here follow.
+"""The intersection over union (IoU) of classes and its mean (mIoU): the one definition behind all numbers here.
 
-The data sets' official evaluations decide, as far as they agree (ScanNet: `evaluate_semantic_label.py`; SemanticKITTI:
-`np_ioueval.py`; S3DIS has none of its own, its IoUs are those of all 13 classes):
+It follows the data sets' official evaluations as far as they agree (ScanNet: `evaluate_semantic_label.py`;
+SemanticKITTI: `np_ioueval.py`; S3DIS has no official one, and its IoUs are those of all 13 classes):
 
-- The confusion matrices of all scenes are added up. From the sum, the IoU of a class is its hits over the points that
-  are labelled or predicted as it.
-- A class that is only ever predicted has the IoU 0, which lowers the mean: its points belong to other classes.
-- Classes that the data set leaves out have no IoU. Points labelled as one count nowhere; a point that is predicted as
-  one is a mistake like any other.
+- The confusion matrices of all scenes are added up. The IoU of a class is its hits over the points that are labelled or
+  predicted as that class.
+- A class that is only predicted and never labelled has the IoU 0, which lowers the mean.
+- Classes that the data set leaves out have no IoU. Points labelled as such a class count nowhere; a labelled point that
+  is predicted as one is a mistake.
 - A class that occurs neither among labels nor among predictions has no IoU. Here the two disagree: ScanNet gives it
-  none, SemanticKITTI gives it 0. Their whole test sets have every class, so this matters only for parts of them (one
-  scene, a few scenes, a resample), where a network is not to blame for a class that is not there.
+  none, SemanticKITTI gives it 0. Their whole test sets have every class, so this matters only for parts of them, where
+  the network cannot be blamed for an absent class.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ Numbers = np.ndarray
 
 
 def iou_counts(confusion: Numbers, ignored_classes: Sequence[int] = ()) -> tuple[Numbers, Numbers]:
-    """Return each class's intersection and union, twice (..., C), in points; both may be added up over scenes.
+    """Return each class's intersection and union, (..., C) each, in points; both may be added up over scenes.
 
     Args:
         confusion: (..., C, C) counts, rows labels, columns predictions.
-        ignored_classes: Classes that the data set leaves out, such as "unlabeled" of SemanticKITTI; theirs are 0.
+        ignored_classes: Classes that the data set leaves out, such as "unlabeled" of SemanticKITTI; they get 0.
 
     >>> iou_counts(np.array([[1, 0, 0], [1, 2, 0], [0, 0, 0]]))
     (array([1, 2, 0]), array([2, 3, 0]))

@@ -22,7 +22,7 @@ WEAKER = 0.98
 LEFT_AT_LARGE_EPS = 0.1
 """Accuracy that a large eps may leave."""
 RISE = 0.01
-"""Largest share of what a larger eps may leave above a smaller one."""
+"""How much more of the accuracy or mIoU a larger eps may leave than a smaller one."""
 
 
 def caveats(result: CellResult) -> list[str]:

@@ -1,10 +1,9 @@
 """Sparse convolution whose coordinate levels carry occupancy."""
 
-from lgm_bench.sparse.convolution import SparseConv3d, SparseConvTranspose3d
+from lgm_bench.sparse.convolution import SparseConv3d, SparseConvTranspose3d, WindowConv3d, WindowInverse3d
 from lgm_bench.sparse.layers import SparseBatchNorm, activated, global_average_pool, joined
 from lgm_bench.sparse.level import CoordinateLevel
 from lgm_bench.sparse.tensor import SparseTensor
-from lgm_bench.sparse.window import WindowConv3d, WindowInverse3d
 
 __all__ = [
     "CoordinateLevel",

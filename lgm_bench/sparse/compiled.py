@@ -1,4 +1,4 @@
-"""The compiled parts of the sparse engine: C++ beside this file, built at first use by the machine's compiler."""
+"""The compiled functions of this folder: C++ beside this file, built at first use by the machine's compiler."""
 
 import ctypes
 import hashlib
@@ -8,9 +8,6 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -24,17 +21,16 @@ log = logging.getLogger(__name__)
 SOURCES, HEADERS = (tuple(sorted(Path(__file__).parent.glob(pattern))) for pattern in ("*.cpp", "*.h"))
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-pthread")
 FLOATING = {torch.float32: "float", torch.float64: "double"}
-"""Types of numbers that the compiled functions come in, and what their names end in."""
+"""Types of numbers that there are compiled functions for, and the endings of their names."""
 
-_plain: ContextVar[bool] = ContextVar("plain", default=False)
 _failure = ""
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the compiled library, building it if no build for these sources and this processor is in the cache.
+    """Return the compiled library, built if the cache has no build for these sources and this processor.
 
-    None, with a note in the log, where it cannot be built; `why_not` tells the reason then.
+    None, with a note in the log, where it cannot be built; `why_not` returns the reason.
     """
     global _failure
     path = cache_folder("kernels") / f"sparse-{_build_id()}.so"
@@ -49,23 +45,13 @@ def library() -> ctypes.CDLL | None:
 
 
 def why_not() -> str:
-    """Return why there is no compiled library; nothing if there is one."""
+    """Return why there is no compiled library; empty if there is one."""
     return _failure if library() is None else ""
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Return whether there is compiled code for tensors where these are."""
-    return not _plain.get() and all(tensor.device.type == "cpu" for tensor in tensors) and library() is not None
-
-
-@contextmanager
-def plain_pytorch() -> Iterator[None]:
-    """Do without compiled code inside, to compare with it; a backward pass counts where it is called."""
-    token = _plain.set(True)
-    try:
-        yield
-    finally:
-        _plain.reset(token)
+    """Return whether there is compiled code for the devices of these tensors."""
+    return all(tensor.device.type == "cpu" for tensor in tensors) and library() is not None
 
 
 def call(name: str, *arguments: Tensor | int) -> int:

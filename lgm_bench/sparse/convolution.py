@@ -1,27 +1,26 @@
-"""Sparse convolutions: submanifold, strided, transposed; with occupancy as the leaded method has it."""
+"""Sparse convolutions with occupancy: submanifold, strided, transposed, and strided by windows as spconv has them."""
 
 import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.sparse.backends import Convolution, active_backend
-from lgm_bench.sparse.coarsening import coarser
-from lgm_bench.sparse.cost import count_products, count_voxels
-from lgm_bench.sparse.kernel_map import KernelMap, kernel_offsets, map_between
-from lgm_bench.sparse.keys import Triple
-from lgm_bench.sparse.level import CoordinateLevel
+from lgm_bench.sparse.cost import count_products
+from lgm_bench.sparse.groups import rows_of, soft_or
+from lgm_bench.sparse.kernel_map import KernelMap, build_map, kernel_offsets, map_between
+from lgm_bench.sparse.level import CoordinateLevel, Triple, coarser, unique_keys
 from lgm_bench.sparse.tensor import SparseTensor
 
 
 class SparseConv3d(nn.Module):
     """Convolution over occupied voxels, out(p) = o(p) * sum_k f(p + u_k) W_k (Tao et al. 2024, Eq. 24, 34).
 
-    Stride 1 keeps the voxels (submanifold). A larger stride leads to the coarse voxels that hold the fine ones, whose
-    coordinates are the multiples of the stride at or below them. Offsets u_k are ordered with x running fastest,
-    centred for odd sizes and from 0 for even ones.
+    Stride 1 keeps the voxels (submanifold). A larger stride leads to the coarse voxels that hold the fine ones: their
+    coordinates are rounded down to multiples of the stride. Offsets u_k are ordered with x running fastest, centred for
+    odd sizes and from 0 for even ones.
 
     Args:
         in_channels: Channels of the input.
@@ -29,8 +28,8 @@ class SparseConv3d(nn.Module):
         kernel_size: A number, or one for each of x, y, z.
         stride: A number, or one for each of x, y, z.
         bias: Whether to add a bias.
-        offsets_of: Size of another kernel, of as many weights, whose offsets take the place of this one's own: what
-            becomes of a kernel that reuses the map of a layer before it (Cylinder3D).
+        offsets_of: Size of another kernel with as many weights, whose offsets replace this one's own, as where a kernel
+            reuses the map of a layer before it (Cylinder3D).
     """
 
     def __init__(
@@ -69,7 +68,6 @@ class SparseConv3d(nn.Module):
     ) -> SparseTensor:
         if x.features.shape[1] != self.weight.shape[1]:
             raise ConfigError(f"the convolution takes {self.weight.shape[1]} channels, got {x.features.shape[1]}")
-        count_voxels(x.level)
         _, inputs, outputs = self.weight.shape
         count_products(level.coordinates[:, 0], inputs, outputs, kernel_map.target)
         convolution = Convolution(x.level, level, kernel_map, self.offsets_of, transposed)
@@ -86,7 +84,7 @@ class SparseConv3d(nn.Module):
 class SparseConvTranspose3d(SparseConv3d):
     """Transposed convolution from coarse voxels back to the finer ones: f(q) W_k is added to p = q + u_k.
 
-    Its pairs are those of the strided convolution of the same size, the other way round.
+    Its pairs are those of the strided convolution of the same size, reversed.
     """
 
     def forward(self, x: SparseTensor, level: CoordinateLevel | None = None) -> SparseTensor:
@@ -94,7 +92,7 @@ class SparseConvTranspose3d(SparseConv3d):
 
         Args:
             x: Features (M, in_channels).
-            level: The finer voxels; None takes those that the input's level was made from.
+            level: The finer voxels; None: those that the input's level was made from.
 
         Raises:
             ConfigError: There is no such finer level, or the strides do not fit.
@@ -106,6 +104,73 @@ class SparseConvTranspose3d(SparseConv3d):
         if expected != x.level.stride:
             raise ConfigError(f"stride {self.stride} leads from {x.level.stride} to no level of stride {fine.stride}")
         return self._onto(fine, x, map_between(fine, x.level, self.offsets).transposed, transposed=True)
+
+
+class WindowConv3d(SparseConv3d):
+    """Strided convolution, out(p) = o(p) * sum_k f(p + u_k) W_k, to every p whose window holds a fine voxel (spconv).
+
+    A coarse voxel is occupied if one in its window is: o = 1 - prod(1 - o) over the pairs (Tao et al. 2024, Eq. 36).
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: A number, or one for each of x, y, z.
+        stride: A number, or one for each of x, y, z.
+        grid: Size of the finest grid; coarse voxels lie inside [0, grid).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int | Triple, stride: int | Triple, grid: Triple
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride)
+        self.grid = grid
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Return the output on the coarse voxels."""
+        name = ("window", tuple(self.offsets), self.stride, self.grid)
+        level, kernel_map = x.level.once(name, lambda: self._coarser(x.level))
+        return self._onto(level, x, kernel_map)
+
+    def _coarser(self, fine: CoordinateLevel) -> tuple[CoordinateLevel, KernelMap]:
+        a, b, c = (s * t for s, t in zip(fine.stride, self.stride, strict=True))
+        coarse = CoordinateLevel(self._reached(fine, (a, b, c)), (a, b, c))
+        kernel_map = build_map(fine, coarse, self.offsets)
+        if fine.occupancy is not None:
+            coarse.occupancy = soft_or(rows_of(fine.occupancy, kernel_map.source), kernel_map.target, len(coarse))
+        coarse.finer, coarse.finer_map = fine, kernel_map
+        return coarse, kernel_map
+
+    def _reached(self, fine: CoordinateLevel, stride: Triple) -> Tensor:
+        """Return the coarse voxels (M, 4) inside the grid whose windows hold a fine voxel, in ascending order."""
+        cells = [-(-size // step) for size, step in zip(self.grid, stride, strict=True)]
+        row, key = torch.arange(len(fine), device=fine.coordinates.device), fine.coordinates[:, 0]
+        for axis in range(3):  # axis by axis, to drop early what does not fit
+            reached = []
+            for offset in sorted({offsets[axis] for offsets in self.offsets}):
+                place = fine.coordinates[row, axis + 1] - offset * fine.stride[axis]
+                fits = (place % stride[axis] == 0) & (place >= 0) & (place < self.grid[axis])
+                reached.append((row[fits], key[fits] * cells[axis] + place[fits] // stride[axis]))
+            row, key = (torch.cat(parts) for parts in zip(*reached, strict=True))
+        columns, key = [], unique_keys(key)[0]
+        for axis in (2, 1, 0):
+            columns.append(key % cells[axis] * stride[axis])
+            key = key // cells[axis]
+        return torch.stack([key, *reversed(columns)], dim=1)
+
+
+class WindowInverse3d(SparseConv3d):
+    """Convolution from the coarse voxels of a `WindowConv3d` back to the fine ones, over the same pairs reversed."""
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Return the output on the fine voxels.
+
+        Raises:
+            ConfigError: The input does not come from a `WindowConv3d` with a kernel of this size.
+        """
+        fine, kernel_map = x.level.finer, x.level.finer_map
+        if fine is None or kernel_map is None or len(kernel_map.counts) != len(self.offsets):
+            raise ConfigError(f"{x!r} does not come from a strided convolution of {len(self.offsets)} offsets")
+        return self._onto(fine, x, kernel_map.transposed, transposed=True)
 
 
 def _triple(value: int | Triple, what: str) -> Triple:

@@ -1,29 +1,22 @@
-"""What a forward pass costs: operations counted as the paper's Table VI counts them, and voxels."""
+"""Operations of a forward pass, counted as in the paper's Table VI."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lgm_bench.sparse.level import CoordinateLevel
+Rows = int | Tensor
+"""Rows of a layer: the scene of each, (R,) int64, or only their number."""
 
 
-@dataclass(eq=False)
 class Cost:
-    """Operations and voxels, added up over the forward passes inside a `counted_cost`.
+    """Operations, added up over the forward passes inside a `counted_cost`."""
 
-    Attributes:
-        voxels: Voxels of the finest levels.
-    """
-
-    voxels: int = 0
-    _scenes: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    _of_no_scene: int = 0
+    def __init__(self) -> None:
+        self._scenes = torch.zeros(0, dtype=torch.int64)
+        self._of_no_scene = 0
 
     @property
     def operations(self) -> int:
@@ -36,13 +29,13 @@ class Cost:
         return self.operations / 1e9
 
     def of_scenes(self, n_scenes: int) -> Tensor:
-        """Return the operations (B,) float64 of each scene; rows whose scene was not told are shared out evenly."""
+        """Return the operations (B,) float64 of each scene; rows without a scene are shared out evenly."""
         counts = torch.zeros(n_scenes, dtype=torch.float64)
         counts[: len(self._scenes)] = self._scenes.double()
         return counts + self._of_no_scene / n_scenes
 
-    def add(self, rows: "Rows", each: int, pairs: Tensor | None = None) -> None:
-        """Add so many operations for each row or pair, see `count_products`."""
+    def add(self, rows: Rows, each: int, pairs: Tensor | None = None) -> None:
+        """Add `each` operations per row, or per pair; see `count_products`."""
         if isinstance(rows, int):
             self._of_no_scene += rows * each
             return
@@ -57,16 +50,12 @@ class Cost:
         self._scenes = total
 
 
-Rows = int | Tensor
-"""Rows of a layer: the scene of each, (R,) int64, or only how many there are."""
-
-
 _cost: ContextVar[Cost | None] = ContextVar("cost", default=None)
 
 
 @contextmanager
 def counted_cost() -> Iterator[Cost]:
-    """Count the forward passes inside; a backward pass costs nothing here, other threads count for themselves.
+    """Count the forward passes of this thread in this block; backward passes are not counted.
 
     A convolution counts 2 * pairs * C_in * C_out, a linear layer 2 * rows * C_in * C_out, a batch norm
     2 * rows * C, a product with the occupancy rows * C (Tao et al. 2024, Table VI).
@@ -80,13 +69,13 @@ def counted_cost() -> Iterator[Cost]:
 
 
 def count_products(rows: Rows, in_channels: int, out_channels: int, pairs: Tensor | None = None) -> None:
-    """Count a matrix product of each row of a linear layer, or of each pair of a kernel map.
+    """Count a matrix product per row of a linear layer, or per pair of a kernel map.
 
     Args:
         rows: See `Rows`.
         in_channels: C_in.
         out_channels: C_out.
-        pairs: (P,) int64, the row of each pair; None: one product a row.
+        pairs: (P,) int64, the row of each pair; None: one product per row.
     """
     _count(rows, 2 * in_channels * out_channels, pairs)
 
@@ -101,18 +90,7 @@ def count_occupancy(rows: Rows, channels: int) -> None:
     _count(rows, channels)
 
 
-def count_voxels(level: "CoordinateLevel") -> None:
-    """Count the voxels of a level once, if it is a finest one."""
-    cost = _cost.get()
-    if cost is not None and level.finer is None:
-        level.once(cost, lambda: _add_voxels(cost, len(level)))
-
-
 def _count(rows: Rows, each: int, pairs: Tensor | None = None) -> None:
     cost = _cost.get()
     if cost is not None:
         cost.add(rows, each, pairs)
-
-
-def _add_voxels(cost: Cost, voxels: int) -> None:
-    cost.voxels += voxels

@@ -8,19 +8,18 @@ import torch
 from torch import Tensor
 
 from lgm_bench.sparse.compiled import call, usable
-from lgm_bench.sparse.keys import KeySpace, Triple
-from lgm_bench.sparse.level import CoordinateLevel
+from lgm_bench.sparse.level import CoordinateLevel, KeySpace, Triple
 
 BLOCK = 512
-"""Targets that one thread of the compiled product owns at a time: their rows and their pairs' stay in its cache."""
+"""Targets per work item of the compiled product: their rows and those of their pairs fit into a core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class KernelMap:
     """The pairs of a convolution: out[target] += features[source] @ weight[k], for every pair of every offset k.
 
-    The pairs of one offset stand together, offset after offset; among them, targets come in the order of their
-    level's sorted coordinates, and so do sources, so that the pairs of neighbouring rows are neighbours too.
+    Pairs are listed offset by offset. Within an offset, targets and sources are in the order of their levels' sorted
+    coordinates, so that the pairs of neighbouring rows are neighbours too.
 
     Attributes:
         source: (P,) int64 rows of the input.
@@ -42,14 +41,10 @@ class KernelMap:
     source_blocks: Tensor
     symmetric: bool = False
 
-    @property
-    def n_pairs(self) -> int:
-        """Number of pairs."""
-        return len(self.source)
-
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the sources and targets of one offset after another."""
-        yield from zip(split(self.source, self.counts), split(self.target, self.counts), strict=True)
+        sources, targets = (torch.split_with_sizes(rows, self.counts) for rows in (self.source, self.target))
+        yield from zip(sources, targets, strict=True)
 
     @cached_property
     def transposed(self) -> "KernelMap":
@@ -79,7 +74,7 @@ def kernel_offsets(kernel_size: Triple) -> list[Triple]:
 
 def map_between(source: CoordinateLevel, target: CoordinateLevel, offsets: list[Triple]) -> KernelMap:
     """Return what `build_map` returns, built once for these two levels and offsets."""
-    other = None if target is source else target  # a level that holds itself would outlive its tensors
+    other = None if target is source else target  # a level that refers to itself would outlive its tensors
     return source.once(("map", tuple(offsets), other), lambda: build_map(source, target, offsets))
 
 
@@ -113,14 +108,14 @@ def searched_map(
     shifts: list[int],
     symmetric: bool,
 ) -> KernelMap:
-    """Return the pairs with source key = target key + shift, one binary search a target and offset; plain PyTorch.
+    """Return the pairs with source key = target key + shift, by a binary search per target and offset; plain PyTorch.
 
     Args:
         source: The input's voxels.
         target: The output's voxels.
         source_keys: (N,) of the sources in ascending order.
         target_keys: (M,) of the targets in ascending order.
-        shifts: One an offset.
+        shifts: One per offset.
         symmetric: As in `KernelMap`.
     """
     places, ranks = [], []
@@ -150,7 +145,7 @@ def merged_map(
     shifts: list[int],
     symmetric: bool,
 ) -> KernelMap:
-    """Return what `searched_map` returns, by compiled code that merges the sorted keys once an offset."""
+    """Return what `searched_map` returns, by compiled code that merges the sorted keys once per offset."""
     n, m, k, threads = len(source), len(target), len(shifts), torch.get_num_threads()
     offsets, counts = torch.tensor(shifts), torch.empty(k, dtype=torch.int64)
     call("count_pairs", source_keys, n, target_keys, m, offsets, k, counts, symmetric, threads)
@@ -163,13 +158,8 @@ def merged_map(
     return KernelMap(sources, targets, tuple(counts.tolist()), n, m, blocks, source_blocks, symmetric)
 
 
-def split(values: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Return the values (P,) of each offset."""
-    return torch.split_with_sizes(values, counts)
-
-
 def _starts(places: list[Tensor], n: int) -> Tensor:
-    """Return at which pair each block of rows begins (blocks + 1, K), from the ascending places of each offset."""
+    """Return the pair at which each block of rows begins, (blocks + 1, K), from the ascending places of each offset."""
     firsts = torch.arange(-(-n // BLOCK) + 1, device=places[0].device) * BLOCK
     ends = torch.tensor([len(place) for place in places]).cumsum(0).tolist()
     columns = [torch.searchsorted(place, firsts) + end - len(place) for place, end in zip(places, ends, strict=True)]

@@ -1,4 +1,4 @@
-"""The other layers of sparse networks."""
+"""Layers beside convolutions: norm, activation, concatenation, pooling, and the way back to finer voxels."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.sparse.cost import count_norm
+from lgm_bench.sparse.groups import group_maximum, rows_of
+from lgm_bench.sparse.kernel_map import kernel_offsets, map_between
+from lgm_bench.sparse.level import CoordinateLevel, KeySpace, Triple, coarser
 from lgm_bench.sparse.tensor import SparseTensor
 
 
@@ -51,3 +54,47 @@ def global_average_pool(x: SparseTensor) -> Tensor:
     total = weight.new_zeros(n).index_add(0, batch, weight)
     sums = x.features.new_zeros(n, x.features.shape[1]).index_add(0, batch, x.features * weight[:, None])
     return sums / total.clamp(min=torch.finfo(total.dtype).tiny)[:, None]
+
+
+def max_pool(x: SparseTensor, kernel_size: Triple, stride: Triple) -> SparseTensor:
+    """Return the maximum of each channel over the windows of the coarser voxels, times their occupancy.
+
+    Args:
+        x: Features (N, C).
+        kernel_size: Size of a window along x, y, z, placed as a convolution's.
+        stride: Coarse over fine stride.
+    """
+    level = coarser(x.level, stride)
+    kernel_map = map_between(x.level, level, kernel_offsets(kernel_size))
+    values = rows_of(_present(x), kernel_map.source)
+    out = group_maximum(values, kernel_map.target, len(level))
+    return SparseTensor(None, out, level=level).occupied()
+
+
+def global_max_pool(x: SparseTensor) -> Tensor:
+    """Return the maximum (B, C) of each channel over the voxels of each batch entry."""
+    batch = x.coordinates[:, 0]
+    return group_maximum(_present(x), batch, int(batch.max()) + 1)
+
+
+def spread(x: SparseTensor, level: CoordinateLevel) -> SparseTensor:
+    """Return on each voxel of a finer level its coarse voxel's features, times the finer voxel's occupancy."""
+    steps = level.coordinates.new_tensor([1, *x.level.stride])
+    holder = level.coordinates.div(steps, rounding_mode="floor") * steps
+    space = KeySpace(holder.amin(dim=0).minimum(x.level.lowest), holder.amax(dim=0).maximum(x.level.highest))
+    ascending = space.keys(x.coordinates[x.level.order])
+    row = x.level.order[torch.searchsorted(ascending, space.keys(holder))]
+    return SparseTensor(None, rows_of(x.features, row), level=level).occupied()
+
+
+def _present(x: SparseTensor) -> Tensor:
+    """Return the features (N, C), interpolated by occupancy down to the lowest value of the batch entry.
+
+    So a voxel that is not occupied never is the maximum. The product with the occupancy would make it 0, and the
+    features of occupied voxels may be negative.
+    """
+    if x.occupancy is None:
+        return x.features
+    batch = x.coordinates[:, 0]
+    lowest = rows_of(-group_maximum(-x.features, batch, int(batch.max()) + 1), batch)
+    return lowest + (x.features - lowest) * x.occupancy[:, None]

@@ -1,4 +1,4 @@
-"""Sparse tensors: voxels, what they feel like, and whether they are there."""
+"""Sparse tensors: voxels with features and occupancy."""
 
 from torch import Tensor
 
@@ -13,9 +13,9 @@ class SparseTensor:
     Args:
         coordinates: (N, 4) int64 = batch, x, y, z; every voxel once.
         features: (N, C) floating point.
-        occupancy: (N,) in [0, 1] with the gradient of the leaded method, or None for the plain hard network, in which
-            every listed voxel is occupied (Tao et al. 2024, Eq. 34).
-        level: The voxels' level, where it exists already; coordinates and occupancy are then its own.
+        occupancy: (N,) in [0, 1] with the leaded gradient, or None for the hard network, in which every listed voxel is
+            occupied (Tao et al. 2024, Eq. 34).
+        level: The voxels' level, where it exists already, in place of coordinates and occupancy.
 
     Raises:
         DataError: Shapes or types do not fit, or a voxel is listed twice.
@@ -35,7 +35,7 @@ class SparseTensor:
             level = CoordinateLevel(coordinates, occupancy=occupancy)
         if features.ndim != 2 or len(features) != len(level) or not features.is_floating_point():
             raise DataError(
-                f"features must be ({len(level)}, channels) of a floating type, one row a voxel, got "
+                f"features must be ({len(level)}, channels) of a floating type, one row per voxel, got "
                 f"{tuple(features.shape)} {features.dtype}"
             )
         self.level = level

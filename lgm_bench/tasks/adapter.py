@@ -1,6 +1,6 @@
-"""The seam between attacks and what they attack: one class, whose methods hold all that differs between tasks."""
+"""The seam between attacks and tasks: all that differs between tasks is in the methods of one class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -13,32 +13,36 @@ from lgm_bench.leaded.recording import hard_units
 from lgm_bench.metrics.architecture_change import ChangeCounts, change_counts
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.base import TASKS, Task, task_named
+from lgm_bench.tasks.checks import check_output
 from lgm_bench.voxels.neighbours import Reach
+
+Work = Callable[[int], dict[str, Tensor]]
+"""Maps a number of samples B to the cost of each, (B,) by name."""
 
 
 class Verdict(NamedTuple):
-    """What the hard network makes of B samples.
+    """The hard network's verdict about B samples.
 
     Attributes:
-        score: (B,) float64, what an attack wants low, such as the margin of the true class or a scene's mIoU.
-        fallen: (B,) bool, whether the sample is where the attack wants it; always False where there is no such thing.
+        score: (B,) float64, lower is better for the attack: the margin of the true class, or a scene's mIoU.
+        fallen: (B,) bool, whether the attack has reached its goal; always False for scenes, which have none.
     """
 
     score: Tensor
     fallen: Tensor
 
     def beats(self, other: "Verdict") -> Tensor:
-        """Return where (B,) this is better for the attack: fallen over not fallen, else the lower score."""
+        """Return where (B,) this is better for the attack: fallen before not fallen, then the lower score."""
         return (self.fallen & ~other.fallen) | ((self.fallen == other.fallen) & (self.score < other.score))
 
 
 class Judged(NamedTuple):
-    """What the hard network makes of B samples.
+    """The hard network's output for B samples.
 
     Attributes:
-        logits: (K, C), those of groups one after another.
+        logits: (K, C), group after group.
         verdict: (B,).
-        decisions: Of each group, by name of the unit, (B', ...) bool; see `hard_units`.
+        decisions: For each group, by name of the unit, (B', ...) bool; see `hard_units`.
     """
 
     logits: Tensor
@@ -47,12 +51,12 @@ class Judged(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """What one attack made of some samples.
+    """The result of one attack on some samples.
 
     Attributes:
-        target: The class wanted, if there was one.
+        target: The class wanted; None is an untargeted attack.
         inputs: After the attack.
-        predictions: (K,) int64, of the hard network for the rows of its logits.
+        predictions: (K,) int64, the hard network's, one per row of its logits.
         attacked: (B,) bool, whether the sample counts as attacked.
     """
 
@@ -67,10 +71,10 @@ class Group:
     """Samples that go through a network together.
 
     Attributes:
-        inputs: What the victim takes.
-        labels: Of these samples.
-        rows: Which rows of the batch's values are theirs.
-        samples: Which samples of the batch they are.
+        inputs: Inputs of the victim.
+        labels: Labels of these samples.
+        rows: Their rows of the batch's values.
+        samples: Their places in the batch.
     """
 
     inputs: Any
@@ -79,16 +83,8 @@ class Group:
     samples: slice
 
 
-class Work:
-    """What the forward passes of some samples took; nothing is counted here."""
-
-    def of_samples(self, n_samples: int) -> dict[str, Tensor]:
-        """Return the cost of each sample, (B,) by name."""
-        return {}
-
-
 class Adapter:
-    """What a victim takes and gives in one task, and when an attack on it has succeeded.
+    """Inputs and outputs of a victim in one task, and when an attack on it has succeeded.
 
     An attack changes the *values* of a batch, a tensor (R, ...): the images (B, C, H, W), or the points (N, 3) of B
     clouds. Each row of it belongs to one sample.
@@ -97,12 +93,12 @@ class Adapter:
         ignored_classes: Classes that no verdict and no metric counts.
 
     Attributes:
-        task: What rows and figures of such samples are.
-        can_target: Whether an attack can want a certain class.
-        scores_outputs: Whether `scored` compares the victim's own output, so that a hard forward pass of an attack's
-            gradient is a verdict too.
+        task: Declares the rows and figures of such samples.
+        can_target: Whether attacks can be targeted.
+        scores_outputs: Whether `scored` returns the victim's own output, so that the forward pass of an attack's
+            gradient, if it is hard, is a verdict too.
         folds: Whether batch norm may be folded into convolutions, and channels be last.
-        kept: What `saved` returns; None: nothing is kept of samples beside their rows.
+        kept: Type of what `saved` returns; None: nothing is kept of samples beside their rows.
     """
 
     task: ClassVar[type[Task]]
@@ -115,7 +111,7 @@ class Adapter:
         self.ignored_classes = tuple(ignored_classes)
 
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
-        """Check what a user hands to an attack; labels are int64 already.
+        """Check the arguments of an attack; labels are int64 already.
 
         Raises:
             ConfigError: A shape, a type or a value is wrong.
@@ -123,11 +119,11 @@ class Adapter:
         raise NotImplementedError
 
     def values(self, inputs: Any) -> Tensor:
-        """Return what an attack changes, (R, ...)."""
+        """Return the values that an attack changes, (R, ...)."""
         raise NotImplementedError
 
     def replaced(self, inputs: Any, values: Tensor) -> Any:
-        """Return inputs that have other values (R, ...)."""
+        """Return the inputs with other values (R, ...)."""
         raise NotImplementedError
 
     def owner(self, inputs: Any) -> Tensor:
@@ -147,22 +143,28 @@ class Adapter:
         return batch
 
     def detached(self, inputs: Any) -> Any:
-        """Return inputs without a graph, which autograd can save also if they were made in inference mode."""
+        """Return inputs without a graph; see `usable`."""
         raise NotImplementedError
 
     def scored(self, victim: Any, inputs: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return what an objective compares: logits (K, C) and labels (K,).
 
         K is the number of samples; in a group of a single sample it can be any number, such as that of its points.
-        """
-        return victim(inputs), labels
-
-    def check_logits(self, logits: Tensor, labels: Tensor, target: Tensor | None) -> None:
-        """Check that logits fit the labels, and the target if there is one.
 
         Raises:
-            ConfigError: They have another shape, or too few classes.
+            ConfigError: The victim's output does not fit the labels.
         """
+        logits = victim(inputs)
+        self.check_logits(logits, labels, None)
+        return logits, labels
+
+    def check_logits(self, logits: Tensor, labels: Tensor, target: Tensor | None) -> None:
+        """Check that logits fit the labels, or the target if there is one.
+
+        Raises:
+            ConfigError: They are not a tensor, have another shape, or too few classes.
+        """
+        check_output(logits)
         classes = labels if target is None else target
         if logits.ndim != 2 or len(logits) != len(labels):
             expected = f"({len(labels)}, classes)"
@@ -170,26 +172,22 @@ class Adapter:
         largest = int(classes.max()) if len(classes) else 0
         if largest >= logits.shape[1]:
             raise ConfigError(
-                f"class {largest} is out of range: the victim knows {logits.shape[1]} classes (0 to "
+                f"class {largest} is out of range: the victim has {logits.shape[1]} classes (0 to "
                 f"{logits.shape[1] - 1}); check that data and victim belong together"
             )
 
     def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
-        """Return what logits of the hard network mean for the samples of a group.
+        """Return the verdict from logits of the hard network for the samples of a group.
 
         Raises:
-            ConfigError: No verdict can be taken from them.
+            ConfigError: The logits allow no verdict.
         """
         raise NotImplementedError
 
     def verdicts(
         self, groups: Sequence[Group], logits: Sequence[Tensor], target: Tensor | None, ids: Sequence[str]
     ) -> Verdict:
-        """Return what the hard network's logits of all groups mean for the samples.
-
-        Raises:
-            ConfigError: No verdict can be taken from them.
-        """
+        """Return the verdict from the hard network's logits of all groups; see `verdict`."""
         found = []
         for group, of_group in zip(groups, logits, strict=True):
             wanted = None if target is None else target[group.samples]
@@ -197,14 +195,11 @@ class Adapter:
         return found[0] if len(found) == 1 else Verdict(*map(torch.cat, zip(*found, strict=True)))
 
     def judged(self, victim: Any, inputs: Any, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Judged:
-        """Return what the hard network makes of inputs.
-
-        Raises:
-            ConfigError: No verdict can be taken from its logits.
-        """
+        """Return the hard network's logits, verdict and decisions for inputs; see `verdict`."""
         groups = self.groups(inputs, labels)
         logits, decisions = zip(*(hard_units(victim, group.inputs) for group in groups), strict=True)
-        return Judged(torch.cat(logits), self.verdicts(groups, logits, target, ids), list(decisions))
+        verdict = self.verdicts(groups, logits, target, ids)
+        return Judged(torch.cat(logits), verdict, list(decisions))
 
     def attacked(self, clean: Judged, labels: Tensor, target: int | None) -> Tensor:
         """Return which samples (B,) bool count as attacked."""
@@ -225,7 +220,7 @@ class Adapter:
         raise NotImplementedError
 
     def withstood(self, verdict: Verdict) -> Tensor:
-        """Return what the column `history` says of verdicts (...)."""
+        """Return the column `history` from verdicts (...)."""
         return (~verdict.fallen).double()
 
     def counts(
@@ -236,7 +231,7 @@ class Adapter:
         before: Sequence[dict[str, Tensor]],
         after: Sequence[dict[str, Tensor]],
     ) -> ChangeCounts | None:
-        """Return how decisions changed from the clean inputs to others; by group, `before` and `after` are them."""
+        """Return the changes from the clean inputs' decisions `before` to those `after`, both by group."""
         counted = [change_counts(*pair) for pair in zip(before, after, strict=True)]
         found = [counts for counts in counted if counts is not None]
         return ChangeCounts(*map(torch.cat, zip(*found, strict=True))) if found else None
@@ -244,48 +239,29 @@ class Adapter:
     def saved(
         self, sample_id: str, clean: Any, labels: Tensor, predictions: Tensor, attempts: Sequence[Attempt]
     ) -> Any:
-        """Return a `kept` of one sample from its attempts, of which there are several with several targets.
+        """Return a `kept` of one sample.
 
         Args:
-            sample_id: Of the sample.
+            sample_id: Id of the sample.
             clean: Its inputs before the attack.
             labels: Its labels.
-            predictions: Of the hard network before the attack.
-            attempts: At least one.
+            predictions: The hard network's before the attack.
+            attempts: One per target; one in an untargeted attack.
         """
         raise NotImplementedError
 
     def example(self, sample: Any, victim: Any) -> Any:
-        """Return what is kept of a sample for pictures."""
+        """Return the part of a `kept` that pictures need."""
         return sample
 
     def reach(self, clean: Tensor, step: float, eps: float) -> Reach | None:
-        """Return how far an attack moves points, (R, 3) before it; None where there are no voxels."""
+        """Return how far an attack can move points, clean (R, 3); None where there are no voxels."""
         return None
 
     @contextmanager
     def measured(self, victim: Any) -> Iterator[Work]:
-        """Yield what counts the work of the victim's forward passes in this block."""
-        yield Work()
-
-
-def usable(values: Tensor) -> Tensor:
-    """Return a tensor without graph, and a copy of one that was made in inference mode: autograd cannot save that."""
-    return values.clone() if values.is_inference() else values.detach()
-
-
-def check_finite_logits(logits: Tensor, ids: Sequence[str]) -> None:
-    """Check that a verdict can be taken from logits (B, C): of those that are no numbers none is the largest.
-
-    Raises:
-        ConfigError: One is NaN.
-    """
-    bad = logits.isnan().flatten(1).any(dim=1).tolist()
-    if any(bad):
-        first = next(name for name, is_bad in zip(ids, bad, strict=True) if is_bad)
-        raise ConfigError(
-            f"the victim's logits of {sum(bad)} samples are not numbers (first: {first!r}); check its weights"
-        )
+        """Yield a function that returns the cost of the victim's forward passes in this block; here, of none."""
+        yield lambda _: {}
 
 
 def adapter_named(name: str, ignored_classes: Sequence[int] = ()) -> Adapter:

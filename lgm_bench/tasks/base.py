@@ -1,4 +1,4 @@
-"""What a task declares, and finding the task of a name or of rows."""
+"""What a task declares, and the task of a name or of rows."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -12,10 +12,10 @@ from lgm_bench.tasks.metric import Metric
 
 TASKS = {
     "images": "lgm_bench.tasks.images:ImageClassification",
-    "classification": "lgm_bench.tasks.shapes:ShapeClassification",
-    "segmentation": "lgm_bench.tasks.scenes:SceneSegmentation",
+    "classification": "lgm_bench.tasks.point_clouds:ShapeClassification",
+    "segmentation": "lgm_bench.tasks.point_clouds:SceneSegmentation",
 }
-"""By the names that data sets and victims of points say in their `task`."""
+"""By the name that data sets and victims give in their `task`."""
 
 _KEY = b"task"
 
@@ -25,8 +25,8 @@ class ClassRecord(BaseModel):
 
     Attributes:
         names: In the order of the IoUs.
-        clean_iou: Of each class before the attack; None for one that neither occurs nor is predicted, and for those
-            that are left out of the mean by definition.
+        clean_iou: IoU of each class before the attack; None for a class that neither occurs nor is predicted, and for
+            classes that the data set leaves out.
         iou: After it.
         clean_confusion: (C, C) points before the attack; rows are labels, columns predictions.
         confusion: After it.
@@ -42,18 +42,18 @@ class ClassRecord(BaseModel):
 
 
 class Task:
-    """What the rows of one kind of samples say, and the figures that they make. Nothing else decides by the kind.
+    """The rows of one kind of samples, and the figures that are computed from them.
 
     Attributes:
         name: Key in `TASKS`, or the "module:Class" of a user's own.
-        adapter: "module:Class" of the `Adapter` that attacks and stage work through; a name, since who reads results
-            needs no PyTorch.
-        inputs: Which attacks fit, those of the same `inputs`: "images" (any tensor (B, ...)) or "points".
-        sample: What one is called.
-        unit_of_eps: Of an eps of 1; empty where the protocol says.
-        labels_points: Whether every point has a label, and not the sample as a whole.
-        columns: Columns of its own, beside those that all tasks have.
-        metrics: Its figures, in the order in which they are told.
+        adapter: "module:Class" of the `Adapter` that attacks and stage use; a name, since reading results needs no
+            PyTorch.
+        inputs: Inputs of the attacks that fit: "images" (any tensor (B, ...)) or "points".
+        sample: Word for one sample.
+        unit_of_eps: Unit of eps; empty where the protocol decides.
+        labels_points: Whether every point has a label, in place of the sample as a whole.
+        columns: Columns of its own, beside those of all tasks.
+        metrics: Its figures, in their order in tables.
         main: Name of the figure that an attack lowers.
     """
 
@@ -69,7 +69,7 @@ class Task:
 
     @classmethod
     def schema(cls) -> pa.Schema:
-        """Return the schema of its rows, which says whose they are."""
+        """Return the schema of its rows, with the task's name in the metadata."""
         return pa.schema([*IDENTITY, *cls.columns, *MEASURED], metadata={_KEY: cls.name.encode()})
 
     @classmethod
@@ -79,13 +79,13 @@ class Task:
 
     @classmethod
     def compared(cls, *, targeted: bool) -> Metric:
-        """Return the figure by which attacks are compared."""
+        """Return the figure that attacks are compared by."""
         own = [metric for metric in cls.metrics if metric.name == "success_rate"] if targeted else []
         return own[0] if own else cls.metric(cls.main)
 
     @classmethod
     def class_record(cls, table: pa.Table, names: Sequence[str]) -> ClassRecord | None:  # noqa: ARG003
-        """Return what all rows of a cell say of each class; None where classes have no figures of their own."""
+        """Return the figures of each class over all rows of a cell; None where the task has none."""
         return None
 
 
@@ -100,5 +100,5 @@ def task_named(name: str) -> type[Task]:
 
 
 def task_of(table: pa.Table) -> type[Task]:
-    """Return the task that rows with the schema of one belong to."""
+    """Return the task that the schema of rows names."""
     return task_named((table.schema.metadata or {})[_KEY].decode())

@@ -9,15 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.metrics.architecture_change import ChangeCounts
+from lgm_bench.metrics.architecture_change import ChangeCounts, voxel_counts
 from lgm_bench.metrics.confusion import confusion_matrix, mean_iou_of
-from lgm_bench.metrics.voxel_change import voxel_change
-from lgm_bench.sparse.cost import Cost, counted_cost
-from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Judged, Verdict, Work, usable
+from lgm_bench.sparse.cost import counted_cost
+from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Verdict, Work
+from lgm_bench.tasks.checks import (
+    check_classes,
+    check_cloud,
+    check_finite_cloud,
+    check_precision,
+    check_verdict,
+    usable,
+)
+from lgm_bench.tasks.point_clouds import SceneSegmentation, ShapeClassification
 from lgm_bench.tasks.samples import ExampleCloud, SavedCloud, example_cloud
-from lgm_bench.tasks.scenes import SceneSegmentation
-from lgm_bench.tasks.shapes import ShapeClassification
-from lgm_bench.tasks.tensors import check_classes, class_verdict, classified, counts_as_attacked
+from lgm_bench.tasks.tensors import Classified
 from lgm_bench.voxels import IGNORED, PointCloud
 from lgm_bench.voxels.neighbours import Reach
 
@@ -33,11 +39,11 @@ class Clouds(Adapter):
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
         if not isinstance(inputs, PointCloud):
             raise ConfigError(f"the inputs must be a PointCloud, got {type(inputs).__name__}")
-        _check_cloud(inputs)
+        check_cloud(inputs)
         if len(ids) != inputs.n_scenes:
             raise ConfigError(f"{inputs.n_scenes} scenes have {len(ids)} ids; every scene needs one")
-        _check_finite(inputs, ids)
-        _check_precision(victim, inputs)
+        check_finite_cloud(inputs, ids)
+        check_precision(victim, inputs.points, inputs.features)
 
     def values(self, inputs: PointCloud) -> Tensor:
         return inputs.points
@@ -56,11 +62,17 @@ class Clouds(Adapter):
 
     @contextmanager
     def measured(self, victim: Any) -> Iterator[Work]:
+        """Yield what returns "voxels" (B,) int64 that took part, and "gflops" (B,) float64, see `sparse.cost`."""
+        scenes = []
+
         def note(_module: nn.Module, _arguments: Any, voxels: Any) -> None:
-            work.scenes.append(voxels.coordinates[:, 0])
+            scenes.append(voxels.coordinates[:, 0])
+
+        def work(n_samples: int) -> dict[str, Tensor]:
+            voxels = torch.bincount(torch.cat(scenes), minlength=n_samples).cpu()
+            return {"voxels": voxels, "gflops": cost.of_scenes(n_samples) / 1e9}
 
         with counted_cost() as cost:
-            work = PointWork(cost)
             handle = victim.voxelization.register_forward_hook(note)
             try:
                 yield work
@@ -75,10 +87,9 @@ class Clouds(Adapter):
         before: Sequence[dict[str, Tensor]],
         after: Sequence[dict[str, Tensor]],
     ) -> ChangeCounts:
-        """Return the voxels as the decisions of one unit: on before, gone, new, all that there ever were."""
-        change = voxel_change(victim.voxelization.occupied(clean), victim.voxelization.occupied(inputs), clean.n_scenes)
-        counts = (change.before, change.disappeared, change.appeared, change.union)
-        return ChangeCounts(*(count[:, None] for count in counts))
+        """Return the changes of the voxels, see `voxel_counts`."""
+        occupied = victim.voxelization.occupied
+        return voxel_counts(occupied(clean), occupied(inputs), clean.n_scenes)
 
     def saved(
         self, sample_id: str, clean: PointCloud, labels: Tensor, predictions: Tensor, attempts: Sequence[Attempt]
@@ -91,11 +102,7 @@ class Clouds(Adapter):
         return example_cloud(sample, victim.voxelization.grid)
 
     def check_labelled(self, labels: Tensor, scene: Tensor, ids: Sequence[str]) -> None:
-        """Check that each scene has a label that counts; `scene` (len(labels),) says whose a label is.
-
-        Raises:
-            ConfigError: One has none.
-        """
+        """Raise ConfigError where no label of a scene counts; `scene` (len(labels),) is the scene of each label."""
         counted = labels != IGNORED
         for number in self.ignored_classes:
             counted &= labels != number
@@ -105,8 +112,8 @@ class Clouds(Adapter):
             raise ConfigError(f"every label of {name!r} is ignored: there is nothing to attack; leave it out")
 
 
-class Shapes(Clouds):
-    """Clouds of B shapes, logits (B, C), labels (B,); all shapes go through the network together: they are small."""
+class Shapes(Classified, Clouds):
+    """Clouds of B shapes, logits (B, C), labels (B,); they are small, so all go through the network together."""
 
     task = ShapeClassification
     can_target = True
@@ -116,34 +123,20 @@ class Shapes(Clouds):
         check_classes("labels", labels, len(ids), self.task.sample)
         self.check_labelled(labels, torch.arange(len(ids), device=labels.device), ids)
 
-    def groups(self, inputs: PointCloud, labels: Tensor) -> list[Group]:
-        return [Group(inputs, labels, slice(None), slice(None))]
-
     def select(self, inputs: PointCloud, labels: Tensor, samples: Tensor) -> tuple[PointCloud, Tensor]:
         return rows_of(inputs, samples)[0], labels[samples]
 
     def scored(self, victim: Any, inputs: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits, labels = victim.scored(inputs, labels)
+        self.check_logits(logits, labels, None)
         return logits, labels
 
     def logit_owner(self, inputs: PointCloud) -> Tensor:
         return torch.arange(inputs.n_scenes, device=inputs.scene.device)
 
-    def attacked(self, clean: Judged, labels: Tensor, target: int | None) -> Tensor:
-        return counts_as_attacked(clean.logits, labels, target)
-
-    def columns(
-        self, inputs: PointCloud, labels: Tensor, clean: Tensor, logits: Tensor, attacked: Tensor, target: int | None
-    ) -> dict[str, Tensor | list[int]]:
-        return classified(labels, clean, logits, attacked, target)
-
-    def losses(self, inputs: PointCloud, labels: Tensor, logits: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, reduction="none")
-
     def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
-        self.check_logits(logits, labels, target)
         check_verdict(logits, ids[0])
-        return class_verdict(logits, labels, target)
+        return super().verdict(logits, labels, target, ids)
 
 
 class Scenes(Clouds):
@@ -174,7 +167,9 @@ class Scenes(Clouds):
         """Return the logits and labels of the points, or voxels, that have a label."""
         logits, labels = victim.scored(inputs, labels)
         counted = labels != IGNORED
-        return logits[counted], labels[counted]
+        logits, labels = logits[counted], labels[counted]
+        self.check_logits(logits, labels, None)
+        return logits, labels
 
     def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
         """Return the mIoU of one scene, over the classes that occur among its labels or predictions."""
@@ -212,73 +207,12 @@ class Scenes(Clouds):
         return verdict.score
 
 
-class PointWork(Work):
-    """Voxels and operations of forward passes (Tao et al. 2024, Table VI).
-
-    Args:
-        cost: The operations, counted as the passes run.
-    """
-
-    def __init__(self, cost: Cost) -> None:
-        self.cost = cost
-        self.scenes: list[Tensor] = []
-
-    def of_samples(self, n_samples: int) -> dict[str, Tensor]:
-        """Return "voxels" (B,) int64 that took part, and "gflops" (B,) float64, operations in 1e9."""
-        voxels = torch.bincount(torch.cat(self.scenes), minlength=n_samples).cpu()
-        return {"voxels": voxels, "gflops": self.cost.of_scenes(n_samples) / 1e9}
-
-
 def rows_of(cloud: PointCloud, samples: Tensor) -> tuple[PointCloud, Tensor]:
-    """Return some scenes (K,) int64, in ascending order, of a cloud, and which of its points (N,) bool are theirs."""
+    """Return a cloud of some scenes (K,) int64 in ascending order, and which points (N,) bool are in them."""
     place = torch.full((cloud.n_scenes,), -1, device=cloud.scene.device)
     place[samples] = torch.arange(len(samples), device=place.device)
     rows = place[cloud.scene] >= 0
     return PointCloud(cloud.points[rows], cloud.features[rows], place[cloud.scene[rows]]), rows
-
-
-def check_verdict(logits: Tensor, name: str) -> None:
-    """Check that a verdict can be taken from logits of the scene or shapes of that name.
-
-    Raises:
-        ConfigError: One is not finite.
-    """
-    if not bool(logits.isfinite().all()):
-        raise ConfigError(f"the victim's logits of {name!r} are not finite; check its weights")
-
-
-def _check_cloud(cloud: PointCloud) -> None:
-    points, features, scene = cloud
-    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0 or not points.is_floating_point():
-        raise ConfigError(f"points must be floating point of shape (N, 3), got {points.dtype} {tuple(points.shape)}")
-    if features.ndim != 2 or len(features) != len(points) or not features.is_floating_point():
-        raise ConfigError(
-            f"features must be floating point of shape ({len(points)}, F), got {features.dtype} {tuple(features.shape)}"
-        )
-    if scene.shape != (len(points),) or scene.dtype != torch.int64:
-        raise ConfigError(f"scene must be int64 of shape ({len(points)},), got {scene.dtype} {tuple(scene.shape)}")
-    if int(scene[0]) != 0 or not bool(((scene.diff() == 0) | (scene.diff() == 1)).all()):
-        raise ConfigError("scene must count the scenes from 0 in ascending order and leave none out")
-
-
-def _check_finite(cloud: PointCloud, ids: Sequence[str]) -> None:
-    for name, values in (("points", cloud.points), ("features", cloud.features)):
-        finite = values.isfinite().all(dim=1)
-        if not bool(finite.all()):
-            row = int((~finite).nonzero()[0])
-            raise ConfigError(
-                f"{name} must be finite, got {values[row].tolist()} in row {row} (scene {ids[int(cloud.scene[row])]!r})"
-            )
-
-
-def _check_precision(victim: nn.Module, cloud: PointCloud) -> None:
-    weights = next((weight.dtype for weight in victim.parameters() if weight.is_floating_point()), cloud.points.dtype)
-    wrong = next((values.dtype for values in cloud[:2] if values.dtype != weights), None)
-    if wrong is not None:
-        raise ConfigError(
-            f"the cloud holds {wrong} and the victim's weights are {weights}; convert points and features, or the "
-            "victim (such as victim.double())"
-        )
 
 
 def _confusions(labels: Tensor, logits: Tensor, sizes: list[int]) -> Tensor:

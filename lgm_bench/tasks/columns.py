@@ -8,9 +8,9 @@ Numbers = np.ndarray
 
 COUNTS = ("on_before", "on_to_off", "off_to_on", "positions")
 
-#: One row an attack: a sample, or in targeted cells a sample and a target.
+#: One row per attack: a sample, or in targeted cells a sample and a target.
 #:
-#: target: the class wanted, null in untargeted cells. perturbed: the attack ran. attacked: it counts.
+#: target: the class wanted, null in untargeted cells. perturbed: whether the attack ran. attacked: whether it counts.
 IDENTITY = (
     pa.field("id", pa.string(), nullable=False),
     pa.field("target", pa.int32()),
@@ -19,15 +19,14 @@ IDENTITY = (
 )
 
 #: distance: largest change, of an intensity, or of a point's position along an axis in metres. within_bounds:
-#: whether it kept to its ball. clean_loss, adversarial_loss: cross-entropy with the label on the hard network, of
-#: scenes the mean over the labelled points. executed_*, changed_share: shares of the adaptive units' decisions, null
-#: without such units. on_before, on_to_off, off_to_on, positions: see `ChangeCounts`, by unit. Of point clouds they
-#: are the voxels before the attack, those that disappeared, those that appeared, and all of them, as one unit.
-#: iterate, voxels, gflops: of point clouds, else null: which of the attack's iterates was kept (0 is the clean
-#: cloud), and the mean voxels and GFLOPs of its iterations. history: what the hard network makes of the sample after
-#: 0 (clean), 1, 2, ... iterations, whatever iterate was kept in the end; null where nobody looked. Images and
-#: shapes: 1 where it withstands (an untargeted attack: is right; a targeted one: does not predict the target), else
-#: 0; one entry where the attack did not run. Scenes: the mIoU.
+#: whether the change is within the budget. clean_loss, adversarial_loss: cross-entropy with the label on the hard
+#: network, in scenes the mean over the labelled points. executed_*, changed_share: shares of the adaptive units'
+#: decisions, null without such units. on_before, on_to_off, off_to_on, positions: see `ChangeCounts`, per unit; of
+#: point clouds see `voxel_counts`. iterate, voxels, gflops: null for images; the attack's iterate that was kept (0 is
+#: the clean cloud), and the mean voxels and GFLOPs of its iterations. history: the hard network's verdict after 0
+#: (clean), 1, 2, ... iterations, whatever iterate was kept; null where it was not taken. Images and shapes: 1 where the
+#: sample withstands (untargeted: the prediction is correct; targeted: it is not the target), 0 where it does not; one
+#: entry where the attack did not run. Scenes: the mIoU.
 MEASURED = (
     pa.field("distance", pa.float32(), nullable=False),
     pa.field("within_bounds", pa.bool_(), nullable=False),

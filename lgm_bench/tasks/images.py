@@ -1,4 +1,4 @@
-"""Images that are classified."""
+"""Image classification."""
 
 import pyarrow as pa
 
@@ -18,13 +18,13 @@ ACCURACY = Metric(
     "accuracy", "accuracy", "Acc.", lambda table: share_of(table, values(table, "correct")),
     stronger=-1, before="clean_accuracy", event=True, tolerance=_FEW,
 )  # fmt: skip
-"""Of the hard network over all attempts; one that does not count keeps its clean prediction."""
+"""Over all attempts; one that does not count as attacked keeps its clean prediction."""
 SUCCESS_RATE = Metric(
     "success_rate", "success rate", "Suc.",
     lambda table: share_of(table, values(table, "success"), values(table, "attacked")),
     per="attacked", stronger=1, event=True, tolerance=_FEW,
 )  # fmt: skip
-"""Share of the attacked that fell."""
+"""Share of the samples that count as attacked and fell."""
 
 #: label, clean_prediction, adversarial_prediction: class indices, the predictions by the hard network;
 #: adversarial_prediction repeats the clean one where the sample was not perturbed. success: the sample counts and fell.
@@ -39,7 +39,7 @@ CLASSIFIED = (
 
 
 class ImageClassification(Task):
-    """An image counts as attacked if the hard network is right about it; with a target, see `AttackStage`."""
+    """An image counts as attacked if the hard network classifies it correctly; with a target, see `AttackStage`."""
 
     name = "images"
     adapter = "lgm_bench.tasks.tensors:Images"

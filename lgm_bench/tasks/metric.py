@@ -1,4 +1,4 @@
-"""A figure that rows make up, declared once for all that compute, compare, print or draw it."""
+"""Metrics: each is declared once, for all code that computes, compares, prints or draws it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ def ratio(sums: Numbers) -> Numbers:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """By how much a figure may differ on another machine: by the largest of the three.
+    """Largest difference of a figure between machines: the largest of the three.
 
     Attributes:
         absolute: In the figure's own unit.
         relative: As a share of the figure.
-        samples: So many samples may come out differently.
+        samples: Number of samples whose result may differ.
     """
 
     absolute: float
@@ -44,15 +44,15 @@ class Metric:
         name: In records and files.
         label: In sentences.
         heading: Above a column of a table.
-        parts: What each row of a table contributes, (rows, K).
+        parts: Contribution of each row of a table, (rows, K).
         value: The figure (...) from sums (..., K); NaN where there is none.
-        per: What a share is of; "attempts" and "attacked" count rows.
-        stronger: -1 where less is the stronger attack, 1 where more is; 0 where it says nothing of the strength.
+        per: Denominator of a share; "attempts" and "attacked" count rows.
+        stronger: -1 where a lower figure means a stronger attack, 1 where a higher one does, 0 where neither does.
         before: Name of the same figure before the attack.
-        unit: Of a figure that is no share.
-        per_class: Whether a row contributes two numbers a class; else K is 2.
-        event: Whether `parts` are whether something happened to the row, and whether it could: then two attacks can be
-            compared by the rows to which it happened under one of them alone.
+        unit: Unit of a figure that is not a share.
+        per_class: Whether a row contributes two numbers per class; otherwise K is 2.
+        event: Whether `parts` are whether something happened to the row and whether it could have happened. Two attacks
+            can then be compared by the rows to which it happened under only one of them.
         tolerance: None for figures that leaderboards do not compare.
     """
 
@@ -71,7 +71,7 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """The label at the beginning of a line."""
+        """The label with a capital letter."""
         return self.label if self.label != self.label.lower() else self.label.capitalize()
 
     def figure(self, sums: Numbers) -> float | None:
@@ -84,7 +84,7 @@ class Metric:
         return value if value is None or self.unit else 100 * value
 
     def text(self, value: float) -> str:
-        """Return a figure in words.
+        """Return a figure with its unit.
 
         >>> ACCURACY_LIKE = Metric("accuracy", "accuracy", "Acc.", lambda table: values(table, "correct"))
         >>> ACCURACY_LIKE.text(0.25)
@@ -94,7 +94,7 @@ class Metric:
 
 
 def share_of(table: pa.Table, happened: Numbers, could: Numbers | None = None) -> Numbers:
-    """Return (rows, 2): whether something happened to a row (bool), and whether it could (None: always)."""
+    """Return (rows, 2): whether something happened to a row (bool), and whether it could have (None: always)."""
     could = np.ones(table.num_rows) if could is None else could
     return np.stack([happened, could], axis=1).astype(np.float64)
 
@@ -125,8 +125,8 @@ ARCHITECTURE_CHANGE = Metric(
     "architecture_change", "architecture change", "Arch. chg.", _changed, per="decisions",
     tolerance=Tolerance(0.002, relative=0.05),
 )  # fmt: skip
-"""Of the samples that were perturbed: those that count as attacked where networks decide about whole layers (SkipNet),
-all of them where networks decide about positions (DynConv), and of point clouds."""
+"""Over the samples that were perturbed: those that count as attacked where networks decide about layers (SkipNet), all
+where they decide about positions (DynConv) and for point clouds."""
 
 EXECUTED = (
     Metric(
@@ -137,7 +137,7 @@ EXECUTED = (
         before="executed_clean",
     ),
 )  # fmt: skip
-"""Shares of the decisions that are on; after the attack, of the samples that were perturbed."""
+"""Shares of the decisions that are on; after the attack, over the samples that were perturbed."""
 
 COST = (
     Metric(
@@ -149,4 +149,4 @@ COST = (
         unit="GFLOPs",
     ),
 )  # fmt: skip
-"""Of attacks on point clouds that follow a gradient (Tao et al. 2024, Table VI): mean over samples and iterations."""
+"""Mean over samples and iterations of gradient attacks on point clouds (Tao et al. 2024, Table VI)."""

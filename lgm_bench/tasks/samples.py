@@ -1,4 +1,4 @@
-"""What may be kept of a sample beside its row: everything before and after an attack, or what a picture shows."""
+"""What is kept of a sample beside its row: all of it before and after an attack, or what a picture shows."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from lgm_bench.voxels import PointCloud
 from lgm_bench.voxels.grid import Grid
 
 MOST_POINTS = 20_000
-"""Of an example, which is for pictures."""
+"""Most points of an example, which is for pictures."""
 
 
 class SavedImage(NamedTuple):
     """One image before and after an attack.
 
-    Where all images of a targeted attack are kept, `adversarial`, `target` and `adversarial_prediction` have one entry
-    for every target in their first dimension; an example is one attempt, as is an untargeted attack.
+    Where all images of a targeted attack are kept, the first dimension of `adversarial`, `target` and
+    `adversarial_prediction` is that of the targets. An example or an untargeted attack is a single attempt.
 
     Attributes:
         id: Of the sample.
@@ -39,7 +39,7 @@ class SavedImage(NamedTuple):
 
 
 class SavedCloud(NamedTuple):
-    """One scene or shape after an attack, which scores as the attack stage scored it.
+    """One scene or shape before and after an attack; its score is that of the attack stage.
 
     Attributes:
         id: Of the sample.
@@ -67,7 +67,7 @@ class SavedCloud(NamedTuple):
 
 
 class ExampleCloud(NamedTuple):
-    """Points of a scene or shape before and after an attack, thinned out to what a picture shows.
+    """Points of a scene or shape before and after an attack, thinned out for a picture.
 
     Attributes:
         id: Of the sample.
@@ -76,8 +76,8 @@ class ExampleCloud(NamedTuple):
         labels: (K,) int64, 255 where there is none; (1,) of a shape.
         prediction: (K,) or (1,) int64, of the hard network after the attack.
         clean_prediction: The same before it.
-        vanished: (K,) bool, whether the voxel that the clean point lay in is empty after the attack.
-        appeared: (K,) bool, whether the voxel that the attacked point lies in was empty before it.
+        vanished: (K,) bool, whether the voxel of the clean point is empty after the attack.
+        appeared: (K,) bool, whether the voxel of the attacked point was empty before it.
     """
 
     id: str
@@ -91,12 +91,7 @@ class ExampleCloud(NamedTuple):
 
 
 def example_cloud(cloud: SavedCloud, grid: Grid) -> ExampleCloud:
-    """Return an example of one scene or shape; of many points the same few whatever the attack.
-
-    Args:
-        cloud: All of it.
-        grid: The victim's voxels.
-    """
+    """Return an example of one scene or shape on the victim's grid; the points do not depend on the attack."""
     n = len(cloud.points)
     shown = torch.arange(n)
     if n > MOST_POINTS:

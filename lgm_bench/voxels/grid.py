@@ -10,7 +10,7 @@ from lgm_bench.errors import ConfigError, DataError
 Triple = tuple[int, int, int]
 LOW, HIGH = (0.0, -3.1415926, -4.0), (50.0, 3.1415926, 2.0)
 """Bounds in rho, phi, z (metres, radians, metres) of the published Cylinder3D's grid."""
-_FARTHEST = 2**20  # voxels from the origin along an axis; beyond it float32 cannot tell where in a voxel a point is
+_FARTHEST = 2**20  # voxels from the origin along an axis; beyond it float32 does not resolve places in a voxel
 
 
 class CartesianGrid:
@@ -34,7 +34,7 @@ class CartesianGrid:
         self.voxel_size = self.edge = voxel_size
 
     def units(self, points: Tensor) -> Tensor:
-        """Return places (N, 3) in voxels, differentiable: voxel k reaches from k to k + 1.
+        """Return places (N, 3) in voxels, differentiable; voxel k extends from k to k + 1.
 
         Args:
             points: (N, 3) metres.
@@ -42,7 +42,7 @@ class CartesianGrid:
         return points / self.voxel_size
 
     def places(self, points: Tensor) -> Tensor:
-        """Return `units`: nothing lies outside."""
+        """Return `units`; nothing lies outside."""
         return self.units(points)
 
     def voxels(self, points: Tensor) -> Tensor:
@@ -61,14 +61,17 @@ class CartesianGrid:
         return units.floor().long()
 
     def moves(self, points: Tensor, distance: float) -> Tensor:
-        """Return how far (N, 3), in voxels, a move of at most `distance` metres along x, y, z leads along each axis."""
+        """Return the longest way (N, 3), in voxels, of a move of at most `distance` metres along x, y and z."""
         return torch.full_like(points, distance / self.voxel_size)
 
 
 class CylindricalGrid:
-    """Cells of equal width in rho, phi and z, between bounds; what lies outside counts to the cells at the border.
+    """Cells of equal width in rho, phi and z, between bounds; points outside are counted to the cells at the border.
 
-    A cell is 1 / (cells - 1) of the range wide along each axis, as in the published Cylinder3D.
+    A cell is 1 / (cells - 1) of the range wide along each axis, as in the published Cylinder3D. The grid does not wrap
+    around: the first and the last cell in phi touch behind the sensor, but neither the convolutions of the network nor
+    the neighbours of a point join them. A point that crosses this seam changes its cell as in any other place. Only the
+    leaded gradient has no share in the cell on the other side before the point gets there.
 
     Args:
         size: Number of cells along rho, phi, z.
@@ -114,11 +117,11 @@ class CylindricalGrid:
         return (place.maximum(low).minimum(high) - low) / self.interval(points)
 
     def places(self, points: Tensor) -> Tensor:
-        """Return places (N, 3) in cells that are not clipped: outside the bounds they lie outside the grid."""
+        """Return places (N, 3) in cells without clipping, so that those outside the bounds are outside the grid."""
         return (self.cylindrical(points) - points.new_tensor(self.low)) / self.interval(points)
 
     def voxels(self, points: Tensor) -> Tensor:
-        """Return the cell (N, 3) int64 that each point lies in or is counted to.
+        """Return the cell (N, 3) int64 that each point is counted to.
 
         Raises:
             DataError: A coordinate is not finite.
@@ -129,7 +132,7 @@ class CylindricalGrid:
         return self.units(points.detach()).floor().long()
 
     def moves(self, points: Tensor, distance: float) -> Tensor:
-        """Return how far (N, 3), in cells, a move of at most `distance` metres along x, y, z leads along each axis."""
+        """Return the longest way (N, 3), in cells, of a move of at most `distance` metres along x, y and z."""
         around = math.sqrt(2) * distance
         rho = points[:, :2].norm(dim=1)
         turn = torch.where(rho > around, torch.asin((around / rho.clamp(min=around)).clamp(max=1)), math.pi)

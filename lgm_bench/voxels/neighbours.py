@@ -1,4 +1,4 @@
-"""Which voxels a point may come to lie in at the next step: the pairs that sums over points and voxels run over."""
+"""Pairs of points and the voxels that they may lie in after the next step."""
 
 from itertools import product
 from typing import NamedTuple
@@ -16,9 +16,9 @@ class Reach(NamedTuple):
     """How far an attack can move points.
 
     Attributes:
-        clean: (N, 3) where the points were before the attack, metres.
+        clean: (N, 3) points before the attack, metres.
         step: Largest move along an axis at the next step, metres.
-        eps: Half-width of the cube around the clean points that they stay in, metres.
+        eps: Half-width of the cube around each clean point, metres.
     """
 
     clean: Tensor
@@ -35,7 +35,8 @@ def neighbour_pairs(grid: Grid, points: Tensor, reach: Reach | None) -> tuple[Te
     """Return the pairs (x, p) with p in N(x) (Tao et al. 2024, Eq. 31): points (P,) int64 and voxels (P, 3) int64.
 
     N(x) is the voxel that the point lies in and those of its 26 neighbours that a move of one step along each axis
-    could reach, if they touch the cube that the point must stay in. Every point's own voxel comes first.
+    could reach, if they touch the cube that the point must stay in. The pairs of points with their own voxels come
+    first. Cells of a `CylindricalGrid` do not wrap around in phi, see there.
 
     Args:
         grid: The voxels.
@@ -53,7 +54,7 @@ def neighbour_pairs(grid: Grid, points: Tensor, reach: Reach | None) -> tuple[Te
 
 
 def _reachable(grid: Grid, points: Tensor, own: Tensor, reach: Reach | None) -> Tensor:
-    """Return (N, 3, 3) bool: whether the voxel before, the own one and that behind can be reached, for each axis."""
+    """Return (N, 3, 3) bool: whether the previous voxel, the own one and the next one can be reached, for each axis."""
     before, behind = torch.ones_like(own, dtype=torch.bool), torch.ones_like(own, dtype=torch.bool)
     if reach is not None:
         place, move = grid.places(points), grid.moves(points, reach.step)

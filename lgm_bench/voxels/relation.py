@@ -1,4 +1,4 @@
-"""Relation functions: how much a point belongs to a voxel, smoothly in the point's position."""
+"""Relation functions: smooth weights of points in voxels."""
 
 from dataclasses import dataclass, replace
 
@@ -20,22 +20,12 @@ def sigmoid(distance: Tensor, slope: float) -> Tensor:
 
 
 def bilinear(distance: Tensor, slope: float) -> Tensor:  # noqa: ARG001
-    """Return log r, r = prod_i max(0, 1 - d_i), which has no slope (Tao et al. 2024, Eq. 32).
-
-    Args:
-        distance: See `sigmoid`.
-        slope: Not used.
-    """
+    """Return log r, r = prod_i max(0, 1 - d_i), which does not use a slope (Tao et al. 2024, Eq. 32); see `sigmoid`."""
     return (1 - distance).clamp(min=torch.finfo(distance.dtype).tiny).log().sum(dim=1)
 
 
 def rbf(distance: Tensor, slope: float) -> Tensor:
-    """Return log r, r = exp(-slope * |d|^2), a radial basis function (after Tao et al. 2024, Eq. 33; our scale).
-
-    Args:
-        distance: See `sigmoid`.
-        slope: Positive.
-    """
+    """Return log r, r = exp(-slope * |d|^2), as in Tao et al. 2024, Eq. 33, with our scale; see `sigmoid`."""
     return -slope * distance.square().sum(dim=1)
 
 
@@ -45,19 +35,18 @@ RELATIONS = {"sigmoid": sigmoid, "bilinear": bilinear, "rbf": rbf}
 
 @dataclass(frozen=True)
 class VoxelSlopes:
-    """How a gradient method sees the way from points to voxels and back.
+    """Slopes of the way from points to voxels and back, under a gradient method.
 
     Attributes:
-        input: Slope of the relation that weighs a point's features in a voxel (Eq. 37); None: every point of a voxel
-            weighs the same, as in the hard network.
-        output: Slope of the relation that weighs a voxel's logits in a point (Eq. 40); None: a point takes those of
-            the voxel it lies in.
+        input: Slope of the relation that weighs a point's features in a voxel (Eq. 37); None: all points of a voxel
+            have the same weight, as in the hard network.
+        output: Slope of the relation that weighs a voxel's logits in a point (Eq. 40); None: a point takes the logits
+            of the voxel that it lies in.
         floor: Slope of the soft floor in features that are voxel coordinates (S3DIS); None: they carry no gradient.
         relation: Name of the relation function.
-        normalized: Whether weights of a point's voxels add up to 1 (Eq. 40). The released runs leave them as they
-            are, and without any gradient method that leads this is the only way in which a point's own logits
-            depend on its place in its voxel.
-        automatic: Whether a slope that is None is that of the occupancy in the convolutions.
+        normalized: Whether the weights of a point's voxels add up to 1 (Eq. 40). The released runs do not normalize
+            them, and FGM's result depends on that: only so do a point's logits depend on its place in its voxel.
+        automatic: Whether a slope of None stands for the slope of the occupancy in the convolutions.
 
     Raises:
         ConfigError: A slope is not a positive number.
@@ -80,7 +69,7 @@ class VoxelSlopes:
             raise UnknownNameError("relation function", self.relation, RELATIONS)
 
     def at(self, slope: float) -> "VoxelSlopes":
-        """Return the slopes that they are where the occupancy has this one."""
+        """Return the slopes with this one, that of the occupancy, in place of automatic ones."""
         if not self.automatic:
             return self
         ends = [slope if end is None else end for end in (self.input, self.output, self.floor)]

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from lgm_bench.leaded import GradientMethod, Unit
-from lgm_bench.sparse.coarsening import soft_or
-from lgm_bench.sparse.keys import unique_voxels
-from lgm_bench.sparse.rows import rows_of
+from lgm_bench.sparse.groups import rows_of, soft_or
+from lgm_bench.sparse.level import unique_voxels
 from lgm_bench.voxels.grid import Grid
 from lgm_bench.voxels.neighbours import Reach, neighbour_pairs, own_pairs
 from lgm_bench.voxels.point_cloud import PointCloud
@@ -22,8 +21,8 @@ _CLIPPED = 1e-3  # voxels: more than rounding moves a place
 class Voxelization(Unit):
     """Finds the voxels of point clouds; without parameters or buffers, so checkpoints do not see it.
 
-    Under the dynamics-unaware gradient these are the voxels that points lie in. Under the leaded one those that points
-    may reach join them, each with an occupancy in [0, 1].
+    Under a hard gradient method these are the voxels that points lie in. Under one that softens, the voxels that points
+    may reach are added, and each voxel has an occupancy in [0, 1].
 
     Args:
         grid: The voxels.
@@ -58,11 +57,11 @@ class Voxelization(Unit):
 
 @dataclass
 class Voxels:
-    """The voxels of a point cloud, and which points belong to them.
+    """The voxels of a point cloud, and the pairs of points and voxels.
 
     Attributes:
         coordinates: (M, 4) int64 = scene, x, y, z, each once.
-        point: (P,) int64, the point of each pair; the first N pairs are those of a point and its own voxel.
+        point: (P,) int64, the point of each pair; the first N pairs are those of points and their own voxels.
         row: (P,) int64, the voxel of each pair, as a row of `coordinates`.
         cloud: The points.
         grid: Their grid.
@@ -88,9 +87,9 @@ class Voxels:
 
     @cached_property
     def slopes(self) -> VoxelSlopes:
-        """The slopes of the way in and out: those of the gradient method, else the one in force (of FGM none).
+        """The slopes of the input, output and floor: those of the gradient method, or else the slope in force.
 
-        Where that is automatic, the floor has it too.
+        FGM then has none. The floor has the slope in force only where that is automatic.
         """
         gradient = self.gradient
         if gradient.voxels is not None or not gradient.softens:
@@ -122,7 +121,7 @@ class Voxels:
     def average_of_pairs(self, values: Tensor) -> Tensor:
         """Return the weighted mean (M, F) over each voxel's pairs of values (P, F) of pairs.
 
-        With a hard forward pass that over the points in a voxel; one that nothing is in has what it would hold.
+        With a hard forward pass, the mean over the points in a voxel; an empty voxel keeps its soft mean.
         """
         soft = self._mean(values)
         if not self._shows_hard:
@@ -132,7 +131,7 @@ class Voxels:
         return hard if self.slopes.input is None else _through(hard, soft)
 
     def occupied_input(self, features: Tensor) -> Tensor:
-        """Return features (M, F) times the occupancy of the input's slope, where there is one (Eq. 38)."""
+        """Return features (M, F) times `input_occupancy`, where there is one (Eq. 38)."""
         occupancy = self.input_occupancy
         return features if occupancy is None else features * occupancy[:, None]
 
@@ -144,7 +143,7 @@ class Voxels:
     def scatter(self, values: Tensor) -> Tensor:
         """Return logits (N, C) of points from those of voxels (M, C) (Tao et al. 2024, Eq. 23; leaded: Eq. 39-40).
 
-        Hard, those of the voxel that a point lies in; leaded, sum_p r(x, p) y(p) over its pairs.
+        Hard, the logits of the voxel that a point lies in; leaded, sum_p r(x, p) y(p) over its pairs.
         """
         if self.slopes.output is None:
             return rows_of(values, self.own)
@@ -159,7 +158,7 @@ class Voxels:
     def coordinate_features(self) -> Tensor:
         """Return the voxels' coordinates (M, 3), x and y relative to their mean over a scene's points.
 
-        With a slope for the floor they follow the points smoothly.
+        With a slope of the floor they depend smoothly on the points.
         """
         slope = self.slopes.floor
         own = self.coordinates[self.own, 1:].to(self.cloud.points.dtype)
@@ -178,15 +177,15 @@ class Voxels:
 
     @property
     def _shows_hard(self) -> bool:
-        """Whether values are those of the hard network and only their gradient is that of the soft one."""
+        """Whether values are those of the hard network, with the gradient of the soft one."""
         return self.gradient.softens and self.gradient.shows_hard
 
     @cached_property
     def _distance(self) -> Tensor:
         """(P, 3) distance of each pair's point from the voxel's centre, in voxels.
 
-        Along an axis on which a point lies outside the grid it is 0 from the voxel that the point is counted to: it
-        would have to come back inside before it leaves that voxel.
+        Along an axis on which a point lies outside the grid, its distance from its own voxel is 0: it would have to
+        come back inside before it could leave that voxel.
         """
         units = self.grid.units(self.cloud.points)
         outside = (self.grid.places(self.cloud.points.detach()) - units.detach()).abs() > _CLIPPED
@@ -223,7 +222,7 @@ class Voxels:
 
 
 def _normalized(log_weight: Tensor, group: Tensor, n_groups: int) -> Tensor:
-    """Return weights (P,) that add up to 1 in each group; stable where all of a group's are tiny."""
+    """Return weights (P,) that add up to 1 in each group; stable where all weights of a group are tiny."""
     lowest = log_weight.new_full((n_groups,), -torch.inf)
     largest = lowest.scatter_reduce(0, group, log_weight.detach(), "amax")
     weight = (log_weight - largest[group]).exp()

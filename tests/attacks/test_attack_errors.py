@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import torch
 from attack_cases import BITS, LOOPS, Gated, Static, batch_for, images, perturbed
+from torch import Tensor
 
 from datamodules.batch import ImageBatch
 from lgm_bench import LGM
-from lgm_bench.attacks import ATTACKS, BIM, FGSM, AutoAttack, AutoPGD
+from lgm_bench.attacks import ATTACKS, BIM, FGSM, Attack, AutoAttack, AutoPGD
 from lgm_bench.errors import ConfigError, LgmBenchError, UnknownNameError
 from lgm_bench.registry import resolve
 
@@ -71,6 +72,22 @@ def test_inference_mode() -> None:
         perturbed(BIM(8 * BITS), victim, batch)
 
 
+class TwoOutputs(Static):
+    """Returns the logits twice."""
+
+    def forward(self, x: Tensor) -> Any:
+        logits = super().forward(x)
+        return logits, logits
+
+
+@pytest.mark.parametrize("attack", [BIM(8 * BITS), AutoAttack(8 * BITS), BIM(8 * BITS, steps=1, active_set=True)])
+def test_a_victim_with_several_outputs(attack: Attack) -> None:
+    victim = TwoOutputs().eval()
+    batch = batch_for(Static(), images(2))
+    with pytest.raises(ConfigError, match=r"returned a tuple, expected one tensor of logits.*wrap it in a module"):
+        perturbed(attack, victim, batch)
+
+
 def broken(**changes: Any) -> ImageBatch:
     return batch_for(Static(), images(3))._replace(**changes)
 
@@ -78,7 +95,7 @@ def broken(**changes: Any) -> ImageBatch:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": images(3)[0]}, r"images must be floating point of shape \(B, channels, H, W\)"),
+        ({"images": images(3)[0]}, r"images must be a floating point tensor of shape \(B, channels, H, W\)"),
         ({"images": images(3)[:0], "labels": torch.zeros(0, dtype=torch.int64), "ids": []}, "images must be"),
         ({"images": torch.zeros(3, 3, 8, 8, dtype=torch.uint8)}, r"got torch\.uint8"),
         ({"images": images(3) * 255}, r"images must lie in \[0, 1\].*'sample-000'.*normalization belongs inside"),
@@ -92,8 +109,12 @@ def broken(**changes: Any) -> ImageBatch:
         ({"labels": torch.ones(3, dtype=torch.bool)}, r"got torch\.bool"),
         ({"labels": [0, 1, 2]}, r"labels must be a tensor of class indices, got list"),
         ({"labels": torch.tensor([0, -1, 2])}, "labels must be at least 0, got -1"),
-        ({"labels": torch.tensor([0, 1, 5])}, r"class 5 is out of range: the victim knows 5 classes \(0 to 4\)"),
+        ({"labels": torch.tensor([0, 1, 5])}, r"class 5 is out of range: the victim has 5 classes \(0 to 4\)"),
         ({"ids": ["a", "b"]}, "3 images have 2 ids"),
+        (
+            {"images": images(3).float()},
+            r"inputs are torch\.float32 and the victim's weights are torch\.float64; convert",
+        ),
     ],
 )
 def test_batches(changes: dict[str, Any], message: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from attack_cases import BITS, LOOPS, METHODS, Gated, Static, batch_for, images, only, perturbed
 
-from lgm_bench.attacks.randomness import sample_generator
+from lgm_bench.attacks.problem import sample_generator
 
 
 @pytest.mark.parametrize("active_set", [False, True])

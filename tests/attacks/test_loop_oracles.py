@@ -7,7 +7,7 @@ from attack_cases import BITS, METHODS, Gated, Static, batch_for, images, pertur
 
 from lgm_bench import LGM, Leaded
 from lgm_bench.attacks import BIM, FGSM, PGD, CarliniWagner
-from lgm_bench.attacks.randomness import sample_generator
+from lgm_bench.attacks.problem import sample_generator
 
 EPS = 6 * BITS
 

@@ -65,7 +65,7 @@ def test_victims() -> None:
         perturbed(PointBIM(0.02), training, batch(SCENES, (20,)))
     with torch.inference_mode(), pytest.raises(ConfigError, match="inference_mode=False"):
         perturbed(PointBIM(0.02), victim(SCENES), batch(SCENES, (20,)))
-    with pytest.raises(ConfigError, match=r"cloud holds torch\.float64 and the victim's weights are torch\.float32"):
+    with pytest.raises(ConfigError, match=r"inputs are torch\.float64 and the victim's weights are torch\.float32"):
         perturbed(PointBIM(0.02), load_victim(SCENES, "random"), batch(SCENES, (20,)))
     with pytest.raises(ConfigError, match="the inputs must be a PointCloud, got Tensor"):
         PointBIM(0.02).perturb(victim(SCENES), torch.zeros(20, 3), torch.zeros(20, dtype=torch.int64))

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from lgm_bench.attacks import KNNPert, PointPert
-from lgm_bench.attacks.distances import chamfer_distance, outlier_distance, shift_norm
+from lgm_bench.attacks.point_attacks import chamfer_distance, outlier_distance, shift_norm
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import LGM
 from lgm_bench.voxels import IGNORED, Reach

@@ -165,3 +165,13 @@ def test_ids_are_places_in_the_batch_if_none_are_given() -> None:
     attack = PGD(8 * BITS, steps=1)
     named = attack.perturb(victim, batch.images, batch.labels, ids=["0", "1", "2"])
     assert torch.equal(attack.perturb(victim, batch.images, batch.labels), named)
+
+
+def test_adversarial_images_are_contiguous_whatever_the_layout_of_the_clean_ones() -> None:
+    """Other libraries call `view` on what they are given."""
+    victim, x = Static(), images(2)
+    labels = victim(x).argmax(dim=1)
+    turned = x.contiguous(memory_format=torch.channels_last)
+    adversarial = BIM(8 * BITS, steps=2).perturb(victim, turned, labels)
+    assert adversarial.is_contiguous()
+    assert torch.equal(adversarial, BIM(8 * BITS, steps=2).perturb(victim, x, labels))

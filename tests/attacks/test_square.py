@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks.budgets import Box
-from lgm_bench.attacks.problem import Problem
-from lgm_bench.attacks.randomness import sample_generator
+from lgm_bench.attacks.problem import Problem, sample_generator
 from lgm_bench.attacks.square import square, square_side, useful_corners
 from lgm_bench.losses import margin
 

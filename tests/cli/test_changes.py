@@ -23,7 +23,7 @@ class Net(torch.nn.Module):
         return torch.nn.functional.one_hot(on.long(), 10) * images.sum((1, 2, 3))[:, None]
 """
 ATTACK = """
-from lgm_bench.attacks.fgsm import FGSM
+from lgm_bench.attacks import FGSM
 
 class Half(FGSM):
     factor = 1

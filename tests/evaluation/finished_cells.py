@@ -15,7 +15,7 @@ from lgm_bench.evaluation.store.tally import figures_of
 from lgm_bench.metrics.architecture_change import ChangeCounts
 from lgm_bench.tasks.base import task_of
 from lgm_bench.tasks.images import ImageClassification
-from lgm_bench.tasks.scenes import SceneSegmentation
+from lgm_bench.tasks.point_clouds import SceneSegmentation
 
 
 def image_rows(fell: Sequence[bool], target: int | None = None, attacked: Sequence[bool] | None = None) -> Any:

@@ -1,12 +1,14 @@
 """Leaded: a module whose plain forward pass is leaded."""
 
 import pickle
+import warnings
 
 import pytest
 import torch
 from gated import Gated, gradient, points
 
-from lgm_bench import FGM, LGM, Leaded, StraightThrough
+from lgm_bench import FGM, LGM, Leaded, Soft, StraightThrough
+from lgm_bench.leaded import GradientMethod
 
 
 @pytest.mark.parametrize("method", [FGM(), LGM(2.0), StraightThrough(2.0)], ids=repr)
@@ -56,3 +58,25 @@ def test_it_is_a_module_like_any_other() -> None:
     x = points()[:, None]
     restored = pickle.loads(pickle.dumps(wrapped.eval()))
     assert torch.equal(restored(x), wrapped(x))
+
+
+@pytest.mark.parametrize(
+    ("method", "warned"), [(LGM(0.5), True), (Soft(0.5), True), (StraightThrough(2.0), False), (FGM(), False)], ids=repr
+)
+def test_predictions_of_a_soft_network_are_warned_of_once(method: GradientMethod, warned: bool) -> None:
+    wrapped = Leaded(Gated(), method)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gradient(wrapped, points())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            wrapped(points())
+    assert ["judge attacks on the network" in str(warning.message) for warning in caught] == [True] * warned
+
+
+def test_measuring_slopes_is_no_prediction() -> None:
+    wrapped = Leaded(Gated(), LGM("auto"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wrapped(points())

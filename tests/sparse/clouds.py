@@ -1,7 +1,20 @@
 """Small clouds of voxels and their dense counterparts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
 import torch
 from torch import Tensor
+
+from lgm_bench.sparse import compiled
+
+
+@contextmanager
+def plain_pytorch() -> Iterator[None]:
+    """Do without the compiled library inside, as on a machine without a compiler."""
+    with patch.object(compiled, "library", lambda: None):
+        yield
 
 
 def cloud(n: int = 40, side: int = 5, batches: int = 2, seed: int = 0) -> Tensor:

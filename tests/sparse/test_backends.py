@@ -8,7 +8,7 @@ from clouds import cloud
 
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.sparse import SparseConv3d, SparseConvTranspose3d, SparseTensor, WindowConv3d, WindowInverse3d
-from lgm_bench.sparse.backends import BACKENDS, active_backend, choice, use_backend
+from lgm_bench.sparse.backends import BACKENDS, _loaded, active_backend, use_backend
 
 
 class Everything(torch.nn.Module):
@@ -76,13 +76,13 @@ def test_all_backends_agree(name, dtype, tolerance, threads, occupancy):
 def test_a_missing_backend_is_named_with_its_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "spconv", None)
     monkeypatch.setitem(sys.modules, "spconv.core", None)
-    choice._loaded.cache_clear()
+    _loaded.cache_clear()
     try:
         with pytest.raises(ConfigError, match=r"'spconv' cannot be imported.*pip install 'lgm-bench\[spconv\]'"):
             use_backend("spconv")
         assert active_backend().name == "native"
     finally:
-        choice._loaded.cache_clear()
+        _loaded.cache_clear()
 
 
 def test_an_unknown_backend_gets_the_nearest_name():

@@ -5,8 +5,8 @@ import torch
 from clouds import cloud
 
 from lgm_bench.sparse import SparseConv3d, SparseTensor
-from lgm_bench.sparse.coarsening import coarser, soft_or
-from lgm_bench.sparse.level import CoordinateLevel
+from lgm_bench.sparse.groups import soft_or
+from lgm_bench.sparse.level import CoordinateLevel, coarser
 
 
 @pytest.mark.parametrize(

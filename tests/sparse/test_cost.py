@@ -45,7 +45,6 @@ def test_a_small_network_counted_by_hand(leaded):
         expected += 60 * 8 + 60 * 8 + m * 16 + m * 16 + m * 5
     assert cost.operations == counted == expected
     assert cost.gflops == expected / 1e9
-    assert cost.voxels == 60
 
 
 def test_forward_passes_add_up_and_none_is_counted_outside():
@@ -56,8 +55,8 @@ def test_forward_passes_add_up_and_none_is_counted_outside():
             conv(x)
         conv(conv(SparseTensor(cloud(), torch.randn(40, 2))))
     conv(x)
-    assert (inner.operations, inner.voxels) == (2 * 40 * 4, 40)
-    assert (cost.operations, cost.voxels) == (3 * 2 * 40 * 4, 80)
+    assert inner.operations == 2 * 40 * 4
+    assert cost.operations == 3 * 2 * 40 * 4
 
 
 def test_threads_count_for_themselves():

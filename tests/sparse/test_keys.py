@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from clouds import cloud
+from clouds import cloud, plain_pytorch
 
 from lgm_bench.sparse import compiled
-from lgm_bench.sparse.keys import KeySpace, sorted_keys, unique_keys, unique_voxels
+from lgm_bench.sparse.level import KeySpace, sorted_keys, unique_keys, unique_voxels
 
 
 @pytest.mark.parametrize("largest", [1, 100, 2**20, 2**61])
@@ -16,7 +16,7 @@ def test_compiled_sorting_is_that_of_plain_pytorch(largest, ready):
     values = torch.randint(largest, (3000,), generator=torch.Generator().manual_seed(0))
     values = values.sort().values if ready else values
     mine = (*sorted_keys(values), *unique_keys(values))
-    with compiled.plain_pytorch():
+    with plain_pytorch():
         plain = (*sorted_keys(values), *unique_keys(values))
     for one, other in zip(mine, plain, strict=True):
         assert torch.equal(one, other)

@@ -77,6 +77,6 @@ def test_tolerances_are_the_largest_of_their_parts() -> None:
 
 
 def test_a_task_is_found_by_its_class_and_others_are_named() -> None:
-    assert task_named("lgm_bench.tasks.scenes:SceneSegmentation") is task_named("segmentation")
+    assert task_named("lgm_bench.tasks.point_clouds:SceneSegmentation") is task_named("segmentation")
     with pytest.raises(UnknownNameError, match="did you mean images"):
         task_named("image")

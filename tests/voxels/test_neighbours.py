@@ -110,3 +110,12 @@ def test_cylindrical_neighbours_stay_inside_the_grid() -> None:
         voxel = neighbour_pairs(grid, points, reach)[1]
         assert (voxel >= 0).all()
         assert (voxel < torch.tensor(grid.size)).all()
+
+
+def test_cells_do_not_wrap_around_in_phi() -> None:
+    """The grid ends behind the sensor, where the network's convolutions end too; a point can cross that seam."""
+    grid = CylindricalGrid((480, 360, 32))
+    before, after = torch.tensor([[-5.0, 1e-3, -1.0]]), torch.tensor([[-5.0, -1e-3, -1.0]])
+    assert (grid.voxels(before)[0, 1].item(), grid.voxels(after)[0, 1].item()) == (358, 0)
+    _, voxel = neighbour_pairs(grid, before, Reach(before, 0.02, 0.02))
+    assert set(voxel[:, 1].tolist()) == {358, 359}

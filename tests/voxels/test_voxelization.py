@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lgm_bench.errors import DataError
 from lgm_bench.leaded import FGM, LGM, GradientMethod, Soft, StraightThrough, gradient_named
-from lgm_bench.sparse.keys import unique_voxels
+from lgm_bench.sparse.level import unique_voxels
 from lgm_bench.voxels import PointCloud, Reach, VoxelSlopes
 from lgm_bench.voxels.grid import CartesianGrid, CylindricalGrid
 from lgm_bench.voxels.relation import RELATIONS

@@ -110,5 +110,10 @@ def check_sense(cell: "Cell") -> None:
                 f"{name} {value:g} is more than the whole range of intensities, [0, 1]; write {value:g}/255"
                 + " (or a smaller number: the unit of the protocol official is 2/255)" * (cell.protocol == OFFICIAL)
             )
+    if cell.protocol == OFFICIAL and SMALLEST < attack.eps * unit(cell) < 1 / LEVELS:
+        raise ConfigError(
+            f"eps {attack.eps:g} of the protocol official is {attack.eps:g} x 2/255, less than one level of an image; "
+            f"for a half-width of {as_text(attack.eps)} write {attack.eps / PAPER_UNIT:g}, or take protocol standard"
+        )
     if attack.eps * unit(cell) < SMALLEST:
         raise ConfigError(f"eps {attack.eps:g} changes no image; write at least 1/255, or so")

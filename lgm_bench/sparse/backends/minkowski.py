@@ -9,14 +9,14 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
-from lgm_bench.sparse.backends.interface import Convolution
+from lgm_bench.sparse.backends import Convolution
 from lgm_bench.sparse.kernel_map import KernelMap
 from lgm_bench.sparse.level import CoordinateLevel
 
 
 @dataclass
 class _Placed:
-    """Two levels in a coordinate manager of the engine, whose rows come in an order of its own."""
+    """Two levels in a coordinate manager of the engine, which has its own order of rows."""
 
     manager: Any
     source_key: Any
@@ -26,7 +26,7 @@ class _Placed:
 
 
 class MinkowskiBackend:
-    """Every convolution on a manager of its own, which is kept as long as the kernel map.
+    """Gives every convolution its own manager, which is kept as long as the kernel map.
 
     Raises:
         ImportError: MinkowskiEngine is not installed.

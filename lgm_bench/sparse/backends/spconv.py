@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lgm_bench.sparse.backends.interface import Convolution
+from lgm_bench.sparse.backends import Convolution
 from lgm_bench.sparse.kernel_map import KernelMap
 
 
 class SpconvBackend:
-    """Gather, multiply and scatter by spconv's own functions; on the CPU on one thread.
+    """Gathers, multiplies and scatters by spconv's own functions; on the CPU in one thread.
 
     Raises:
         ImportError: spconv is not installed.
@@ -28,7 +28,7 @@ class SpconvBackend:
         from spconv.pytorch import ops
 
         if not torch.cuda.is_available():
-            ops.get_current_stream = lambda: 0  # it asks a driver for the stream also where there is none
+            ops.get_current_stream = lambda: 0  # the original needs a driver
         self.ops: ModuleType = ops
         self.algorithm = ConvAlgo.Native
         self._pairs: WeakKeyDictionary[KernelMap, tuple[Tensor, Tensor]] = WeakKeyDictionary()
@@ -80,7 +80,7 @@ def _one_thread(features: Tensor) -> Iterator[None]:
 
 
 def _pairs(kernel_map: KernelMap) -> tuple[Tensor, Tensor]:
-    """Return the pairs as spconv lists them, (2, K, longest) int32 filled up with -1, and their numbers (K,) int32."""
+    """Return the pairs as spconv lists them, (2, K, longest) int32 padded with -1, and their numbers (K,) int32."""
     device = kernel_map.source.device
     shape = (2, len(kernel_map.counts), max(kernel_map.counts))
     pairs = torch.full(shape, -1, dtype=torch.int32, device=device)

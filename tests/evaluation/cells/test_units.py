@@ -61,6 +61,7 @@ def test_an_attack_gets_the_true_half_width_and_range() -> None:
         (STANDARD, {"eps": -0.1}, "eps must be a number of at least 0, got -0.1"),
         (STANDARD, {"steps": 10_000_000}, "steps 10,000,000 would take years"),
         (OFFICIAL, {"eps": 200.0}, "eps 200 is more than the whole range"),
+        (OFFICIAL, {"eps": 8 / 255}, "less than one level of an image; for a half-width of 8/255 write 4,"),
         (POINTS, {"eps": 50.0}, "eps 50 m is larger than a room; eps of points is in metres, such as 0.02"),
     ],
 )

@@ -13,7 +13,7 @@ from torch import distributed
 from lgm_bench.evaluation.engine.compute import figures_across, merged_figures
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.tasks.images import ImageClassification
-from lgm_bench.tasks.scenes import SceneSegmentation
+from lgm_bench.tasks.point_clouds import SceneSegmentation
 
 SHARES = {"4+3": (range(0, 7, 2), range(1, 7, 2)), "7+0": (range(7), range(0))}
 CLASSES = 4

@@ -17,7 +17,7 @@ from lgm_bench.evaluation.store.tally import Tally, figures_of, total
 from lgm_bench.metrics.architecture_change import ChangeCounts
 from lgm_bench.tasks.base import task_of
 from lgm_bench.tasks.images import ImageClassification
-from lgm_bench.tasks.scenes import SceneSegmentation
+from lgm_bench.tasks.point_clouds import SceneSegmentation
 
 C = 4
 NAMES = ["a", "b", "c", "d"]

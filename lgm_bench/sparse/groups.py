@@ -1,4 +1,4 @@
-"""The maximum of each channel over groups of rows: the points of a voxel, the voxels of a window or of a scene."""
+"""Rows in groups: the points of a voxel, the children of a coarse voxel, the voxels of a window or of a scene."""
 
 from typing import Any
 
@@ -7,6 +7,30 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lgm_bench.sparse.compiled import FLOATING, call, usable
+
+
+def rows_of(values: Tensor, row: Tensor) -> Tensor:
+    """Return values[row], with a gradient of the same bits every time; that of values[row] depends on threads.
+
+    Args:
+        values: (N, ...).
+        row: (K,) int64 in [0, N).
+    """
+    return values.index_select(0, row)
+
+
+def soft_or(occupancy: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """Return 1 - prod(1 - o) over the members of each group, (n_groups,) (Tao et al. 2024, Eq. 31).
+
+    The gradient is right also where members are exactly 0 or 1; differentiable once.
+
+    Args:
+        occupancy: (N,) in [0, 1].
+        group: (N,) int64 in [0, n_groups).
+        n_groups: Number of groups; one without members gets 0.
+    """
+    ones = occupancy.new_ones(n_groups)
+    return 1 - ones.scatter_reduce(0, group, 1 - occupancy, "prod", include_self=True)
 
 
 def group_maximum(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
@@ -19,16 +43,11 @@ def group_maximum(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
         group: (N,) int64 in [0, n_groups).
         n_groups: Number of groups.
     """
-    if values.dtype not in FLOATING or not usable(values):
-        return reference_maximum(values, group, n_groups)
+    if values.dtype not in FLOATING or not usable(values):  # PyTorch's gradient passes over the values ten times
+        lowest = values.new_full((n_groups, values.shape[1]), -torch.inf)
+        return lowest.scatter_reduce(0, group[:, None].expand_as(values), values, "amax")
     result: Tensor = _GroupMaximum.apply(values, group, n_groups)
     return result
-
-
-def reference_maximum(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
-    """Return what `group_maximum` returns; plain PyTorch, whose gradient passes over the values ten times."""
-    lowest = values.new_full((n_groups, values.shape[1]), -torch.inf)
-    return lowest.scatter_reduce(0, group[:, None].expand_as(values), values, "amax")
 
 
 class _GroupMaximum(torch.autograd.Function):
