@@ -70,11 +70,12 @@ def validate(
 def _tiny(cell: "Cell") -> "Cell":
     """Return the cell that stands for all that differ in plain numbers only, cut to what shows that it runs."""
     from lgm_bench.evaluation.cells.kinds import takes_points
+    from lgm_bench.evaluation.cells.units import unit
     from lgm_bench.evaluation.engine.building import resolved
 
     points = takes_points(cell.attack.name)
     cell = resolved(cell)  # slopes are released for an eps: they go with the real one
-    attack = {"seed": 0, "eps": EPS["points" if points else "images"], "step": None}
+    attack = {"seed": 0, "eps": EPS["points" if points else "images"] / unit(cell), "step": None}
     attack |= {"steps": min(STEPS, cell.attack.steps or 1)}
     slopes = {name: 1.0 for name in SLOPES if getattr(cell.gradient, name) is not None}
     return cell.replace(data={"limit": SAMPLES}, attack=attack, gradient=slopes, paper=None)
