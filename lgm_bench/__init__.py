@@ -7,17 +7,33 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from lgm_bench.leaded import FGM, LGM, Leaded, Occupancy, Soft, StraightThrough, architecture
+    from lgm_bench.leaded import (
+        FGM,
+        LGM,
+        Choice,
+        Exit,
+        Halting,
+        Leaded,
+        Occupancy,
+        Soft,
+        StraightThrough,
+        TopK,
+        architecture,
+    )
     from lgm_bench.results.frame import results, rows
 
 __version__ = "0.2.0"
 __all__ = [
     "FGM",
     "LGM",
+    "Choice",
+    "Exit",
+    "Halting",
     "Leaded",
     "Occupancy",
     "Soft",
     "StraightThrough",
+    "TopK",
     "__version__",
     "architecture",
     "results",

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from victims.dynconv import DynConv, MaskedBasic, MaskedBottleneck
+from victims.early_exit import RDIResNet
 from victims.residual import BasicBranch, BottleneckBranch
 from victims.resnet_cifar import BasicBlock, ResNetCIFAR
 from victims.skipnet import SkipNet
@@ -30,6 +31,7 @@ _NUMBERED = (
     SkipNet,
     BasicBlock,
     ResNetCIFAR,
+    RDIResNet,
 )
 """Modules of ours in which bn{i} is applied to what conv{i} returns, and to nothing else."""
 

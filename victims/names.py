@@ -4,6 +4,7 @@ VICTIMS: dict[str, str] = {
     **{f"resnet{depth}-cifar10": f"victims.cifar10:resnet{depth}" for depth in (20, 32, 44, 56, 110)},
     **{f"skipnet{depth}-cifar10": f"victims.cifar10:skipnet{depth}" for depth in (20, 26, 32, 38, 74, 110)},
     **{f"dynconv{depth}-cifar10": f"victims.cifar10:dynconv{depth}" for depth in (8, 14, 20, 26, 32)},
+    **{f"{name}-cifar10": f"victims.early_exit:{name}" for name in ("rdi_resnet38", "resnet8_2ee")},
     **{
         f"{family}{depth}-imagenet": f"victims.imagenet:{family}{depth}"
         for family in ("resnet", "skipnet", "dynconv")
@@ -22,9 +23,11 @@ VICTIMS: dict[str, str] = {
     **{f"{miniature}-mini": f"victims.mini:{miniature}" for miniature in ("resnet8", "skipnet14", "dynconv8")},
     **{f"{family}10-imagenet-mini": f"victims.mini:{family}10_imagenet" for family in ("resnet", "skipnet", "dynconv")},
 }
-"""Every callable takes no arguments and returns a `Victim` with untrained weights."""
+"""Every callable can be called without arguments and returns a `Victim` with untrained weights."""
 
-STATIC_VICTIMS = frozenset(name for name in VICTIMS if name.startswith("resnet"))
+STATIC_VICTIMS = frozenset(
+    name for name, target in VICTIMS.items() if name.startswith("resnet") and "early_exit" not in target
+)
 """Networks that compute the same for every input."""
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from lgm_bench.registry import resolve
 
 if TYPE_CHECKING:
+    from lgm_bench.leaded.gates import Choice, Exit, Gate, Halting, Occupancy, TopK
     from lgm_bench.leaded.gradient import FGM, LGM, GradientMethod, Soft, StraightThrough, Unit, gradient_named
-    from lgm_bench.leaded.occupancy import Occupancy
     from lgm_bench.leaded.recording import architecture, hard_forward, recorded_calls
     from lgm_bench.leaded.slopes import automatic_slopes, calibrated
     from lgm_bench.leaded.wrapper import Leaded
@@ -23,8 +23,8 @@ HARD_GRADIENTS = frozenset({"fgm"})
 AUTO = "auto"
 """In place of a slope: every unit gets one from the spread of its margins."""
 _MODULES = {
+    "gates": ("Choice", "Exit", "Gate", "Halting", "Occupancy", "TopK"),
     "gradient": ("FGM", "LGM", "GradientMethod", "Soft", "StraightThrough", "Unit", "gradient_named"),
-    "occupancy": ("Occupancy",),
     "recording": ("architecture", "hard_forward", "recorded_calls"),
     "slopes": ("automatic_slopes", "calibrated"),
     "wrapper": ("Leaded",),
@@ -36,11 +36,16 @@ __all__ = [
     "GRADIENTS",
     "HARD_GRADIENTS",
     "LGM",
+    "Choice",
+    "Exit",
+    "Gate",
     "GradientMethod",
+    "Halting",
     "Leaded",
     "Occupancy",
     "Soft",
     "StraightThrough",
+    "TopK",
     "Unit",
     "architecture",
     "automatic_slopes",

@@ -7,6 +7,7 @@ depend on it. Each `Unit` of the victim computes a soft and a hard occupancy, an
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
@@ -25,10 +26,10 @@ class GradientMethod:
     """Composes the occupancy of a unit from its soft and its hard one; subclasses override `occupancy`.
 
     Args:
-        slope: Positive slope lambda of the soft occupancy; or slopes by the name of the unit in the network; or "auto":
-            every unit gets one from the spread of its margins (see `slopes.calibrated`). Attacks measure that on the
-            clean inputs that they are given, so a sample's result may then depend on those beside it; cells of a
-            benchmark always measure it on the same samples.
+        slope: Positive slope lambda of the soft occupancy; or slopes by the name of the unit in the network, or by a
+            pattern of names such as "layer1.*"; or "auto": every unit gets one from the spread of its margins (see
+            `slopes.calibrated`). Attacks measure that on the clean inputs that they are given, so a sample's result may
+            then depend on those beside it; cells of a benchmark always measure it on the same samples.
         voxels: Slopes of the way from points to voxels and back; None: those of the input and the output are `slope`.
 
     Attributes:
@@ -114,7 +115,7 @@ class GradientMethod:
             return math.inf
         if isinstance(self.slope, float | int):
             return self.slope
-        slope = self.slope.get(name) if isinstance(self.slope, Mapping) else None
+        slope = _named(self.slope, name) if isinstance(self.slope, Mapping) else None
         slope = unit.own_slope(reach) if slope is None else slope
         if slope is None:
             raise ConfigError(
@@ -173,6 +174,13 @@ class StraightThrough(GradientMethod):
 
     def occupancy(self, soft: Tensor, hard: Tensor) -> Tensor:
         return hard + (soft - soft.detach())  # the difference is exactly 0
+
+
+def _named(slopes: Mapping[str, float], name: str) -> float | None:
+    """Return the slope of a unit: its own, else that of the first pattern which fits its name, else None."""
+    if name in slopes:
+        return slopes[name]
+    return next((slope for pattern, slope in slopes.items() if fnmatchcase(name, pattern)), None)
 
 
 class _State(NamedTuple):

@@ -53,7 +53,7 @@ def automatic_slopes(victim: nn.Module, inputs: Any, constant: float = MANY_STEP
         return {}
     with recorded_calls(victim) as calls:
         hard_forward(victim, inputs)
-    spreads = {name: _rms(call.score for call in calls if call.unit is unit) for name, unit in units.items()}
+    spreads = {name: _rms(call.margin for call in calls if call.unit is unit) for name, unit in units.items()}
     known = sorted(spread for spread in spreads.values() if spread > 0)
     usual = known[len(known) // 2] if known else 1.0
     return {name: float(f"{constant / (spread or usual):.3g}") for name, spread in spreads.items()}

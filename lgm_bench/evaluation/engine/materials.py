@@ -99,9 +99,10 @@ class Materials:
 
     def target(self, cell: Cell) -> Target:
         """Return the cell's victim; raises what `load_victim` raises."""
-        key = (cell.victim, cell.attack.seed)
+        key = (cell.victim, cell.attack.seed, cell.data.name)
         if self._target is None or self._target[0] != key:
             victim = build_victim(cell)
+            self._settle(cell, victim)
             self._target = key, Target(victim, weights_sha256(victim), *normalization(cell, victim))
         return self._target[1]
 
@@ -113,6 +114,16 @@ class Materials:
         if self._foldable is None or self._foldable[0] != key:
             self._foldable = key, may_fold(target.victim, data.probe[0])
         return self._foldable[1]
+
+    def _settle(self, cell: Cell, victim: Victim) -> None:
+        """Give held-out training samples to a network that takes settings from them, such as thresholds of exits."""
+        network: Any = victim.network
+        if not getattr(network, "unsettled", False):
+            return
+        held_out = build_data(cell.replace(data={"subset": "holdout", "limit": None}), self.data_root, self.batch_size)
+        held_out.share = 0, 1  # the same samples in all processes
+        held_out.setup("test")
+        network.settle([inputs for inputs, *_ in held_out.test_dataloader()])
 
     def _probe(self, cell: Cell, datamodule: SamplesDataModule) -> Any:
         most = min(N_SAMPLES, 2 * datamodule.default_batch_size)
