@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from lgm_bench.files import expanded
+
 ENVIRONMENT_VARIABLE = "LGM_BENCH_DATA"
 
 
@@ -18,9 +20,9 @@ def data_folder(name: str, data_root: Path | str | None = None) -> Path:
     '/data/cifar'
     """
     if data_root is not None:
-        root = Path(data_root).expanduser()
+        root = expanded(data_root)
         return root / name if (root / name).is_dir() else root
-    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or "data").expanduser() / name
+    return expanded(os.environ.get(ENVIRONMENT_VARIABLE) or "data") / name
 
 
 def how_to_choose(name: str) -> str:

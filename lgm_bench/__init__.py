@@ -1,7 +1,9 @@
 """lgm-bench: the leaded gradient against the dynamics-unaware one, on adaptive networks."""
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lgm_bench.registry import lazy
 
 # Worker threads that spin while they wait starve each other on small machines; this has to be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -40,17 +42,23 @@ __all__ = [
     "rows",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the method, and torch with it, when it is asked for: the command line's --help does not need it."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    if name == "results":  # the package can be called, as the submodule of this name has to be what this name is
-        return import_module("lgm_bench.results")
-    return getattr(import_module("lgm_bench.results.frame" if name == "rows" else "lgm_bench.leaded"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "leaded": (
+            "FGM",
+            "LGM",
+            "Choice",
+            "Exit",
+            "Halting",
+            "Leaded",
+            "Occupancy",
+            "Soft",
+            "StraightThrough",
+            "TopK",
+            "architecture",
+        ),
+        "results": ("results",),  # a package that can be called: `lgm_bench.results` is both
+        "results.frame": ("rows",),
+    },
+)

@@ -1,7 +1,12 @@
 """Errors for users; each names the value, what was expected and what to do next."""
 
 import difflib
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
 
 
 class LgmBenchError(Exception):
@@ -33,6 +38,51 @@ class ResultError(LgmBenchError):
 
 class RunInterruptedError(LgmBenchError):
     """A run that was stopped by the user; what it has finished is kept."""
+
+
+def fault(error: BaseException) -> str:
+    """Return an error in a line: ours as it is, another one with its type and the place in the code that raised it.
+
+    >>> fault(ValueError("no labels"))
+    'ValueError: no labels'
+    """
+    if isinstance(error, LgmBenchError):
+        return str(error)
+    text = (error.msg if isinstance(error, SyntaxError) else str(error)).strip()
+    where = place(error)
+    return type(error).__name__ + f": {text}" * bool(text) + f" ({where})" * bool(where)
+
+
+def place(error: BaseException) -> str:
+    """Return the file and line that an error comes from, of a user's own code if some of that was running."""
+    if kept := getattr(error, "place", ""):  # of an error from another process, which has no traceback here
+        return str(kept)
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    local = [frame for frame in frames if _is_local(Path(frame.filename))]
+    return next((f"{frame.filename}, line {frame.lineno}" for frame in reversed(local or frames)), "")
+
+
+def _is_local(file: Path) -> bool:
+    outside = any(part in ("site-packages", "dist-packages") or part.startswith("<") for part in file.parts)
+    ours = any(file.is_relative_to(_PACKAGE.parent / name) for name in ("lgm_bench", "victims", "datamodules"))
+    return not outside and not ours and not file.is_relative_to(Path(traceback.__file__).parent)
+
+
+@contextmanager
+def never_exiting(what: str) -> Iterator[None]:
+    """Turn the `sys.exit()` of a user's own code inside the block into an error of ours.
+
+    Raises:
+        ConfigError: The code wanted to end the program.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        if type(error) is not SystemExit:  # an interruption
+            raise
+        raise ConfigError(f"{what} calls sys.exit({error.code!r}) ({place(error)}); raise an error there") from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -26,6 +26,16 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def is_named_pipe(path: Path) -> bool:
+    """Return whether reading a path would wait for a writer; a shell's `<(command)`, which has one, is none."""
+    return path.is_fifo() and not path.is_relative_to("/dev") and not path.is_relative_to("/proc")
+
+
+def expanded(path: Path | str) -> Path:
+    """Return a path with `~` replaced by the home folder; `~name` of nobody here stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 def cache_folder(name: str) -> Path:
     """Return a folder for generated files, which can be made again; it need not exist.
 
@@ -33,5 +43,5 @@ def cache_folder(name: str) -> Path:
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser() / name
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lgm-bench" / name
+        return expanded(chosen) / name
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lgm-bench" / name

@@ -2,11 +2,11 @@
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.errors import ConfigError, LgmBenchError, UnknownNameError, fault, never_exiting
 from lgm_bench.sources import source_files
 
 
@@ -20,20 +20,43 @@ def resolve(kind: str, name: str, registry: Mapping[str, str]) -> Any:
 
     Raises:
         UnknownNameError: `name` is not registered and has no colon; the nearest names are listed.
-        ConfigError: The module or the attribute does not exist.
+        ConfigError: The module or the attribute does not exist, or importing the module fails.
     """
     target = registry.get(name, name)
     module_name, colon, attribute = target.partition(":")
     if not colon or module_name[:1] in ("", "."):
         raise UnknownNameError(kind, name, registry)
     try:
-        module = importlib.import_module(module_name) if name in registry else _own_module(module_name)
+        with never_exiting(f"{kind} {name!r}: module {module_name!r}"):
+            module = importlib.import_module(module_name) if name in registry else _own_module(module_name)
+    except LgmBenchError:
+        raise
     except ImportError as error:
         raise ConfigError(f"{kind} {name!r}: cannot import {module_name!r} ({error})") from error
+    except Exception as error:  # a module of a user's own, which may do anything
+        raise ConfigError(f"{kind} {name!r}: cannot import {module_name!r}: {fault(error)}") from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:
         raise ConfigError(f"{kind} {name!r}: module {module_name!r} has no {attribute!r}") from error
+
+
+def lazy(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the `__getattr__` and `__dir__` of a package that imports what it offers, and torch with it, on first use.
+
+    Args:
+        package: Its full name.
+        homes: By submodule the names that it offers; a submodule may offer itself.
+    """
+    modules = {name: module for module, names in homes.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{package}.{modules[name]}")
+        return module if name == modules[name] else getattr(module, name)
+
+    return get, lambda: sorted({*vars(sys.modules[package]), *modules})
 
 
 def _own_module(name: str) -> ModuleType:

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lgm_bench.errors import CheckpointError
-from lgm_bench.files import write_whole
+from lgm_bench.files import expanded, is_named_pipe, write_whole
 from lgm_bench.resources import resource
 from victims.names import victim_names
 from victims.registry import (
@@ -136,9 +136,9 @@ def user_store() -> CheckpointStore:
     """Return the user's own store; its folder need not exist yet."""
     folder = os.environ.get("LGM_BENCH_CHECKPOINTS")
     if folder:
-        return CheckpointStore(Path(folder).expanduser())
+        return CheckpointStore(expanded(folder))
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return CheckpointStore(Path(data).expanduser() / "lgm-bench" / "checkpoints")
+    return CheckpointStore(expanded(data) / "lgm-bench" / "checkpoints")
 
 
 def default_checkpoint(victim: str) -> tuple[CheckpointStore, CheckpointEntry]:
@@ -162,7 +162,7 @@ def registered(victim: str, checkpoint: str | None) -> tuple[CheckpointStore, Ch
         checkpoint: None for its default; a path; or "random".
     """
     if checkpoint is not None:
-        path = Path(checkpoint).expanduser()
+        path = expanded(checkpoint)
         store = CheckpointStore(path.parent)
         return next(((store, entry) for entry in store.entries() if entry.file == path.name), None)
     stores = ((store, store.ready(victim)) for store in (user_store(), shipped_store()))
@@ -215,6 +215,8 @@ def verified_bytes(path: Path, sha256: str | None) -> bytes:
     Raises:
         CheckpointError: The file cannot be read, or its sha256 is another one.
     """
+    if is_named_pipe(path):
+        raise CheckpointError(f"{path} is a named pipe; give a file")
     try:
         content = path.read_bytes()
     except OSError as error:

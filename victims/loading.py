@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lgm_bench.errors import CheckpointError, ConfigError
+from lgm_bench.files import expanded
 from lgm_bench.registry import resolve
 from victims.checkpoints import (
     CheckpointStore,
@@ -71,7 +72,7 @@ def load_victim(
         normalization = _load_safetensors(victim.network, store.content(entry), name, path)
         normalization = entry.normalization or normalization
     elif checkpoint is not None and str(checkpoint) != RANDOM:
-        normalization = _load_file(victim, name, Path(checkpoint).expanduser())
+        normalization = _load_file(victim, name, expanded(checkpoint))
     victim.checkpoint_id = checkpoint_id(name, checkpoint, seed)
     _normalize(victim, normalization, mean, std)
     return victim.eval()
@@ -88,7 +89,7 @@ def checkpoint_id(name: str, checkpoint: str | Path | None = None, seed: int = 0
         return f"constructed-{seed}" if default is None else str(default[1].sha256)
     if str(checkpoint) == RANDOM:
         return f"random-{seed}"
-    return sha256_of(Path(checkpoint).expanduser())
+    return sha256_of(expanded(checkpoint))
 
 
 def import_checkpoint(
@@ -116,7 +117,7 @@ def import_checkpoint(
         UnknownNameError: No victim of that name.
         CheckpointError: The file does not fit the victim (one message lists all keys), or cannot be written.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     victim = _untrained(name, 0, {})
     stored = _load_file(victim, name, path, keep_precision=True)
     mean, std = normalization or (None, None)
@@ -172,7 +173,7 @@ def save_checkpoint(
         licence=licence,
         normalization=normalization,
     )
-    store = CheckpointStore(Path(out).expanduser()) if out is not None else user_store()
+    store = CheckpointStore(expanded(out)) if out is not None else user_store()
     return store.add(entry, content)
 
 

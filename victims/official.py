@@ -50,9 +50,13 @@ def read_official(path: Path, own: Iterable[str] = ()) -> dict[str, Tensor]:
     state = _state_dict(content, path)
     if not isinstance(state, Mapping) or not state:
         raise CheckpointError(f"{path} holds no state dict but a {type(state).__name__}; {_EXPECTED}")
-    strangers = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
+    unnamed = [repr(key) for key in state if not isinstance(key, str)]
+    if unnamed:
+        raise CheckpointError(f"{path} holds keys that are no names: {_listed(unnamed)}; {_EXPECTED}")
+    strangers = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    strangers += [key for key, value in state.items() if key not in strangers and not _is_plain(value)]
     if strangers:
-        raise CheckpointError(f"{path} holds entries that are no tensors: {_listed(strangers)}; {_EXPECTED}")
+        raise CheckpointError(f"{path} holds entries that are no plain tensors: {_listed(strangers)}; {_EXPECTED}")
     state = dict(state)
     while set(own).isdisjoint(state):
         prefix = next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in state)), None)
@@ -77,6 +81,11 @@ def _state_dict(content: Any, path: Path) -> Any:
             )
         content = content[nested[0]]
     return content
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Return whether a tensor has its values, one after another: it is neither sparse nor without memory."""
+    return value.layout == torch.strided and not value.is_meta
 
 
 CUT_SHORT = (EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error)

@@ -1,8 +1,8 @@
 """Attacks, each following whichever gradient method it is given."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lgm_bench.registry import resolve
+from lgm_bench.registry import lazy
 
 if TYPE_CHECKING:
     from lgm_bench.attacks.attack import Attack
@@ -31,16 +31,15 @@ ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
 """By registered name. The attribute `inputs` of a class says what it attacks, "images" or "points"."""
 GRADIENT_FREE = frozenset({"random"})
 """Attacks that follow no gradient."""
-_MODULES = {
-    "attack": "Attack",
-    "autoattack": "AutoAttack",
-    "budgets": "Budget Cubes L2Ball LinfBall",
-    "image_attacks": "AutoPGD BIM CarliniWagner FGSM PGD",
-    "objectives": "CrossEntropy DLR Lovasz Margin Objective Pass TargetedDLR",
-    "point_attacks": "KNNPert PointAttack PointBIM PointPert RandomPerturbation",
-    "trace": "AttackResult",
+_HOMES = {
+    "attack": ("Attack",),
+    "autoattack": ("AutoAttack",),
+    "budgets": ("Budget", "Cubes", "L2Ball", "LinfBall"),
+    "image_attacks": ("AutoPGD", "BIM", "CarliniWagner", "FGSM", "PGD"),
+    "objectives": ("CrossEntropy", "DLR", "Lovasz", "Margin", "Objective", "Pass", "TargetedDLR"),
+    "point_attacks": ("KNNPert", "PointAttack", "PointBIM", "PointPert", "RandomPerturbation"),
+    "trace": ("AttackResult",),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = [
     "ATTACKS",
     "BIM",
@@ -69,13 +68,4 @@ __all__ = [
     "TargetedDLR",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import an attack, and torch with it, at first use: the names of the attacks do without torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return resolve("attack", f"{__name__}.{_HOMES[name]}:{name}", {})
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -44,6 +44,7 @@ class Attack:
 
     Attributes:
         inputs: What it attacks, "images" (any tensor (B, ...)) or "points"; see `Task.inputs`.
+        options: Keyword arguments that a cell of a benchmark may set.
         takes_step: Whether there is a step to choose.
         takes_gradient: Whether it follows a gradient.
         keeps_best: Whether the hard network judges every iterate and the best one of each sample is returned;
@@ -57,6 +58,7 @@ class Attack:
 
     name: ClassVar[str] = ""
     inputs: ClassVar[str] = "images"
+    options: ClassVar[tuple[str, ...]] = ("bounds", "valid_pixels", "active_set", "seed")
     takes_step: ClassVar[bool] = True
     takes_gradient: ClassVar[bool] = True
     keeps_best: ClassVar[bool] = False

@@ -40,6 +40,7 @@ class PointAttack(Attack):
     """
 
     inputs = "points"
+    options: ClassVar[tuple[str, ...]] = ("loss", "seed")
     keeps_best = True
     losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "lovasz")
     default_step = 0.01

@@ -1,4 +1,4 @@
-"""The application: the verbs, and what happens to errors and to Ctrl-C."""
+"""The application: its verbs, and how errors and Ctrl-C end it."""
 
 import contextlib
 import io
@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,19 +21,27 @@ from lgm_bench.cli.data import data
 from lgm_bench.cli.doctor import doctor
 from lgm_bench.cli.import_ import import_
 from lgm_bench.cli.ls import ls
-from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, READER_GONE, complain, printable
+from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, OUR_FAULT, READER_GONE, complain, printable
 from lgm_bench.cli.report import report
 from lgm_bench.cli.run import run
 from lgm_bench.cli.search import search
 from lgm_bench.cli.show import show
 from lgm_bench.cli.train import train
 from lgm_bench.cli.validate import validate
-from lgm_bench.errors import LgmBenchError, RunInterruptedError
+from lgm_bench.errors import LgmBenchError, RunInterruptedError, fault
 from lgm_bench.evaluation.engine.place import ALONE, here
 
 
 class _Group(TyperGroup):
-    """Prints our errors in a line, and on Ctrl-C how to go on."""
+    """Prints errors of ours in a line, and on Ctrl-C how to go on."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse arguments that are empty or have a NUL character, which no verb has a use for."""
+        for number, text in enumerate(args):
+            if not text or (text.startswith("--") and text.find("=") == len(text) - 1) or "\0" in text:
+                before = f" after {args[number - 1]}" if number else ""
+                raise typer.BadParameter(f"{text!r}{before} is empty or has a NUL character", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb; `ctx` is the context of whichever click the installed typer brings."""
@@ -52,24 +61,36 @@ class _Group(TyperGroup):
                 complain(_interrupted(error))
             raise typer.Exit(INTERRUPTED) from None
         except LgmBenchError as error:
-            complain(f"error in process {rank}: {error}" if rank else f"error: {error}")
-            raise typer.Exit(BAD_USAGE) from None
+            raise _refused(str(error), rank) from None
+        except OSError as error:  # a file or folder that may not be read, say: nothing that a traceback explains
+            raise _refused(str(error), rank) from None
+        except Exception as error:
+            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # typer's own
+                raise
+            traceback.print_exc()
+            complain(f"this is a fault in lgm-bench ({fault(error)}); please report it with the lines above")
+            raise typer.Exit(OUR_FAULT) from None
+
+
+def _refused(message: str, rank: int) -> typer.Exit:
+    complain(f"error in process {rank}: {message}" if rank else f"error: {message}")
+    return typer.Exit(BAD_USAGE)
 
 
 class _Printable(logging.Formatter):
-    """Warnings, with names from outside in them as text."""
+    """Formats warnings, and writes out control characters in them."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 def _reader_is_gone(error: BaseException | None) -> bool:
-    """Return whether an error comes of printing into a pipe that nobody reads any more, as behind `| head`."""
+    """Return whether an error comes from a pipe whose reader has ended, such as `| head`."""
     return error is not None and (isinstance(error, BrokenPipeError) or _reader_is_gone(error.__context__))
 
 
 def _say_no_more() -> None:
-    """Let what is still to be printed go nowhere, now that whoever read it, such as `head`, has gone."""
+    """Discard what is still to be printed."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # a stream without a file, as in a notebook
@@ -108,7 +129,7 @@ for _verb, _name in (
 
 
 def main() -> None:
-    """Run the command line. Networks of a user's own are found in the current folder too, as with `python -m`."""
+    """Run the command line; like `python -m`, it imports modules from the current folder too."""
     sys.path.append(str(Path.cwd()))
     if logging.lastResort:
         logging.lastResort.setFormatter(_Printable())
@@ -128,7 +149,7 @@ def _is_one_of_several() -> bool:
 
 
 def _leave(code: str | int | None) -> None:
-    """End this process of several at once: threads of torch.distributed now and then abort at an ordinary exit."""
+    """End this process at once: after an ordinary exit, threads of torch.distributed sometimes abort it."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
@@ -150,7 +171,7 @@ def about(
 
 
 def _quieten_lightning() -> None:
-    """Keep Lightning's hints out of the output: what users need to know, the verbs say themselves."""
+    """Keep Lightning's hints out of the output."""
     for package in ("pytorch_lightning", "lightning_fabric", "lightning_utilities"):
         logging.getLogger(f"{package}.utilities.rank_zero").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", module=package)

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from lgm_bench.cli import options as opt
-from lgm_bench.cli.output import finish
 from lgm_bench.errors import LgmBenchError
 
 
@@ -79,15 +78,17 @@ def attack(
     [dim]$[/] lgm-bench attack minkunet14-scannet --data rooms-scannet --attack pointbim --gradient lgm
     """
     flags = locals()
+    from lgm_bench.evaluation.cells.kinds import inputs_of
     from lgm_bench.evaluation.cells.suites import cells_of_flags
 
-    eps = opt.eps_or_default(eps, attack, images="8/255", points="0.01")
+    eps = inputs_of(attack).usual_eps if eps is None else eps
     here = {"eps": eps, "gradients": gradient.split(","), "slope": slope, "limit": limit, "history": history}
     planned = cells_of_flags(opt.cell_flags(flags) | here)
     from lgm_bench.cli.session import Session
 
     session = Session(opt.run_options(flags), quiet=quiet, fresh=fresh)
     results = session.run(planned)
-    if not results and isinstance(results.failures[0][1], LgmBenchError):
-        raise results.failures[0][1]
-    finish(session, results, as_json=as_json, comparisons=session.comparisons(results))
+    error = results.failures[0][1] if results.failures else None
+    if not results and isinstance(error, LgmBenchError):
+        raise error
+    session.finish(results, as_json=as_json)

@@ -1,54 +1,53 @@
-"""What a shell is told when a name on the command line is to be completed. Needs no torch."""
+"""Completion of names on the command line in a shell. Needs no torch."""
 
 import os
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from datamodules import DATAMODULES
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.errors import LgmBenchError
+from lgm_bench.files import expanded
 from lgm_bench.leaded import GRADIENTS
 from victims.names import victim_names
 
 
-def complete_victim(incomplete: str) -> list[str]:
-    """Return the victims that a name may become."""
-    return [name for name in victim_names() if name.startswith(incomplete)]
+def _completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return a function from the beginning of a name to the names that it may become."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
 
 
-def complete_suite(incomplete: str) -> list[str]:
-    """Return the suites that a name may become: those of the file that stands on the command line, or the shipped."""
+def _suites() -> list[str]:
+    """Return the suites of the benchmark file on the command line, or else of the shipped one."""
     from lgm_bench.evaluation.cells.config import read_yaml
     from lgm_bench.resources import resource
 
-    # What is parsed so far has no arguments yet: a line that ends in an option without value is none.
+    # typer has no arguments to look at yet, and cannot parse a line that ends in an option without its value
     line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
-    files = [Path(word).expanduser() for word in line.split() if word.endswith((".yaml", ".yml"))]
+    files = [expanded(word) for word in line.split() if word.endswith((".yaml", ".yml"))]
     try:
-        content = read_yaml(files[0] if files else resource("bench.yaml"))
-        names = list(content["suites"])
+        return list(read_yaml(files[0] if files else resource("bench.yaml"))["suites"])
     except (LgmBenchError, TypeError, KeyError):
-        return []  # a shell that completes is no place for errors
-    return [name for name in names if name.startswith(incomplete)]
+        return []  # a shell that completes shows no errors
 
 
-def complete_data(incomplete: str) -> list[str]:
-    """Return the data sets that a name may become."""
-    return [name for name in DATAMODULES if name.startswith(incomplete)]
-
-
-def complete_attack(incomplete: str) -> list[str]:
-    """Return the attacks that a name may become."""
-    return [name for name in ATTACKS if name.startswith(incomplete)]
+complete_victim = _completing(victim_names)
+complete_data = _completing(lambda: DATAMODULES)
+complete_attack = _completing(lambda: ATTACKS)
+complete_suite = _completing(_suites)
 
 
 def complete_gradient(incomplete: str) -> list[str]:
-    """Return what a list of gradients may become by the name that it ends in."""
+    """Complete the last name of a list of gradients."""
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in GRADIENTS if name.startswith(last)]
 
 
 def complete_table(incomplete: str) -> list[tuple[str, str]]:
-    """Return the numbers of the paper's tables that a text may become, with what each shows."""
+    """Complete the number of one of the paper's tables; its title explains it."""
     from lgm_bench.evaluation.cells.paper import paper_tables
 
     numbered = [(name.removeprefix("table_"), table.title) for name, table in paper_tables().items()]

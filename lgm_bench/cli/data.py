@@ -25,10 +25,10 @@ def data(
     data_root: opt.DataRoot = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Prepare a data set of point clouds, so that it is read faster from then on; nothing needs it.
+    """Prepare a data set of point clouds, so that it is read faster from then on. This is optional.
 
-    The prepared form lies beside the data, in .lgm-bench-cache, and may be deleted. The same command goes on where it
-    was stopped, and prepares again what has changed.
+    The prepared form lies beside the data, in .lgm-bench-cache, and may be deleted. The same command continues after a
+    stop, and prepares changed files again.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""What this machine has of all that lgm-bench can use, and whether the embedded suite can run on it."""
+"""What this machine has of all that lgm-bench can use, and whether the embedded suite can run."""
 
 import os
 import platform
@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -13,27 +14,34 @@ from typing import Any
 import torch
 from packaging.requirements import Requirement
 
+from datamodules import MARKS
 from lgm_bench import __version__
-from lgm_bench.errors import LgmBenchError
+from lgm_bench.cli import inventory
+from lgm_bench.errors import CheckpointError, LgmBenchError
+from lgm_bench.evaluation.cells.cell import NO_GRADIENT, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
+from lgm_bench.evaluation.cells.config import load_bench
+from lgm_bench.evaluation.cells.suites import Planned, plan
+from lgm_bench.evaluation.readiness import look
 from lgm_bench.files import CACHE_VARIABLE, cache_folder
 from lgm_bench.sparse import compiled
 from lgm_bench.sparse.backends import BACKENDS, NATIVE, use_backend
-from victims.checkpoints import user_store
+from victims.checkpoints import checkpoint_status, default_checkpoint, user_store
 
 OK, MISSING, BROKEN = "ok", "missing", "broken"
+EMBEDDED_SUITE = "mini"
 GIB = 2**30
 LEAST_FREE = GIB // 2
-"""Bytes below which a disk is as good as full: the embedded suite takes a tenth of that."""
+"""Bytes below which a disk counts as full; the embedded suite takes a tenth of that."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The state of one thing.
 
     Attributes:
         section: What it belongs to, such as "checkpoints".
         name: What it is.
-        status: `OK`; `MISSING`, which is to be brought where it is wanted; or `BROKEN`, which should not be.
+        status: `OK`, `MISSING` (optional, unless `required`) or `BROKEN`.
         detail: What was found, or what to do.
         required: Whether the embedded suite needs it.
     """
@@ -46,7 +54,7 @@ class Finding:
 
 
 def machine() -> Iterator[Finding]:
-    """Yield what there is on this machine whatever data and weights there are."""
+    """Yield devices, libraries, backends and folders."""
     yield from _devices()
     yield from _libraries()
     yield from _backends()
@@ -80,7 +88,7 @@ def _libraries() -> Iterator[Finding]:
     try:
         needed, installed = [Requirement(text) for text in requires("lgm-bench") or []], version("lgm-bench")
     except PackageNotFoundError:
-        detail = "lgm-bench is not installed, so that nobody knows what it needs; pip install -e ."
+        detail = "lgm-bench is not installed, so its requirements are unknown; pip install -e ."
         yield Finding("libraries", "requirements", BROKEN, detail)
         return
     stale = f"; its installation is of {installed}, so that the list below may be too: pip install -e ."
@@ -131,7 +139,7 @@ def _backends() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    cache, own = cache_folder("").expanduser(), user_store().folder
+    cache, own = cache_folder(""), user_store().folder
     remedy = f"{CACHE_VARIABLE}=DIR says where else"
     yield _folder("cache", cache, remedy, required=True)
     yield _folder("own checkpoints", own, "LGM_BENCH_CHECKPOINTS=DIR says where else", required=False)
@@ -152,3 +160,48 @@ def _folder(name: str, folder: Path, remedy: str, *, required: bool) -> Finding:
         detail = f"{folder} has {free / GIB:.2f} GiB left; free some space, or {remedy}"
         return Finding("folders", name, BROKEN, detail, required)
     return Finding("folders", name, OK, f"{folder}, {free / GIB:.0f} GiB free", required)
+
+
+def data_sets(data_root: str | None) -> Iterator[Finding]:
+    """Yield every data set: where it is, or what to get. Generated ones need nothing but room in the cache."""
+    _, wanted = _embedded()
+    for item in inventory.data(data_root):
+        name = item["name"]
+        if name not in MARKS:
+            yield Finding("data sets", name, OK, "made on the spot when it is wanted", required=name in wanted)
+            continue
+        probe = Cell(
+            VictimSpec("resnet20-cifar10", "random"), DataSpec(name), AttackSpec("fgsm", 1.0), GradientSpec(NO_GRADIENT)
+        )
+        found = look([Planned(probe)], data_root)
+        if not found.gaps:
+            size = found.sizes[name, probe.data.subset]
+            yield Finding("data sets", name, OK, f"{item['folder']}, {size:,} sample{'s' * (size != 1)}")
+        else:
+            status = BROKEN if item["ready"] else MISSING
+            yield Finding("data sets", name, status, found.gaps[0].brief)
+
+
+def checkpoints() -> Iterator[Finding]:
+    """Yield every victim's checkpoint: ready with the right sha256, missing with what to get, or damaged."""
+    wanted, _ = _embedded()
+    for status in checkpoint_status():
+        name, required = status.name, status.name in wanted
+        if not status.ready:
+            yield Finding("checkpoints", name, MISSING, status.detail, required)
+            continue
+        store, entry = default_checkpoint(name)
+        try:
+            size = len(store.content(entry))
+        except CheckpointError as error:
+            yield Finding("checkpoints", name, BROKEN, str(error), required)
+        else:
+            detail = f"{entry.file}, {size / 1e6:.1f} MB, sha256 {str(entry.sha256)[:12]}"
+            yield Finding("checkpoints", name, OK, detail, required)
+
+
+@cache
+def _embedded() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the victims and data sets that the embedded suite needs."""
+    cells = [one.cell for one in plan(load_bench(), [EMBEDDED_SUITE]) if not one.optional]
+    return frozenset(cell.victim.name for cell in cells), frozenset(cell.data.name for cell in cells)

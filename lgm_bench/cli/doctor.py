@@ -18,10 +18,9 @@ STYLES = {"ok": "green", "missing": "dim", "broken": "bold red"}
 
 
 def doctor(data_root: opt.DataRoot = None, as_json: opt.Json = False) -> None:
-    """Look at devices, libraries, backends, folders, data sets and checkpoints, and say what to do where one lacks.
+    """Check devices, libraries, backends, folders, data sets and checkpoints, and say what to do about what is missing.
 
-    Exit code 0: the embedded suite can run here; 2: something that it needs is missing or broken. What is missing
-    beyond that is named, but no failure.
+    Exit code 0: the embedded suite can run here; 2: something that it needs is missing or broken.
 
     Examples:
 
@@ -30,9 +29,8 @@ def doctor(data_root: opt.DataRoot = None, as_json: opt.Json = False) -> None:
     [dim]$[/] lgm-bench doctor --data-root ~/data --json
     """
     from lgm_bench.cli import diagnosis as examination
-    from lgm_bench.cli.diagnosis_assets import checkpoints, data_sets
 
-    findings = [*examination.machine(), *data_sets(data_root), *checkpoints()]
+    findings = [*examination.machine(), *examination.data_sets(data_root), *examination.checkpoints()]
     ready = examination.can_run(findings)
     if as_json:
         show_json(examination.as_json(findings))
@@ -72,4 +70,4 @@ def _verdict(findings: "Sequence[Finding]", *, ready: bool) -> "RenderableType":
     if ready:
         text = Text("`lgm-bench run` can run here.", "bold green")
         return text.append(f" Broken: {', '.join(broken)}.", "bold red") if broken else text
-    return Text(f"`lgm-bench run` cannot run here, for it needs: {', '.join(needed)}; see above.", "bold red")
+    return Text(f"`lgm-bench run` cannot run here; it needs: {', '.join(needed)}; see above.", "bold red")

@@ -1,4 +1,4 @@
-"""What there is: victims, data sets, attacks and suites, and which of them are ready here. Needs no torch."""
+"""Lists of victims, data sets, attacks, gradients and suites, and which are ready here. Needs no torch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from datamodules import DATAMODULES, MARKS
 from datamodules.location import data_folder
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.evaluation.cells.config import load_bench
-from lgm_bench.evaluation.cells.kinds import is_static, softens, takes_points
+from lgm_bench.evaluation.cells.kinds import inputs_of, is_static, softens
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.leaded import GRADIENTS
 from victims.checkpoints import checkpoint_status
@@ -21,7 +21,7 @@ BUNDLED = "(nothing to bring)"
 
 
 def victims(data_root: str | None) -> list[Item]:  # noqa: ARG001
-    """Return every victim with its family's kind and its checkpoint, or what is missing."""
+    """Return every victim: static or adaptive, with its checkpoint or what is missing."""
     return [
         {
             "name": status.name,
@@ -45,12 +45,12 @@ def data(data_root: str | None) -> list[Item]:
 
 
 def attacks(data_root: str | None) -> list[Item]:  # noqa: ARG001
-    """Return every attack with what it changes and the class that it stands for."""
+    """Return every attack with its inputs and its class."""
     return [
         {
             "name": name,
             "ready": True,
-            "inputs": "points" if takes_points(name) else "images",
+            "inputs": inputs_of(name).name,
             "class": target.replace(":", "."),
         }
         for name, target in ATTACKS.items()
@@ -58,7 +58,7 @@ def attacks(data_root: str | None) -> list[Item]:  # noqa: ARG001
 
 
 def gradients(data_root: str | None) -> list[Item]:  # noqa: ARG001
-    """Return every gradient method with the occupancies that it uses and the class that it stands for."""
+    """Return every gradient method with the occupancies that it uses and its class."""
     return [
         {"name": name, "ready": True, "uses": "soft" if softens(name) else "hard", "class": target.replace(":", ".")}
         for name, target in GRADIENTS.items()
@@ -66,7 +66,7 @@ def gradients(data_root: str | None) -> list[Item]:  # noqa: ARG001
 
 
 def suites(data_root: str | None) -> list[Item]:
-    """Return the shipped suites with the number of their cells, and how many of these have data and weights here."""
+    """Return the shipped suites with the number of their cells, and of those with data and weights here."""
     bench = load_bench()
     here = {item["name"] for item in victims(data_root) if item["ready"]}
     folders = {item["name"] for item in data(data_root) if item["ready"]}
@@ -89,12 +89,12 @@ KINDS: dict[str, Callable[[str | None], list[Item]]] = {
 
 
 def as_table(kind: str, items: list[Item]) -> Table:
-    """Return one kind's items for a terminal; what is ready is marked."""
+    """Return a table of items, which marks those that are ready."""
     table = Table(title=kind, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     keys = [key for key in items[0] if key != "ready"]
     table.add_column("ready")
     for key in keys:
-        # The last column gives way on a narrow terminal; it is cut, for an entry is a line. --json has it in full.
+        # On a narrow terminal the last column is cut, so that an entry is one line; --json prints it in full.
         table.add_column(key.replace("_", " "), no_wrap=key != keys[-1])
     for item in items:
         texts = [Text(str(item[key]), no_wrap=True, overflow="ellipsis") for key in keys]

@@ -15,6 +15,7 @@ from lgm_bench.cli.completion import (
     complete_victim,
 )
 from lgm_bench.errors import ConfigError
+from lgm_bench.files import expanded
 
 if TYPE_CHECKING:
     from lgm_bench.evaluation.cells.schema import RunOptions
@@ -25,219 +26,178 @@ GRADIENT, SLOPED = "fgm", "lgm"
 PROTOCOL = "standard"
 ATTACK, POINTS, VICTIM, RUNNING = "Attack", "Attack on points", "Victim and data", "Running"
 
+
+def option(text: str, *flags: str, default: str | None = None, panel: str | None = None, **more: Any) -> Any:
+    """Return an option with a help text; `flags` where its name is not enough, `default` as --help shows it."""
+    return typer.Option(*flags, help=text, show_default=default or True, rich_help_panel=panel, **more)
+
+
 File = Annotated[
     Path | None, typer.Argument(help="A benchmark file of your own.", show_default="the shipped bench.yaml")
 ]
+VictimName = Annotated[str, typer.Argument(help="Name of a victim (see `ls victims`).", autocompletion=complete_victim)]
+DataRoot = Annotated[
+    str | None,
+    option(
+        "Folder of the data set, or the one that holds it. Otherwise $LGM_BENCH_DATA/NAME, else ./data/NAME.",
+        panel=VICTIM,
+    ),
+]
+Json = Annotated[bool, option("Print JSON instead of tables.", "--json", panel=RUNNING)]
+Quiet = Annotated[bool, option("Show no progress.", "--quiet", "-q", panel=RUNNING)]
+
+# What of a benchmark file is run
 Suites = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "A suite of the file; repeatable.",
         "--suite",
-        help="A suite of the file; repeatable.",
-        show_default="mini, or all of FILE",
+        default="mini, or all of FILE",
         autocompletion=complete_suite,
     ),
 ]
 Tables = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "Only the cells of this table of the paper, such as 4 or IV; repeatable. Alone it means --suite paper.",
         "--table",
-        help="Only the cells of this table of the paper, such as 4 or IV; repeatable. Alone it means --suite paper.",
         autocompletion=complete_table,
     ),
 ]
-Full = Annotated[bool, typer.Option("--full", help="The suite's long part too.")]
+Full = Annotated[bool, option("The suite's long part too.", "--full")]
 OnlyVictims = Annotated[
-    list[str] | None,
-    typer.Option("--victim", help="Only this victim; repeatable.", autocompletion=complete_victim),
+    list[str] | None, option("Only this victim; repeatable.", "--victim", autocompletion=complete_victim)
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the file; repeatable.")
+    list[str] | None, option("Override a value of the file; repeatable.", "--set", metavar="PATH=VALUE")
 ]
-VictimName = Annotated[str, typer.Argument(help="Name of a victim (see `ls victims`).", autocompletion=complete_victim)]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.", rich_help_panel=VICTIM)]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")]
-DataRoot = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder of the data set, or the one that holds it. Otherwise $LGM_BENCH_DATA/NAME, else ./data/NAME.",
-        rich_help_panel=VICTIM,
-    ),
-]
-Out = Annotated[str | None, typer.Option(help="Results folder; results in it are reused.", show_default="results")]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Samples per batch and process; changes no result.",
-        show_default="100 images, 32 shapes, 1 scene",
-        rich_help_panel=RUNNING,
-    ),
-]
-Devices = Annotated[
-    int | None,
-    typer.Option(min=1, help="Number of processes, one a device.", show_default="1", rich_help_panel=RUNNING),
-]
-NumNodes = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Number of machines; torchrun or srun starts them.", show_default="1", rich_help_panel=RUNNING
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(help="32 or 64; lower ones are refused for sign attacks.", show_default="32", rich_help_panel=RUNNING),
-]
-ForcePrecision = Annotated[
-    bool | None, typer.Option("--force-precision", help="Take a lower precision all the same.", rich_help_panel=RUNNING)
-]
-Accelerator = Annotated[
-    str | None,
-    typer.Option(help="auto, cpu or gpu (cuda).", show_default="auto", rich_help_panel=RUNNING),
-]
-SaveAdversarial = Annotated[
-    bool | None,
-    typer.Option(
-        "--save-adversarial",
-        "--save-clouds",
-        help="Keep all attacked images (.npz) and point clouds (.npz, .ply); samples without one are attacked again.",
-        rich_help_panel=RUNNING,
-    ),
-]
-History = Annotated[
-    bool | None,
-    typer.Option(
-        "--history",
-        help="Judge every iterate of attacks on images, as those of attacks on points are; images without are attacked "
-        "again.",
-        rich_help_panel=RUNNING,
-    ),
-]
-Backend = Annotated[
-    str | None,
-    typer.Option(
-        help="What computes sparse convolutions: native, minkowski or spconv.",
-        show_default="native",
-        rich_help_panel=RUNNING,
-    ),
-]
-Report = Annotated[
-    bool | None,
-    typer.Option("--report/--no-report", help="Write report.html.", show_default="yes", rich_help_panel=RUNNING),
-]
-Fresh = Annotated[
-    bool,
-    typer.Option("--fresh", help="Compute again what is finished in the results folder.", rich_help_panel=RUNNING),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=RUNNING)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=RUNNING)]
-SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="Run what can run; leave out what lacks something.")]
+SkipMissing = Annotated[bool, option("Run what can run; leave out what lacks something.", "--skip-missing")]
 ShardOf = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Only the I-th of N shares of the cells, for array jobs; the last one's tables hold all cells.",
         "--shard",
         metavar="I/N",
-        help="Only the I-th of N shares of the cells, for array jobs; the last one's tables hold all cells.",
     ),
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the cells, what each costs and what is missing; run nothing.")
-]
+DryRun = Annotated[bool, option("Print the cells, what each costs and what is missing; run nothing.", "--dry-run")]
 
+# The attack
 AttackName = Annotated[
     str,
-    typer.Option(
+    option(
+        "fgsm, bim, pgd, cw, autopgd, autoattack; of points: random, pointbim, pointpert, knnpert.",
         "--attack",
-        help="fgsm, bim, pgd, cw, autopgd, autoattack; of points: random, pointbim, pointpert, knnpert.",
-        rich_help_panel=ATTACK,
+        panel=ATTACK,
         autocompletion=complete_attack,
     ),
 ]
 Protocol = Annotated[
     str,
-    typer.Option(
-        help="standard: eps is what it is, images stay in [0, 1]; official: as the released runs, eps in 2/255.",
-        rich_help_panel=ATTACK,
+    option(
+        "standard: eps is what it is, images stay in [0, 1]; official: as the released runs, eps in 2/255.",
+        panel=ATTACK,
     ),
 ]
 Gradient = Annotated[
     str,
-    typer.Option(
-        help="fgm, lgm, soft, straight-through, or package.module:Class; several side by side (fgm,lgm,soft), the "
-        "first of which the others are compared with.",
-        rich_help_panel=ATTACK,
+    option(
+        "fgm, lgm, soft, straight-through, or package.module:Class; several side by side (fgm,lgm,soft), the first "
+        "of which the others are compared with.",
+        panel=ATTACK,
         autocompletion=complete_gradient,
     ),
 ]
-Step = Annotated[
-    str | None, typer.Option(help="Step, written as eps.", show_default="the attack's", rich_help_panel=ATTACK)
-]
-Steps = Annotated[int | None, typer.Option(help="Iterations.", show_default="the attack's", rich_help_panel=ATTACK)]
-ValidPixels = Annotated[float, typer.Option(help="Share of the pixels that may change.", rich_help_panel=ATTACK)]
-Targeted = Annotated[
-    bool, typer.Option("--targeted", help="Make every class in turn the target.", rich_help_panel=ATTACK)
-]
-ActiveSet = Annotated[
-    bool, typer.Option("--active-set", help="Stop working on images that have fallen.", rich_help_panel=ATTACK)
-]
+Step = Annotated[str | None, option("Step, written as eps.", default="the attack's", panel=ATTACK)]
+Steps = Annotated[int | None, option("Iterations.", default="the attack's", panel=ATTACK)]
+ValidPixels = Annotated[float, option("Share of the pixels that may change.", panel=ATTACK)]
+Targeted = Annotated[bool, option("Make every class in turn the target.", "--targeted", panel=ATTACK)]
+ActiveSet = Annotated[bool, option("Stop working on images that have fallen.", "--active-set", panel=ATTACK)]
 Relation = Annotated[
-    str | None,
-    typer.Option(
-        help="Of points and voxels: sigmoid, bilinear or rbf.", show_default="sigmoid", rich_help_panel=POINTS
-    ),
+    str | None, option("Of points and voxels: sigmoid, bilinear or rbf.", default="sigmoid", panel=POINTS)
 ]
 InputSlope = Annotated[
-    float | None,
-    typer.Option(help="Slope from points to voxels.", show_default="released, or --slope", rich_help_panel=POINTS),
+    float | None, option("Slope from points to voxels.", default="released, or --slope", panel=POINTS)
 ]
 OutputSlope = Annotated[
-    float | None,
-    typer.Option(help="Slope from voxels to points.", show_default="released, or --slope", rich_help_panel=POINTS),
+    float | None, option("Slope from voxels to points.", default="released, or --slope", panel=POINTS)
 ]
 FloorSlope = Annotated[
-    float | None,
-    typer.Option(help="Slope of the soft floor of coordinates.", show_default="released", rich_help_panel=POINTS),
+    float | None, option("Slope of the soft floor of coordinates.", default="released", panel=POINTS)
 ]
-Loss = Annotated[
-    str | None,
-    typer.Option(help="cross_entropy or lovasz.", show_default="released, or cross_entropy", rich_help_panel=POINTS),
-]
+Loss = Annotated[str | None, option("cross_entropy or lovasz.", default="released, or cross_entropy", panel=POINTS)]
+
+# Victim and data
 Checkpoint = Annotated[
-    str | None,
-    typer.Option(
-        help='Path, or "random" for untrained weights.', show_default="the registered one", rich_help_panel=VICTIM
-    ),
+    str | None, option('Path, or "random" for untrained weights.', default="the registered one", panel=VICTIM)
 ]
 Mean = Annotated[
     str | None,
-    typer.Option(
-        help="Three numbers in [0, 1] such as 0.49,0.48,0.45.", show_default="the checkpoint's", rich_help_panel=VICTIM
-    ),
+    option("Three numbers in [0, 1] such as 0.49,0.48,0.45.", default="the checkpoint's", panel=VICTIM),
 ]
-Std = Annotated[str | None, typer.Option(help="As --mean.", show_default="the checkpoint's", rich_help_panel=VICTIM)]
+Std = Annotated[str | None, option("As --mean.", default="the checkpoint's", panel=VICTIM)]
 Data = Annotated[
     str | None,
-    typer.Option(
-        help="Data set.",
-        show_default="the one in the victim's name",
-        rich_help_panel=VICTIM,
-        autocompletion=complete_data,
+    option("Data set.", default="the one in the victim's name", panel=VICTIM, autocompletion=complete_data),
+]
+Limit = Annotated[int | None, option("Only the first so many samples.", panel=VICTIM, min=1)]
+Seed = Annotated[int | None, option("Seed of all randomness.", min=0)]
+
+# How to run
+Out = Annotated[str | None, option("Results folder; results in it are reused.", default="results")]
+BatchSize = Annotated[
+    int | None,
+    option(
+        "Samples per batch and process; changes no result.",
+        default="100 images, 32 shapes, 1 scene",
+        panel=RUNNING,
+        min=1,
     ),
 ]
-
-
-def eps_or_default(given: str | None, attack: str, *, images: str, points: str) -> str:
-    """Return --eps, or what stands for it where it is not given."""
-    from lgm_bench.evaluation.cells.kinds import takes_points
-
-    return given if given is not None else points if takes_points(attack) else images
+Devices = Annotated[int | None, option("Number of processes, one a device.", default="1", panel=RUNNING, min=1)]
+NumNodes = Annotated[
+    int | None, option("Number of machines; torchrun or srun starts them.", default="1", panel=RUNNING, min=1)
+]
+Precision = Annotated[
+    str | None, option("32 or 64; lower ones are refused for sign attacks.", default="32", panel=RUNNING)
+]
+ForcePrecision = Annotated[
+    bool | None, option("Take a lower precision all the same.", "--force-precision", panel=RUNNING)
+]
+Accelerator = Annotated[str | None, option("auto, cpu or gpu (cuda).", default="auto", panel=RUNNING)]
+SaveAdversarial = Annotated[
+    bool | None,
+    option(
+        "Keep all attacked images (.npz) and point clouds (.npz, .ply); samples without one are attacked again.",
+        "--save-adversarial",
+        "--save-clouds",
+        panel=RUNNING,
+    ),
+]
+History = Annotated[
+    bool | None,
+    option(
+        "Judge every iterate of attacks on images, as those of attacks on points are; images without are attacked "
+        "again.",
+        "--history",
+        panel=RUNNING,
+    ),
+]
+Backend = Annotated[
+    str | None,
+    option("What computes sparse convolutions: native, minkowski or spconv.", default="native", panel=RUNNING),
+]
+Report = Annotated[bool | None, option("Write report.html.", "--report/--no-report", default="yes", panel=RUNNING)]
+Fresh = Annotated[bool, option("Compute again what is finished in the results folder.", "--fresh", panel=RUNNING)]
 
 
 def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "RunOptions":
     """Return how to run: the flags that were given, over the values of a benchmark file."""
+    from lgm_bench.evaluation.cells.config import check
     from lgm_bench.evaluation.cells.schema import RunOptions
 
     given = {name: flags[name] for name in RunOptions.model_fields if flags.get(name) is not None}
-    return (base or RunOptions()).model_copy(update=given)
+    return check(RunOptions, (base or RunOptions()).model_dump() | given, "command line")
 
 
 def cell_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,4 +232,4 @@ def of_channels(text: str | None, name: str) -> list[float] | None:
 
 def checkpoint_path(text: str | None) -> str | None:
     """Return a checkpoint as the cell holds it: "random", an absolute path or None."""
-    return text if text in (None, "random") else str(Path(text).expanduser().resolve())
+    return text if text in (None, "random") else str(expanded(text).absolute())

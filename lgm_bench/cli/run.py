@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lgm_bench.cli import options as opt
-from lgm_bench.cli.output import finish, show, show_json
+from lgm_bench.cli.output import show, show_json
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def run(
 ) -> None:
     """Run a suite of cells and print them as the paper's tables.
 
-    Cells that are finished in the results folder are read from there, unless their weights, samples or code of yours
-    have changed since; a killed run goes on where it was. Exit code 2:
-    something is missing or makes no sense; 3: a cell failed, while the others went on.
+    Cells that are finished in the results folder are read from there, unless their weights, samples or your code have
+    changed since. The same command continues a killed run. Exit code 2: something is missing or makes no sense; 3: a
+    cell failed, and the others were run.
 
     Examples:
 
@@ -85,7 +85,7 @@ def run(
         _print_plan(session, share, as_json)
     else:
         results = session.run(share, skip_missing=skip_missing, shard=shard is not None)
-        finish(session, results, as_json=as_json, planned=planned)
+        session.finish(results, as_json=as_json, planned=planned)
 
 
 def planned_cells(
@@ -101,12 +101,11 @@ def planned_cells(
 
     Args:
         path: The file; None for the shipped one.
-        suites: Their names; none for all of a file of the user's own, and of the shipped one for the smallest, or
-            with `tables` for the paper's.
-        full: Whether their long parts are wanted too.
-        victims: The only victims that are wanted; none for all.
+        suites: Their names. None: all of a user's file, and `mini` of the shipped one, or `paper` with `tables`.
+        full: Include their long parts.
+        victims: Keep only the cells of these; none keeps all.
         overrides: Texts "path=value".
-        tables: The only tables of the paper that are wanted; none for all.
+        tables: Keep only the cells of these tables of the paper; none keeps all.
 
     Raises:
         LgmBenchError: Something in the file or the flags makes no sense.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lgm_bench.cli import options as opt
-from lgm_bench.cli.output import complain, leave_if_failed, show, show_json
+from lgm_bench.cli.output import complain, show, show_json
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,10 +89,11 @@ def search(
     """
     flags = locals()
     from lgm_bench.cli.slope_search import Search, parse_numbers, search_cells, ties
+    from lgm_bench.evaluation.cells.kinds import inputs_of
     from lgm_bench.evaluation.cells.suites import Planned, cells_of_flags
     from victims.checkpoints import store_slopes
 
-    eps = opt.eps_or_default(eps, attack, images="2/255,4/255,8/255,16/255", points="0.005,0.01,0.02,0.05")
+    eps = inputs_of(attack).searched_eps if eps is None else eps
     widths = parse_numbers(eps, "--eps")
     wanted = parse_numbers(slopes, "--slopes") if slopes else []
     common = opt.cell_flags(flags) | {"limit": limit, "gradients": [gradient], "slope": 1.0}
@@ -110,7 +111,7 @@ def search(
         if store and not results.failures:
             path = store_slopes(base.victim.name, base.victim.checkpoint, found.stored())
             complain(f"The best slopes are stored in {path}")
-    leave_if_failed(results)
+    session.leave_if_failed(results)
 
 
 def _check_place(cell: "Cell") -> None:

@@ -1,51 +1,39 @@
-"""One command's run: look for what is missing, run the rest, write the tables."""
+"""The run of a command: find what is missing, run the rest, print and write the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import typer
+
+from lgm_bench.cli.output import CELL_FAILED, complain, say, show, show_json
 from lgm_bench.cli.views.console import PlainConsole
 from lgm_bench.cli.views.gaps import gap_lines
 from lgm_bench.cli.views.live import view
-from lgm_bench.errors import ConfigError
+from lgm_bench.errors import ConfigError, LgmBenchError, fault
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.schema import RunOptions
 from lgm_bench.evaluation.cells.suites import Planned
 from lgm_bench.evaluation.engine.finished import finished_results
 from lgm_bench.evaluation.engine.place import checked_precision, here
-from lgm_bench.evaluation.engine.runner import RunResults, run_cells
+from lgm_bench.evaluation.engine.runner import FAILURES, RunResults, run_cells
 from lgm_bench.evaluation.estimates.estimate import SAMPLES
 from lgm_bench.evaluation.estimates.preview import Preview, preview
-from lgm_bench.evaluation.readiness import Gap, find_gaps, look
+from lgm_bench.evaluation.readiness import Gap, look
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.report.folder import ResultsFolder
-from lgm_bench.results.comparisons import comparisons_as_json
+from lgm_bench.results.comparisons import comparisons_as_json, comparisons_to_rich
+from lgm_bench.results.formats import to_rich
 from lgm_bench.results.frame import frame_of
 from lgm_bench.results.statistics import Comparison, compare_arms
-from lgm_bench.results.tables import Table
-
-
-class Merged(NamedTuple):
-    """All that is finished in a results folder of the cells that a run is for.
-
-    Attributes:
-        results: The results, with what failed in this run.
-        tables: Their tables, as written.
-        comparisons: Arms against their baselines, as written.
-        unfinished: The cells still to come.
-    """
-
-    results: RunResults
-    tables: list[Table]
-    comparisons: list[Comparison]
-    unfinished: list[Cell]
+from lgm_bench.results.tables import Table, build_tables
 
 
 @dataclass
 class Session:
-    """How one command runs its cells, finished ones too if `fresh`. Progress goes to `console` (standard error)."""
+    """How a command runs its cells; if `fresh`, also finished ones. Progress goes to `console` (standard error)."""
 
     options: RunOptions
     quiet: bool = False
@@ -58,13 +46,13 @@ class Session:
         return ResultsFolder(Path(self.options.out))
 
     def gaps(self, planned: Sequence[Planned]) -> list[Gap]:
-        """Return what is missing for the cells, and say it (if quiet: only what keeps cells from running)."""
-        found = find_gaps(planned, self.options.data_root)
+        """Return and print what is missing for the cells; if quiet, print only what is required."""
+        found = look(planned, self.options.data_root).gaps
         self._tell(found)
         return found
 
     def preview(self, planned: Sequence[Planned]) -> Preview:
-        """Return what the cells are about to cost here and which of them can run, and say what is missing."""
+        """Return the estimated cost of the cells, and print what is missing."""
         findings = look(planned, self.options.data_root, known=SAMPLES)
         self._tell(findings.gaps)
         missing = frozenset(cell for gap in findings.gaps for cell in gap.cells)
@@ -88,92 +76,116 @@ class Session:
         Raises:
             ConfigError: Something is missing and may not be skipped, or nothing is left to run.
         """
-        found = find_gaps(planned, self.options.data_root)
+        found = look(planned, self.options.data_root).gaps
         without = {cell for gap in found for cell in gap.cells}
         cells = [one.cell for one in planned if one.cell not in without]
         if len(found) == 1 and not cells and not shard:
             raise ConfigError(found[0].what)
         self._tell(found)
         if not cells and not (shard and (skip_missing or not planned)):
-            raise ConfigError("nothing was run because everything lacks something; see above")
+            raise ConfigError("no cell can run: each one lacks data or weights (see above)")
         if not skip_missing and any(not gap.optional for gap in found):
             raise ConfigError(
                 "nothing was run because something is missing; bring it (see above), or run the other "
                 f"{len(cells)} cells with --skip-missing"
             )
-        return self.run_ready(cells)
+        return self.run_ready(cells, skip_broken=skip_missing)
 
-    def run_ready(self, cells: Sequence[Cell]) -> RunResults:
-        """Return the results of cells that have all they need, showing progress.
-
-        Args:
-            cells: What to run.
-        """
+    def run_ready(self, cells: Sequence[Cell], *, skip_broken: bool = False) -> RunResults:
+        """Return the results of cells that have all they need, showing progress; see `run_cells`."""
         follows = here().rank > 0
         with view(self.console, quiet=self.quiet or follows) as observer:
             results = run_cells(
                 cells,
                 self.folder.path,
-                data_root=self.options.data_root,
-                batch_size=self.options.batch_size,
-                accelerator=self.options.accelerator,
-                devices=self.options.devices,
-                num_nodes=self.options.num_nodes,
-                precision=self.options.precision,
-                force_precision=self.options.force_precision,
                 observer=observer,
-                save_adversarial=self.options.save_adversarial,
-                backend=self.options.backend,
                 fresh=self.fresh,
+                skip_broken=skip_broken,
+                **self.options.model_dump(exclude={"out", "report"}),
             )
         if follows:
             raise SystemExit(0)  # process 0 prints and writes for all
         return results
 
-    def merge(self, results: RunResults, planned: Sequence[Planned]) -> Merged:
-        """Return the results of all finished cells, and their tables after writing them.
-
-        What a run leaves out (another shard's cells, or those that lack something here) counts too, if it is finished
-        in the results folder. Only one run at a time looks and writes, so that the last one's tables have everything.
+    def finish(self, results: RunResults, *, as_json: bool, planned: Sequence[Planned] | None = None) -> None:
+        """Print results as tables or JSON, and leave with the code for failed cells if there are any.
 
         Args:
-            results: What this run has, and what failed.
-            planned: The cells that the tables are for.
+            results: What was run.
+            as_json: Print JSON.
+            planned: All cells of the suite. What other runs have finished of them in the results folder is shown too,
+                and tables and report are written there. None: the results stand alone, and nothing is written.
 
         Raises:
             ResultError: The results folder cannot be written, or another run does not stop writing.
         """
+        unfinished: list[Cell] = []
+        if planned is None:
+            frame = frame_of(results, self.folder.path)
+            tables, comparisons = build_tables(frame), compare_arms(frame)
+        else:
+            results, tables, comparisons, unfinished = self.merged(results, planned)
+        if as_json:
+            show_json(results_as_json(results, unfinished, comparisons))
+        else:
+            for table in tables:
+                show(to_rich(table))
+            if comparisons:
+                show(comparisons_to_rich(comparisons))
+            if unfinished:
+                say(f"{len(unfinished)} of {len(unfinished) + len(results)} cells are not finished yet")
+            say(f"Results are in {self.options.out}")
+        path = self.report(results, comparisons, unfinished) if planned is not None and results else None
+        if path and not as_json:
+            say(f"Report: {path}")
+        self.leave_if_failed(results)
+
+    def merged(
+        self, results: RunResults, planned: Sequence[Planned]
+    ) -> tuple[RunResults, list[Table], list[Comparison], list[Cell]]:
+        """Return the results of all finished cells, tables and comparisons after writing them, and unfinished cells.
+
+        Only one run at a time looks and writes, so that the last one's tables have everything.
+        """
         everything = RunResults()
         everything.failures = results.failures
-        options, cells = self.options, [one.cell for one in planned]
+        options, cells, folder = self.options, [one.cell for one in planned], self.folder
         setting = {"backend": options.backend, "precision": checked_precision(options.precision, ())}
-        with self.folder.only_writer():
-            found = finished_results(
-                cells, self.folder.path, known=results.by_cell, data_root=options.data_root, **setting
-            )
-            # cells that turn out to be the same, once their defaults are filled in, are shown once
+        with folder.only_writer():
+            found = finished_results(cells, folder.path, known=results.by_cell, data_root=options.data_root, **setting)
+            # cells that are the same once their defaults are filled in are shown once
             everything.extend({(one.fingerprint, one.cell.paper): one for one in found.values()}.values())
-            tables = self.folder.write_tables(everything, cells) if everything else []
-            comparisons = self.folder.write_comparisons(everything, cells)
+            tables = folder.write_tables(everything, cells) if everything else []
+            comparisons = folder.write_comparisons(everything, cells)
         unfinished = [one.cell for one in planned if one.cell not in found and not one.optional]
-        return Merged(everything, tables, comparisons, unfinished)
-
-    def comparisons(self, results: RunResults) -> list[Comparison]:
-        """Return each gradient against the baseline, of results that stand alone."""
-        return compare_arms(frame_of(results, self.folder.path))
+        return everything, tables, comparisons, unfinished
 
     def report(self, results: RunResults, comparisons: Sequence[Comparison], unfinished: Sequence[Cell]) -> Path | None:
         """Write the report of results into their folder; return its path, or None if it is not wanted or failed."""
         return self.folder.write_report(results, comparisons, unfinished) if self.options.report else None
 
+    def leave_if_failed(self, results: RunResults) -> None:
+        """Name the cells that failed, if there are any, and leave with the code for them."""
+        failures = results.failures
+        if not failures:
+            return
+        for cell, error in failures:
+            complain(f"failed: {describe(cell)}: {fault(error)}")
+        remedy = "mend what is said above; then the same command tries again what failed, and only that"
+        if not all(isinstance(error, LgmBenchError) for _, error in failures):
+            remedy = "the same command tries again what failed, and only that"
+            remedy += f"; tracebacks are in {self.folder.path / FAILURES}"
+        complain(f"{len(failures)} cell{'s' * (len(failures) > 1)} failed; {remedy}")
+        raise typer.Exit(CELL_FAILED)
 
-def as_json(
+
+def results_as_json(
     results: RunResults, unfinished: Sequence[Cell] = (), comparisons: Sequence[Comparison] = ()
 ) -> dict[str, Any]:
-    """Return results, their comparisons, failures and the cells that are still to come as plain values."""
+    """Return results, comparisons, failures and unfinished cells as plain values."""
     return {
         "results": [result.model_dump(mode="json") for result in results],
         "comparisons": comparisons_as_json(comparisons),
-        "failures": [{"cell": describe(cell), "error": str(error)} for cell, error in results.failures],
+        "failures": [{"cell": describe(cell), "error": fault(error)} for cell, error in results.failures],
         "unfinished": [describe(cell) for cell in unfinished],
     }

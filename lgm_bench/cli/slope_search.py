@@ -9,14 +9,15 @@ from typing import Any
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.kinds import takes_points
-from lgm_bench.evaluation.cells.units import as_text, eps_number, eps_text, number_text, parse_number, unit
+from lgm_bench.evaluation.cells.kinds import inputs_of
+from lgm_bench.evaluation.cells.units import eps_number, eps_text, number_text, unit
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.leaded import AUTO
 from lgm_bench.results.frame import frame_of, lines_of
 from lgm_bench.results.statistics import ALPHA, compare_pair, holm
 from lgm_bench.results.tables import Column, Entry, Table
+from lgm_bench.tasks.inputs import parse_number
 from victims.registry import StoredSlopes
 
 SINGLE_STEP_SLOPES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
@@ -135,7 +136,7 @@ class Search:
     def stored(self) -> StoredSlopes:
         """Return the best slopes as they are stored beside the victim's weights."""
         cell = next(result.cell for result in self.results if result.cell.gradient.slope is not None)
-        attack, points = cell.attack, takes_points(cell.attack.name)
+        attack, inputs = cell.attack, inputs_of(cell.attack.name)
         slopes = {eps * unit(cell): slope for eps, slope in self.best().items()}
         return StoredSlopes(
             attack=attack.name,
@@ -146,7 +147,7 @@ class Search:
             steps=attack.steps or 1,
             samples=self._samples(),
             found=max(datetime.fromisoformat(result.finished_at) for result in self.results).date(),
-            slopes={f"{width:g}" if points else as_text(width): slope for width, slope in slopes.items()},
+            slopes={inputs.text(width): slope for width, slope in slopes.items()},
         )
 
     def _samples(self) -> str:
@@ -206,7 +207,7 @@ def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float], base
     """
     if not slopes:
         of_images = SINGLE_STEP_SLOPES if base.attack.name == "fgsm" else ITERATIVE_SLOPES
-        slopes = POINT_SLOPES if takes_points(base.attack.name) else of_images
+        slopes = POINT_SLOPES if inputs_of(base.attack.name).voxels else of_images
     for slope in slopes:
         if not slope > 0:
             raise ConfigError(f"slopes must be above 0, got {slope:g}")

@@ -1,4 +1,4 @@
-"""`lgm-bench train`: a victim trained on its data set by a recipe, resumably."""
+"""`lgm-bench train`: train a victim by a recipe, resumably."""
 
 import json
 import os
@@ -27,7 +27,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; one in it is resumed.", show_default="runs/VICTIM-seedN")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, order, augmentation and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order, augmentation and noise.")
+    ] = 0,
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
     quiet: opt.Quiet = False,
@@ -35,10 +37,9 @@ def train(
 ) -> None:
     """Train a victim; a stopped run goes on from its last finished epoch.
 
-    The recipe holds what determines the result, such as epochs and the share of the units to execute; batches of its
-    size go to each device.
+    The recipe determines the result: epochs, batch size per device, the share of the units to execute.
 
-    The folder of the run gets the log (CSV), the last checkpoint, and at the end the weights with their record.
+    The folder of the run holds the log (CSV), the last checkpoint, and at the end the weights with their record.
 
     Examples:
 
@@ -76,7 +77,7 @@ def train(
 
 
 def _datamodule(name: str, data_root: str | None, batch_size: int, seed: int) -> "LightningDataModule":
-    """Return the data, read: what is missing or damaged is said before anything else is done."""
+    """Return the data set after reading it, so that what is missing or damaged is said first."""
     from pytorch_lightning import LightningDataModule
 
     from datamodules import DATAMODULES, load_datamodule

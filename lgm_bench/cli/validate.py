@@ -1,4 +1,4 @@
-"""`lgm-bench validate`: does every cell of a benchmark file run, before hours are spent on it."""
+"""`lgm-bench validate`: try every cell of a benchmark file on two samples."""
 
 import tempfile
 from typing import TYPE_CHECKING
@@ -8,12 +8,13 @@ import typer
 from lgm_bench.cli import options as opt
 from lgm_bench.cli.output import BAD_USAGE, CELL_FAILED, complain, show_json
 from lgm_bench.cli.run import planned_cells
+from lgm_bench.errors import fault
 
 if TYPE_CHECKING:
     from lgm_bench.evaluation.cells.cell import Cell
 
 SAMPLES, STEPS = 2, 2
-EPS, SLOPES = {"images": 1 / 255, "points": 0.01}, ("slope", "input_slope", "output_slope", "floor_slope")
+SLOPES = ("slope", "input_slope", "output_slope", "floor_slope")
 
 
 def validate(
@@ -62,20 +63,20 @@ def validate(
     else:
         print(", ".join(f"{count} {what}" for what, count in counts.items()))
     for kind, error in results.failures:
-        complain(f"failed: {cell_names(kinds[kind])}: {error or type(error).__name__}")
+        complain(f"failed: {cell_names(kinds[kind])}: {fault(error)}")
     if failed or required:
         raise typer.Exit(CELL_FAILED if failed else BAD_USAGE)
 
 
 def _tiny(cell: "Cell") -> "Cell":
-    """Return the cell that stands for all that differ in plain numbers only, cut to what shows that it runs."""
-    from lgm_bench.evaluation.cells.kinds import takes_points
+    """Return a short cell that stands for all cells that differ from it in numbers alone."""
+    from lgm_bench.evaluation.cells.kinds import inputs_of
     from lgm_bench.evaluation.cells.units import unit
     from lgm_bench.evaluation.engine.building import resolved
+    from lgm_bench.tasks.inputs import parse_number
 
-    points = takes_points(cell.attack.name)
     cell = resolved(cell)  # slopes are released for an eps: they go with the real one
-    attack = {"seed": 0, "eps": EPS["points" if points else "images"] / unit(cell), "step": None}
+    attack = {"seed": 0, "eps": parse_number(inputs_of(cell.attack.name).usual_eps) / unit(cell), "step": None}
     attack |= {"steps": min(STEPS, cell.attack.steps or 1)}
     slopes = {name: 1.0 for name in SLOPES if getattr(cell.gradient, name) is not None}
     return cell.replace(data={"limit": SAMPLES}, attack=attack, gradient=slopes, paper=None)

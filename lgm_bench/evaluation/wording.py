@@ -1,4 +1,4 @@
-"""How cells, results and times are put into words for a reader."""
+"""Cells, results and durations in words."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ LONGEST_ACRONYM = 3
 
 
 def describe(cell: Cell) -> str:
-    """Return a cell in a reader's words.
+    """Return a cell in words.
 
     >>> from lgm_bench.evaluation.cells.cell import AttackSpec, DataSpec, GradientSpec, VictimSpec
     >>> attack, gradient = AttackSpec("bim", 8 / 255, valid_pixels=0.05), GradientSpec("soft", slope=10.0)
@@ -23,7 +23,7 @@ def describe(cell: Cell) -> str:
 
 
 def describe_setting(cell: Cell) -> str:
-    """Return a cell without its gradient in a reader's words."""
+    """Return a cell in words, without its gradient."""
     attack, pixels = cell.attack, cell.attack.valid_pixels
     parts = [cell.victim.name, "targeted" if attack.targeted else "", attack.name, f"eps {eps_text(cell)}"]
     if pixels != 1:
@@ -32,7 +32,7 @@ def describe_setting(cell: Cell) -> str:
 
 
 def describe_gradient(cell: Cell) -> str:
-    """Return a cell's gradient with its settings in a reader's words; nothing where the attack follows none."""
+    """Return a cell's gradient and its settings in words; empty for an attack without gradient."""
     if cell.gradient.name == NO_GRADIENT:
         return ""
     slope = "" if cell.gradient.slope is None else f" slope {cell.gradient.slope_text}"
@@ -41,7 +41,7 @@ def describe_gradient(cell: Cell) -> str:
 
 
 def values_of(cell: Cell) -> dict[str, Any]:
-    """Return every value of a cell by its own name, with eps and step as they are written."""
+    """Return every value of a cell by its name, with eps and step as text such as "8/255"."""
     values = cell.flat()
     return values | {name: number_text(cell, values[name]) for name in ("eps", "step") if values[name] is not None}
 
@@ -67,18 +67,18 @@ def eps_label(result: CellResult) -> str:
 
 
 def numbers(result: CellResult) -> str:
-    """Return a result's main figures, those that leaderboards compare, in a line."""
+    """Return the figures of a result that leaderboards compare, in a line."""
     figures = ((metric, result.metrics[metric.name]) for metric in result.kind.metrics if metric.tolerance)
     return "  ".join(f"{metric.label} {metric.text(value)}" for metric, value in figures if value is not None)
 
 
 def when(result: CellResult) -> str:
-    """Return when a result was complete, to the minute."""
+    """Return when a result was completed, to the minute."""
     return result.finished_at[:16].replace("T", " ")
 
 
 def score(running: Tally) -> str:
-    """Return the main figure of the rows that a running cell has so far, or nothing."""
+    """Return the main figure of a running cell so far; empty without rows."""
     main = running.task.metric(running.task.main)
     value = main.figure(running.sums[main.name])
     return "" if value is None else f"{main.label} {main.text(value)}"

@@ -1,8 +1,8 @@
 """The leaded gradient method: occupancy, gradient methods, recording of decisions."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lgm_bench.registry import resolve
+from lgm_bench.registry import lazy
 
 if TYPE_CHECKING:
     from lgm_bench.leaded.gates import Choice, Exit, Gate, Halting, Occupancy, TopK
@@ -22,14 +22,13 @@ HARD_GRADIENTS = frozenset({"fgm"})
 """Those of them whose `softens` is false, for who must not import torch."""
 AUTO = "auto"
 """In place of a slope: every unit gets one from the spread of its margins."""
-_MODULES = {
+_HOMES = {
     "gates": ("Choice", "Exit", "Gate", "Halting", "Occupancy", "TopK"),
     "gradient": ("FGM", "LGM", "GradientMethod", "Soft", "StraightThrough", "Unit", "gradient_named"),
     "recording": ("architecture", "hard_forward", "recorded_calls"),
     "slopes": ("automatic_slopes", "calibrated"),
     "wrapper": ("Leaded",),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "AUTO",
     "FGM",
@@ -55,13 +54,4 @@ __all__ = [
     "recorded_calls",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import torch only when it is needed: the names of the gradient methods do without."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return resolve("function", f"{__name__}.{_HOMES[name]}:{name}", {})
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lgm_bench.errors import ResultError
+from lgm_bench.errors import ResultError, fault
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import plan
@@ -117,7 +117,7 @@ class ResultsFolder:
             comparisons: Arms against their baselines.
             unfinished: Cells that are still to come.
         """
-        notes = [f"Failed: {describe(cell)}: {error or type(error).__name__}" for cell, error in results.failures]
+        notes = [f"Failed: {describe(cell)}: {fault(error)}" for cell, error in results.failures]
         notes += [f"{len(unfinished)} cells of the suite are not finished yet."] if unfinished else []
         path = self.path / REPORT
         try:

@@ -12,6 +12,7 @@ from lgm_bench.evaluation.wording import eps_label, unit_of_eps
 from lgm_bench.registry import resolve
 from lgm_bench.report.drawing import RANDOM, Style, arm_styles
 from lgm_bench.results.reading import Finished, baseline_of, in_order
+from lgm_bench.tasks.inputs import inputs_named
 from lgm_bench.tasks.samples import ExampleCloud, SavedImage
 
 Kind = TypeVar("Kind", SavedImage, ExampleCloud)
@@ -86,7 +87,7 @@ class Group:
     @property
     def points(self) -> bool:
         """Whether points were moved, and not intensities."""
-        return self.any.kind.inputs == "points"
+        return inputs_named(self.any.kind.inputs).voxels
 
 
 def grouped(found: Sequence[Finished]) -> list[Group]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lgm_bench import __version__
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
-from lgm_bench.evaluation.cells.kinds import takes_points
+from lgm_bench.evaluation.cells.kinds import inputs_of
 from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.cells.units import eps_number, eps_text
 from lgm_bench.evaluation.store.record import CellResult
@@ -170,7 +170,7 @@ def _row(cell: Cell) -> str:
     'bim 5% pixels eps=8/255'
     """
     pixels = "" if cell.attack.valid_pixels == 1 else f" {cell.attack.valid_pixels:.3%} pixels".replace(".000", "")
-    return f"{cell.attack.name}{pixels} eps={eps_number(cell) if takes_points(cell.attack.name) else eps_text(cell)}"
+    return f"{cell.attack.name}{pixels} eps={eps_number(cell) if inputs_of(cell.attack.name).unit else eps_text(cell)}"
 
 
 def _variant(cell: Cell) -> str:

@@ -15,6 +15,7 @@ from lgm_bench.results.caveats import caveat_notes
 from lgm_bench.results.frame import TARGETED, lines_of
 from lgm_bench.results.reading import BASELINE, Line, baseline_of, in_order
 from lgm_bench.tasks.base import task_named
+from lgm_bench.tasks.inputs import inputs_named
 from lgm_bench.tasks.metric import Metric
 
 CLEAN = "clean"
@@ -243,13 +244,15 @@ def _notes(lines: Sequence[Line], paper: PaperTable | None, entries: Iterable[En
     unit = paper.unit if paper and paper.unit else "In percent"
     printed = any(entry.paper is not None for entry in entries)
     notes = [f"{unit}; in brackets what the paper prints{_other_victims(lines)}." if printed else f"{unit}."]
-    points = any(task_named(line["task"]).inputs == "points" for line in lines)
-    what = "point cloud" if points else "image"
+    inputs = inputs_named(task_named(lines[0]["task"]).inputs)
+    what = inputs.sample
     sizes = sorted({(line["n_samples"], line["data"], line["subset"]) for line in lines})
     first = "the first " if any(line["limit"] is not None for line in lines) else "the " * (sizes[0][0] == 1)
     counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
     notes.append(f"Measured on {first}{', '.join(counted)}.")
-    protocols = [name + OFFICIAL_UNIT * (name == OFFICIAL and not points) for name in _distinct(lines, "protocol")]
+    protocols = [
+        name + OFFICIAL_UNIT * (name == OFFICIAL and inputs.paper_unit != 1) for name in _distinct(lines, "protocol")
+    ]
     notes.append(f"Protocol {' and '.join(protocols)}; seed {', '.join(map(str, _distinct(lines, 'seed')))}.")
     if not paper or paper.layout != "slope":
         groups = list(paper.columns) if paper else []

@@ -51,6 +51,8 @@ class Task:
         inputs: Inputs of the attacks that fit: "images" (any tensor (B, ...)) or "points".
         sample: Word for one sample.
         unit_of_eps: Unit of eps; empty where the protocol decides.
+        units: Heading of a table of the adaptive units.
+        decisions: What the architecture change is a share of.
         labels_points: Whether every point has a label, in place of the sample as a whole.
         columns: Columns of its own, beside those of all tasks.
         metrics: Its figures, in their order in tables.
@@ -62,6 +64,8 @@ class Task:
     inputs: ClassVar[str] = "images"
     sample: ClassVar[str] = "image"
     unit_of_eps: ClassVar[str] = ""
+    units: ClassVar[str] = "Adaptive units, in the order of the forward pass"
+    decisions: ClassVar[str] = "the units' decisions"
     labels_points: ClassVar[bool] = False
     columns: ClassVar[tuple[pa.Field, ...]]
     metrics: ClassVar[tuple[Metric, ...]]

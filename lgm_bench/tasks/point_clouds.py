@@ -14,6 +14,8 @@ from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE, COST, EXECUTED, Metric, 
 
 CHANGE_OF_VOXELS = replace(ARCHITECTURE_CHANGE, tolerance=Tolerance(0.1))
 """Rounding may make another iterate the best one, with other voxels."""
+VOXELS = "Voxels", "all voxels that there ever were"
+"""`Task.units` and `Task.decisions` where the decisions are voxels."""
 
 
 class ShapeClassification(Task):
@@ -22,6 +24,7 @@ class ShapeClassification(Task):
     name = "classification"
     adapter = "lgm_bench.tasks.clouds:Shapes"
     inputs, sample, unit_of_eps = "points", "shape", "radii"
+    units, decisions = VOXELS
     columns = CLASSIFIED
     metrics = (CLEAN_ACCURACY, ACCURACY, SUCCESS_RATE, CHANGE_OF_VOXELS, *EXECUTED, *COST)
     main = "accuracy"
@@ -76,6 +79,7 @@ class SceneSegmentation(Task):
     name = "segmentation"
     adapter = "lgm_bench.tasks.clouds:Scenes"
     inputs, sample, unit_of_eps = "points", "scene", "m"
+    units, decisions = VOXELS
     labels_points = True
     columns = LABELLED
     metrics = (

@@ -1,14 +1,19 @@
-"""What a resumed training run needs to be as an uninterrupted one: the noise of its epochs, and its time."""
+"""What makes a resumed training run like an uninterrupted one: its noise, its time and its log."""
 
+import csv
+import io
 import time
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from lgm_bench.files import write_whole
+
 
 class NoiseByEpoch(Callback):
-    """Seeds the noise of an epoch by its number, so that a resumed run draws what an uninterrupted one draws."""
+    """Seeds each epoch's noise by the epoch's number, so that a resumed run draws the same."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -19,7 +24,7 @@ class NoiseByEpoch(Callback):
 
 
 class Stopwatch(Callback):
-    """Counts the seconds of a run, with those of the epochs that were done before it was resumed."""
+    """Counts the seconds of a run, including those before it was resumed."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
@@ -36,3 +41,37 @@ class Stopwatch(Callback):
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Go on counting from there."""
         self.started = time.monotonic() - state_dict["seconds"]
+
+
+class EpochLog(Callback):
+    """Writes what the module logged, one row per epoch, to the CSV file `path`.
+
+    Lightning's own CSV logger deletes the rows of a resumed run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Read the rows of finished epochs."""
+        rows = read_epochs(self.path) if self.path.exists() else []
+        self.rows = [row for row in rows if row["epoch"] < trainer.current_epoch]
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Add the epoch's row."""
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch, **logged})
+        if trainer.is_global_zero:
+            text = io.StringIO(newline="")
+            writer = csv.DictWriter(text, list(dict.fromkeys(name for row in self.rows for name in row)))
+            writer.writeheader()
+            writer.writerows(self.rows)
+            write_whole(self.path, text.getvalue().encode())
+
+
+def read_epochs(path: Path) -> list[dict[str, float]]:
+    """Return the rows that an `EpochLog` has written."""
+    with path.open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return [row | {"epoch": int(row["epoch"])} for row in rows]

@@ -1,4 +1,4 @@
-"""`lgm-bench train`: fit a victim to its data, resumably, and store it with a record of how it was made."""
+"""Train a victim, resumably, and store its weights with a record of how they were made."""
 
 import errno
 import hashlib
@@ -22,8 +22,7 @@ from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInter
 from lgm_bench.evaluation.engine.place import checked_devices
 from lgm_bench.files import write_whole
 from lgm_bench.tasks.base import task_named
-from lgm_bench.training.callbacks import NoiseByEpoch, Stopwatch
-from lgm_bench.training.epoch_log import EpochLog, read_epochs
+from lgm_bench.training.callbacks import EpochLog, NoiseByEpoch, Stopwatch, read_epochs
 from lgm_bench.training.view import TrainingView
 from victims.official import CUT_SHORT
 from victims.training.recipe import Recipe
@@ -108,7 +107,7 @@ def train(
 
 
 def finished(out: Path) -> bool:
-    """Return whether a run in this folder came to its end."""
+    """Return whether the run in this folder is complete."""
     return (out / RECORD).exists() and (out / WEIGHTS).exists()
 
 
@@ -126,7 +125,7 @@ def _room(out: Path) -> Iterator[None]:
 
 
 def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resumed: Path | None) -> None:
-    """Fit. On Ctrl-C Lightning ends the process and lets further ones be ignored; callers get an error instead."""
+    """Fit; on Ctrl-C raise an error, where Lightning would end the process and ignore further ones."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(victim, data, ckpt_path=resumed, weights_only=True)

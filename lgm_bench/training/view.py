@@ -1,4 +1,4 @@
-"""What a training run shows: a line an epoch, and on a terminal a bar with the time left."""
+"""Progress of a training run: one line per epoch, and on a terminal a bar with the time left."""
 
 import time
 from typing import Any
@@ -14,11 +14,7 @@ SHARES = {"accuracy": "accuracy", "miou": "mIoU", "executed_units": "executed"}
 
 
 class TrainingView(Callback):
-    """Shows how far a training run is, over all its epochs, and when it will be done.
-
-    Args:
-        console: Where to; whether it is a terminal decides between bar and lines.
-    """
+    """Shows the progress over all epochs: a bar if `console` is a terminal, and lines."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -35,7 +31,7 @@ class TrainingView(Callback):
         self.started, self.first, self.total, self.done = 0.0, 0, 1, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Begin, wherever an earlier run stopped."""
+        """Begin where an earlier run stopped."""
         self.started = time.monotonic()
         self.total = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
         self.first = self.done = trainer.current_epoch * int(trainer.num_training_batches)
@@ -59,7 +55,7 @@ class TrainingView(Callback):
         self.progress.update(self.bar, completed=self.done, state=state)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Give the epoch's figures; those of the validation are there by now."""
+        """Print the figures of the epoch, including those of the validation."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         words = [f"loss {figures['loss']:.4f}"] if "loss" in figures else []
         words += [f"{word} {figures[name]:.2%}" for name, word in SHARES.items() if name in figures]

@@ -9,7 +9,6 @@ from miniatures import write_cifar10
 
 from datamodules import DATAMODULES, MARKS
 from lgm_bench.cli import diagnosis as doctor
-from lgm_bench.cli import diagnosis_assets as doctor_assets
 from lgm_bench.cli.diagnosis import BROKEN, MISSING, OK, Finding, can_run
 from lgm_bench.sparse import compiled
 from victims.checkpoints import shipped_store, user_store
@@ -93,7 +92,7 @@ def test_without_a_compiler_the_reason_is_told(tmp_path: Path, monkeypatch: pyte
 def test_data_sets_are_found_missing_or_damaged(tmp_path: Path) -> None:
     write_room(tmp_path / "s3dis", "Area_5/office_1", {"wall_1": 30})
     write_cifar10(tmp_path / "cifar10")  # not the official files
-    found = {one.name: one for one in doctor_assets.data_sets(str(tmp_path))}
+    found = {one.name: one for one in doctor.data_sets(str(tmp_path))}
     assert list(found) == list(DATAMODULES)
     assert found["s3dis"].detail == f"{tmp_path / 's3dis'}, 1 sample"
     assert (found["s3dis"].status, found["cifar10"].status, found["imagenet"].status) == (OK, BROKEN, MISSING)
@@ -105,7 +104,7 @@ def test_data_sets_are_found_missing_or_damaged(tmp_path: Path) -> None:
 
 
 def test_checkpoints_are_ready_missing_or_damaged() -> None:
-    found = {one.name: one for one in doctor_assets.checkpoints()}
+    found = {one.name: one for one in doctor.checkpoints()}
     assert list(found) == victim_names()
     assert can_run(list(found.values()))
     assert found["resnet8-mini"].required
@@ -116,7 +115,7 @@ def test_checkpoints_are_ready_missing_or_damaged() -> None:
     assert entry is not None
     path = user_store().add(entry, shipped.content(entry))
     path.write_bytes(path.read_bytes()[:-1])
-    damaged = {one.name: one for one in doctor_assets.checkpoints()}
+    damaged = {one.name: one for one in doctor.checkpoints()}
     assert damaged["resnet8-mini"].status == BROKEN
     assert "the file was changed or is damaged" in damaged["resnet8-mini"].detail
     assert not can_run(list(damaged.values()))

@@ -21,7 +21,7 @@ def test_what_the_suite_cannot_do_without_is_exit_code_2(
     monkeypatch.setenv("LGM_BENCH_CACHE", str(tmp_path / "file" / "cache"))
     answer = lgm_bench("doctor")
     assert answer.code == 2
-    assert "`lgm-bench run` cannot run here, for it needs: cache (folders); see above." in " ".join(answer.out.split())
+    assert "`lgm-bench run` cannot run here; it needs: cache (folders); see above." in " ".join(answer.out.split())
     plain = lgm_bench("doctor", "--json")
     assert (plain.code, plain.json["ready"]) == (2, False)
     broken = [one["name"] for one in plain.json["findings"] if one["status"] == "broken"]

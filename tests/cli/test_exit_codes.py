@@ -31,7 +31,11 @@ def write(folder: Path, *grids: str) -> None:
         (GOOD, ("--accelerator", "cuda", "--devices", "99"), "GPUs here, not 99"),
         ("{victims: resnet8-mini}", (), "attacks: missing"),
         ("", (), "mine: there are no cells in it"),
-        ("{victims: resnet110-cifar10, attacks: fgsm, eps: 6/255}", (), "nothing was run because everything lacks"),
+        (
+            "{victims: resnet110-cifar10, attacks: fgsm, eps: 6/255}",
+            (),
+            "no cell can run: each one lacks data or weights",
+        ),
     ],
 )
 def test_2_for_what_makes_no_sense_or_is_not_there(
@@ -50,7 +54,7 @@ def test_3_for_a_cell_that_fails_while_others_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lgm_bench", "run", "my.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
-    assert "failed: broken:Broken fgsm eps 6/255 FGM: this network cannot be built" in done.stderr
+    assert "failed: broken:Broken fgsm eps 6/255 FGM: RuntimeError: this network cannot be built (" in done.stderr
     assert "1 of 2 cells are not finished yet" in done.stdout
     assert "resnet8-mini" in done.stdout
 

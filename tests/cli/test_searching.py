@@ -7,7 +7,7 @@ import torch
 import yaml
 from answers import TINY, Command
 
-from lgm_bench.evaluation.cells.units import parse_number
+from lgm_bench.tasks.inputs import parse_number
 from victims import load_victim
 from victims.checkpoints import shipped_store, user_store
 from victims.registry import REGISTRY_FILE

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from hand_made import ONE, cell, result
 
-from lgm_bench.cli.session import Session, as_json
+from lgm_bench.cli.session import Session, results_as_json
 from lgm_bench.cli.views.console import PlainConsole
 from lgm_bench.cli.views.gaps import cell_names
 from lgm_bench.errors import ConfigError
@@ -32,9 +32,9 @@ def test_every_cell_that_was_run_is_in_the_tables_once(tmp_path: Path) -> None:
     plain, shifted = result(cell(mean=normal)), result(cell(mean=other), accuracy=0.75, fingerprint="f" * 16)
     ran = results(plain, shifted, plain)
     ran.by_cell = {cell(): plain, cell(mean=other): shifted, cell(step=1.0): plain}  # the last is the first in full
-    merged = here.merge(ran, [Planned(one) for one in ran.by_cell])
-    assert [one.left for one in merged.results] == [0.25, 0.75]
-    assert merged.unfinished == []
+    merged, _, _, unfinished = here.merged(ran, [Planned(one) for one in ran.by_cell])
+    assert [one.left for one in merged] == [0.25, 0.75]
+    assert unfinished == []
 
 
 def test_one_missing_thing_is_the_error_itself(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_one_missing_thing_is_the_error_itself(tmp_path: Path) -> None:
 
 def test_several_are_listed_first(tmp_path: Path) -> None:
     here, stream = session(tmp_path, data_root=str(tmp_path))
-    with pytest.raises(ConfigError, match="everything lacks something"):
+    with pytest.raises(ConfigError, match="each one lacks data or weights"):
         here.run([Planned(cell(data=TINY, checkpoint=str(tmp_path / "none.pth")))])
     assert stream.getvalue().count("missing ") == 2
 
@@ -69,6 +69,6 @@ def test_many_cells_are_named_shortly() -> None:
 def test_json_names_the_failures() -> None:
     found = results(result())
     found.failures.append((ONE, ValueError("why")))
-    plain = as_json(found)
-    assert plain["failures"] == [{"cell": "dynconv8-cifar10 fgsm eps 1 (2/255) FGM", "error": "why"}]
+    plain = results_as_json(found)
+    assert plain["failures"] == [{"cell": "dynconv8-cifar10 fgsm eps 1 (2/255) FGM", "error": "ValueError: why"}]
     assert plain["results"][0]["metrics"]["accuracy"] == 0.25

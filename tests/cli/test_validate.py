@@ -35,7 +35,8 @@ def test_a_cell_that_fails(lgm_bench: Command, tiny_bench: Path) -> None:
     answer = lgm_bench("validate", tiny_bench, "--set", broken, "--quiet")
     assert answer.code == 3
     assert answer.out == "4 cells, 2 ok, 2 failed, 0 missing\n"
-    assert "failed: tiny_networks:Broken fgsm eps 2/255 FGM: no weights for torch.float32 on cpu" in answer.err
+    assert "failed: tiny_networks:Broken fgsm eps 2/255 FGM: victim 'tiny_networks:Broken' cannot take" in answer.err
+    assert "ValueError: no weights for torch.float32 on cpu (" in answer.err
 
 
 def test_what_is_missing(lgm_bench: Command, tiny_bench: Path) -> None:

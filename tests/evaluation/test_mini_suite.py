@@ -14,7 +14,7 @@ from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.runner import run_cells
-from lgm_bench.evaluation.readiness import find_gaps
+from lgm_bench.evaluation.readiness import look
 from victims import load_victim
 
 LIMIT = 40
@@ -64,7 +64,7 @@ def test_the_suite_compares_random_moves_fgm_and_lgm_in_rooms(data: str) -> None
 
 
 def test_nothing_is_missing_on_a_fresh_machine(tmp_path: Path) -> None:
-    assert find_gaps(plan(load_bench(), ["mini"]), data_root=str(tmp_path / "nothing here")) == []
+    assert look(plan(load_bench(), ["mini"]), data_root=str(tmp_path / "nothing here")).gaps == []
 
 
 @pytest.mark.parametrize("victim_name", ["dynconv8-mini", "skipnet10-imagenet-mini"])

@@ -4,8 +4,9 @@ import pytest
 from hand_made import cell
 from miniatures import write_cifar10
 
+from lgm_bench.errors import UnknownNameError
 from lgm_bench.evaluation.cells.suites import Planned
-from lgm_bench.evaluation.readiness import find_gaps
+from lgm_bench.evaluation.readiness import look
 
 TINY = "tiny_cifar10:TinyCIFAR10"
 
@@ -17,7 +18,7 @@ def no_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_missing(tmp_path: Path) -> None:
     root = write_cifar10(tmp_path)
-    assert find_gaps([Planned(cell(data=TINY, checkpoint="random"))], str(root)) == []
+    assert look([Planned(cell(data=TINY, checkpoint="random"))], str(root)).gaps == []
 
 
 @pytest.mark.usefixtures("no_checkpoints")
@@ -27,7 +28,7 @@ def test_each_missing_thing_is_said_once_with_all_its_cells(tmp_path: Path) -> N
         for eps in (1.0, 2.0)
         for victim in ("skipnet110-cifar10", "resnet32-cifar10")
     ]
-    gaps = find_gaps([Planned(one, optional=one.victim.name.startswith("resnet")) for one in cells], str(tmp_path))
+    gaps = look([Planned(one, optional=one.victim.name.startswith("resnet")) for one in cells], str(tmp_path)).gaps
     assert [(len(gap.cells), gap.optional) for gap in gaps] == [(4, False), (2, False), (2, True)]
     data, skipnet, resnet = (gap.what for gap in gaps)
     assert f"no CIFAR-10 in {tmp_path}" in data
@@ -37,11 +38,12 @@ def test_each_missing_thing_is_said_once_with_all_its_cells(tmp_path: Path) -> N
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     root = write_cifar10(tmp_path)
-    (gap,) = find_gaps([Planned(cell(data=TINY, checkpoint=str(tmp_path / "my.pth")))], str(root))
+    (gap,) = look([Planned(cell(data=TINY, checkpoint=str(tmp_path / "my.pth")))], str(root)).gaps
     assert str(tmp_path / "my.pth") in gap.what
 
 
-def test_a_subset_is_looked_for_in_its_own_files(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_data_set_is_left_to_the_run(tmp_path: Path) -> None:
     root = write_cifar10(tmp_path)
-    (gap,) = find_gaps([Planned(cell(data=TINY, checkpoint="random", subset="hold"))], str(root))
-    assert "no subset 'hold'; did you mean holdout?" in gap.what
+    assert look([Planned(cell(data=TINY, checkpoint="random", subset="hold"))], str(root)).gaps == []
+    with pytest.raises(UnknownNameError, match="unknown data set 'cifra10'; did you mean cifar10"):
+        look([Planned(cell(data="cifra10", checkpoint="random"))], str(root))

@@ -15,12 +15,13 @@ import pyarrow as pa
 from lgm_bench.attacks.autoattack import AutoAttack
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
-from lgm_bench.evaluation.cells.kinds import takes_points
+from lgm_bench.evaluation.cells.kinds import inputs_of
 from lgm_bench.evaluation.cells.suites import plan
-from lgm_bench.evaluation.cells.units import OFFICIAL, PAPER_UNIT
+from lgm_bench.evaluation.cells.units import OFFICIAL
 from lgm_bench.evaluation.engine.materials import Materials
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.results.reading import read_results
+from lgm_bench.tasks.inputs import PAPER_UNIT
 
 GUARD = Path(__file__).with_name("guard.yaml")
 OPTIONS: dict[str, dict[str, Any]] = {"bim-two-processes": {"devices": 2}, "bim-double-precision": {"precision": "64"}}
@@ -41,7 +42,7 @@ def key_of(suite: str, cell: Cell) -> str:
     relation = "" if cell.gradient.relation in (None, "sigmoid") else cell.gradient.relation
     attack, gradient = cell.attack, RECORDED_AS.get(cell.gradient.name, cell.gradient.name)
     eps = attack.eps
-    if cell.protocol != OFFICIAL and not takes_points(attack.name):
+    if cell.protocol != OFFICIAL and not inputs_of(attack.name).voxels:
         eps /= PAPER_UNIT if suite == "mini" else 1 / 255
     return " | ".join((suite, cell.victim.name, attack.name, f"{eps:g}", gradient, relation)).strip()
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from datamodules.batch import IGNORED, PointBatch
 from datamodules.point_datamodule import PointDataModule, TrainingSceneLoader
 from datamodules.scene import Scene
-from lgm_bench.training.epoch_log import read_epochs
+from lgm_bench.training.callbacks import read_epochs
 from lgm_bench.training.runs import LAST, METRICS, RECORD, train
 from victims import load_victim
 from victims.training.recipe import Recipe

@@ -19,8 +19,7 @@ from datamodules.batch import ImageBatch
 from datamodules.cifar10 import CIFAR10DataModule
 from datamodules.loaders import TrainingLoader
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
-from lgm_bench.training.callbacks import Stopwatch
-from lgm_bench.training.epoch_log import read_epochs
+from lgm_bench.training.callbacks import Stopwatch, read_epochs
 from lgm_bench.training.runs import LAST, METRICS, RECORD, WEIGHTS, train
 from victims import load_victim
 from victims.training.recipe import Recipe

@@ -193,7 +193,7 @@ def test_text_file_and_empty_dict_and_list(tmp_path: Path) -> None:
     for content in ({}, [torch.zeros(2)], {"state_dict": {}}):
         with pytest.raises(CheckpointError, match="holds no state dict"):
             read_official(save(content, tmp_path / "empty.pth"))
-    with pytest.raises(CheckpointError, match="no tensors: epoch"):
+    with pytest.raises(CheckpointError, match="no plain tensors: epoch"):
         read_official(save({"epoch": 1, "conv1.weight": torch.zeros(1)}, tmp_path / "mixed.pth"))
 
 

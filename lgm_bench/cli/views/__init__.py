@@ -1,1 +1,1 @@
-"""What commands show in a terminal while they run and when they end."""
+"""Tables and progress of commands in a terminal."""

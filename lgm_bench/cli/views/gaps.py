@@ -1,4 +1,4 @@
-"""What is missing, in words: by kind, each thing once, with what to get, where to put it and what needs it."""
+"""Missing data sets and checkpoints in words: what to get, where to put it, and which cells need it."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,7 @@ FEW = 3
 
 
 def gap_lines(gaps: Sequence[Gap], width: int | None = None) -> Iterator[str]:
-    """Yield the lines that tell what is missing.
-
-    Args:
-        gaps: What is missing.
-        width: Columns to wrap at; None: lines are as long as they are.
-    """
+    """Yield lines about what is missing, wrapped to `width` columns; None does not wrap."""
     for kind, heading in HEADINGS.items():
         found = [gap for gap in gaps if gap.kind == kind]
         if found:
@@ -34,7 +29,7 @@ def gap_lines(gaps: Sequence[Gap], width: int | None = None) -> Iterator[str]:
 
 
 def cell_names(cells: Sequence[Cell], most: int = FEW) -> str:
-    """Return a few cells by name, or how many there are and of which of the paper's tables."""
+    """Return up to `most` cells by name; of more cells, their number and the paper's tables that they belong to."""
     if len(cells) <= most:
         return "; ".join(describe(cell) for cell in cells)
     tables = dict.fromkeys(cell.paper[0] for cell in cells if cell.paper)

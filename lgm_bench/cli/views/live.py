@@ -1,14 +1,14 @@
-"""What a run shows while it runs: bars on a terminal, lines elsewhere."""
+"""Progress of a run: bars on a terminal, lines elsewhere."""
 
 import time
-from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from lgm_bench.errors import fault
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.store.record import CellResult
@@ -19,20 +19,12 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class PlainView(Observer):
-    """Lines for a log: one when a cell begins and ends, and one every half minute in between."""
+    """Lines for a log: one when a cell begins, one when it ends, and one every half minute in between."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.started = self.last_line = time.monotonic()
         self.n_begun, self.n_cells, self.n_total, self.done_before = 0, 0, 0, 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to put away."""
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         """Say which cell begins."""
@@ -41,7 +33,7 @@ class PlainView(Observer):
         self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} samples{resumed}")
 
     def outdated(self, cell: Cell, changed: Sequence[str]) -> None:
-        """Say why a result in the folder is not taken."""
+        """Say why a result in the folder is not used."""
         self._line(f"{describe(cell)}: {', '.join(changed)} changed since; recomputing")
 
     def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
@@ -54,13 +46,13 @@ class PlainView(Observer):
             self._line(f"[{self.n_begun}/{self.n_cells}] {n_done}/{self.n_total} samples{so_far}, {left} left")
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
-        """Give the cell's numbers."""
+        """Print the numbers of the cell."""
         source = f"from the results folder, {when(result)}" if from_store else clock(time.monotonic() - self.started)
         self._line(f"{describe(result.cell)}: {numbers(result)}  ({source})")
 
     def cell_failed(self, cell: Cell, error: Exception) -> None:
         """Say why the cell failed."""
-        self._line(f"FAILED {describe(cell)}: {error}")
+        self._line(f"FAILED {describe(cell)}: {fault(error)}")
 
     def _begin(self, n_cells: int, total_samples: int, done_samples: int) -> None:
         self.n_begun, self.n_cells = self.n_begun + 1, n_cells
@@ -72,7 +64,7 @@ class PlainView(Observer):
 
 
 class _Bars(Progress):
-    """Bars below a headline, which may be as wide as the terminal."""
+    """Bars below a headline, which is cut at the width of the terminal."""
 
     headline = ""
 
@@ -82,7 +74,7 @@ class _Bars(Progress):
 
 
 class LiveView(PlainView):
-    """Two bars that stay below the finished cells' lines: cells, and samples of the current cell."""
+    """The lines of finished cells, and below them two bars: cells, and samples of the current cell."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -99,17 +91,6 @@ class LiveView(PlainView):
         self.n_done, self.score, self.seconds = 0, "", 0.0
         self.computed = 0
 
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the terminal as it was."""
-        self.progress.update(self.samples, visible=False)
-        self.progress.stop()
-
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         """Begin a new bar of samples."""
         self._begin(n_cells, total_samples, done_samples)
@@ -125,7 +106,7 @@ class LiveView(PlainView):
         self._move(n_done, self.score)
 
     def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
-        """Show the iteration, and guess the time left from it before a whole batch is through."""
+        """Show the iteration; before the first batch is done, it also gives the time left."""
         if steps > 1:
             inside = i / steps * n
             self._move(self.n_done + inside, f"{self.score}  step {i}/{steps}")
@@ -153,23 +134,15 @@ class LiveView(PlainView):
         self.progress.update(self.samples, visible=False)
 
 
-class QuietView(Observer):
-    """Shows nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to put away."""
-
-
-View = PlainView | QuietView
-
-
-def view(console: Console, *, quiet: bool) -> View:
-    """Return the view that fits a console: bars on a terminal, lines elsewhere, nothing if `quiet`."""
-    if quiet:
-        return QuietView()
-    return LiveView(console) if console.is_terminal else PlainView(console)
+@contextmanager
+def view(console: Console, *, quiet: bool) -> Iterator[Observer]:
+    """Yield the view that fits a console: bars on a terminal, lines elsewhere, nothing if `quiet`."""
+    if quiet or not console.is_terminal:
+        yield Observer() if quiet else PlainView(console)
+        return
+    live = LiveView(console)
+    with live.progress:
+        try:
+            yield live
+        finally:
+            live.progress.update(live.samples, visible=False)

@@ -1,4 +1,4 @@
-"""One result in full, for a terminal: numbers, what was run, checks, where it comes from, every unit, samples."""
+"""One result in full for a terminal: numbers, configuration, checks, provenance, units and samples."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,7 +23,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def results_table(found: Sequence[Finished]) -> Table:
-    """Return a table of finished cells, a line each."""
+    """Return a table of finished cells, one line per cell."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("fingerprint", no_wrap=True)
     table.add_column("cell", overflow="fold")
@@ -39,12 +39,7 @@ def results_table(found: Sequence[Finished]) -> Table:
 
 
 def full_result(finished: Finished, rows: pa.Table) -> RenderableType:
-    """Return everything about one finished cell.
-
-    Args:
-        finished: The cell.
-        rows: Its rows.
-    """
+    """Return everything about one finished cell, whose rows are `rows`."""
     result = finished.result
     parts: list[RenderableType] = [Text(describe(result.cell), style="bold"), Text(str(finished.folder), style="dim")]
     for title, pairs in (
@@ -57,8 +52,7 @@ def full_result(finished: Finished, rows: pa.Table) -> RenderableType:
     if result.classes:
         parts += [_heading("Classes"), _classes(result)]
     if result.units:
-        heading = "Voxels" if result.kind.inputs == "points" else "Adaptive units, in the order of the forward pass"
-        parts += [_heading(heading), _units(rows)]
+        parts += [_heading(result.kind.units), _units(rows)]
     notable = list(notable_samples(result, rows))
     parts += [_heading("Samples"), _pairs(notable)] if notable else []
     return Group(*parts)
@@ -78,7 +72,7 @@ def _pairs(pairs: Pairs) -> Table:
 
 
 def _numbers(result: CellResult) -> Iterator[tuple[str, str]]:
-    per = {"attacked": f" of {result.n_attacked:,} attacked", "decisions": f" of {_decisions(result)}"}
+    per = {"attacked": f" of {result.n_attacked:,} attacked", "decisions": f" of {result.kind.decisions}"}
     for metric in result.kind.metrics:
         value = result.metrics[metric.name]
         if value is not None:
@@ -92,10 +86,6 @@ def _numbers(result: CellResult) -> Iterator[tuple[str, str]]:
             "directions of change",
             f"{units.on_to_off:.2%} on to off, {units.off_to_on:.2%} off to on, {units.n_samples:,} samples",
         )
-
-
-def _decisions(result: CellResult) -> str:
-    return "all voxels that there ever were" if result.kind.inputs == "points" else "the units' decisions"
 
 
 def _configuration(result: CellResult) -> Pairs:

@@ -1,4 +1,4 @@
-"""The cells of a suite before they run, with what each is about to cost."""
+"""The cells of a suite before they run, with the estimated cost of each."""
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,14 +12,14 @@ from lgm_bench.evaluation.wording import describe
 UNKNOWN = "?"
 METHOD = (
     "Estimates: forward and backward operations x iterations x samples (targeted: x the other classes; points: with "
-    "the verdict on every iterate). Clean passes, verdicts on images and reading come on top; images that need no "
+    "the verdict on every iterate). Clean passes, verdicts on images and reading are not included; images that need no "
     "attack are counted as if they did."
 )
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86_400, 31_557_600
 
 
 def preview_table(preview: Preview) -> RenderableType:
-    """Return a table of cells for each of the paper's tables or data sets, and the sums of all."""
+    """Return a table of cells for each of the paper's tables or data sets, and the sums over all cells."""
     parts: list[RenderableType] = []
     for name, numbers in preview.groups().items():
         paper = paper_tables().get(name)
@@ -35,7 +35,7 @@ def preview_table(preview: Preview) -> RenderableType:
 
 
 def operations(gflops: float) -> str:
-    """Return a number of operations in a unit that suits it.
+    """Return a number of operations in a readable unit.
 
     >>> operations(0.5), operations(1_500_000)
     ('0.500 GFLOP', '1.5 PFLOP')
@@ -50,7 +50,7 @@ def operations(gflops: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a rough time in a unit that suits it.
+    """Return a rough time in a readable unit.
 
     >>> duration(0.2), duration(90), duration(5400), duration(3e5), duration(1e8)
     ('< 1 s', '1.5 min', '1.5 h', '3.5 days', '3.2 years')
@@ -91,7 +91,7 @@ def _where(place: tuple[str, ...] | None) -> str:
 
 
 def _short(name: str) -> str:
-    """Return how a table is called: the beginning of its title."""
+    """Return the short name of a table, which is the beginning of its title."""
     paper = paper_tables().get(name)
     return paper.title.partition(",")[0] if paper else name
 

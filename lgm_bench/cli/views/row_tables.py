@@ -1,4 +1,4 @@
-"""Rows of a cell for a reader: as a table, as CSV, and the few that are worth a look."""
+"""Rows of a cell as a table, as CSV, and the few that are worth a look."""
 
 import csv
 import io
@@ -18,15 +18,15 @@ FALLEN, SURVIVED = "fallen", "survived"
 KINDS = (FALLEN, SURVIVED)
 FEW = 5
 MEASURED = ("distance", "clean_loss", "adversarial_loss", "changed_share")
-"""Columns of every task that a table shows behind the task's own."""
+"""Columns of every task, shown after the columns of the task itself."""
 
 
 def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
-    """Return the rows of the attacked samples that have fallen or survived; all rows without a kind.
+    """Return the rows of attacked samples that fell or survived; without a kind all rows.
 
     Raises:
         UnknownNameError: There is no such kind.
-        ConfigError: The rows are of samples that do neither, such as scenes.
+        ConfigError: The samples cannot fall as a whole, such as scenes.
     """
     if kind is None:
         return rows
@@ -41,7 +41,7 @@ def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
 
 
 def rows_table(rows: pa.Table) -> Table:
-    """Return the rows as a table of their main columns, a line an attack."""
+    """Return a table of the main columns, one line per attack."""
     task = task_of(rows)
     own = [field.name for field in task.columns if not pa.types.is_list(field.type)]
     names = [name for name in ("id", "target", *own, *MEASURED) if rows.column(name).null_count < max(len(rows), 1)]
@@ -69,7 +69,7 @@ def rows_csv(rows: pa.Table) -> str:
 
 
 def notable_samples(result: CellResult, rows: pa.Table) -> Iterator[tuple[str, str]]:
-    """Yield the first samples that fell, the last to fall, those nearest to it, or those that lost most."""
+    """Yield samples worth a look: the first and the slowest to fall, the nearest to falling, or the largest losses."""
     ids = rows.column("id").to_pylist()
     main, before = result.main, result.kind.metric(result.main.before)
     if _fall(rows) is None:
@@ -97,7 +97,7 @@ def notable_samples(result: CellResult, rows: pa.Table) -> Iterator[tuple[str, s
 
 
 def _fall(rows: pa.Table) -> Metric | None:
-    """Return the share of the samples that fell; None where samples are more or less right."""
+    """Return the metric of fallen samples; None for a task whose samples cannot fall as a whole."""
     return next((metric for metric in task_of(rows).metrics if metric.event and metric.stronger > 0), None)
 
 

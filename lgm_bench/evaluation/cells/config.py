@@ -1,7 +1,7 @@
 """Read benchmark files: YAML to checked objects, with errors that name the file and the place in it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -11,8 +11,11 @@ from pydantic_core import ErrorDetails
 
 from lgm_bench.errors import ConfigError, did_you_mean
 from lgm_bench.evaluation.cells import schema
+from lgm_bench.files import expanded, is_named_pipe
 from lgm_bench.resources import resource
 
+MOST_VALUES, DEEPEST, MOST_MISFITS, LONGEST = 50_000, 50, 20, 200
+"""Values of a file with its aliases written out, its levels, misfits in an error, and letters of a value there."""
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[int | str, ...]
 
@@ -21,12 +24,14 @@ class _Loader(yaml.SafeLoader):
     """safe_load that refuses duplicate keys and reads 1e-4 as the number it is."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = []
+        seen = set()
         for place, _ in node.value:
             key = self.construct_object(place, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key is a list or mapping", place.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", place.start_mark)
-            seen.append(key)
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -41,6 +46,8 @@ def read_yaml(path: Path) -> Any:
     Raises:
         ConfigError: The file is missing, unreadable or not YAML; the line is named.
     """
+    if is_named_pipe(path):
+        raise ConfigError(f"{path} is a named pipe; give a file")
     try:
         return _parse(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
@@ -82,11 +89,14 @@ def check(model: type[Model], content: Any, source: str, place: Callable[[Place]
     Raises:
         ConfigError: It does not fit; one line for every misfit.
     """
+    _require_plain(content, source)
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        show = place or _place
-        raise ConfigError("\n".join(f"{source}: {_explain(e, show, model)}" for e in error.errors())) from None
+        misfits = error.errors()
+        lines = [f"{source}: {_explain(misfit, place or _place, model)}" for misfit in misfits[:MOST_MISFITS]]
+        lines += [f"{source}: and {len(misfits) - MOST_MISFITS} more"] if len(misfits) > MOST_MISFITS else []
+        raise ConfigError("\n".join(lines)) from None
 
 
 def _explain(error: ErrorDetails, show: Callable[[Place], str], model: type[BaseModel]) -> str:
@@ -95,8 +105,10 @@ def _explain(error: ErrorDetails, show: Callable[[Place], str], model: type[Base
         return f"{show(location)}: unknown key{did_you_mean(str(location[-1]), _keys_at(model, location[:-1]))}"
     if error["type"] == "missing":
         return f"{show(location)}: missing"
+    if error["type"] == "string_too_short":
+        return f"{show(location)}: must not be empty"
     message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{show(location)}: expected {message}, got {value!r}"
+    return f"{show(location)}: expected {message}, got {value!r:.{LONGEST}}"
 
 
 def _keys_at(model: type[BaseModel], location: Place) -> list[str]:
@@ -121,13 +133,43 @@ def _place(location: Place) -> str:
 
 def _parse(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        content = yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"{source}{where}: {error.problem or 'not valid YAML'}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{source}: is nested more than {DEEPEST} levels deep") from error
+    except Exception as error:  # of PyYAML's conversions, such as a date without such a month
+        raise ConfigError(f"{source}: not valid YAML: a value cannot be read: {error}") from error
+    _require_plain(content, source)
+    return content
+
+
+def _require_plain(content: Any, source: str) -> None:
+    """Check that plain values are not too many, too deep or inside themselves, before anything goes through them all.
+
+    Raises:
+        ConfigError: They are, or a text has a NUL character.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(value: Any, depth: int) -> int:
+        if isinstance(value, str) and "\0" in value:
+            raise ConfigError(f"{source}: {value!r:.{LONGEST}} has a NUL character; remove it")
+        if not isinstance(value, dict | list):
+            return 1
+        if depth > DEEPEST:
+            raise ConfigError(f"{source}: is nested more than {DEEPEST} levels deep, or contains itself")
+        if id(value) not in sizes:
+            inner = [*value, *value.values()] if isinstance(value, dict) else value
+            sizes[id(value)] = 1 + sum(size(one, depth + 1) for one in inner)
+        return sizes[id(value)]
+
+    if (found := size(content, 0)) > MOST_VALUES:
+        raise ConfigError(f"{source}: has {found:,} values, its aliases written out; at most {MOST_VALUES:,} are read")
 
 
 def _locate_checkpoints(content: Any, folder: Path) -> None:
@@ -135,7 +177,7 @@ def _locate_checkpoints(content: Any, folder: Path) -> None:
     if isinstance(content, dict):
         checkpoint = content.get("checkpoint")
         if isinstance(checkpoint, str) and checkpoint != "random":
-            content["checkpoint"] = str(folder / Path(checkpoint).expanduser())
+            content["checkpoint"] = str(folder / expanded(checkpoint))
     for inner in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
         _locate_checkpoints(inner, folder)
 
@@ -160,7 +202,7 @@ def _override(content: Any, text: str) -> None:
 
 def _step_into(content: Any, key: str, where: str) -> Any:
     if isinstance(content, list):
-        if not key.isdigit() or int(key) >= len(content):
+        if not (key.isascii() and key.isdigit()) or int(key) >= len(content):
             raise ConfigError(f"{where}: expected an index from 0 to {len(content) - 1}, got {key!r}")
         return content[int(key)]
     if not isinstance(content, dict):

@@ -9,19 +9,20 @@ from lgm_bench.attacks import ATTACKS, GRADIENT_FREE, POINT_ATTACKS
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GRADIENTS, HARD_GRADIENTS
 from lgm_bench.registry import resolve
+from lgm_bench.tasks.inputs import IMAGES, POINTS, Inputs, inputs_named
 from victims.names import STATIC_VICTIMS
 
 
-def takes_points(attack: str) -> bool:
-    """Return whether an attack moves points, so that eps is in metres.
+def inputs_of(attack: str) -> Inputs:
+    """Return what an attack changes, and so what its eps means.
 
     Raises:
         UnknownNameError: There is no such attack.
         ConfigError: It is something else.
     """
     if attack in ATTACKS:
-        return attack in POINT_ATTACKS
-    return bool(_own("attack", attack, "inputs", "lgm_bench.attacks.Attack") == "points")
+        return POINTS if attack in POINT_ATTACKS else IMAGES
+    return inputs_named(_own("attack", attack, "inputs", "lgm_bench.attacks.Attack"))
 
 
 def follows_gradient(attack: str) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.kinds import softens
-from lgm_bench.evaluation.cells.units import OFFICIAL, parse_number, unit
+from lgm_bench.evaluation.cells.units import OFFICIAL, unit
+from lgm_bench.tasks.inputs import parse_number
 from victims.checkpoints import registered
 from victims.registry import StoredSlopes
 
@@ -204,7 +205,7 @@ OURS: dict[tuple[str, str], Settings] = {
 """
 
 _SETTINGS = OURS | RELEASED
-_STANDS_FOR = {True: "lgm", False: "fgm"}
+STANDS_FOR = {True: "lgm", False: "fgm"}
 """The method of the released runs whose parameters another one takes, by whether it softens occupancies."""
 
 
@@ -219,5 +220,5 @@ def point_settings(victim: str, gradient: str, eps: float) -> PointSettings | No
     >>> point_settings("minkunet34c-scannet", "lgm", 0.005).slope
     25.0
     """
-    settings = _SETTINGS.get((victim, gradient)) or _SETTINGS.get((victim, _STANDS_FOR[softens(gradient)]), {})
+    settings = _SETTINGS.get((victim, gradient)) or _SETTINGS.get((victim, STANDS_FOR[softens(gradient)]), {})
     return settings.get(eps)

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from lgm_bench.evaluation.cells.units import parse_number
 from lgm_bench.leaded import AUTO
+from lgm_bench.tasks.inputs import parse_number
 
 
 def _as_list(value: Any) -> Any:
@@ -31,6 +31,8 @@ Positive = Annotated[float, BeforeValidator(parse_number), Field(gt=0)]
 Slope = Annotated[Positive, WrapValidator(_as_slope)]
 Width = Annotated[float, BeforeValidator(parse_number), Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
+Folder = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 Channels = Annotated[list[float], Field(min_length=1)]
@@ -120,7 +122,7 @@ class Settings(Strict):
     protocol: Literal["standard", "official"] = "standard"
     gradients: Names = ["fgm", "lgm"]
     baseline: str | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     limit: Count | None = None
     subset: Literal["test", "train", "holdout"] = "test"
     history: bool = False
@@ -132,7 +134,7 @@ class Overrides(Strict):
     protocol: Literal["standard", "official"] | None = None
     gradients: Names | None = None
     baseline: str | None = None
-    seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Seed | None = None
     limit: Count | None = None
     subset: Literal["test", "train", "holdout"] | None = None
     history: bool | None = None
@@ -183,9 +185,9 @@ class Suite(Strict):
 class RunOptions(Strict):
     """How to run, which changes no result but for the last digits (`backend`, `precision`)."""
 
-    out: str = "results"
-    data_root: str | None = None
-    batch_size: Count | None = None
+    out: Folder = "results"
+    data_root: Folder | None = None
+    batch_size: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     devices: Count = 1
     accelerator: str = "auto"
     num_nodes: Count = 1

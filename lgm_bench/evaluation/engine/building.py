@@ -7,12 +7,13 @@ from lgm_bench.attacks import ATTACKS
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, RELATION, Cell, GradientSpec
-from lgm_bench.evaluation.cells.kinds import follows_gradient, softens, takes_points
+from lgm_bench.evaluation.cells.kinds import follows_gradient, inputs_of, softens
 from lgm_bench.evaluation.cells.released import PointSettings, image_slope, point_settings, stored_slope
-from lgm_bench.evaluation.cells.units import LEVELS, OFFICIAL, PROTOCOLS, STANDARD, check_sense, paper_eps, unit
+from lgm_bench.evaluation.cells.units import OFFICIAL, PROTOCOLS, STANDARD, check_sense, paper_eps, unit
 from lgm_bench.leaded import AUTO, FGM, GradientMethod, gradient_named
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.base import task_named
+from lgm_bench.tasks.inputs import LEVELS
 from lgm_bench.voxels import VoxelSlopes
 from victims.names import VICTIMS
 
@@ -37,7 +38,7 @@ def resolved(cell: Cell) -> Cell:
         raise ConfigError(f"limit must be a number of samples of at least 1, got {cell.data.limit}")
     check_sense(cell)
     _check_fit(cell)
-    cell = resolved_points(cell) if takes_points(cell.attack.name) else _resolved_images(cell)
+    cell = resolved_points(cell) if inputs_of(cell.attack.name).voxels else _resolved_images(cell)
     build_gradient(cell)
     build_attack(cell)
     step, steps = _step_and_steps(cell)
@@ -59,19 +60,12 @@ def build_attack(cell: Cell) -> Attack:
     """
     kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
     asked, (step, steps) = cell.attack, _step_and_steps(cell)
-    if kind.inputs == "points":
-        judges_clean = cell.protocol == OFFICIAL and kind.judges_start
-        return kind(asked.eps, step, steps - judges_clean, loss=asked.loss, seed=asked.seed)
+    options = {name: getattr(asked, name) for name in kind.options if name != "bounds"}
+    if "bounds" in kind.options:
+        options["bounds"] = PROTOCOLS[cell.protocol]
+    judges_clean = cell.protocol == OFFICIAL and kind.keeps_best and kind.judges_start
     one = unit(cell)
-    return kind(
-        asked.eps * one,
-        asked.step if step is None else step * one,
-        steps,
-        bounds=PROTOCOLS[cell.protocol],
-        valid_pixels=asked.valid_pixels,
-        active_set=asked.active_set,
-        seed=asked.seed,
-    )
+    return kind(asked.eps * one, asked.step if step is None else step * one, steps - judges_clean, **options)
 
 
 def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
@@ -84,7 +78,7 @@ def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
         return None, steps
     if cell.attack.step is not None:
         return float(cell.attack.step), steps
-    if cell.protocol == STANDARD or kind.inputs == "points" or kind.default_step is None:
+    if unit(cell) == 1 or kind.default_step is None:
         return float(kind.usual_step(cell.attack.eps)), steps
     return round(LEVELS * kind.default_step, 9), steps  # the released runs step by one of their unit
 
@@ -107,7 +101,7 @@ def _check_fit(cell: Cell) -> None:
     kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
     if name is not None and task_named(name).inputs != kind.inputs:
         task = task_named(name)
-        fitting = [name for name in ATTACKS if takes_points(name) == (task.inputs == "points")]
+        fitting = [name for name in ATTACKS if inputs_of(name).name == task.inputs]
         raise ConfigError(
             f"data set {cell.data.name!r} holds {task.sample}s, and {cell.attack.name!r} is no attack on these; "
             f"choose one of {', '.join(fitting)}"

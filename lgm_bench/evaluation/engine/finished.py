@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lgm_bench import __version__
-from lgm_bench.errors import ConfigError, LgmBenchError, ResultError
+from lgm_bench.errors import ConfigError, LgmBenchError, ResultError, never_exiting
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.materials import build_data, build_victim, normalization, weights_sha256
@@ -122,7 +122,7 @@ def finished_results(
         setting: As for `Basis.fingerprint`.
     """
     known = known or {}
-    wanted = {cell: _key(resolved(cell)) for cell in cells if cell not in known}
+    wanted = {cell: key for cell in cells if cell not in known and (key := _asked(cell))}
     keys = set(wanted.values())
     stored: dict[Cell, list[CellResult]] = {}
     for result in _records(out, setting) if keys else ():
@@ -155,6 +155,14 @@ def changed_since(cell: Cell, basis: Basis, out: Path) -> list[str]:
         if _key(result.cell) == _key(cell):
             return basis.changes(Basis.of(result), cell)
     return []
+
+
+def _asked(cell: Cell) -> Cell | None:
+    """Return the key of a cell that was asked for; None where it makes no sense, so that nothing can be there."""
+    try:
+        return _key(resolved(cell))
+    except LgmBenchError:
+        return None
 
 
 def _key(cell: Cell) -> Cell:
@@ -206,7 +214,8 @@ class _AtHand:
     def _look(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
         if key not in self._found:
             try:
-                self._found[key] = compute()
+                with never_exiting("code of your own"):
+                    self._found[key] = compute()
             except LgmBenchError:
                 self._found[key] = None
             except Exception:  # a victim of a user's own that cannot be built any more: its records fit nothing

@@ -204,5 +204,9 @@ class SignalsStay(Callback):
             signal.signal(signal.SIGTERM, self.handler)
 
 
+class _Terminated(SystemExit):
+    """SIGTERM, which is no `sys.exit()` of a user's own code."""
+
+
 def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise SystemExit(128 + number)
+    raise _Terminated(128 + number)

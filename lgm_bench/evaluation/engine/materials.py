@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from datamodules import DATAMODULES
 from datamodules.samples_datamodule import SamplesDataModule
-from lgm_bench.errors import ConfigError, DataError
+from lgm_bench.attacks.checks import whole_numbers
+from lgm_bench.errors import ConfigError, DataError, LgmBenchError, fault
 from lgm_bench.evaluation.cells.cell import Cell, DataSpec
 from lgm_bench.evaluation.engine.preflight import N_SAMPLES
 from lgm_bench.evaluation.store.store import ids_sha256
@@ -188,6 +189,31 @@ def check_pair(cell: Cell, victim: Victim, datamodule: SamplesDataModule) -> Non
             f"victim {cell.victim.name!r} is for {does} and data set {cell.data.name!r} for {datamodule.task}; choose "
             "another victim, or another data set (data: in YAML, or --data)"
         )
+
+
+def check_forward(cell: Cell, victim: Victim, data: DataSet) -> None:
+    """Check that the victim takes the first samples and gives logits that fit their labels.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    adapter = adapter_named(data.datamodule.task)
+    inputs, labels, ids = data.probe
+    labels = whole_numbers("labels", labels)
+    adapter.check(victim, inputs, labels, ids)
+    group = adapter.groups(inputs, labels)[0]
+    try:
+        with torch.no_grad():
+            logits, wanted = adapter.scored(victim, group.inputs, group.labels)
+    except LgmBenchError:
+        raise
+    except Exception as error:  # a victim of a user's own, or one that was not made for such samples
+        raise ConfigError(
+            f"victim {cell.victim.name!r} cannot take samples of data set {cell.data.name!r}: {fault(error)}"
+        ) from error
+    if not isinstance(logits, Tensor):
+        raise ConfigError(f"victim {cell.victim.name!r} gave a {type(logits).__name__}, expected a tensor of logits")
+    adapter.check_logits(logits, wanted, None)
 
 
 def weights_sha256(victim: nn.Module) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
-from lgm_bench.errors import LgmBenchError
+from lgm_bench.errors import LgmBenchError, place
 from lgm_bench.evaluation.engine.place import ALONE, Place
 
 MEETING = timedelta(minutes=5)
@@ -179,4 +179,5 @@ def portable(error: Exception) -> Exception:
         text = str(error) if isinstance(error, LgmBenchError) else f"{type(error).__name__}: {error}"
         copy = LgmBenchError(text) if isinstance(error, LgmBenchError) else RuntimeError(text)
     copy.add_note(note)
+    copy.__dict__["place"] = place(error)
     return copy

@@ -1,16 +1,18 @@
 """Running cells: each is read from the results folder, or computed, or resumed where it was left."""
 
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
-from lgm_bench.errors import CheckpointError, ConfigError, DataError
+from lgm_bench.errors import CheckpointError, ConfigError, DataError, LgmBenchError, fault, never_exiting
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient, resolved
 from lgm_bench.evaluation.engine.compute import Job, Options, compute, merged_figures
 from lgm_bench.evaluation.engine.finished import Basis, changed_since, own_sources
 from lgm_bench.evaluation.engine.launch import interruptible, launched
-from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target, check_pair
+from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target, check_forward, check_pair
 from lgm_bench.evaluation.engine.place import ALONE, SINGLE, checked_devices, checked_precision, here
 from lgm_bench.evaluation.engine.progress import Observer, Progress
 from lgm_bench.evaluation.engine.ranks import LostProcessError, Ranks, joined
@@ -22,6 +24,9 @@ from lgm_bench.evaluation.store.writing import CannotWriteError
 from lgm_bench.leaded import GradientMethod, calibrated
 from lgm_bench.sparse.backends import NATIVE, use_backend
 from lgm_bench.tasks.adapter import adapter_named
+
+FAILURES = "failures.log"
+"""File of a results folder that has the tracebacks of failed cells."""
 
 
 class RunResults(list[CellResult]):
@@ -54,6 +59,7 @@ def run_cells(
     save_adversarial: bool = False,
     backend: str = NATIVE,
     fresh: bool = False,
+    skip_broken: bool = False,
 ) -> RunResults:
     """Return the results of `cells`, computing what `out` does not hold yet.
 
@@ -75,9 +81,10 @@ def run_cells(
         backend: What computes sparse convolutions. Rounding differs, so cells with another backend than ours have
             folders of their own.
         fresh: Compute finished cells anew.
+        skip_broken: Whether a cell that makes no sense fails by itself; else nothing is run.
 
     Returns:
-        The results, in every process.
+        The results, in every process. The tracebacks of failed cells are appended to `failures.log` in `out`.
 
     Raises:
         ConfigError: A cell names something unknown or has a value that makes no sense; nothing was run.
@@ -90,18 +97,33 @@ def run_cells(
     place = here()
     accelerator = checked_devices(accelerator, devices, num_nodes, place)
     asked = [cell if seed is None else cell.replace(attack={"seed": seed}) for cell in cells]
-    filled = [resolved(cell) for cell in asked]
-    precision = checked_precision(precision, filled, force=force_precision)
+    filled = [_filled(cell, keep_error=skip_broken) for cell in asked]
+    sound = [cell for cell in filled if isinstance(cell, Cell)]
+    precision = checked_precision(precision, sound, force=force_precision)
     options = Options(Path(out), accelerator, backend, precision, save_adversarial, fresh)
     if devices > 1 and place == ALONE:
         arguments = {"cells": asked, "data_root": data_root, "batch_size": batch_size, "devices": devices}
-        arguments |= {"force_precision": force_precision, **vars(options)}
+        arguments |= {"force_precision": force_precision, "skip_broken": skip_broken, **vars(options)}
         results: RunResults = launched(devices, run_cells, arguments, observer or Observer())
         return results
     with use_backend(backend), interruptible():
         ranks = joined(place)
         watching = observer if observer and ranks.leads else Observer()
         return _Run(options, Materials(data_root, batch_size), watching, ranks).cells(asked, filled)
+
+
+def _filled(cell: Cell, *, keep_error: bool) -> Cell | Exception:
+    """Return a cell with its defaults filled in, or the reason why that is impossible."""
+    try:
+        return resolved(cell)
+    except LgmBenchError as error:
+        found: LgmBenchError = error
+    except Exception as error:  # an attack or a gradient of a user's own
+        found = ConfigError(f"{cell.title}: {fault(error)}")
+        found.__cause__ = error
+    if not keep_error:
+        raise found
+    return found
 
 
 class _Run:
@@ -112,17 +134,20 @@ class _Run:
         self.n_cells, self.announced = 0, False
         self.computed: set[str] = set()  # fingerprints of this call's cells
 
-    def cells(self, asked: Sequence[Cell], filled: Sequence[Cell]) -> RunResults:
+    def cells(self, asked: Sequence[Cell], filled: Sequence[Cell | Exception]) -> RunResults:
         """Return the results of cells, given as they were asked for and with their defaults filled in."""
         results, self.n_cells = RunResults(), len(asked)
         for cell, whole in zip(asked, filled, strict=True):
             self.announced = False
             try:
+                if isinstance(whole, Exception):
+                    raise whole
                 result = self.cell(cell, whole)
             except (CannotWriteError, LostProcessError):
                 raise
             except Exception as error:
                 results.failures.append((cell, error))
+                self._log(cell, error)
                 if not self.announced:
                     self._announce(cell, cell.data.limit or 0, 0)
                 self.observer.cell_failed(cell, error)
@@ -156,6 +181,15 @@ class _Run:
         self.observer.cell_finished(result, stored)
         return result
 
+    def _log(self, cell: Cell, error: Exception) -> None:
+        """Keep an error's traceback; a folder that cannot be written is said where results are written."""
+        if self.ranks.leads:
+            text = "".join(traceback.format_exception(error))
+            with suppress(OSError):
+                self.options.out.mkdir(parents=True, exist_ok=True)
+                with (self.options.out / FAILURES).open("a", encoding="utf-8") as file:
+                    file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, {cell.title}\n{text}\n")
+
     def _announce(self, asked: Cell, total: int, done: int) -> None:
         self.announced = True
         self.observer.cell_started(asked, self.n_cells, total, done)
@@ -165,10 +199,14 @@ class _Run:
 
         def prepare() -> None:
             if self.ranks.place.local_rank == 0:
-                self.materials.prepare(filled)
+                with never_exiting(f"data set {filled.data.name!r}"):
+                    self.materials.prepare(filled)
 
         def load() -> tuple[DataSet, Target, Basis]:
-            data, target = self.materials.data(filled), self.materials.target(filled)
+            with never_exiting(f"data set {filled.data.name!r}"):
+                data = self.materials.data(filled)
+            with never_exiting(f"victim {filled.victim.name!r}"):
+                target = self.materials.target(filled)
             check_pair(filled, target.victim, data.datamodule)
             return data, target, Basis(target.sha256, data.sha256, data.content, own_sources(filled))
 
@@ -212,6 +250,8 @@ class _Run:
             tables = [part.rows for part in store.parts(data.ids)]
             done = frozenset(sample_id for table in tables for sample_id in table.column("id").to_pylist())
             self._announce(asked, len(data.ids), len(done))
+            if store.checks() is None:
+                check_forward(filled, target.victim, data)
             gradient = calibrated(build_gradient(filled), target.victim, data.probe[0], filled.attack.steps)
             return done, total(tables), self.materials.foldable(target, data), store.checks() is None, gradient
 

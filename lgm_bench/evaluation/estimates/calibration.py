@@ -1,4 +1,4 @@
-"""How fast this machine computes: a few forward and backward passes of small networks with untrained weights."""
+"""How fast this machine computes, measured with a few gradients of small untrained networks."""
 
 import time
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from lgm_bench.voxels import PointCloud
 from victims import load_victim
 
 SECONDS = 0.5
-"""Time that each kind is measured for, after a first pass that is not."""
+"""How long each kind is measured, after a first pass to warm up."""
 
 IMAGES = {
     SMALL_IMAGES: ("resnet32-cifar10", "cifar10", 32, 32),
     LARGE_IMAGES: ("resnet18-imagenet", "imagenet", 224, 2),
 }
-"""By kind: the network, its data set, the side of an image and the images of a batch."""
+"""By kind: network, data set, pixels along an edge, batch size."""
 
 SCENES, WALL_POINTS = "minkunet14-scannet", 20_000
 
 
 @cache
 def gflops_per_second(kind: str, device: torch.device) -> float:
-    """Return GFLOPs a second of forward and backward passes on one device, as `Estimate` counts them.
+    """Return the GFLOPs per second of forward and backward passes, counted as in `Estimate`.
 
     Args:
         kind: One of `estimate.KINDS`.
@@ -46,7 +46,7 @@ def gflops_per_second(kind: str, device: torch.device) -> float:
 
 
 def _scene_pass(device: torch.device) -> tuple[Callable[[], None], float]:
-    """Return a pass over the points of two walls and a floor, 4 m long, and its GFLOPs."""
+    """Return a gradient through a cloud of two walls and a floor, 4 m long, and its GFLOPs."""
     generator = torch.Generator().manual_seed(0)
     points = 4 * torch.rand(WALL_POINTS, 3, generator=generator)
     points[torch.arange(WALL_POINTS), torch.arange(WALL_POINTS) % 3] = 0

@@ -1,10 +1,10 @@
-"""The work that a cell stands for: operations of an iteration, times iterations, times samples."""
+"""The work of a cell: operations per iteration x iterations x samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
-from lgm_bench.evaluation.cells.kinds import softens, takes_points
+from lgm_bench.evaluation.cells.kinds import inputs_of, softens
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.estimates.flops import LEADED, image_pass, image_side, point_pass
 
@@ -20,13 +20,13 @@ SAMPLES = {
     "scannet": 312,
     "semantickitti": 4_071,
 }
-"""Samples of the test subsets (ScanNet, ImageNet: validation; S3DIS: area 5; SemanticKITTI: sequence 08)."""
+"""Sizes of the test subsets (ScanNet, ImageNet: validation; S3DIS: area 5; SemanticKITTI: sequence 08)."""
 
 SMALL_IMAGES, LARGE_IMAGES, POINTS = "small images", "large images", "point clouds"
 KINDS = (SMALL_IMAGES, LARGE_IMAGES, POINTS)
-"""What differs in how fast a machine computes it."""
+"""Kinds of work that a machine computes at different rates."""
 LARGE = 100
-"""Pixels along an edge from which an image is large."""
+"""Pixels along an edge of the smallest large image."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Estimate:
 
     Attributes:
         kind: One of `KINDS`.
-        samples: Samples; None if the size of the set is not known.
-        attempts: Attacks on each of them: targeted ones try every other class.
-        iterations: Of an attack.
-        gflops: Of one iteration on one sample, forward and backward, with the verdict that attacks on points ask
-            for in every iteration; None if it is not known.
-        same_as: An earlier cell with the very same result, which makes this one free.
+        samples: None if the size of the data set is not known.
+        attempts: Attacks per sample; targeted attacks try every other class.
+        iterations: Per attack.
+        gflops: Of one iteration on one sample, forward and backward; on points with the verdict on each iterate. None
+            if it is not known.
+        same_as: An earlier cell with the same result, so that this one costs nothing.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Estimate:
 
     @property
     def total_gflops(self) -> float | None:
-        """GFLOPs of the cell; None if something of it is not known."""
+        """GFLOPs of the cell; None if a factor is not known."""
         if self.same_as is not None:
             return 0.0
         if self.gflops is None or self.samples is None:
@@ -65,12 +65,12 @@ def estimates(
     sizes: Mapping[tuple[str, str], int] | None = None,
     counted: Mapping[tuple[str, str], float] | None = None,
 ) -> list[Estimate]:
-    """Return the work of every cell; a cell that repeats an earlier one's attack for another table is free.
+    """Return the work of every cell; a cell that repeats an earlier one for another table costs nothing.
 
     Args:
         cells: The cells.
-        sizes: (data set, subset) to its samples, where they have been counted; official sizes hold for the others.
-        counted: (victim, data set) to the GFLOPs of a pass over a point cloud, for victims of which nothing is known.
+        sizes: (data set, subset) to its number of samples, in place of the official ones.
+        counted: (victim, data set) to the GFLOPs of a pass over a point cloud, for victims without measurements.
 
     Raises:
         ConfigError: A cell makes no sense.
@@ -85,7 +85,7 @@ def estimates(
 
 
 def computation(cell: Cell) -> Cell:
-    """Return what is computed for a cell: with its defaults filled in, and wherever it is printed."""
+    """Return a cell with its defaults filled in and without its place in the paper: cells that are equal run once."""
     return resolved(cell).without("paper")
 
 
@@ -95,7 +95,7 @@ def _of(cell: Cell, sizes: Mapping[tuple[str, str], int], counted: Mapping[tuple
     )
     limits = [number for number in (size, cell.data.limit) if number is not None]
     samples, iterations = min(limits, default=None), cell.attack.steps or 1
-    if takes_points(cell.attack.name):
+    if inputs_of(cell.attack.name).voxels:
         return Estimate(POINTS, samples, 1, iterations, _points(cell, counted.get((cell.victim.name, cell.data.name))))
     kind = LARGE_IMAGES if image_side(cell.data.name) >= LARGE else SMALL_IMAGES
     once = image_pass(cell.victim.name, cell.data.name)
@@ -104,7 +104,7 @@ def _of(cell: Cell, sizes: Mapping[tuple[str, str], int], counted: Mapping[tuple
 
 
 def _points(cell: Cell, counted: float | None) -> float | None:
-    """Return the GFLOPs of an iteration on a point cloud: a gradient, if one is followed, and a verdict."""
+    """Return the GFLOPs of an iteration on a point cloud: a verdict, and a gradient if the attack follows one."""
     follows = cell.gradient.name != NO_GRADIENT
     soft = follows and softens(cell.gradient.name)
     hard, followed = (point_pass(cell.victim.name, cell.attack.eps, soft=kind) for kind in (False, soft))

@@ -1,4 +1,4 @@
-"""Operations of one iteration of an attack on one sample, without data and without weights."""
+"""Operations of one pass over one sample, counted without data and without weights."""
 
 from functools import cache
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from datamodules import DATAMODULES
 from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.paper import paper_tables
+from lgm_bench.evaluation.cells.released import STANDS_FOR
 from lgm_bench.evaluation.engine.materials import build_data
 from lgm_bench.registry import resolve
 from lgm_bench.sparse.cost import counted_cost
@@ -18,7 +19,7 @@ from victims import load_victim
 from victims.names import VICTIMS
 
 SIDE = 32
-"""Pixels along an edge of an image, where the data set cuts none out."""
+"""Pixels along an edge of an image, where the data set does not crop."""
 
 MEASURED = {
     "minkunet34-s3dis": (333.7, 656.0),
@@ -29,22 +30,22 @@ MEASURED = {
     "minknet-modelnet40": (0.77, 1.6),
     "minknet-small-modelnet40": (0.088, 0.239),
 }
-"""GFLOPs of a forward pass under FGM and under LGM, counted as Table VI counts them.
+"""GFLOPs of a forward pass under FGM and under LGM, counted as in Table VI.
 
-Of one sample each: a generated room (eps 0.01 m; S3DIS's 5 cm voxels), a scan of SemanticKITTI's sequence 08 (0.02 m),
-a shape of ModelNet40 (0.05). LGM on the two published networks is in the small ones' ratio. Of ScanNet's published
-network Table VI itself says it, eps by eps."""
+Each is of one sample: a generated room (eps 0.01 m; for S3DIS with 5 cm voxels), a scan of SemanticKITTI's sequence 08
+(0.02 m), or a shape of ModelNet40 (0.05). For the two published networks, LGM is scaled like that of the small ones.
+Table VI has the published network of ScanNet, for each eps."""
 
 LEADED = 2.0
-"""What LGM's passes cost of those of the hard network, on point clouds of which nothing else is known."""
+"""Assumed cost of a soft pass over a point cloud relative to a hard one, where there is no measurement."""
 
 
 class Pass(NamedTuple):
-    """What a gradient through a classifier of images costs.
+    """Cost of one gradient through a classifier of images.
 
     Attributes:
-        gflops: Forward and backward, of one image; 2 operations a multiply-add. The way back to the image, without
-            the gradients of weights, costs what the way there does.
+        gflops: Forward and backward for one image; 2 operations per multiply-add. The backward pass to the image,
+            without gradients of weights, costs as much as the forward pass.
         classes: Number of logits.
     """
 
@@ -60,13 +61,13 @@ def image_side(data: str) -> int:
 
 @cache
 def image_pass(victim: str, data: str) -> Pass | None:
-    """Return what a gradient costs, counted on a network without memory; None for one that cannot be counted so.
+    """Return the cost of a gradient, counted on the meta device; None for a network that cannot run there.
 
-    FGM and LGM, and skipped and executed blocks, cost the same here: all of a batch is computed either way.
+    FGM and LGM cost the same, and so do skipped and executed blocks: whole batches are computed in either case.
 
     Args:
         victim: Registered name, or `package.module:Class`.
-        data: Data set; it tells the size of the images.
+        data: Data set, which determines the size of the images.
     """
     side = image_side(data)
     try:
@@ -76,20 +77,20 @@ def image_pass(victim: str, data: str) -> Pass | None:
                 logits = network(torch.empty(1, 3, side, side))
     except LgmBenchError:
         raise
-    except Exception:  # a network of a user's own may do whatever it likes, also what needs real numbers
+    except Exception:  # a network of a user's own may need real numbers
         return None
     return Pass(2 * counter.get_total_flops() / 1e9, logits.shape[-1])
 
 
 def point_pass(victim: str, eps: float, *, soft: bool) -> float | None:
-    """Return the GFLOPs of a forward pass over one scene or shape; None where nothing is known of the victim.
+    """Return the GFLOPs of a forward pass over one scene or shape; None for a victim without measurements.
 
     Args:
         victim: Registered name.
-        soft: Whether occupancies are soft, so that voxels around the cloud take part; else of the hard network.
         eps: Metres.
+        soft: Whether occupancies are soft, which adds the voxels around the cloud.
     """
-    table, variant = paper_tables()["table_6"], "lgm" if soft else "fgm"
+    table, variant = paper_tables()["table_6"], STANDS_FOR[soft]
     printed = table.columns.get(victim, {}).get(variant, {}).get("gflops")
     if printed is not None:
         number = table.number(f"eps={eps:g}", victim, variant, "gflops")
@@ -99,7 +100,7 @@ def point_pass(victim: str, eps: float, *, soft: bool) -> float | None:
 
 @cache
 def counted_pass(cell: Cell, data_root: str | None = None) -> float | None:
-    """Return the GFLOPs of the hard network's pass over a cell's first sample; None where that is not to be had."""
+    """Return the GFLOPs of the hard network's pass over a cell's first sample; None where the data is missing."""
     try:
         datamodule = build_data(cell.replace(data={"limit": 1}), data_root, 1)
         datamodule.prepare_data()

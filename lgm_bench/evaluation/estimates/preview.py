@@ -1,4 +1,4 @@
-"""What a suite is about to cost on this machine: the work of every cell, and a rough time."""
+"""Estimated cost of a suite on this machine: the work of every cell, and a rough time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
-from lgm_bench.evaluation.cells.kinds import takes_points
+from lgm_bench.evaluation.cells.kinds import inputs_of
 from lgm_bench.evaluation.estimates.calibration import gflops_per_second
 from lgm_bench.evaluation.estimates.estimate import Estimate, estimates
 from lgm_bench.evaluation.estimates.flops import counted_pass, point_pass
@@ -16,14 +16,14 @@ from lgm_bench.evaluation.wording import describe
 
 @dataclass(frozen=True)
 class Preview:
-    """The cells of a suite with what they cost.
+    """Cells with their estimated cost.
 
     Attributes:
-        cells: In the order they run in.
-        work: The work of each.
-        missing: Those that cannot run here.
-        rates: Kind of work to GFLOPs a second, measured on `device` just now.
-        device: What was measured, such as "cpu".
+        cells: In the order in which they run.
+        work: The work of each cell.
+        missing: Cells that cannot run here.
+        rates: Kind of work to GFLOPs per second, measured on `device`.
+        device: Such as "cpu".
     """
 
     cells: Sequence[Cell]
@@ -33,19 +33,19 @@ class Preview:
     device: str
 
     def seconds(self, estimate: Estimate) -> float | None:
-        """Return the rough time of a cell on one device; None if its work is not known."""
+        """Return the rough time of a cell on one device; None if its work is unknown."""
         gflops = estimate.total_gflops
         return None if gflops is None else gflops and gflops / self.rates[estimate.kind]
 
     def groups(self) -> dict[str, list[int]]:
-        """Return the places of the cells by table of the paper, else by data set."""
+        """Return the indices of the cells by table of the paper, or else by data set."""
         found: dict[str, list[int]] = {}
         for number, cell in enumerate(self.cells):
             found.setdefault(cell.paper[0] if cell.paper else cell.data.name, []).append(number)
         return found
 
     def totals(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """Return the sums over some cells by place, of what is known of them."""
+        """Return the sums over the cells with these indices; unknown work is counted apart."""
         known = [self.work[number] for number in numbers if self.work[number].total_gflops is not None]
         return {
             "cells": len(numbers),
@@ -86,14 +86,14 @@ def preview(
     data_root: str | None = None,
     accelerator: str = "auto",
 ) -> Preview:
-    """Return what some cells are about to cost here.
+    """Return the estimated cost of cells.
 
     Args:
         cells: The cells.
-        missing: Those that cannot run here; they are estimated all the same.
+        missing: Cells that cannot run here; they are estimated too.
         sizes: As for `estimates`.
         data_root: As for `run_cells`.
-        accelerator: As for `run_cells`; what time is estimated for.
+        accelerator: As for `run_cells`.
 
     Raises:
         ConfigError: A cell makes no sense.
@@ -103,7 +103,7 @@ def preview(
         key = (cell.victim.name, cell.data.name)
         if (
             key not in counted
-            and takes_points(cell.attack.name)
+            and inputs_of(cell.attack.name).voxels
             and point_pass(cell.victim.name, cell.attack.eps, soft=False) is None
         ):
             gflops = None if cell in missing else counted_pass(_sample_of(cell), data_root)

@@ -17,7 +17,7 @@ from lgm_bench.evaluation.cells.cell import KINDS, NO_IDENTITY, Cell
 from lgm_bench.evaluation.cells.config import check
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import RESULT, ROWS
-from lgm_bench.files import write_whole
+from lgm_bench.files import is_named_pipe, write_whole
 from lgm_bench.resources import resource
 from lgm_bench.results.reading import Finished, read_results
 from lgm_bench.tasks.base import task_named, task_of
@@ -110,6 +110,8 @@ def read_leaderboard(path: Path) -> Leaderboard:
         ResultError: There is no such file, or it cannot be read.
         ConfigError: It is not a leaderboard; each misfit is named.
     """
+    if is_named_pipe(path):
+        raise ResultError(f"{path} is a named pipe; give a file")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -119,7 +121,7 @@ def read_leaderboard(path: Path) -> Leaderboard:
         ) from error
     except OSError as error:
         raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ResultError(f"{path} is not JSON: {error}; it is damaged: take it from git again") from error
     try:
         return check(Leaderboard, content, str(path))

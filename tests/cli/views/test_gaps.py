@@ -8,7 +8,7 @@ import pytest
 from lgm_bench.cli.views.gaps import gap_lines
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import Planned, plan
-from lgm_bench.evaluation.readiness import CHECKPOINT, DATA, find_gaps
+from lgm_bench.evaluation.readiness import CHECKPOINT, DATA, look
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
 
 
 def test_everything_that_the_paper_needs_is_listed_once(paper: list[Planned]) -> None:
-    gaps = find_gaps(paper)
+    gaps = look(paper).gaps
     victims, data = ({getattr(one.cell, name).name for one in paper} for name in ("victim", "data"))
     assert {gap.name for gap in gaps if gap.kind == CHECKPOINT} == victims
     assert {gap.name for gap in gaps if gap.kind == DATA} == data
@@ -30,7 +30,7 @@ def test_everything_that_the_paper_needs_is_listed_once(paper: list[Planned]) ->
 
 
 def test_the_list_says_what_to_get_where_to_put_it_and_what_needs_it(paper: list[Planned]) -> None:
-    lines = list(gap_lines(find_gaps(paper)))
+    lines = list(gap_lines(look(paper).gaps))
     assert [line.partition(" (")[0] for line in lines if not line.startswith(" ")] == [
         "missing data sets",
         "missing checkpoints",
@@ -47,6 +47,6 @@ def test_the_list_says_what_to_get_where_to_put_it_and_what_needs_it(paper: list
 
 
 def test_lines_are_wrapped_where_there_is_a_width(paper: list[Planned]) -> None:
-    lines = list(gap_lines(find_gaps(paper), width=100))
+    lines = list(gap_lines(look(paper).gaps, width=100))
     longest = max((word for line in lines for word in line.split()), key=len)
     assert max(len(line) for line in lines) <= max(100, len(longest) + 6)

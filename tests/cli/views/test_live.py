@@ -47,7 +47,7 @@ def test_lines_say_what_happened() -> None:
     assert lines[3].endswith("(from the results folder, 2026-01-02 03:04)")
     assert "architecture" not in lines[3]
     assert lines[4].startswith("[3/3] ")
-    assert lines[5] == "FAILED dynconv8-cifar10 bim eps 1 (2/255) LGM slope 10: no gradient [here]"
+    assert lines[5] == "FAILED dynconv8-cifar10 bim eps 1 (2/255) LGM slope 10: ValueError: no gradient [here]"
     assert "\x1b" not in stream.getvalue()
 
 

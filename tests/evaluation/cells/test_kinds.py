@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lgm_bench.attacks import ATTACKS
-from lgm_bench.evaluation.cells.kinds import follows_gradient, is_static, softens, takes_points
+from lgm_bench.evaluation.cells.kinds import follows_gradient, inputs_of, is_static, softens
 from lgm_bench.leaded import GRADIENTS, Unit
 from lgm_bench.registry import resolve
 from victims.names import VICTIMS, victim_names
@@ -15,7 +15,7 @@ SMALL = [name for name in victim_names() if name.endswith(("20-cifar10", "18-ima
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attacks(name: str) -> None:
     kind = resolve("attack", name, ATTACKS)
-    assert (kind.inputs == "points") == takes_points(name) == takes_points(ATTACKS[name])
+    assert kind.inputs == inputs_of(name).name == inputs_of(ATTACKS[name]).name
     assert kind.takes_gradient == follows_gradient(name) == follows_gradient(ATTACKS[name])
 
 

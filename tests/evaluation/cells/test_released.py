@@ -13,9 +13,9 @@ from lgm_bench.evaluation.cells.kinds import softens
 from lgm_bench.evaluation.cells.released import RELEASED, SINGLE_STEP, image_slope, point_settings, stored_slope
 from lgm_bench.evaluation.cells.schema import Grid
 from lgm_bench.evaluation.cells.suites import data_of, plan
-from lgm_bench.evaluation.cells.units import PAPER_UNIT, parse_number
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.leaded import AUTO
+from lgm_bench.tasks.inputs import PAPER_UNIT, parse_number
 from victims.checkpoints import CheckpointStore, shipped_store
 from victims.registry import CheckpointEntry, StoredSlopes
 

@@ -122,6 +122,9 @@ def test_options_of_points_are_none_of_images() -> None:
             resolved(altered(images, **{name: value}))
 
 
-def test_no_move_at_all_is_an_attack_too() -> None:
-    assert resolved(altered(OWN, eps=0.0)).attack.step == 0.0
-    assert resolved(flat_cell(SHAPE_NET, SHAPES, "random", "fgm", 0.0)).attack.eps == 0.0
+@pytest.mark.parametrize("eps", [0.0, 1e-30])
+def test_an_eps_that_moves_nothing_is_refused(eps: float) -> None:
+    with pytest.raises(ConfigError, match=f"eps {eps:g} m moves no point; eps of points is in metres, such as 0.02"):
+        resolved(altered(OWN, eps=eps))
+    with pytest.raises(ConfigError, match="moves no point"):
+        resolved(flat_cell(SHAPE_NET, SHAPES, "random", "fgm", eps))

@@ -1,0 +1,79 @@
+"""One broken part of a suite costs one cell: code that cannot be imported, raises, or ends the program."""
+
+from pathlib import Path
+
+import pytest
+from answers import Command
+
+CODE = {
+    "unfinished.py": "class Net(\n    x = 1\n",
+    "leaving.py": "import sys\n\nsys.exit(0)\n",
+    "parts.py": """
+import sys
+
+from datamodules import DATAMODULES
+from lgm_bench.registry import resolve
+
+Digits = resolve("data set", "digits", DATAMODULES)
+
+
+class Constructor(Digits):
+    def __init__(self, **kwargs):
+        raise ValueError("no such site")
+
+
+class Setup(Digits):
+    def setup(self, stage):
+        raise RuntimeError("no room")
+
+
+class LeavingData(Digits):
+    def setup(self, stage):
+        sys.exit(0)
+
+
+class LeavingNet:
+    def __init__(self):
+        sys.exit("bye")
+""",
+}
+FAULTS = {
+    "{victims: 'unfinished:Net', data: digits": "SyntaxError: '(' was never closed (FOLDER/unfinished.py, line 1)",
+    "{victims: 'leaving:Net', data: digits": "module 'leaving' calls sys.exit(0) (FOLDER/leaving.py, line 3)",
+    "{victims: resnet8-mini, data: 'parts:Constructor'": "ValueError: no such site (FOLDER/parts.py, line 12)",
+    "{victims: resnet8-mini, data: 'parts:Setup'": "RuntimeError: no room (FOLDER/parts.py, line 17)",
+    "{victims: resnet8-mini, data: 'parts:LeavingData'": "data set 'parts:LeavingData' calls sys.exit(0) (FOLDER",
+    "{victims: 'parts:LeavingNet', data: digits": "victim 'parts:LeavingNet' calls sys.exit('bye') (FOLDER",
+}
+SOUND = "{victims: resnet8-mini, data: digits"
+
+
+@pytest.fixture(autouse=True)
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in CODE.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    grids = [f"{grid}, gradients: fgm, attacks: fgsm, eps: 6/255, limit: 4}}" for grid in (*FAULTS, SOUND)]
+    text = f"run: {{accelerator: cpu}}\nsuites: {{mine: {{grids: [{', '.join(grids)}]}}}}\n"
+    (tmp_path / "my.yaml").write_text(text)
+
+
+def test_with_skip_missing_each_fails_alone(tmp_path: Path, lgm_bench: Command) -> None:
+    answer = lgm_bench("run", "my.yaml", "--skip-missing", "--no-report")
+    assert answer.code == 3, answer.err
+    failed = [line for line in answer.err.splitlines() if line.startswith("failed: ")]
+    for line, fault in zip(failed, FAULTS.values(), strict=True):
+        assert fault.replace("FOLDER", str(tmp_path)) in line
+    assert "6 cells failed" in answer.err
+    assert "6 of 7 cells are not finished yet" in answer.out
+    assert "resnet8-mini" in answer.out
+    log = (tmp_path / "results" / "failures.log").read_text()
+    assert log.count("UTC, ") == 6
+    assert f'File "{tmp_path / "parts.py"}", line 17, in setup' in log
+
+
+def test_without_it_nothing_runs(tmp_path: Path, lgm_bench: Command) -> None:
+    answer = lgm_bench("run", "my.yaml")
+    assert answer.code == 2
+    assert "error: victim 'unfinished:Net': cannot import 'unfinished': SyntaxError" in answer.err
+    assert not (tmp_path / "results").exists()
