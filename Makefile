@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: run test check lint clean
+.PHONY: run test check lint docs clean
 
 run: $(STAMP)  ## Run the embedded benchmark: FGM against LGM on miniature victims
 	$(BIN)/lgm-bench run --suite mini --out results/mini
@@ -23,6 +23,10 @@ lint: $(STAMP)  ## Format check, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)  ## Build the documentation into build/site; a warning is an error
+	$(PIP) --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,7 +1,7 @@
-"""How fast an attack is here, against a plain loop in the same run: `python benchmarks/image_attack.py`.
+"""Compares the speed of an attack with that of a plain loop: `python benchmarks/image_attack.py`.
 
-Runs BIM on ResNet-32 with random weights and prints the median time of every way relative to the plain loop with
-frozen parameters. All ways take turns, so that a busy machine slows them alike.
+Runs BIM on ResNet-32 with random weights, and prints the median time of every variant relative to the plain loop with
+frozen parameters. The variants take turns, so that a busy machine slows all of them alike.
 """
 
 import argparse
@@ -22,7 +22,7 @@ EPS = 8 / 255
 
 
 def plain_loop(victim: nn.Module, batch: ImageBatch, steps: int) -> Tensor:
-    """Take sign steps of 1/255 in the ball of 8/255, as one would write it down at first."""
+    """Take sign steps of 1/255 in the ball of 8/255, in the plainest way."""
     x = batch.images.clone()
     low, high = (batch.images - EPS).clamp(min=0), (batch.images + EPS).clamp(max=1)
     for _ in range(steps):

@@ -1,9 +1,9 @@
-"""How fast a 3x3x3 submanifold convolution is, against its bare products: `python benchmarks/sparse_conv.py`.
+"""Compares a 3x3x3 submanifold convolution with its bare matrix products: `python benchmarks/sparse_conv.py`.
 
-Forward and backward to the features, on a cloud of surfaces; then how fast kernel maps are built from coordinates. The
-baseline multiplies the same pairs, gathered before the clock starts; all ways take turns, so that a busy machine slows
-them alike, and medians are printed. Backends that are installed join. Peak memory is that of one forward and backward
-pass in a process of its own, without the cloud and its kernel map.
+It times the forward pass and the backward pass to the features on a cloud of surfaces, and then the building of
+kernel maps from coordinates. The baseline multiplies the same pairs, gathered before the clock starts. All variants
+take turns, so that a busy machine slows them alike, and medians are printed. Installed backends are included. Peak
+memory is that of one forward and backward pass in a process of its own, without the cloud and its kernel map.
 """
 
 import argparse

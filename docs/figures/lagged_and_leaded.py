@@ -1,9 +1,9 @@
-"""Draws docs/figures/lagged_and_leaded.svg: one input, one gate, and the step that FGM and LGM take before it.
+"""Draws the figure of the page on concepts: one input, one gate, and the step that FGM and LGM take before it.
 
-Every curve and arrow is computed by the functions that the benchmark runs: `python docs/figures/lagged_and_leaded.py`.
+Every curve and arrow is computed by the functions that the benchmark runs. `python docs/figures/lagged_and_leaded.py`
+writes lagged_and_leaded.svg beside itself, and lagged_and_leaded_dark.svg for dark pages.
 """
 
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,18 +16,40 @@ from torch import Tensor, nn
 from lgm_bench import FGM, LGM, Occupancy
 from lgm_bench.leaded.gradient import GradientMethod
 
-SVG = Path(__file__).with_suffix(".svg")
+FOLDER = Path(__file__).parent
 START, EPS, SLOPE, GATE = 0.8, 0.5, 5.0, 1.0
-HARD, LEADED = "#4d4d4d", "#c8501e"
-STYLE = {
-    "svg.hashsalt": "lgm-bench",  # the same file from the same numbers
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",  # a panel of its own on light and dark pages
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
+
+
+class Palette(NamedTuple):
+    """The colours of one variant of the figure."""
+
+    paper: str
+    ink: str
+    hard: str
+    leaded: str
+    gate: str
+
+
+PALETTES = {
+    "lagged_and_leaded.svg": Palette("white", "black", "#4d4d4d", "#c8501e", "#bbbbbb"),
+    "lagged_and_leaded_dark.svg": Palette("#1f2129", "#e6e6e6", "#a9b1bd", "#ff8f5a", "#5c626e"),
 }
+"""By the file that is drawn with it."""
+
+
+def style(palette: Palette) -> dict[str, object]:
+    """Return matplotlib's settings."""
+    return {
+        "svg.hashsalt": "lgm-bench",  # the same file from the same numbers
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 10.5,
+        "axes.titlelocation": "left",
+        "figure.facecolor": palette.paper,
+        "axes.facecolor": palette.paper,
+        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), palette.ink),
+    }
 
 
 class OneGate(nn.Module):
@@ -76,47 +98,47 @@ def stepped(method: GradientMethod) -> tuple[float, float]:
     return float(end), float(evaluated(network, FGM(), end).value)
 
 
-def draw(path: Path = SVG) -> None:
-    """Draw the figure."""
-    x = torch.linspace(0, 2, 401)
-    with rc_context(STYLE):
+def draw(path: Path) -> None:
+    """Draw the variant of the figure that a file of this name holds."""
+    palette, x = PALETTES[path.name], torch.linspace(0, 2, 401)
+    with rc_context(style(palette)):
         figure = Figure(figsize=(10.5, 3.2), layout="constrained")
         axes = figure.subplots(1, 3)
-        _occupancy(axes[0], x)
-        _slopes(axes[1], x)
-        _loss(axes[2], x)
+        _occupancy(axes[0], x, palette)
+        _slopes(axes[1], x, palette)
+        _loss(axes[2], x, palette)
         for axis in axes:
-            axis.axvline(GATE, color="#bbbbbb", linewidth=0.8, linestyle=":", zorder=0)
+            axis.axvline(GATE, color=palette.gate, linewidth=0.8, linestyle=":", zorder=0)
             axis.set_xlabel("input x")
             axis.set_xlim(0, 2)
         figure.savefig(path, metadata={"Date": None})
 
 
-def _occupancy(axis: Axes, x: Tensor) -> None:
+def _occupancy(axis: Axes, x: Tensor, palette: Palette) -> None:
     axis.set_title("occupancy of a block, gate at x = 1")
-    axis.plot(x, evaluated(Gate(), FGM(), x).value, color=HARD, label="hard: what the network does")
-    axis.plot(x, evaluated(Gate(), LGM(SLOPE), x).value, color=LEADED, label=f"leaded: sigmoid({SLOPE:g} q)")
+    axis.plot(x, evaluated(Gate(), FGM(), x).value, color=palette.hard, label="hard: what the network does")
+    axis.plot(x, evaluated(Gate(), LGM(SLOPE), x).value, color=palette.leaded, label=f"leaded: sigmoid({SLOPE:g} q)")
     axis.set_ylim(-0.05, 1.45)
     axis.set_yticks([0, 0.5, 1])
     axis.legend(loc="upper left", frameon=False)
 
 
-def _slopes(axis: Axes, x: Tensor) -> None:
+def _slopes(axis: Axes, x: Tensor, palette: Palette) -> None:
     axis.set_title("its derivative")
-    axis.plot(x, evaluated(Gate(), FGM(), x).slope, color=HARD, label="hard: zero everywhere")
-    axis.plot(x, evaluated(Gate(), LGM(SLOPE), x).slope, color=LEADED, label="leaded: points to the gate")
+    axis.plot(x, evaluated(Gate(), FGM(), x).slope, color=palette.hard, label="hard: zero everywhere")
+    axis.plot(x, evaluated(Gate(), LGM(SLOPE), x).slope, color=palette.leaded, label="leaded: points to the gate")
     axis.set_ylim(-0.05, 1.75)
     axis.legend(loc="upper left", frameon=False)
 
 
-def _loss(axis: Axes, x: Tensor) -> None:
+def _loss(axis: Axes, x: Tensor, palette: Palette) -> None:
     axis.set_title(f"hard network's loss, one step of {EPS:g}")
     for side in (x < GATE, x > GATE):
-        axis.plot(x[side], evaluated(OneGate(), FGM(), x[side]).value, color="black", linewidth=1)
+        axis.plot(x[side], evaluated(OneGate(), FGM(), x[side]).value, color=palette.ink, linewidth=1)
     start = float(evaluated(OneGate(), FGM(), torch.tensor([START])).value)
-    axis.plot(START, start, "o", color="black", zorder=3)
+    axis.plot(START, start, "o", color=palette.ink, zorder=3)
     axis.annotate("clean", (START, start), (0, -13), textcoords="offset points", ha="center")
-    for method, colour, name in ((FGM(), HARD, "FGM"), (LGM(SLOPE), LEADED, "LGM")):
+    for method, colour, name in ((FGM(), palette.hard, "FGM"), (LGM(SLOPE), palette.leaded, "LGM")):
         end, loss = stepped(method)
         arrow = {"arrowstyle": "->", "color": colour, "linewidth": 1.8, "shrinkA": 4, "shrinkB": 4}
         axis.annotate("", (end, loss), (START, start), arrowprops=arrow)
@@ -127,4 +149,5 @@ def _loss(axis: Axes, x: Tensor) -> None:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else SVG)
+    for name in PALETTES:
+        draw(FOLDER / name)

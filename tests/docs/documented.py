@@ -12,7 +12,7 @@ from typer.main import get_command
 from lgm_bench.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 VERBS: dict[str, Any] = vars(get_command(app))["commands"]
 """The command line's verbs, as it parses them."""
 
