@@ -4,12 +4,18 @@ import re
 from pathlib import Path
 
 import pytest
-from documented import PAGES, VERBS, anchors, links
+from documented import PAGES, ROOT, VERBS, anchors, links
 
 from datamodules import DATAMODULES
 from lgm_bench.attacks import ATTACKS
 from lgm_bench.evaluation.cells.config import load_bench
 
+SOURCES = [
+    f"/{path.relative_to(ROOT)}"
+    for folder in ("lgm_bench", "victims", "datamodules", "tests", "docs", "benchmarks", "examples")
+    for path in (ROOT / folder).rglob("*.*")
+]
+"""Files of the repository, from its top."""
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
@@ -57,3 +63,23 @@ def test_every_data_set_attack_and_suite_has_its_place() -> None:
     assert [name for name in DATAMODULES if f"`{name}`" not in pages["data_sets.md"]] == []
     assert [name for name in load_bench().suites if f"| `{name}`" not in pages["suites.md"]] == []
     assert [name for name in ATTACKS if name not in pages["suites.md"]] == []
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"([\w/]+\.md)\s*$", navigation.partition("nav:")[2].partition("plugins:")[0], re.MULTILINE)
+    docs = ROOT / "docs"
+    assert sorted(listed) == sorted(
+        [str(page.relative_to(docs)) for page in docs.rglob("*.md")] + ["changelog.md", "contributing.md", "index.md"]
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_modules_that_pages_name_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    files = [name for name in re.findall(r"`([\w/]+\.(?:py|cpp))`", text) if not name.startswith("my_")]
+    assert [name for name in files if not any(place.endswith(f"/{name}") for place in SOURCES)] == []
+    modules = re.findall(r"`((?:lgm_bench|victims|datamodules)(?:\.[a-z_]+)+)", text)
+    paths = [f"/{module.replace('.', '/')}" for module in modules]
+    there = {place.removesuffix(".py").removesuffix("/__init__") for place in SOURCES}
+    assert [path for path in paths if path not in there and path.rpartition("/")[0] not in there] == []
