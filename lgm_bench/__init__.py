@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         LGM,
         Choice,
         Exit,
+        Gated,
         Halting,
         Leaded,
         Occupancy,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
         StraightThrough,
         TopK,
         architecture,
+        check,
+        instrument,
     )
     from lgm_bench.results.frame import results, rows
 
@@ -30,6 +33,7 @@ __all__ = [
     "LGM",
     "Choice",
     "Exit",
+    "Gated",
     "Halting",
     "Leaded",
     "Occupancy",
@@ -38,6 +42,8 @@ __all__ = [
     "TopK",
     "__version__",
     "architecture",
+    "check",
+    "instrument",
     "results",
     "rows",
 ]
@@ -50,6 +56,7 @@ __getattr__, __dir__ = lazy(
             "LGM",
             "Choice",
             "Exit",
+            "Gated",
             "Halting",
             "Leaded",
             "Occupancy",
@@ -57,6 +64,8 @@ __getattr__, __dir__ = lazy(
             "StraightThrough",
             "TopK",
             "architecture",
+            "check",
+            "instrument",
         ),
         "results": ("results",),  # a package that can be called: `lgm_bench.results` is both
         "results.frame": ("rows",),

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.leaded import Occupancy
+from lgm_bench.leaded.compute import Controls
 from victims.residual import BasicBranch, BottleneckBranch, stem
 
 
@@ -38,7 +39,7 @@ class Masker(nn.Module):
         super().__init__()
         self.maskconv = MaskConv(channels, stride)
         self.mask = Occupancy(inclusive=True)
-        self.dilated_mask = Occupancy()
+        self.dilated_mask = Occupancy(used=False)
         self.upsample = upsample
         self.register_buffer("window", torch.ones(1, 1, 3, 3), persistent=False)
 
@@ -59,6 +60,7 @@ class MaskedBasic(BasicBranch):
     """Basic block with a mask unit: output = relu(identity + o * residual)."""
 
     upsample_by_stride = False
+    masked_layers: tuple[int, ...] = (1, 2)
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__(in_channels, channels, stride)
@@ -72,11 +74,35 @@ class MaskedBasic(BasicBranch):
         mask, _ = self.masker(x)
         return F.relu(self.identity(x) + mask * self.residual(x))
 
+    def deployed(self, x: Tensor) -> Tensor:
+        """Return the hard block's output, computing each layer only at the positions that its mask switches on."""
+        shortcut, (mask, dilated) = self.identity(x), self.masker(x)
+        *inner, last = self.masked_layers
+        for layer in inner:
+            x = F.relu(self._at(layer, x, dilated if layer == self.masked_layers[0] else mask))
+        return F.relu(shortcut + self._at(last, x, mask))
+
+    def controls(self) -> Controls:
+        """Return the layers that run at the positions of either mask."""
+        first, *later = (f"conv{layer}" for layer in self.masked_layers)
+        return Controls({"masker.dilated_mask": [first], "masker.mask": later})
+
+    def _at(self, layer: int, x: Tensor, mask: Tensor) -> Tensor:
+        """Return a normed convolution of x at the positions of a hard mask (B, 1, h, w), and 0 elsewhere."""
+        conv, norm = self.get_submodule(f"conv{layer}"), self.get_submodule(f"bn{layer}")
+        patches = F.unfold(x, conv.kernel_size, padding=conv.padding, stride=conv.stride)  # (B, C * k * k, h * w)
+        on = mask.flatten(1) > 0
+        computed = F.linear(patches.transpose(1, 2)[on], conv.weight.flatten(1), conv.bias)
+        output = x.new_zeros(len(x), mask[0].numel(), len(conv.weight))
+        output[on] = norm(computed[:, :, None, None])[:, :, 0, 0]
+        return output.transpose(1, 2).unflatten(2, mask.shape[2:])
+
 
 class MaskedBottleneck(MaskedBasic, BottleneckBranch):
     """Bottleneck block with a mask unit."""
 
     upsample_by_stride = True
+    masked_layers = (1, 2, 3)
     expansion = BottleneckBranch.expansion
     residual = BottleneckBranch.residual
 
@@ -119,5 +145,15 @@ class DynConv(nn.Module):
         x = self.pool(F.relu(self.bn1(self.conv1(x))))
         for name in self.group_names:
             x = self.get_submodule(name)(x)
+        logits: Tensor = self.fc(x.mean(dim=(2, 3)))
+        return logits
+
+    @torch.no_grad()
+    def deployed(self, x: Tensor) -> Tensor:
+        """Return the hard network's logits; blocks compute only the positions that their masks switch on."""
+        x = self.pool(F.relu(self.bn1(self.conv1(x))))
+        for name in self.group_names:
+            for block in self.get_submodule(name):
+                x = block.deployed(x)
         logits: Tensor = self.fc(x.mean(dim=(2, 3)))
         return logits

@@ -1,6 +1,6 @@
-"""Early-exit networks with published weights: RDI-ResNet38 (Hu et al. 2020) and a ResNet8 with two exits.
+"""Networks with early exits: RDI-ResNet38 (Hu et al. 2020), a ResNet8 with two exits, a cascade of static networks.
 
-Both take raw images in [0, 1]. `EarlyExit` has what they share; each network says how its stages are built.
+All have published weights. `EarlyExit` has what they share; each network says how its stages are built.
 """
 
 from collections import OrderedDict
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import Exit
-from victims.image_victim import ImageVictim
+from lgm_bench.leaded.compute import Controls
+from victims.image_victim import IMAGENET_MEAN, IMAGENET_STD, ImageVictim
 from victims.residual import BasicBranch, stem
+from victims.resnet_cifar import ResNetCIFAR
 
 RELEASED, QUANTILE = "released", "quantile"
 Thresholds = str | Sequence[float]
@@ -28,7 +30,7 @@ class EarlyExit(nn.Module):
             "quantile": `settle` has to be called with images before anything else.
 
     Attributes:
-        released: The thresholds of the published evaluation.
+        released: The thresholds of the published evaluation; of a cascade, which nobody published, ours.
         low_is_confident: Whether an exit answers below its threshold and not above it.
         stages: Names of the modules of each stage: those of the trunk, in order, and the exit.
     """
@@ -90,6 +92,10 @@ class EarlyExit(nn.Module):
             if not len(x):
                 break
         return torch.cat(answers)[torch.cat(order).argsort()]
+
+    def controls(self) -> Controls:
+        """Return the modules of each later stage, which run for the images that no earlier exit took."""
+        return Controls({"exit": [[*trunk, branch] for trunk, branch in self.stages[1:]]})
 
     @torch.no_grad()
     def settle(self, batches: Sequence[Tensor]) -> None:
@@ -232,6 +238,34 @@ class ResNet8TwoExits(EarlyExit):
 
     def confidence(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=-1).amax(dim=-1)
+
+
+class Cascade(EarlyExit):
+    """Whole networks as stages: the next one runs only for images that the one before is not confident about.
+
+    Args:
+        networks: From the cheapest to the most expensive, each from images to logits; at least two.
+        thresholds: Probabilities, see `EarlyExit`.
+    """
+
+    low_is_confident = False
+
+    def __init__(self, networks: Sequence[nn.Module], thresholds: Thresholds = RELEASED) -> None:
+        self.released = (0.9,) * (len(networks) - 1)
+        super().__init__(thresholds)
+        self.networks = nn.ModuleList(networks)
+        self.stages = [([], f"networks.{index}") for index in range(len(networks))]
+
+    def confidence(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=-1).amax(dim=-1)
+
+
+def cascade(thresholds: Thresholds = RELEASED) -> ImageVictim:
+    """Return the static networks of 20, 32 and 56 layers for CIFAR-10 as a cascade."""
+    depths = (20, 32, 56)
+    victim = ImageVictim(Cascade([ResNetCIFAR(depth) for depth in depths], thresholds), IMAGENET_MEAN, IMAGENET_STD)
+    victim.parts = {f"networks.{index}.": f"resnet{depth}-*.th" for index, depth in enumerate(depths)}
+    return victim
 
 
 def rdi_resnet38(thresholds: Thresholds = RELEASED) -> ImageVictim:

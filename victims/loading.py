@@ -72,7 +72,10 @@ def load_victim(
         normalization = _load_safetensors(victim.network, store.content(entry), name, path)
         normalization = entry.normalization or normalization
     elif checkpoint is not None and str(checkpoint) != RANDOM:
-        normalization = _load_file(victim, name, expanded(checkpoint))
+        path = expanded(checkpoint)
+        if victim.parts and path.is_dir():
+            raise CheckpointError(f"{path} is a folder; run `lgm-bench import {name} {path}` first")
+        normalization = _load_file(victim, name, path)
     victim.checkpoint_id = checkpoint_id(name, checkpoint, seed)
     _normalize(victim, normalization, mean, std)
     return victim.eval()
@@ -106,7 +109,8 @@ def import_checkpoint(
 
     Args:
         name: Victim name.
-        path: The published file (.pth, .pth.tar, .th), or a .safetensors file with the same keys.
+        path: The published file (.pth, .pth.tar, .th), or a .safetensors file with the same keys; of a victim of
+            several networks, such as a cascade, the folder with their published files.
         out: Folder of the store to write to; None for the user's own (see `victims.checkpoints`).
         normalization: (mean, std) that the weights were trained with; None for the victim's default.
         source: Who published it; None for what the shipped registry says of a file of this name (and of this sha256,
@@ -214,11 +218,27 @@ def _load_file(victim: Victim, name: str, path: Path, keep_precision: bool = Fal
         content = verified_bytes(path, entry.sha256 if entry else None)
         normalization = _load_safetensors(network, content, name, path)
         return entry.normalization or normalization if entry else normalization
-    state = victim.official_state(read_official(path, network.state_dict()))
+    state = victim.official_state(_parts(victim, path) or read_official(path, network.state_dict()))
     if keep_precision and any(value.dtype == torch.float64 for value in state.values()):
         network.double()
     load_into(network, state, name=name, path=path)
     return None
+
+
+def _parts(victim: Victim, folder: Path) -> dict[str, Tensor]:
+    """Return the state dict of a victim of several published networks from the folder with their files; else nothing.
+
+    Raises:
+        CheckpointError: A file is missing, or there are several of one network.
+    """
+    state: dict[str, Tensor] = {}
+    for prefix, pattern in victim.parts.items() if folder.is_dir() else ():
+        files = sorted(folder.glob(pattern))
+        if len(files) != 1:
+            found = ", ".join(file.name for file in files) or "none"
+            raise CheckpointError(f"{folder} must hold one file {pattern}, found {found}")
+        state |= {prefix + key: value for key, value in read_official(files[0]).items()}
+    return state
 
 
 def _load_safetensors(network: nn.Module, content: bytes, name: str, path: Path) -> Normalization | None:

@@ -1,9 +1,13 @@
 """SkipNet (Wang et al. 2018): a recurrent gate decides, block by block, whether the next block runs."""
 
+from collections.abc import Callable
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.leaded import Occupancy
+from lgm_bench.leaded.compute import Controls
 from victims.residual import BasicBranch, stem
 
 GATE_WIDTH = 10
@@ -77,6 +81,28 @@ class SkipNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, num_classes) for normalized images (B, 3, H, W)."""
+        return self._run(x, self.block_output)
+
+    @torch.no_grad()
+    def deployed(self, x: Tensor) -> Tensor:
+        """Return the hard network's logits, computing no block of an image that skips it."""
+        return self._run(x, self._executed_output)
+
+    def controls(self) -> Controls:
+        """Return the layers that run where a gate is open; a skip path runs either way."""
+        rest = self.block_names[1:]
+        layers = ("conv1", "conv2", "conv3")
+        gates = {
+            name.format("occupancy"): [
+                f"{name.format('layer')}.{layer}"
+                for layer in layers
+                if hasattr(self.get_submodule(name.format("layer")), layer)
+            ]
+            for name in rest
+        }
+        return Controls(gates, [name.format("ds") for name in rest if hasattr(self, name.format("ds"))])
+
+    def _run(self, x: Tensor, output: Callable[[str, Tensor, Tensor], Tensor]) -> Tensor:
         x = self.pool(F.relu(self.bn1(self.conv1(x))))
         first, *rest = self.block_names
         x = self.get_submodule(first.format("layer"))(x)
@@ -85,14 +111,23 @@ class SkipNet(nn.Module):
         for name in rest:
             features = self.get_submodule(previous.format("gate"))(x).flatten(1)
             score, state = self.control(features, state)
-            occupancy = self.get_submodule(name.format("occupancy"))(score).view(-1, 1, 1, 1)
-            skip = getattr(self, name.format("ds"), None)
-            kept = x if skip is None else skip(x)
-            x = self.block_output(name, x, kept, occupancy)
+            x = output(name, x, self.get_submodule(name.format("occupancy"))(score))
             previous = name
         logits: Tensor = self.fc(x.mean(dim=(2, 3)))
         return logits
 
-    def block_output(self, name: str, x: Tensor, kept: Tensor, occupancy: Tensor) -> Tensor:
-        """Return occupancy * block(x) + (1 - occupancy) * kept."""
+    def block_output(self, name: str, x: Tensor, occupancy: Tensor) -> Tensor:
+        """Return occupancy * block(x) + (1 - occupancy) * what a skipped block leaves."""
+        kept, occupancy = self._kept(name, x), occupancy.view(-1, 1, 1, 1)
         return occupancy * self.get_submodule(name.format("layer"))(x) + (1 - occupancy) * kept
+
+    def _executed_output(self, name: str, x: Tensor, occupancy: Tensor) -> Tensor:
+        on = occupancy > 0
+        ran, kept = self.get_submodule(name.format("layer"))(x[on]), self._kept(name, x[~on])
+        output = ran.new_empty(len(x), *ran.shape[1:])
+        output[on], output[~on] = ran, kept
+        return output
+
+    def _kept(self, name: str, x: Tensor) -> Tensor:
+        skip = getattr(self, name.format("ds"), None)
+        return x if skip is None else skip(x)

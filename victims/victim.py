@@ -19,11 +19,13 @@ class Victim(pl.LightningModule):
 
     Attributes:
         task: What it does, see `lgm_bench.tasks.TASKS`.
+        parts: Of a network of several published ones: by prefix of its keys, the pattern of the file that holds them.
         checkpoint_id: What identifies the weights: the checkpoint's sha256, "random-SEED", or "unsaved".
     """
 
     task: str = "images"
     checkpoint_id: str = "unsaved"
+    parts: Mapping[str, str] = {}
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -58,12 +58,14 @@ class Attack:
 
     name: ClassVar[str] = ""
     inputs: ClassVar[str] = "images"
-    options: ClassVar[tuple[str, ...]] = ("bounds", "valid_pixels", "active_set", "seed")
+    options: ClassVar[tuple[str, ...]] = ("bounds", "valid_pixels", "loss", "active_set", "seed")
     takes_step: ClassVar[bool] = True
     takes_gradient: ClassVar[bool] = True
     keeps_best: ClassVar[bool] = False
     judges_start: ClassVar[bool] = True
-    losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "margin", "dlr")
+    losses: ClassVar[tuple[str, ...]] = (
+        "cross_entropy", "margin", "dlr", "compute", "compute-kept", "underload", "deepsloth",
+    )  # fmt: skip
     default_step: ClassVar[float | None] = 1 / 255
     default_steps: ClassVar[int] = 100
     fewest_steps: ClassVar[int] = 1

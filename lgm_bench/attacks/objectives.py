@@ -3,13 +3,16 @@
 The number depends on the sample alone, so that its gradient does not depend on the batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lgm_bench.errors import UnknownNameError
+from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.leaded.compute import Costs
 from lgm_bench.leaded.recording import Call
 from lgm_bench.losses import lovasz_softmax, margin
 
@@ -28,6 +31,7 @@ class Pass(NamedTuple):
         owner: (R,) int64, the sample of each row of the values.
         samples: (B,) int64, places of the samples in the attack's whole batch.
         decisions: Decisions of the units in this pass, in call order; only for an objective that `reads_decisions`.
+        costs: What each decision costs; only for an objective that `reads_costs`.
     """
 
     logits: Tensor
@@ -38,6 +42,7 @@ class Pass(NamedTuple):
     owner: Tensor
     samples: Tensor
     decisions: list[Call]
+    costs: Costs | None = None
 
     @property
     def classes(self) -> Tensor:
@@ -50,9 +55,11 @@ class Objective:
 
     Attributes:
         reads_decisions: Whether it uses the decisions of the pass, which are recorded only then.
+        reads_costs: Whether it uses what decisions cost, which is counted only then.
     """
 
     reads_decisions: ClassVar[bool] = False
+    reads_costs: ClassVar[bool] = False
 
     def __call__(self, seen: Pass) -> Tensor:
         """Return one value per sample, (B,); where B is 1, any number of values, whose sum counts."""
@@ -131,11 +138,54 @@ class Lovasz(Objective):
         return lovasz_softmax(seen.logits.softmax(dim=1), seen.labels)
 
 
-OBJECTIVES: Mapping[str, type[Objective]] = {
+class Compute(Objective):
+    """The share of the network's multiply-adds that is executed: occupancy times cost, summed over all decisions.
+
+    Under a leaded gradient its gradient passes through the occupancies. Under FGM they are constant and there is none.
+
+    Args:
+        sign: 1 to make the network compute more, -1 to make it compute less.
+        kept: Weight of a prediction that is to stay: lowers the objective by this much for each logit by which another
+            class leads over the label, or over the target. With 0 the prediction does not matter.
+    """
+
+    reads_decisions = reads_costs = True
+
+    def __init__(self, sign: int = 1, kept: float = 0.0) -> None:
+        self.sign, self.kept = sign, kept
+
+    def __call__(self, seen: Pass) -> Tensor:
+        costs = seen.costs
+        if costs is None:
+            raise ConfigError("the costs of the network's decisions are unknown; say in controls() what gates control")
+        share = costs.of({call.name: call.executed for call in seen.decisions}) / costs.full
+        return self.sign * share + self.kept * margin(seen.logits, seen.classes).clamp(max=0)
+
+
+class DeepSloth(Objective):
+    """Minus the distance of every exit but the last to the uniform distribution (Hong et al. 2021), a baseline.
+
+    No exit is then confident enough to answer. It follows any gradient, as it looks at the exits' outputs alone.
+    """
+
+    reads_decisions = True
+
+    def __call__(self, seen: Pass) -> Tensor:
+        outputs = [call.outputs[:, :-1] for call in seen.decisions if call.outputs is not None]
+        if not outputs:
+            raise ConfigError("DeepSloth is for networks with exits, which hand their outputs to an Exit gate")
+        return torch.cat([of_exits.log_softmax(dim=-1).mean(dim=-1) for of_exits in outputs], dim=1).mean(dim=1)
+
+
+OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
     "cross_entropy": CrossEntropy,
     "margin": Margin,
     "dlr": DLR,
     "lovasz": Lovasz,
+    "compute": Compute,
+    "compute-kept": partial(Compute, kept=1.0),
+    "underload": partial(Compute, sign=-1),
+    "deepsloth": DeepSloth,
 }
 
 

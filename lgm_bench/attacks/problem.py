@@ -14,6 +14,7 @@ from lgm_bench.attacks.budgets import Region
 from lgm_bench.attacks.objectives import Objective, Pass
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
+from lgm_bench.leaded.compute import Costs, decision_costs
 from lgm_bench.leaded.recording import Call
 from lgm_bench.tasks.adapter import Adapter, Group, Verdict
 from lgm_bench.tasks.checks import check_output
@@ -81,6 +82,12 @@ class Problem:
     def groups(self) -> list[Group]:
         """The samples in the groups that go through the network together."""
         return self.adapter.groups(self.inputs, self.labels)
+
+    @cached_property
+    def costs(self) -> Costs | None:
+        """What each decision of the victim costs; None where that is not known."""
+        first = torch.zeros(1, dtype=torch.int64, device=self.labels.device)
+        return decision_costs(self.victim, self.adapter.select(self.inputs, self.labels, first)[0])
 
     @property
     def targeted(self) -> bool:
@@ -186,6 +193,7 @@ class Problem:
         calls: AbstractContextManager[list[Call]] = nullcontext([])
         if objective.reads_decisions:
             calls = recorded_calls(victim)
+        costs = self.costs if objective.reads_costs else None
         applied = self.method.applied_to(victim, adapter.reach(clean, self.step, self.eps))
         with torch.enable_grad(), applied, adapter.measured(victim) as work, calls as decisions:
             logits, labels = adapter.scored(victim, inputs, group.labels)
@@ -193,7 +201,7 @@ class Problem:
                 adapter.check_logits(logits, labels, target)
             owner = adapter.owner(group.inputs)
             samples = self.samples[group.samples]
-            values = objective(Pass(logits, labels, target, moving, clean, owner, samples, decisions))
+            values = objective(Pass(logits, labels, target, moving, clean, owner, samples, decisions, costs))
             values = _per_sample(values, len(ids), objective)
             total = values.sum()
         gradient = torch.zeros_like(x)

@@ -11,7 +11,9 @@ from lgm_bench.errors import ConfigError
 
 def import_(
     victim: opt.VictimName,
-    path: Annotated[Path, typer.Argument(help="The published file: .pth, .pth.tar, .th or .safetensors.")],
+    path: Annotated[
+        Path, typer.Argument(help="The published file: .pth, .pth.tar, .th or .safetensors; of a cascade their folder.")
+    ],
     mean: opt.Mean = None,
     std: opt.Std = None,
     source: Annotated[str | None, typer.Option(help="Who published it, for the record.")] = None,

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 from lgm_bench.registry import lazy
 
 if TYPE_CHECKING:
+    from lgm_bench.leaded.checking import NetworkCheck, check
+    from lgm_bench.leaded.compute import Controls, Costs, decision_costs
     from lgm_bench.leaded.gates import Choice, Exit, Gate, Halting, Occupancy, TopK
     from lgm_bench.leaded.gradient import FGM, LGM, GradientMethod, Soft, StraightThrough, Unit, gradient_named
+    from lgm_bench.leaded.patching import Gated, instrument
     from lgm_bench.leaded.recording import architecture, hard_forward, recorded_calls
     from lgm_bench.leaded.slopes import automatic_slopes, calibrated
     from lgm_bench.leaded.wrapper import Leaded
@@ -23,8 +26,11 @@ HARD_GRADIENTS = frozenset({"fgm"})
 AUTO = "auto"
 """In place of a slope: every unit gets one from the spread of its margins."""
 _HOMES = {
+    "checking": ("NetworkCheck", "check"),
+    "compute": ("Controls", "Costs", "decision_costs"),
     "gates": ("Choice", "Exit", "Gate", "Halting", "Occupancy", "TopK"),
     "gradient": ("FGM", "LGM", "GradientMethod", "Soft", "StraightThrough", "Unit", "gradient_named"),
+    "patching": ("Gated", "instrument"),
     "recording": ("architecture", "hard_forward", "recorded_calls"),
     "slopes": ("automatic_slopes", "calibrated"),
     "wrapper": ("Leaded",),
@@ -36,11 +42,15 @@ __all__ = [
     "HARD_GRADIENTS",
     "LGM",
     "Choice",
+    "Controls",
+    "Costs",
     "Exit",
     "Gate",
+    "Gated",
     "GradientMethod",
     "Halting",
     "Leaded",
+    "NetworkCheck",
     "Occupancy",
     "Soft",
     "StraightThrough",
@@ -49,8 +59,11 @@ __all__ = [
     "architecture",
     "automatic_slopes",
     "calibrated",
+    "check",
+    "decision_costs",
     "gradient_named",
     "hard_forward",
+    "instrument",
     "recorded_calls",
 ]
 

@@ -31,7 +31,12 @@ class Gate(Unit):
 
     Hard by default; a `GradientMethod` changes that from outside. A gate of your own overrides `hard` and whatever else
     differs from a threshold.
+
+    Attributes:
+        used: Whether the output of the network depends on the occupancies.
     """
+
+    used: bool = True
 
     def hard(self, score: Tensor) -> Tensor:
         """Return the decisions of the hard network by its own rule, bool, shape of `score`."""
@@ -83,6 +88,7 @@ class Occupancy(Gate):
     Args:
         inclusive: Whether a score of exactly 0 counts as occupied (DynConv: q >= 0) or not (SkipNet:
             sigmoid(q) > 0.5).
+        used: Whether the network multiplies by the occupancy. One that is not used only says what is computed.
 
     >>> import torch
     >>> from lgm_bench import LGM
@@ -96,9 +102,9 @@ class Occupancy(Gate):
     True
     """
 
-    def __init__(self, *, inclusive: bool = False) -> None:
+    def __init__(self, *, inclusive: bool = False, used: bool = True) -> None:
         super().__init__()
-        self.inclusive = inclusive
+        self.inclusive, self.used = inclusive, used
 
     def hard(self, score: Tensor) -> Tensor:
         return score >= 0 if self.inclusive else torch.sigmoid(score) > 0.5

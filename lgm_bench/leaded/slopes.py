@@ -53,13 +53,13 @@ def automatic_slopes(victim: nn.Module, inputs: Any, constant: float = MANY_STEP
         return {}
     with recorded_calls(victim) as calls:
         hard_forward(victim, inputs)
-    spreads = {name: _rms(call.margin for call in calls if call.unit is unit) for name, unit in units.items()}
+    spreads = {name: rms(call.margin for call in calls if call.unit is unit) for name, unit in units.items()}
     known = sorted(spread for spread in spreads.values() if spread > 0)
     usual = known[len(known) // 2] if known else 1.0
     return {name: float(f"{constant / (spread or usual):.3g}") for name, spread in spreads.items()}
 
 
-def _rms(margins: Iterable[Tensor]) -> float:
+def rms(margins: Iterable[Tensor]) -> float:
     """Return the root mean square of all finite values, or 0 if there are none."""
     values = torch.cat([margin.detach().flatten().double() for margin in margins] or [torch.zeros(0)])
     values = values[values.isfinite()]

@@ -113,7 +113,10 @@ def _table(name: str, paper: PaperTable | None, lines: Sequence[Line]) -> Table:
         group = _free_group(entries, rows[0], line["victim"], variant)
         for row, metric in product(rows, _shown(line, paper)):
             ours, printed = metric.number(line[metric.name]), metric.number(line.get(f"paper_{metric.name}"))
-            entries[row, Column(group, variant, metric.heading)] = Entry(ours, printed, size)
+            column = Column(group, variant, metric.heading)
+            entries[row, column] = Entry(ours, printed, size)
+            if metric.shown:
+                entries[CLEAN, column] = Entry(task.metric(metric.before).number(line[metric.before]), None, size)
         main = task.metric(task.main)
         if not paper or main.name in paper.metrics:
             printed = paper.clean.get(line["paper_victim"]) if paper else None
@@ -158,7 +161,12 @@ def _shown(line: Line, paper: PaperTable | None) -> list[Metric]:
     if paper:
         return [metric for metric in metrics if metric.name in paper.metrics]
     compared = task.compared(targeted=line["targeted"])
-    after = [metric for metric in metrics if metric.tolerance and metric.name != task.metric(task.main).before]
+    after = [
+        metric
+        for metric in metrics
+        if (metric.tolerance and metric.name != task.metric(task.main).before)
+        or (metric.shown and line[metric.name] is not None)
+    ]
     return [metric for metric in after if metric.per != "attacked" or metric == compared]
 
 

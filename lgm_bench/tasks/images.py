@@ -1,10 +1,11 @@
 """Image classification."""
 
+import numpy as np
 import pyarrow as pa
 
 from lgm_bench.tasks.base import Task
-from lgm_bench.tasks.columns import values
-from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE, EXECUTED, Metric, Tolerance, share_of
+from lgm_bench.tasks.columns import Numbers, values
+from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE, EXECUTED, Metric, Tolerance, ratio, share_of
 
 _FEW = Tolerance(0.005, samples=3)
 
@@ -37,12 +38,68 @@ CLASSIFIED = (
     pa.field("correct", pa.bool_(), nullable=False),
 )
 
+#: compute_clean, compute_adversarial: multiply-adds that the hard network executes before and after the attack;
+#: compute_full: with every decision on. Null where the network does not say what its gates control.
+COMPUTE_COLUMNS = (
+    pa.field("compute_clean", pa.float64()),
+    pa.field("compute_adversarial", pa.float64()),
+    pa.field("compute_full", pa.float64()),
+)
+
+MILLION = 1e6
+
+
+def _compute(table: pa.Table, *, after: bool, saved: bool = False) -> Numbers:
+    """Return (rows, 2): the multiply-adds of each row, and 1 where they are known; or those saved, and all of them.
+
+    These are whole numbers, so that their sums do not depend on the order of the rows.
+    """
+    executed, full = (values(table, name) for name in (("compute_clean", "compute_adversarial")[after], "compute_full"))
+    known = ~np.isnan(executed) & (values(table, "perturbed") > 0 if after else True)
+    parts = [full - executed, full] if saved else [executed, np.ones_like(executed)]
+    return np.where(known[:, None], np.stack(parts, axis=1), 0)
+
+
+def _recovered(table: pa.Table) -> Numbers:
+    clean, after, full = (values(table, field.name) for field in COMPUTE_COLUMNS)
+    known = ~np.isnan(full) & (values(table, "perturbed") > 0)
+    return np.where(known[:, None], np.stack([after - clean, full - clean], axis=1), 0)
+
+
+def _in_millions(sums: Numbers) -> Numbers:
+    return ratio(sums) / MILLION
+
+
+COMPUTE = (
+    Metric(
+        "compute_clean", "compute before", "MMACs clean", lambda table: _compute(table, after=False), _in_millions,
+        unit="million multiply-adds",
+    ),
+    Metric(
+        "compute_attacked", "compute after", "MMACs", lambda table: _compute(table, after=True), _in_millions,
+        before="compute_clean", unit="million multiply-adds", shown=True,
+    ),
+    Metric(
+        "efficacy_clean", "efficacy before", "Efficacy clean", lambda table: _compute(table, after=False, saved=True)
+    ),
+    Metric(
+        "efficacy", "efficacy after", "Efficacy", lambda table: _compute(table, after=True, saved=True),
+        before="efficacy_clean",
+    ),
+    Metric("recovered_compute", "recovered compute", "Recovered", _recovered, signed=True),
+)  # fmt: skip
+"""Means over images; after the attack, over those that were perturbed.
+
+Efficacy is the share of the full network's compute that is saved: the area under the share of images that are done over
+the share of the cost, as DeepSloth has it (Hong et al. 2021), as a step function. Recovered is the share of that saving
+which the attack takes back, (attacked - clean) / (full - clean); negative where it makes the network save more."""
+
 
 class ImageClassification(Task):
     """An image counts as attacked if the hard network classifies it correctly; with a target, see `AttackStage`."""
 
     name = "images"
     adapter = "lgm_bench.tasks.tensors:Images"
-    columns = CLASSIFIED
-    metrics = (CLEAN_ACCURACY, ACCURACY, SUCCESS_RATE, ARCHITECTURE_CHANGE, *EXECUTED)
+    columns = (*CLASSIFIED, *COMPUTE_COLUMNS)
+    metrics = (CLEAN_ACCURACY, ACCURACY, SUCCESS_RATE, ARCHITECTURE_CHANGE, *EXECUTED, *COMPUTE)
     main = "accuracy"

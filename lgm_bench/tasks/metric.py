@@ -54,6 +54,8 @@ class Metric:
         event: Whether `parts` are whether something happened to the row and whether it could have happened. Two attacks
             can then be compared by the rows to which it happened under only one of them.
         tolerance: None for figures that leaderboards do not compare.
+        shown: Whether tables show it without a tolerance too, where it has a value.
+        signed: Whether it can be negative.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Metric:
     per_class: bool = False
     event: bool = False
     tolerance: Tolerance | None = None
+    shown: bool = False
+    signed: bool = False
 
     @property
     def title(self) -> str:

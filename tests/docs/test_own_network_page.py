@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "own_network.md"
 
 
 def test_example(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network_file, example, attack = [block for block in blocks(PAGE) if block.language == "python"]
+    network_file, example, gates, _, attack = [block for block in blocks(PAGE) if block.language == "python"]
     assert network_file.file == "my_networks.py"
     assert len(network_file.lines) + len(example.lines) <= 50
     names: dict[str, object] = {}
@@ -33,6 +33,12 @@ def test_example(at_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert torch.equal(names["leaded"](images), leaded)
     with FGM().applied_to(network):
         assert torch.equal(network(images), names["leaded"].victim(images))
+
+    others: dict[str, object] = {}
+    exec(compile(gates.text, str(PAGE), "exec"), others)
+    told = capsys.readouterr().out
+    assert all(f"{unit}  " in told for unit in ("tokens", "router", "halting", "exits"))
+    assert "problem:" not in told
 
     exec(compile(attack.text, str(PAGE), "exec"), names)
     assert scores(names["net"], names["busy"]) > scores(names["net"], names["images"]), "gates are nearer to being open"

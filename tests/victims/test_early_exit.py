@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torchvision.datasets import CIFAR10
 
 from lgm_bench import LGM, architecture
-from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import recorded_calls
+from lgm_bench.errors import CheckpointError, ConfigError
+from lgm_bench.leaded import decision_costs, recorded_calls
 from victims import import_checkpoint, load_victim
 from victims.early_exit import EarlyExit
 from victims.folding import folded
@@ -133,3 +133,29 @@ def test_the_leaded_gradient_passes_through_the_choice_of_the_exit() -> None:
             return network(images + step * direction)[:, :3]
 
     assert torch.autograd.gradcheck(along, torch.zeros(1, dtype=torch.float64, requires_grad=True), atol=1e-6)
+
+
+def test_a_cascade_of_published_networks(samples: Path, store: Path, data) -> None:
+    """The smallest network answers where it is confident, and else the next one, with the weights of each."""
+    with pytest.raises(CheckpointError, match="lgm-bench import cascade-cifar10"):
+        load_victim("cascade-cifar10", samples / "weights")
+    import_checkpoint("cascade-cifar10", samples / "weights")
+    victim, images = load_victim("cascade-cifar10"), data[0][:40].float() / 255
+    files = {20: "resnet20-12fca82f.th", 32: "resnet32-d509ac18.th", 56: "resnet56-4bfd9763.th"}
+    networks = [load_victim(f"resnet{depth}-cifar10", samples / "weights" / file) for depth, file in files.items()]
+    expected, taken = [], []
+    with torch.no_grad():
+        for image in images:
+            every = [network(image[None])[0] for network in networks]
+            sure = [bool(logits.softmax(0).max() > 0.9) for logits in every[:-1]] + [True]
+            taken.append(sure.index(True))
+            expected.append(every[taken[-1]])
+        assert torch.allclose(victim(images), torch.stack(expected), atol=1e-4)
+        with pytest.raises(CheckpointError, match=r"must hold one file resnet20-\*.th, found none"):
+            import_checkpoint("cascade-cifar10", store)
+    executed = architecture(victim, images)[0].sum(dim=1).tolist()
+    assert executed == taken
+    assert len(set(taken)) > 1
+    costs = decision_costs(victim, images[:1])
+    own = [costs.fixed, *costs.decisions["network.exit"].tolist()]
+    assert [round(cost / 1e6) for cost in own] == [41, 69, 125], "millions of multiply-adds of the three networks"

@@ -65,7 +65,7 @@ class AttackSpec:
             of intensities in [0, 1], of points metres.
         step: In the same unit; None for the attack's default.
         steps: Iterations; None for the attack's default.
-        loss: "cross_entropy" or "lovasz", what an attack on points raises; None for images.
+        loss: What the attack raises, one of its `losses`; None for the attack's own.
         targeted: Whether every class in turn is the target.
         valid_pixels: Share of the pixels that may change.
         active_set: Whether samples that have fallen are left alone from then on.

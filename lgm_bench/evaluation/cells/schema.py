@@ -34,6 +34,9 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Folder = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
+Loss = Literal[
+    "cross_entropy", "lovasz", "margin", "dlr", "compute", "compute-kept", "underload", "deepsloth"
+]  # fmt: skip
 Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 Channels = Annotated[list[float], Field(min_length=1)]
 
@@ -91,7 +94,7 @@ class AttackEntry(Strict):
         input_slope: See `GradientSpec`.
         output_slope: See `GradientSpec`.
         floor_slope: See `GradientSpec`.
-        loss: What the attack raises.
+        loss: What the attack raises, see `attacks.objectives.OBJECTIVES`; None: its own.
     """
 
     name: str
@@ -104,7 +107,7 @@ class AttackEntry(Strict):
     input_slope: Positive | None = None
     output_slope: Positive | None = None
     floor_slope: Positive | None = None
-    loss: Literal["cross_entropy", "lovasz"] | None = None
+    loss: Loss | None = None
 
 
 class Settings(Strict):

@@ -18,7 +18,7 @@ from lgm_bench.voxels import VoxelSlopes
 from victims.names import VICTIMS
 
 ENDS = ("input_slope", "output_slope", "floor_slope")
-POINT_FIELDS = ("relation", *ENDS, "loss")
+POINT_FIELDS = ("relation", *ENDS)
 Value = TypeVar("Value")
 
 

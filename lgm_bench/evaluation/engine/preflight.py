@@ -65,10 +65,10 @@ def preflight(
 
 
 def _saturated(calls: Sequence[Call]) -> float | None:
-    """Return the share of the scores at which the soft occupancy has almost no derivative."""
+    """Return the share of the margins at which the soft occupancy has almost no derivative."""
     if not calls:
         return None
-    soft = torch.sigmoid(torch.cat([call.slope * call.score.detach().flatten() for call in calls]))
+    soft = torch.sigmoid(torch.cat([call.slope * call.margin.detach().flatten() for call in calls]))
     return (soft * (1 - soft) < NO_DERIVATIVE).double().mean().item()
 
 

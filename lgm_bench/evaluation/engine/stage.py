@@ -1,5 +1,6 @@
 """The attack stage: clean pass, attack, verdict by the hard network, as a LightningModule that `Trainer.test` runs."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Set
@@ -17,9 +18,13 @@ from lgm_bench.attacks.trace import AttackResult
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.sink import Keeper, Sink
 from lgm_bench.evaluation.store.rows import Outcome
-from lgm_bench.leaded import GradientMethod
+from lgm_bench.leaded import GradientMethod, check
+from lgm_bench.leaded.compute import Costs, decision_costs
 from lgm_bench.metrics.architecture_change import ChangeCounts, change_over
 from lgm_bench.tasks.adapter import Adapter, Judged, Verdict
+from lgm_bench.tasks.images import COMPUTE_COLUMNS
+
+log = logging.getLogger(__name__)
 
 COSTS = ("voxels", "gflops")
 
@@ -67,15 +72,20 @@ class AttackStage(pl.LightningModule):
         self.attack, self.gradient, self.adapter, self.targeted = attack, gradient, adapter, targeted
         self.sink, self.probe, self.n_samples = sink, probe, n_samples
         self.examples, self.save_adversarial = examples, save_adversarial
+        self._counted = False
+        self._costs: Costs | None = None
         self.history = (history and attack.has_iterates) or attack.keeps_best
         self.perturbs_all = change_over(victim) == "all" and not attack.active_set
 
     def on_test_start(self) -> None:
-        """Make the pre-flight checks."""
+        """Make the pre-flight checks, and say what keeps a soft gradient from working on the victim."""
         if self.probe is None:
             return
         n_samples = 0 if self.targeted or self.attack.active_set else self.n_samples
         probe = self.trainer.precision_plugin.convert_input(move_data_to_device(self.probe, self.device))
+        if self.gradient.softens and self.adapter.task.inputs == "images":
+            for problem in check(self.victim, *probe[:2]).problems:
+                log.warning("%r: %s (lgm_bench.check tells more)", self.gradient, problem)
         with repeatable():
             self.sink.checked(preflight(self.victim, self.adapter, probe, self.gradient, self.attack, n_samples))
 
@@ -122,7 +132,8 @@ class AttackStage(pl.LightningModule):
             target=target,
             perturbed=perturbed,
             attacked=attacked,
-            verdict=adapter.columns(inputs, labels, clean.logits, logits, attacked, target),
+            verdict=adapter.columns(inputs, labels, clean.logits, logits, attacked, target)
+            | self._compute(batch, clean, after, perturbed),
             **self._distances(inputs, values),
             clean_loss=adapter.losses(inputs, labels, clean.logits),
             adversarial_loss=adapter.losses(inputs, labels, logits),
@@ -179,6 +190,22 @@ class AttackStage(pl.LightningModule):
                 return None
             parts.append((places, counts))
         return ChangeCounts.joined(parts, len(ids))
+
+    def _compute(self, batch: Any, clean: Judged, after: Judged | None, perturbed: Tensor) -> dict[str, Tensor]:
+        """Return `tasks.images.COMPUTE_COLUMNS`; nothing where no cost of the victim's decisions is known."""
+        if not self._counted:
+            inputs, labels, _ = batch
+            first = torch.zeros(1, dtype=torch.int64, device=labels.device)
+            self._costs = decision_costs(self.victim, self.adapter.select(inputs, labels, first)[0])
+            self._counted = True
+        if self._costs is None:
+            return {}
+        before = self._costs.of(clean.decisions[0])
+        executed = before.clone()
+        if after is not None:
+            executed[perturbed] = self._costs.of(after.decisions[0])
+        names = [field.name for field in COMPUTE_COLUMNS]
+        return dict(zip(names, (before, executed, torch.full_like(before, self._costs.full)), strict=True))
 
     def _withstood(
         self,

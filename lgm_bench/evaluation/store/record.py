@@ -161,7 +161,8 @@ class CellResult(_Record):
             raise ValueError(f"{', '.join(self.metrics)} are not the figures of {self.task}")
         for metric in metrics:
             value = self.metrics[metric.name]
-            if value is not None and not 0 <= value <= (math.inf if metric.unit else 1):
+            least = -math.inf if metric.signed else 0
+            if value is not None and not least <= value <= (math.inf if metric.unit else 1):
                 raise ValueError(f"{metric.label} is {value} where a {metric.unit or 'share'} belongs")
         return self
 

@@ -15,8 +15,6 @@ from lgm_bench.metrics.architecture_change import ChangeCounts
 from lgm_bench.tasks.base import Task
 from lgm_bench.tasks.columns import COUNTS
 
-NO_EFFORT = ("iterate", "voxels", "gflops")
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -27,7 +25,8 @@ class Outcome:
         target: Class that was the target, or None.
         perturbed: bool, the attack ran.
         attacked: bool, it counts.
-        verdict: Columns of the task, by name: tensors (B, ...), or one list for all samples.
+        verdict: Columns of the task, by name: tensors (B, ...), or one list for all samples. Those that may be null
+            can be left out.
         distance: Largest change.
         within_bounds: bool.
         clean_loss: Before the attack.
@@ -52,14 +51,14 @@ class Outcome:
 
     def table(self, task: type[Task]) -> pa.Table:
         """Return the rows, in the order of the batch."""
-        n = len(self.ids)
-        columns: dict[str, Any] = {"id": list(self.ids), "target": [self.target] * n}
+        n, schema = len(self.ids), task.schema()
+        columns: dict[str, Any] = {field.name: [None] * n for field in schema if field.nullable}
+        columns |= {"id": list(self.ids), "target": [self.target] * n}
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         columns |= {name: _column(value, n) for name, value in {**tensors, **self.verdict}.items()}
         columns |= _count_columns(self.counts, n)
-        columns |= self.effort or dict.fromkeys(NO_EFFORT, [None] * n)
-        columns["history"] = [None] * n if self.history is None else self.history
-        schema = task.schema()
+        columns |= self.effort or {}
+        columns |= {} if self.history is None else {"history": self.history}
         return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
 
 

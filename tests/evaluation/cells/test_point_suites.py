@@ -94,7 +94,7 @@ def test_flags_make_the_cell_that_a_grid_makes() -> None:
         ({"input_slope": 0.0}, "--input-slope: expected greater than 0, got 0.0"),
         ({"output_slope": -1.0}, "--output-slope: expected greater than 0, got -1.0"),
         ({"floor_slope": float("nan")}, "--floor-slope: expected"),
-        ({"loss": "lovas"}, "--loss: expected 'cross_entropy' or 'lovasz', got 'lovas'"),
+        ({"loss": "lovas"}, "--loss: expected 'cross_entropy', 'lovasz', 'margin'"),
         ({"step": -1.0}, "--step: expected greater than 0, got -1.0"),
     ],
 )

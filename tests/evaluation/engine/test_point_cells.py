@@ -117,9 +117,11 @@ def test_what_makes_no_sense_is_named(changes: dict[str, Any], kind: type[Except
 
 def test_options_of_points_are_none_of_images() -> None:
     images = flat_cell("dynconv8-mini", "digits", "fgsm", "fgm", 1.0)
-    for name, value in {"relation": "rbf", "input_slope": 1.0, "output_slope": 1.0, "loss": "lovasz"}.items():
+    for name, value in {"relation": "rbf", "input_slope": 1.0, "output_slope": 1.0}.items():
         with pytest.raises(ConfigError, match=f"{name} is for attacks on points; leave it out with 'fgsm'"):
             resolved(altered(images, **{name: value}))
+    with pytest.raises(UnknownNameError, match="unknown loss of fgsm 'lovasz'"):
+        resolved(altered(images, loss="lovasz"))
 
 
 @pytest.mark.parametrize("eps", [0.0, 1e-30])

@@ -9,9 +9,10 @@ from judged import DYNCONV, SKIPNET, STATIC, write_judged
 from pytorch_lightning import Trainer
 from tiny_cifar10 import TinyCIFAR10
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from datamodules.batch import ImageBatch
-from lgm_bench import FGM, LGM, architecture
+from lgm_bench import FGM, LGM, Occupancy, architecture
 from lgm_bench.attacks import BIM, FGSM
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.errors import ConfigError
@@ -153,6 +154,37 @@ def test_untargeted_rows_and_metrics_are_those_of_a_plain_loop(judged, gradient)
     assert sink.table.column("within_bounds").to_pylist() == [True] * N
 
 
+def test_compute_is_that_of_a_network_that_skips(judged) -> None:
+    """Before the attack, after it, and recovered; of a static network nothing."""
+    name, data = judged
+    victim = load_victim(name, "random")
+    sink, metrics = staged(victim, data, FGSM(EPS), FGM())
+    rows = sink.table.to_pylist()
+    if name == STATIC:
+        assert {row["compute_clean"] for row in rows} == {None}
+        assert not any("compute" in figure for figure in metrics)
+        return
+    for row, (image, label, _) in zip(rows, images_of(data), strict=True):
+        attacked = FGSM(EPS).perturb(victim, image, torch.tensor([label])) if row["perturbed"] else image
+        for column, x in (("compute_clean", image), ("compute_adversarial", attacked)):
+            with FlopCounterMode(display=False) as counter:
+                victim.network.deployed((x - victim.mean) / victim.std)
+            assert row[column] == pytest.approx(counter.get_total_flops() / 2, rel=1e-9)
+    clean, after, full = (
+        np.array([row[column] for row in rows]) for column in ("compute_clean", "compute_adversarial", "compute_full")
+    )
+    perturbed = np.array([row["perturbed"] for row in rows])
+    assert metrics["compute_clean"] == pytest.approx(clean.mean() / 1e6)
+    assert metrics["compute_attacked"] == pytest.approx(after[perturbed].mean() / 1e6)
+    assert metrics["recovered_compute"] == pytest.approx(
+        (after - clean)[perturbed].sum() / (full - clean)[perturbed].sum()
+    )
+    assert metrics["efficacy_clean"] == pytest.approx(1 - (clean / full).mean())
+    assert metrics["efficacy"] == pytest.approx(1 - (after / full)[perturbed].mean())
+    assert bool((clean < full).any())
+    assert bool((clean != after).any())
+
+
 def test_targeted_takes_every_class_in_turn(judged) -> None:
     name, data = judged
     victim = load_victim(name, "random")
@@ -192,6 +224,30 @@ def test_checks_look_at_the_given_images_and_find_what_is_wrong(judged) -> None:
     noisy = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10), _Noise())
     assert staged(dead, data, FGSM(EPS), FGM(), probe=probe)[0].checks[0].zero_gradient_share == 1
     assert not staged(noisy, data, FGSM(EPS), FGM(), probe=probe)[0].checks[0].deterministic
+
+
+class _Branching(torch.nn.Module):
+    """Whose gate chooses by branching."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.head = Occupancy(), torch.nn.Linear(3 * 32 * 32, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        occupancy = self.gate(images.mean((1, 2, 3)) - 0.5)
+        return self.head(torch.where(occupancy[:, None] > 0, images.flatten(1), -images.flatten(1)))
+
+
+def test_what_keeps_a_soft_gradient_from_working_is_said_before_the_cell(judged, caplog) -> None:
+    _, data = judged
+    data.setup("test")
+    probe = next(iter(data.test_dataloader()))
+    for gradient, said in ((FGM(), 0), (LGM(5.0), 1)):
+        caplog.clear()
+        staged(ImageVictim(_Branching(), (0.0,), (1.0,)), data, FGSM(EPS), gradient, probe=probe)
+        told = [record.message for record in caplog.records if "gradient does not reach" in record.message]
+        assert len(told) == said
+    assert "network.gate: multiply what they switch by the occupancy, and do not branch on it" in told[0]
 
 
 class _Noise(torch.nn.Module):

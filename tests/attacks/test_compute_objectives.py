@@ -1,0 +1,85 @@
+"""Objectives about what a network computes: their values, gradients, and what attacks that raise them achieve."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lgm_bench import FGM, LGM
+from lgm_bench.attacks import BIM, FGSM
+from lgm_bench.attacks.objectives import Compute, DeepSloth, Pass, objective_named
+from lgm_bench.errors import ConfigError
+from lgm_bench.leaded import decision_costs, recorded_calls
+from lgm_bench.leaded.recording import hard_units
+from lgm_bench.losses import margin
+from victims import load_victim
+
+
+def network() -> nn.Module:
+    """A network of seven exits with random weights, each of which answers for some images."""
+    found = load_victim("rdi_resnet38-cifar10", "random", seed=1)
+    found.network.settle([images(14)])
+    return found
+
+
+def images(n: int) -> Tensor:
+    colours = torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+    return nn.functional.interpolate(colours, scale_factor=8)
+
+
+def compute(victim: nn.Module, x: Tensor) -> Tensor:
+    return decision_costs(victim, x[:1]).of(hard_units(victim, x)[1])
+
+
+def test_more_and_less_compute() -> None:
+    """On the hard network; of the first and last exits there is nothing to gain in one of the directions."""
+    victim, x = network(), images(14)
+    labels, clean = victim(x).argmax(dim=1), compute(victim, x)
+    means = {}
+    for loss in ("compute", "underload", "deepsloth"):
+        attack = BIM(16 / 255, step=2 / 255, steps=8, loss=loss)
+        means[loss] = compute(victim, attack.perturb(victim, x, labels, gradient=LGM("auto"))).mean().item()
+    assert means["compute"] > clean.mean().item() * 1.05
+    assert means["underload"] < clean.mean().item() * 0.95
+    assert means["deepsloth"] > clean.mean().item()
+
+
+def test_under_fgm_occupancies_are_constant() -> None:
+    victim, x = network(), images(3)
+    labels = torch.zeros(3, dtype=torch.int64)
+    assert torch.equal(FGSM(8 / 255, loss="compute").perturb(victim, x, labels, gradient=FGM()), x)
+    assert not torch.equal(FGSM(8 / 255, loss="deepsloth").perturb(victim, x, labels, gradient=FGM()), x)
+
+
+@pytest.mark.parametrize("objective", [Compute(), Compute(-1, kept=0.5), DeepSloth()])
+def test_values_and_gradients(objective: Compute | DeepSloth) -> None:
+    victim, x = network().double(), images(2).double()
+    labels = torch.tensor([1, 2])
+    costs = decision_costs(victim, x[:1])
+    direction = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def raised(step: Tensor) -> Tensor:
+        moved = x + step[:, None, None, None] * direction
+        with LGM(3.0).applied_to(victim), recorded_calls(victim) as calls:
+            logits = victim(moved)
+        owner = torch.arange(2)
+        seen = Pass(logits, labels, None, moved, x, owner, owner, calls, costs)
+        if isinstance(objective, Compute):
+            q = torch.sigmoid(3.0 * calls[0].margin)
+            runs = torch.cumprod(1 - q, dim=1)
+            expected = (costs.fixed + runs @ costs.decisions[calls[0].name]) / costs.full * objective.sign
+            expected = expected + objective.kept * margin(logits, labels).clamp(max=0)
+        else:
+            exits = calls[0].outputs[:, :-1].softmax(dim=-1)
+            expected = exits.log().mean(dim=(1, 2))
+        assert torch.allclose(objective(seen), expected)
+        return objective(seen)
+
+    assert torch.autograd.gradcheck(raised, torch.zeros(2, dtype=torch.float64, requires_grad=True), atol=1e-6)
+
+
+def test_what_a_network_lacks_is_named() -> None:
+    static = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
+    for loss, message in (("compute", "say in controls"), ("deepsloth", "is for networks with exits")):
+        with pytest.raises(ConfigError, match=message):
+            FGSM(0.1, loss=loss).perturb(static, torch.rand(1, 3, 2, 2), torch.tensor([0]))
+    assert isinstance(objective_named("underload"), Compute)
