@@ -125,7 +125,14 @@ OutputSlope = Annotated[
 FloorSlope = Annotated[
     float | None, option("Slope of the soft floor of coordinates.", default="released", panel=POINTS)
 ]
-Loss = Annotated[str | None, option("cross_entropy or lovasz.", default="released, or cross_entropy", panel=POINTS)]
+Loss = Annotated[
+    str | None,
+    option(
+        "What is raised: cross_entropy, margin, dlr; of scenes lovasz; compute, compute-kept, underload, deepsloth.",
+        default="the attack's, or the released one",
+        panel=ATTACK,
+    ),
+]
 
 # Victim and data
 Checkpoint = Annotated[
