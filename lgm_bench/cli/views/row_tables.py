@@ -12,6 +12,7 @@ from rich.table import Table
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.tasks.base import task_of
+from lgm_bench.tasks.images import COMPUTE_COLUMNS
 from lgm_bench.tasks.metric import Metric
 
 FALLEN, SURVIVED = "fallen", "survived"
@@ -41,9 +42,9 @@ def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
 
 
 def rows_table(rows: pa.Table) -> Table:
-    """Return a table of the main columns, one line per attack."""
+    """Return a table of the main columns, one line per attack; without those of compute, for width."""
     task = task_of(rows)
-    own = [field.name for field in task.columns if not pa.types.is_list(field.type)]
+    own = [field.name for field in task.columns if not pa.types.is_list(field.type) and field not in COMPUTE_COLUMNS]
     names = [name for name in ("id", "target", *own, *MEASURED) if rows.column(name).null_count < max(len(rows), 1)]
     figures = {metric.name: metric for metric in task.metrics}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
