@@ -1,4 +1,4 @@
-"""Data sets as LightningDataModules, one a file. A class is imported when its name is used."""
+"""Data sets as LightningDataModules, one per file. A class is imported only when its name is used."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -29,24 +29,24 @@ MARKS: dict[str, tuple[str, ...]] = {
     "imagenet": ("val",),
     "modelnet40": (
         *("modelnet40_normal_resampled", "modelnet40_ply_hdf5_2048", "ModelNet40"),
-        *("*/*_[0-9][0-9][0-9][0-9].txt", "ply_data_*.h5", "*/t*/*.off"),  # one of these folders
+        *("*/*_[0-9][0-9][0-9][0-9].txt", "ply_data_*.h5", "*/t*/*.off"),  # if the root is itself one of these folders
     ),
     "s3dis": ("Stanford3dDataset_v1.2_Aligned_Version", "Stanford3dDataset_v1.2", "stanford_indoor3d", "Area_*"),
     "scannet": ("scans", "scannetv2_val.txt", "scene*", "train/scene*.ply"),
     "semantickitti": ("dataset/sequences", "sequences"),
 }
-"""Patterns of which a data set's folder matches at least one: they tell whether it is there, without reading it."""
+"""Patterns that show whether a data set is in a folder without reading it: at least one of them matches."""
 
 
 def load_datamodule(name: str, **options: Any) -> "LightningDataModule":
     """Return a datamodule by its registered name, or by the `package.module:Class` of a user's own.
 
     Args:
-        name: A key of `DATAMODULES`, or a class's place.
-        options: What the class takes: `data_root`, `batch_size`, `limit`, `subset` and its own.
+        name: A key of `DATAMODULES`, or `package.module:Class`.
+        options: Arguments of the class: `data_root`, `batch_size`, `limit`, `subset` and its own ones.
 
     Raises:
-        UnknownNameError: There is no such data set; the nearest names are listed.
+        UnknownNameError: There is no such data set; the message lists the nearest names.
     """
     datamodule: LightningDataModule = resolve("data set", name, DATAMODULES)(**options)
     return datamodule

@@ -13,9 +13,9 @@ class ImageBatch(NamedTuple):
     """Images with labels.
 
     Attributes:
-        images: (B, 3, H, W) float in [0, 1].
+        images: (B, C, H, W) float in [0, 1].
         labels: (B,) int64 class indices.
-        ids: B stable sample ids, unique in the data set.
+        ids: B sample ids, stable and unique in the data set.
     """
 
     images: Tensor
@@ -28,9 +28,9 @@ class PointBatch(NamedTuple):
 
     Attributes:
         cloud: The points of B scenes or shapes.
-        labels: (N,) int64 class indices of the points, `IGNORED` where there is none (segmentation); (B,) int64 class
-            indices of the shapes (classification).
-        ids: B stable sample ids, unique in the data set.
+        labels: (N,) int64 class index of each point, `IGNORED` for unlabelled points (segmentation); or (B,) int64
+            class index of each shape (classification).
+        ids: B sample ids, stable and unique in the data set.
     """
 
     cloud: PointCloud

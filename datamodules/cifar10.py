@@ -1,9 +1,11 @@
-"""CIFAR-10 (Krizhevsky 2009): the official batches, or others in their layout."""
+"""CIFAR-10 (Krizhevsky 2009): the official batches, or other batches in the same layout."""
 
+import io
 import pickle
+import pickletools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +13,10 @@ from torch import Tensor
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import check_integrity
 
+from datamodules.batch import ImageBatch
 from datamodules.content import arrays_sha256
-from datamodules.loaders import TensorLoader, TrainingLoader
-from datamodules.location import how_to_choose
+from datamodules.loaders import BatchLoader, ShuffledLoader, image_loader, training_loader
+from datamodules.location import how_to_choose, reading
 from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world
 from datamodules.samples_datamodule import ImageDataModule, require_holdout
 from lgm_bench.errors import ConfigError, DataError
@@ -33,32 +36,33 @@ _HARMLESS = {
 def read_cifar10(root: Path, train: bool, verify: bool = True, download: bool = False) -> tuple[Tensor, Tensor]:
     """Return the images and labels of one split, in the official order.
 
-    The batches are pickles, and a pickle can run any code when it is loaded. With `verify`, torchvision compares every
-    file with its official MD5 before it loads it. Without, every file is first read by an unpickler that knows NumPy
-    arrays and plain values only.
+    The batches are pickles, and loading a pickle can run arbitrary code. With `verify`, torchvision compares the MD5 of
+    every file with the official one before loading it. Without, an unpickler that accepts only NumPy arrays and plain
+    values checks every file first.
 
     Args:
-        root: Folder with `cifar-10-batches-py`.
-        train: The training split rather than the test split.
-        verify: Accept the official files only.
-        download: Fetch the official archive into `root` where files are missing or damaged.
+        root: The folder with `cifar-10-batches-py`.
+        train: Whether to read the training split instead of the test split.
+        verify: Whether to accept only the official files.
+        download: Whether to download the official archive into `root` if files are missing or damaged.
 
     Returns:
         (N, 32, 32, 3) uint8 pixels, and (N,) int64 labels.
 
     Raises:
-        DataError: A file is missing, damaged, unreadable or not in the layout; it is named.
+        DataError: A file is missing, damaged, unreadable or not in the layout; the message names it.
     """
     reader = CIFAR10 if verify else _OtherCIFAR10
     try:
         images = reader(str(root), train=train, download=download)
     except (RuntimeError, OSError) as error:
-        raise _explained(error, root, verify, download) from error
+        with reading(CIFAR10DataModule.name):
+            raise _explained(error, root, verify, download) from error
     return torch.from_numpy(images.data).contiguous(), torch.tensor(images.targets)
 
 
 class _OtherCIFAR10(CIFAR10):  # type: ignore[misc]
-    """torchvision's reader for batches of other contents and sizes: their layout is checked in place of their MD5s."""
+    """torchvision's reader for other batches: it checks their layout instead of their MD5s."""
 
     train_list = [[name, None] for name, _ in CIFAR10.train_list]  # noqa: RUF012
     test_list = [[name, None] for name, _ in CIFAR10.test_list]  # noqa: RUF012
@@ -73,12 +77,12 @@ class _OtherCIFAR10(CIFAR10):  # type: ignore[misc]
             _require_batch(path, _load_harmless(path))
         names = _load_harmless(meta)
         if not isinstance(names, dict) or not isinstance(names.get("label_names"), list):
-            raise DataError(f"{meta} is not CIFAR-10's list of class names: it must hold a list 'label_names'")
+            raise DataError(f"{meta} is not CIFAR-10's list of class names: it must contain a list 'label_names'")
         return True
 
 
 def official_files(root: Path) -> Iterator[tuple[Path, str]]:
-    """Yield every file of the official layout below a data root with its MD5, `batches.meta` last."""
+    """Yield every file of the official layout with its MD5; `batches.meta` comes last."""
     folder = root / CIFAR10.base_folder
     for name, md5 in [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]:
         yield folder / name, md5
@@ -87,33 +91,34 @@ def official_files(root: Path) -> Iterator[tuple[Path, str]]:
 class _HarmlessUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name not in _HARMLESS.get(module, ()):
-            self._refuse(module, name)
+            raise pickle.UnpicklingError(f"it calls {module}.{name}, which arrays do not need")
         return super().find_class(module, name)
-
-    def _refuse(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs")
 
 
 def _load_harmless(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            return _HarmlessUnpickler(file, encoding="latin1").load()
+        content = path.read_bytes()
+        for opcode, argument, _ in pickletools.genops(content):  # the unpickler would allocate memory for these
+            if "PUT" in opcode.name and int(argument) > len(content):
+                raise pickle.UnpicklingError(f"it stores a value at {argument}")
+        return _HarmlessUnpickler(io.BytesIO(content), encoding="latin1").load()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # a damaged pickle raises whatever its random bytes lead to
-        raise DataError(f"{path} is truncated, damaged or no CIFAR-10 batch: {error}") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise DataError(f"{path} is truncated, damaged or not a CIFAR-10 batch: {error}") from error
 
 
 def _require_batch(path: Path, batch: Any) -> None:
     pixels = batch.get("data") if isinstance(batch, dict) else None
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (_VALUES,):
-        raise DataError(f"{path} is no CIFAR-10 batch: it must hold 'data', a (N, {_VALUES}) array of uint8")
+        raise DataError(f"{path} is not a CIFAR-10 batch: it must contain 'data', a (N, {_VALUES}) array of uint8")
     labels = batch.get("labels")
     if not isinstance(labels, list) or len(labels) != len(pixels):
-        raise DataError(f"{path} is no CIFAR-10 batch: it must hold 'labels', a list of {len(pixels)} labels")
+        raise DataError(f"{path} is not a CIFAR-10 batch: it must contain 'labels', a list of {len(pixels)} labels")
     wrong = [label for label in labels if not isinstance(label, int) or not 0 <= label < _CLASSES]
     if wrong:
-        raise DataError(f"{path} holds the label {wrong[0]!r}; CIFAR-10's are 0 to {_CLASSES - 1}")
+        shown = wrong[0] if isinstance(wrong[0], int) else f"of type {type(wrong[0]).__name__}"
+        raise DataError(f"{path} holds the label {shown}; CIFAR-10's are 0 to {_CLASSES - 1}")
 
 
 def _explained(error: Exception, root: Path, verify: bool, download: bool) -> DataError:
@@ -124,15 +129,15 @@ def _explained(error: Exception, root: Path, verify: bool, download: bool) -> Da
     if not missing and not damaged:
         return DataError(f"cannot read CIFAR-10 in {folder}: {error}")
     if len(missing) == len(files):
-        found = f"no CIFAR-10 in {folder}"
+        problem = f"no CIFAR-10 in {folder}"
     else:
         wrong = [("missing", missing), ("damaged or not the official file (its MD5 differs)", damaged)]
-        found = f"CIFAR-10 in {folder} is incomplete: " + "; ".join(
+        problem = f"CIFAR-10 in {folder} is incomplete: " + "; ".join(
             f"{', '.join(names)} {what}" for what, names in wrong if names
         )
     if download:
-        return DataError(f"{found}, and downloading failed: {error}. Unpack {CIFAR10.url} in {root} yourself.")
-    return DataError(f"{found}. Unpack {CIFAR10.url} in {root}, or pass download=True. {how_to_choose('cifar10')}")
+        return DataError(f"{problem}, and downloading failed: {error}. Unpack {CIFAR10.url} in {root} yourself.")
+    return DataError(f"{problem}. Unpack {CIFAR10.url} in {root}, or pass download=True. {how_to_choose('cifar10')}")
 
 
 def _intact(path: Path, md5: str) -> bool:
@@ -143,31 +148,32 @@ def _intact(path: Path, md5: str) -> bool:
 
 
 class CIFAR10DataModule(ImageDataModule):
-    """32 x 32 colour images of 10 classes: 50,000 to train on, 10,000 to test on.
+    """Colour images of 32 x 32 pixels in 10 classes: 50,000 to train on, 10,000 to test on.
 
-    A split is decoded once into a uint8 tensor; batches are cut from it in the main process. Ids are the split and the
-    place in its official order, "test-00042".
+    A split is decoded once into a uint8 tensor, and batches are cut from it in the main process. Sample ids are the
+    split and the index in its official order, such as "test-00042".
 
     Args:
-        data_root: Folder with `cifar-10-batches-py`. None: `$LGM_BENCH_DATA/cifar10`, else `./data/cifar10`.
+        data_root: The folder with `cifar-10-batches-py`. None: `$LGM_BENCH_DATA/cifar10`, else `./data/cifar10`.
         batch_size: Images per batch and process.
-        limit: Only the first so many images of the subset; None: all.
-        subset: What `test_dataloader` yields: "test"; "train", all training images; "holdout", those held out.
-        holdout: Number of training images to hold out, the last ones: for `val_dataloader`, not for `train_dataloader`.
-        seed: With the epoch, it determines order and augmentation in training.
-        download: Fetch the official archive (170 MB) into `data_root` where the batches are missing or damaged.
-        verify: Accept the official files only, by their MD5s. False: any batches in the official layout, such as
-            miniature ones. Loading them can run no code, but their content is not verified.
+        limit: Number of images to use, the first ones of the subset; None: all.
+        subset: What `test_dataloader` yields: "test", "train" (all training images) or "holdout" (the held-out ones).
+        holdout: Number of training images to hold out, the last ones. `val_dataloader` yields these, and
+            `train_dataloader` the others.
+        seed: Determines, with the epoch, order and augmentation in training.
+        download: Whether to download the official archive (170 MB) if batches are missing or damaged.
+        verify: Whether to accept only the official files, by their MD5. Otherwise any batches in the official layout
+            are accepted. Loading them cannot run code, but their content is not verified.
 
     Raises:
-        ConfigError: batch_size or limit is below 1, holdout leaves nothing, or the subset is unknown.
+        ConfigError: batch_size or limit is below 1, holdout is invalid, or the subset is unknown.
     """
 
     name = "cifar10"
     num_classes = 10
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     subsets = ("test", "train", "holdout")
-    flips = True  # a mirrored image is a training image too
+    flips = True  # training images are randomly mirrored
 
     def __init__(
         self,
@@ -187,55 +193,49 @@ class CIFAR10DataModule(ImageDataModule):
         self._splits: dict[bool, tuple[Tensor, Tensor]] = {}
 
     def prepare_data(self) -> None:
-        """Download the data, in one process, if that was asked for."""
+        """Download the data if `download` is set; Lightning calls this in one process."""
         if self.download:
             self._split(train=False)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the training split to fit and validate, the subset's split to test.
+        """Read the training split (to fit and validate) or the subset's split (to test).
 
         Raises:
             DataError: A file is missing, damaged or not in the official layout.
-            ConfigError: No training image is left beside the held-out ones.
+            ConfigError: All training images would be held out.
         """
         self._split(train=stage in ("fit", "validate") or self.subset != "test")
 
     def subset_ids(self) -> list[str]:
-        """Return the ids of all of the subset's images in order."""
         train = self.subset != "test"
         n = len(self._split(train)[1])
         return sample_ids("train" if train else "test", range(self._first(n), n))
 
     def content_sha256(self) -> str:
-        """Return the sha256 of the samples' pixels and labels."""
         pixels, labels = self._split(train=self.subset != "test")
         first = self._first(len(labels))
         end = first + len(self.sample_ids())
         return arrays_sha256(pixels[first:end], labels[first:end])
 
-    def train_dataloader(self) -> TrainingLoader:
-        """Return shuffled, augmented batches of all training images but the held-out ones."""
+    def train_dataloader(self) -> ShuffledLoader[ImageBatch]:
+        """Return shuffled, augmented batches of the training images that are not held out."""
         pixels, labels = self._split(train=True)
         n = len(labels) - self.holdout
-        rank, world = rank_and_world()
-        sampler = ShuffledSampler(n, self.seed, rank, world)
-        ids = sample_ids("train", range(n))
-        return TrainingLoader(pixels[:n], labels[:n], ids, sampler, self.batch_size, flip=self.flips)
+        order, ids = ShuffledSampler(n, self.seed, *rank_and_world()), sample_ids("train", range(n))
+        return training_loader(pixels[:n], labels[:n], ids, order, self.batch_size, flip=self.flips)
 
-    def val_dataloader(self) -> TensorLoader:
-        """Return this process's share of the held-out training images, in order and as they are."""
+    def val_dataloader(self) -> BatchLoader[ImageBatch]:
+        """Return this process's share of the held-out training images, in order and unchanged."""
         pixels, labels = self._split(train=True)
         n, first = len(labels), len(labels) - self.holdout
-        sampler = RankStridedSampler(self.holdout, *rank_and_world())
-        return TensorLoader(
-            pixels[first:], labels[first:], sample_ids("train", range(first, n)), sampler, self.batch_size
-        )
+        sampler, ids = RankStridedSampler(self.holdout, *rank_and_world()), sample_ids("train", range(first, n))
+        return image_loader(pixels[first:], labels[first:], ids, sampler, self.batch_size)
 
-    def test_dataloader(self) -> TensorLoader:
+    def test_dataloader(self) -> BatchLoader[ImageBatch]:
         """Return this process's share of the subset's images that are not done, in order."""
         pixels, labels = self._split(train=self.subset != "test")
         first = self._first(len(labels))
-        return TensorLoader(pixels[first:], labels[first:], self.sample_ids(), self.test_sampler(), self.batch_size)
+        return image_loader(pixels[first:], labels[first:], self.sample_ids(), self.test_sampler(), self.batch_size)
 
     def _first(self, n: int) -> int:
         return n - self.holdout if self.subset == "holdout" else 0
@@ -253,7 +253,7 @@ class CIFAR10DataModule(ImageDataModule):
 
 
 def sample_ids(split: str, indices: range) -> list[str]:
-    """Return the ids of images by their place in the official order of a split.
+    """Return the ids of images, given their indices in the official order of a split.
 
     >>> sample_ids("test", range(42, 44))
     ['test-00042', 'test-00043']

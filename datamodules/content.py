@@ -1,9 +1,8 @@
-"""The sha256 of samples, taken of their arrays, of their files, or of the batches that hold them."""
+"""The sha256 of samples: of their arrays, of their files, or of the batches that contain them."""
 
 import hashlib
 import json
 import logging
-import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from datamodules.batch import PointBatch
+from datamodules.location import regular_file
 from lgm_bench.errors import DataError
 from lgm_bench.files import cache_folder, write_whole
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SETTLED_NS = 2_000_000_000
-"""Age in nanoseconds from which a file's times are trusted: the clocks of file systems are as coarse as this."""
+"""Age in nanoseconds from which a file's times are trusted; file system clocks can be this coarse."""
 
 
 def arrays_sha256(*arrays: Tensor) -> str:
-    """Return the sha256 of tensors: of their types, shapes and values.
+    """Return the sha256 of the types, shapes and values of tensors.
 
     >>> arrays_sha256(torch.zeros(2)) == arrays_sha256(torch.zeros(2))
     True
@@ -42,12 +42,12 @@ def arrays_sha256(*arrays: Tensor) -> str:
 
 
 def files_sha256(root: Path, samples: Iterable[tuple[object, Sequence[Path]]]) -> str:
-    """Return the sha256 of samples that lie in files.
+    """Return the sha256 of samples that are stored in files.
 
     Args:
         root: The data set's folder.
-        samples: For each sample, what is known without its files, such as id and label, and its files. The names of
-            files count too, those of their folders do not.
+        samples: For each sample, a value that describes it, such as id and label, and its files. The names of the files
+            are hashed too, but not those of their folders.
 
     Raises:
         DataError: A file cannot be read.
@@ -63,28 +63,28 @@ def files_sha256(root: Path, samples: Iterable[tuple[object, Sequence[Path]]]) -
 
 
 def batches_sha256(data: "SamplesDataModule") -> str:
-    """Return the sha256 of all samples as `data.test_dataloader` yields them, whatever the size of the batches.
+    """Return the sha256 of all samples that `data.test_dataloader` yields; it does not depend on the batch size.
 
     Raises:
-        DataError: A sample cannot be read, or the loader leaves one out.
+        DataError: A sample cannot be read, or the loader does not yield it.
     """
     before = data.done, data.share
     data.done, data.share = set(), (0, 1)
     try:
-        found = {sample_id: sha256 for batch in data.test_dataloader() for sample_id, sha256 in _each(batch)}
+        sums = {sample_id: sha256 for batch in data.test_dataloader() for sample_id, sha256 in _sample_sums(batch)}
     finally:
         data.done, data.share = before
     ids = data.sample_ids()
-    absent = [sample_id for sample_id in ids if sample_id not in found]
+    absent = [sample_id for sample_id in ids if sample_id not in sums]
     if absent:
         raise DataError(
-            f"{len(absent)} of the {len(ids)} samples of {type(data).__name__} are not yielded by its "
-            f"test_dataloader, such as {absent[0]!r}; it has to yield all of sample_ids() that its test_sampler() says"
+            f"the test_dataloader of {type(data).__name__} does not yield {len(absent)} of its {len(ids)} samples, "
+            f"such as {absent[0]!r}; it must yield every index of test_sampler()"
         )
-    return hashlib.sha256("\n".join(f"{sample_id} {found[sample_id]}" for sample_id in ids).encode()).hexdigest()
+    return hashlib.sha256("\n".join(f"{sample_id} {sums[sample_id]}" for sample_id in ids).encode()).hexdigest()
 
 
-def _each(batch: Any) -> Iterator[tuple[str, str]]:
+def _sample_sums(batch: Any) -> Iterator[tuple[str, str]]:
     """Yield the id and the sha256 of each sample of a batch."""
     if isinstance(batch, PointBatch):
         cloud, of_points = batch.cloud, len(batch.labels) == len(batch.cloud.points)
@@ -99,32 +99,32 @@ def _each(batch: Any) -> Iterator[tuple[str, str]]:
 
 
 class FileHashes:
-    """The sha256 of files below a folder, kept in the cache folder so that an unchanged file is read only once.
+    """The sha256 of files below a folder, stored in the cache folder so that an unchanged file is read only once.
 
-    A file counts as unchanged while its size, times and inode are the same. A file that changed in the last seconds is
-    read again, since a further change might have left its times alone.
+    A file counts as unchanged while its size, times and inode stay the same. A file that changed within the last two
+    seconds is read again, because a further change may not have altered its times.
 
     Args:
         root: The folder.
-        kept: The file that they are kept in.
+        kept: The file that stores them.
     """
 
     def __init__(self, root: Path, kept: Path) -> None:
         self.root, self.kept = root, kept
         self._known: dict[str, list[Any]] = {}  # state and sha256 of each file, the latter last
-        self._young: dict[str, list[Any]] = {}
+        self._recent: dict[str, list[Any]] = {}
         self._new = False
         try:
             content = json.loads(kept.read_bytes())
             self._known = {name: [*map(int, state), str(sha256)] for name, (*state, sha256) in content.items()}
         except (OSError, ValueError, TypeError, AttributeError):
-            pass  # there is none yet, or it is damaged
+            pass  # the file does not exist yet, or is damaged
 
     def of(self, path: Path) -> str:
         """Return the sha256 of a file.
 
         Raises:
-            DataError: It cannot be read.
+            DataError: The file cannot be read.
         """
         try:
             before = _state(path)
@@ -136,22 +136,22 @@ class FileHashes:
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
         settled = time.time_ns() - max(before[1:3]) > SETTLED_NS
-        (self._known if settled else self._young)[str(path)] = [*before, sha256]
+        (self._known if settled else self._recent)[str(path)] = [*before, sha256]
         self._new |= settled
         return sha256
 
     def known(self, path: Path) -> str | None:
-        """Return the sha256 that a file had when it was last read, if it does not look changed since, else None.
+        """Return a file's sha256 from when it was last read; None if it was not read or seems to have changed since.
 
         Raises:
             OSError: There is no such file.
         """
         now = _state(path)
-        entries = (entries.get(str(path), [None]) for entries in (self._young, self._known))
+        entries = (entries.get(str(path), [None]) for entries in (self._recent, self._known))
         return next((sha256 for *state, sha256 in entries if state == now), None)
 
     def keep(self) -> None:
-        """Write the sums for the next process; without effect where the cache folder cannot be written."""
+        """Store the sums for the next process; does nothing if the cache folder cannot be written."""
         if not self._new:
             return
         try:
@@ -163,7 +163,7 @@ class FileHashes:
 
 
 def file_hashes(root: Path) -> FileHashes:
-    """Return the hashes of the files below a folder, read once in this process."""
+    """Return the hashes of the files below a folder; one object per folder and process."""
     root = root.absolute()
     name = hashlib.sha256(str(root).encode()).hexdigest()[:16]
     return _hashes(root, cache_folder("contents") / f"{name}.json")
@@ -173,7 +173,5 @@ _hashes = cache(FileHashes)
 
 
 def _state(path: Path) -> list[int]:
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):
-        raise OSError(0, "it is no file")
+    state = regular_file(path).stat()
     return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]

@@ -1,4 +1,4 @@
-"""Trees of image files, one folder a class."""
+"""Reads trees of image files with one folder per class."""
 
 import itertools
 import struct
@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from datamodules.location import regular_file
 from lgm_bench.errors import DataError, did_you_mean
 
 _ENDINGS = (".jpeg", ".jpg", ".png")
 
 
 class ImageFile(NamedTuple):
-    """An image on disk with the index of its class and its id, "class/file name without ending"."""
+    """An image file with its class index and its id: "CLASS/NAME", the file's name without its ending."""
 
     path: Path
     label: int
@@ -23,54 +24,56 @@ class ImageFile(NamedTuple):
 
 
 def read_tree(folder: Path, classes: Sequence[str], remedy: str) -> list[ImageFile]:
-    """Return the images below a folder: the first of every class, then the second of every class, and so on.
+    """List the images below a folder: the first of every class, then the second of every class, and so on.
 
-    Hidden files are left out, and so are files beside the class folders that are no images.
+    Hidden files are left out, as are other files than images beside the class folders.
 
     Args:
-        folder: Folder of class folders; some of the classes may have none.
-        classes: Names of class folders; a name's place is the class's index.
-        remedy: How to get the data, the end of every message.
+        folder: The folder that contains the class folders; not every class needs one.
+        classes: Names of the class folders, in the order of the class indices.
+        remedy: How to get the data; the end of error messages.
 
     Raises:
-        DataError: The folder is missing or empty; a folder in it is no class or has no images; an image lies beside
-            the class folders; a file in a class folder is no image; or two images have one id.
+        DataError: The folder is missing or empty; a folder in it is not a class or has no images; an image lies beside
+            the class folders; a file in a class folder is not an image; or two images have the same id.
     """
     if not folder.is_dir():
-        raise DataError(f"images were looked for in {folder}, which is no folder. {remedy}")
+        raise DataError(f"no images: {folder} is not a folder. {remedy}")
     places = {name: index for index, name in enumerate(classes)}
     by_class = []
     for entry in _visible(folder, remedy):
         if entry.is_dir():
             if entry.name not in places:
-                raise DataError(f"{entry} is named like none of the {len(classes)} classes{_hint(entry, places)}")
+                raise DataError(
+                    f"{entry} does not have the name of any of the {len(classes)} classes{_hint(entry, places)}"
+                )
             by_class.append(_class_images(entry, places[entry.name], remedy))
         elif entry.suffix.lower() in _ENDINGS:
-            raise DataError(f"{entry} lies beside the class folders; its class is not known. {remedy}")
+            raise DataError(f"{entry} lies beside the class folders, so its class is unknown. {remedy}")
     if not by_class:
-        raise DataError(f"{folder} holds no class folders. {remedy}")
+        raise DataError(f"{folder} contains no class folders. {remedy}")
     ranked = [(place, file) for files in by_class for place, file in enumerate(files)]
     return [file for _, file in sorted(ranked, key=lambda entry: (entry[0], entry[1].label))]
 
 
 def read_image(path: Path) -> Image.Image:
-    """Return an image as RGB of 8 bits; grey images of 16 bits are scaled.
+    """Return an image as 8-bit RGB; grey images of 16 bits are scaled.
 
     Raises:
-        DataError: The file cannot be opened or decoded to its end.
+        DataError: The file cannot be opened or completely decoded.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(regular_file(path)) as image:
             return (_eight_bits(image) if image.mode.startswith("I") else image).convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image {path}: {error}. Copy it again from its source.") from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return a grey image of 16 bits as one of 8; `Image.convert` would cut its values off at 255."""
+    """Scale a grey image from 16 to 8 bits; `Image.convert` would clip its values at 255."""
     grey = np.asarray(image).astype(np.int64)
     if grey.min() < 0 or grey.max() > 65535:
-        raise ValueError(f"its grey values are {grey.min()} to {grey.max()}, not 0 to 65535")
+        raise ValueError(f"its grey values are {grey.min()} to {grey.max()}; expected 0 to 65535")
     return Image.fromarray(((grey + 128) // 257).astype(np.uint8))
 
 
@@ -78,7 +81,7 @@ def _class_images(folder: Path, label: int, remedy: str) -> list[ImageFile]:
     files = []
     for path in _visible(folder, remedy):
         if path.suffix.lower() not in _ENDINGS:
-            raise DataError(f"{path} is no image ({', '.join(_ENDINGS)}). Remove it, or get the file again.")
+            raise DataError(f"{path} is not an image ({', '.join(_ENDINGS)}). Remove it, or get the file again.")
         files.append(ImageFile(path, label, f"{folder.name}/{path.stem}"))
     if not files:
         raise DataError(f"{folder} is empty. {remedy}")

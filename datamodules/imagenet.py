@@ -1,4 +1,4 @@
-"""ImageNet's 1000 classes (ILSVRC 2012), from folders of images named by their synset."""
+"""ImageNet's 1000 classes (ILSVRC 2012), read from folders of images named by their synset."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,35 +11,35 @@ from torchvision import transforms
 from datamodules.batch import ImageBatch
 from datamodules.content import files_sha256
 from datamodules.image_tree import ImageFile, read_image, read_tree
-from datamodules.location import how_to_choose
+from datamodules.location import how_to_choose, reading
 from datamodules.sampler import RankStridedSampler
 from datamodules.samples_datamodule import ImageDataModule, require_positive
 
 _CLASSES = Path(__file__).with_name("imagenet_classes.txt").read_text(encoding="utf-8")
 _LISTED = [line.split(" ", 1) for line in _CLASSES.splitlines()]
 SYNSETS: tuple[str, ...] = tuple(synset for synset, _ in _LISTED)
-"""The 1000 synsets in the official order, which is the sorted one: a synset's place is its class index."""
+"""The 1000 synsets in the order of the class indices, which is alphabetical."""
 
 FOLDERS = {"test": "val", "train": "train"}
 _OBTAIN = (
     "Get ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz from https://image-net.org (free account); "
-    "torchvision.datasets.ImageNet(root, split='val') unpacks the two into root/val, one folder a synset."
+    "torchvision.datasets.ImageNet(root, split='val') unpacks both into root/val, with one folder per synset."
 )
 
 
 class ImageNetDataModule(ImageDataModule):
-    """Images of 1000 classes, the shorter side resized to 256 pixels (bilinear), the central 224 x 224 cut out.
+    """Images of 1000 classes: the shorter side is resized to 256 pixels (bilinear), and the central 224 x 224 cut out.
 
-    Any of the 1000 synsets may be absent: labels are places among the official 1000. Ids are folder and file name
-    without its ending, "n01440764/ILSVRC2012_val_00000293". The first image of every class comes first, then the
-    second of every class, and so on, so that a `limit` takes classes evenly.
+    Labels are always indices of the official 1000 classes, even if some synsets are absent on disk. Sample ids are
+    folder and file name without the ending, such as "n01440764/ILSVRC2012_val_00000293". The subset starts with the
+    first image of every class, then the second of every class, and so on, so that a `limit` covers the classes evenly.
 
     Args:
-        data_root: Folder with `val` (and `train`). None: `$LGM_BENCH_DATA/imagenet`, else `./data/imagenet`.
+        data_root: The folder with `val` (and `train`). None: `$LGM_BENCH_DATA/imagenet`, else `./data/imagenet`.
         batch_size: Images per batch and process.
-        limit: Only the first so many images of the subset; None: all.
-        subset: "test", the images in `val`; "train", those in `train`, prepared in the same way.
-        num_workers: Processes that decode images; 0: this one.
+        limit: Number of images to use, the first ones of the subset; None: all.
+        subset: "test" (the images in `val`) or "train" (those in `train`, resized and cropped in the same way).
+        num_workers: Number of processes that decode images; 0: this process does.
 
     Raises:
         ConfigError: batch_size or limit is below 1, num_workers below 0, or the subset is unknown.
@@ -67,31 +67,26 @@ class ImageNetDataModule(ImageDataModule):
         self._files: list[ImageFile] | None = None
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
-        """List the subset's images; none is opened yet.
+        """List the subset's images without opening any.
 
         Raises:
-            DataError: There are no images, or something else than folders of images named by synsets.
+            DataError: There are no images, or the folders are not synsets with images.
         """
         self._listed()
 
     def list_files(self, subset: str) -> list[ImageFile]:
-        """Return the images of a subset, none opened yet.
-
-        Raises:
-            DataError: As of `setup`.
-        """
-        return read_tree(self.data_root / FOLDERS[subset], self.synsets, self.remedy())
+        """List the images of any subset without opening any; raises as `setup` does."""
+        with reading(self.name):
+            return read_tree(self.data_root / FOLDERS[subset], self.synsets, self.remedy())
 
     def remedy(self) -> str:
-        """Return what to do where the images are not as they should be."""
+        """Return how to get the data, for error messages."""
         return f"{_OBTAIN} {how_to_choose(self.name)}"
 
     def subset_ids(self) -> list[str]:
-        """Return the ids of all of the subset's images in order."""
         return [file.sample_id for file in self._listed()]
 
     def content_sha256(self) -> str:
-        """Return the sha256 of the samples' files, ids and labels."""
         files = self._listed()[: len(self.sample_ids())]
         return files_sha256(self.data_root, (((file.sample_id, file.label), (file.path,)) for file in files))
 
@@ -99,12 +94,12 @@ class ImageNetDataModule(ImageDataModule):
         """Return this process's share of the subset's images that are not done, in order.
 
         Raises:
-            DataError: On iteration, an image cannot be decoded; its file is named.
+            DataError: During iteration, an image cannot be decoded; the message names its file.
         """
         return self.loader(self._listed(), self.test_sampler())
 
     def loader(self, files: list[ImageFile], sampler: RankStridedSampler) -> DataLoader[tuple[torch.Tensor, int, str]]:
-        """Return prepared images in the order of a sampler."""
+        """Return resized and cropped images in the order of a sampler."""
         return DataLoader(
             ImageFiles(files, self.shorter_side, self.crop),
             batch_size=self.batch_size,
@@ -124,13 +119,13 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int, str]]):
 
     Args:
         files: The files.
-        shorter_side: Pixels that an image's shorter side is resized to.
-        crop: Side of the central square that is cut out, in pixels.
+        shorter_side: Length in pixels that the shorter side of each image is resized to.
+        crop: Side length in pixels of the central square that is cut out.
     """
 
     def __init__(self, files: list[ImageFile], shorter_side: int, crop: int) -> None:
         self.files = files
-        # On PIL images: tensors would be resized by another algorithm than the one the published networks saw.
+        # On PIL images, as for the published networks; tensors would be resized by another algorithm.
         resize = transforms.Resize(shorter_side, interpolation=transforms.InterpolationMode.BILINEAR)
         self.prepare = transforms.Compose([resize, transforms.CenterCrop(crop)])
         self.to_tensor = transforms.ToTensor()
@@ -143,12 +138,12 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int, str]]):
         return self.to_tensor(self.picture(index)), file.label, file.sample_id
 
     def picture(self, index: int) -> Image.Image:
-        """Return an image resized and cropped, as RGB."""
+        """Return an image as RGB, resized and cropped."""
         prepared: Image.Image = self.prepare(read_image(self.files[index].path))
         return prepared
 
 
 def collate(samples: list[tuple[torch.Tensor, int, str]]) -> ImageBatch:
-    """Return samples as one batch."""
+    """Combine samples to one batch."""
     images, labels, ids = zip(*samples, strict=True)
     return ImageBatch(torch.stack(images), torch.tensor(labels), list(ids))

@@ -1,7 +1,6 @@
-"""Loaders that make their batches in this process, of any samples or of images in memory as one uint8 tensor."""
+"""Loaders that make their batches in this process, and batches of images that are held in memory."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import torch
@@ -14,15 +13,23 @@ from datamodules.sampler import ShuffledSampler, seeded_generator
 from lgm_bench.errors import ConfigError
 
 Batch = TypeVar("Batch")
+PADDING = 4
+"""Pixels by which training images are shifted at most."""
 
 
-class BatchLoader(ABC, Generic[Batch]):
-    """Yields a batch for every `batch_size` indices of a sampler; the last one may be smaller."""
+class BatchLoader(Generic[Batch]):
+    """Yields one batch for every `batch_size` indices of a sampler; the last batch may be smaller.
+
+    Args:
+        make: Returns a batch, given its number in the epoch and the indices of its samples.
+        sampler: The indices to yield.
+        batch_size: Samples per batch.
+    """
 
     drop_last = False
 
-    def __init__(self, sampler: Sampler[int], batch_size: int) -> None:
-        self.sampler = sampler
+    def __init__(self, make: Callable[[int, list[int]], Batch], sampler: Sampler[int], batch_size: int) -> None:
+        self.make, self.sampler = make, sampler
         self.batch_sampler = BatchSampler(sampler, batch_size, drop_last=self.drop_last)
 
     def __len__(self) -> int:
@@ -30,40 +37,46 @@ class BatchLoader(ABC, Generic[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         for number, indices in enumerate(self.batch_sampler):
-            yield self._batch(number, indices)
-
-    @abstractmethod
-    def _batch(self, number: int, indices: list[int]) -> Batch:
-        """Return the batch of some samples; `number` is its place in the epoch."""
+            yield self.make(number, indices)
 
 
 class ShuffledLoader(BatchLoader[Batch]):
-    """Yields whole batches in the epoch's order, `order`.
+    """Yields shuffled batches for training; samples that do not fill a whole batch are left out.
 
-    Lightning tells `sampler` the epoch, and stores and restores the place in it (`state_dict`), so that a resumed
-    training sees what it would have seen.
+    Lightning sets the epoch of `sampler`, and saves and restores the position within the epoch (`state_dict`). A
+    resumed training therefore sees the batches that an uninterrupted one would have seen.
+
+    Args:
+        make: As for `BatchLoader`.
+        order: The order of each epoch.
+        batch_size: Samples per batch.
+        samples: What error messages call the samples.
 
     Raises:
-        ConfigError: There are fewer samples than one batch takes.
+        ConfigError: There are fewer samples than one batch needs.
     """
 
     drop_last = True
-    samples = "samples"  # what the error calls them
 
-    def __init__(self, order: ShuffledSampler, batch_size: int) -> None:
-        super().__init__(order, batch_size)
+    def __init__(
+        self,
+        make: Callable[[int, list[int]], Batch],
+        order: ShuffledSampler,
+        batch_size: int,
+        samples: str = "samples",
+    ) -> None:
+        super().__init__(make, order, batch_size)
         self.order = order
         if len(self) == 0:
             raise ConfigError(
-                f"batch_size {batch_size} is more than the {len(order)} training {self.samples} of one process; "
-                "lower it"
+                f"batch_size {batch_size} is more than the {len(order)} training {samples} of one process; lower it"
             )
         self._batches_taken = 0
         self._resume_at = (-1, 0)
 
     def __iter__(self) -> Iterator[Batch]:
-        # Lightning asks for the iterator of the first epoch before it sets the epoch: nothing may be drawn until the
-        # first batch is asked for, as is the case in a generator.
+        # Lightning requests the first epoch's iterator before it sets the epoch. This is a generator, so nothing is
+        # drawn until the first batch is requested.
         epoch, first = self._resume_at
         first = first if epoch == self.order.epoch else 0
         self._resume_at = (-1, 0)
@@ -71,84 +84,65 @@ class ShuffledLoader(BatchLoader[Batch]):
             if number < first:
                 continue
             self._batches_taken = number + 1
-            yield self._batch(number, indices)
+            yield self.make(number, indices)
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch and how many of its batches have been taken."""
         return {"epoch": self.order.epoch, "batches_taken": self._batches_taken}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Make the next iteration leave out the batches already taken, if it is of the same, unfinished epoch."""
+        """Let the next iteration skip the batches already taken, if it continues the same unfinished epoch."""
         if state["batches_taken"] < len(self):
             self._resume_at = (state["epoch"], state["batches_taken"])
 
 
-PADDING = 4
-
-
-class TensorLoader(BatchLoader[ImageBatch]):
-    """Yields `ImageBatch`es from a tensor, in this process; images are contiguous float32 in [0, 1].
+def image_loader(
+    pixels: Tensor, labels: Tensor, ids: Sequence[str], sampler: Sampler[int], batch_size: int
+) -> BatchLoader[ImageBatch]:
+    """Return a loader of unchanged images: contiguous float32 in [0, 1].
 
     Args:
-        pixels: (N, H, W, 3) uint8.
+        pixels: (N, H, W, C) uint8.
         labels: (N,) int64.
         ids: N sample ids.
         sampler: The indices to yield.
         batch_size: Images per batch; the last batch may be smaller.
     """
 
-    def __init__(
-        self, pixels: Tensor, labels: Tensor, ids: Sequence[str], sampler: Sampler[int], batch_size: int
-    ) -> None:
-        super().__init__(sampler, batch_size)
-        self.pixels, self.labels, self.ids = pixels, labels, ids
+    def make(_: int, indices: list[int]) -> ImageBatch:
+        return _image_batch(pixels[indices], labels[indices], [ids[index] for index in indices])
 
-    def _batch(self, number: int, indices: list[int]) -> ImageBatch:  # noqa: ARG002
-        places = torch.tensor(indices)
-        return to_batch(self.pixels[places], self.labels[places], [self.ids[index] for index in indices])
+    return BatchLoader(make, sampler, batch_size)
 
 
-class TrainingLoader(ShuffledLoader[ImageBatch]):
-    """Yields shuffled images, randomly flipped and shifted by up to 4 pixels; whole batches only.
+def training_loader(
+    pixels: Tensor, labels: Tensor, ids: Sequence[str], order: ShuffledSampler, batch_size: int, flip: bool = True
+) -> ShuffledLoader[ImageBatch]:
+    """Return a loader of shuffled training images, randomly flipped and shifted by up to 4 pixels.
 
-    Order and augmentation follow from (seed, epoch, rank, number of the batch), also in a training that is resumed.
+    The augmentation depends only on the seed, the epoch, the rank and the batch's number in the epoch.
 
     Args:
-        pixels: (N, H, W, 3) uint8.
+        pixels: (N, H, W, C) uint8.
         labels: (N,) int64.
         ids: N sample ids.
-        sampler: The order.
+        order: The order of each epoch.
         batch_size: Images per batch.
-        flip: Whether a mirrored image still shows what its label says; False: images are shifted only.
+        flip: Whether a mirrored image still shows its class. False: images are only shifted.
 
     Raises:
-        ConfigError: There are fewer images than one batch takes.
+        ConfigError: There are fewer images than one batch needs.
     """
 
-    samples = "images"
-
-    def __init__(
-        self,
-        pixels: Tensor,
-        labels: Tensor,
-        ids: Sequence[str],
-        sampler: ShuffledSampler,
-        batch_size: int,
-        *,
-        flip: bool = True,
-    ) -> None:
-        super().__init__(sampler, batch_size)
-        self.pixels, self.labels, self.ids, self.flip = pixels, labels, ids, flip
-
-    def _batch(self, number: int, indices: list[int]) -> ImageBatch:
-        places, order = torch.tensor(indices), self.order
+    def make(number: int, indices: list[int]) -> ImageBatch:
         generator = seeded_generator("augmentation", order.seed, order.epoch, order.rank, number)
-        pixels = flip_and_crop(self.pixels[places], generator, flip=self.flip)
-        return to_batch(pixels, self.labels[places], [self.ids[index] for index in indices])
+        augmented = flip_and_crop(pixels[indices], generator, flip=flip)
+        return _image_batch(augmented, labels[indices], [ids[index] for index in indices])
+
+    return ShuffledLoader(make, order, batch_size, "images")
 
 
-def to_batch(pixels: Tensor, labels: Tensor, ids: list[str]) -> ImageBatch:
-    """Return (B, H, W, 3) uint8 pixels as a batch."""
+def _image_batch(pixels: Tensor, labels: Tensor, ids: list[str]) -> ImageBatch:
     return ImageBatch(pixels.permute(0, 3, 1, 2).float().contiguous().div_(255), labels, ids)
 
 
@@ -157,9 +151,9 @@ def flip_and_crop(pixels: Tensor, generator: torch.Generator, flip: bool = True)
 
     Args:
         pixels: (B, H, W, C) of any dtype.
-        generator: Source of one flip and two offsets per image; `PADDING` black pixels are added on each side before an
-            H x W window is cut out.
-        flip: False: shift only.
+        generator: Draws one flip and two offsets per image. `PADDING` black pixels are added on each side, and an H x W
+            window is cut out.
+        flip: False: images are only shifted.
 
     Returns:
         (B, H, W, C), contiguous.

@@ -1,11 +1,10 @@
-"""ModelNet40 (Wu et al. 2015): shapes of 40 classes of man-made objects."""
+"""ModelNet40 (Wu et al. 2015): shapes of man-made objects in 40 classes."""
 
 import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,22 +22,21 @@ _OBTAIN = (
 
 
 class ModelNet40DataModule(PointDataModule):
-    """Shapes of 2,048 points in the unit sphere about their mean, and one class of 40 for each.
+    """Shapes of 2,048 points, centred at their mean and scaled to the unit sphere, in 40 classes.
 
-    The first of the published forms that is there is read: text, HDF5, meshes (`modelnet40_forms`). The first shape of
-    every class comes first, then the second of every class, and so on, so that a `limit` takes classes evenly. Ids are
-    those of the form: "airplane_0627", or "ply_data_test0/00012".
+    There are three published forms: text, HDF5 and meshes (`modelnet40_forms`). The first of these that is on disk is
+    read. The subset starts with the first shape of every class, then the second of every class, and so on, so that a
+    `limit` covers the classes evenly. Sample ids depend on the form: "airplane_0627" or "ply_data_test0/00012".
 
     `data_root` is the folder with `modelnet40_normal_resampled`, `modelnet40_ply_hdf5_2048` or `ModelNet40`, or one of
-    these. Subsets are "test", "train" and "holdout".
+    these three itself. Subsets are "test", "train" and "holdout". For the other arguments see `PointDataModule`.
 
     Args:
-        holdout: Share of every class's training shapes that is held out.
-        points: Points of a shape: the first so many of a list, or as many drawn on a mesh.
-        options: Those of `PointDataModule`.
+        holdout: Share of the training shapes of each class to hold out, in [0, 1).
+        points: Points per shape: the first points of a point list, or random points on a mesh.
 
     Raises:
-        ConfigError: points is below 1, holdout is no share below 1, or another option is refused.
+        ConfigError: points is below 1, holdout is not in [0, 1), or another option is invalid.
     """
 
     name = "modelnet40"
@@ -53,13 +51,15 @@ class ModelNet40DataModule(PointDataModule):
         self,
         data_root: Path | str | None = None,
         batch_size: int = 32,
+        limit: int | None = None,
+        subset: str = "test",
+        seed: int = 0,
         holdout: float = 0.1,
         points: int = 2048,
-        **options: Any,
     ) -> None:
-        super().__init__(data_root, batch_size, **options)
+        super().__init__(data_root, batch_size, limit, subset, seed)
         require_positive("points", points)
-        if not 0 <= holdout < 1 or (self.subset == "holdout" and holdout == 0):
+        if not 0 <= holdout < 1 or (subset == "holdout" and holdout == 0):
             raise ConfigError(f"holdout must be the share of training shapes to hold out, not {holdout!r}")
         self.holdout, self.points = holdout, points
         self._form: Form | None = None
@@ -67,29 +67,29 @@ class ModelNet40DataModule(PointDataModule):
 
     @property
     def form(self) -> Form:
-        """The form that is there.
+        """The published form that is on disk.
 
         Raises:
             DataError: There is none.
         """
         if self._form is None:
             places = [(form, place) for form in FORMS for place in (self.data_root / form.folder, self.data_root)]
-            there = [(form, place) for form, place in places if place.name == form.folder and place.is_dir()]
-            if not there:
+            present = [(form, place) for form, place in places if place.name == form.folder and place.is_dir()]
+            if not present:
                 folders = ", ".join(form.folder for form in FORMS)
                 raise DataError(
-                    f"no ModelNet40 in {self.data_root}: it has none of the folders {folders}. "
+                    f"no ModelNet40 in {self.data_root}; expected one of the folders {folders}. "
                     f"{_OBTAIN} {how_to_choose(self.name)}"
                 )
-            form, place = there[0]
+            form, place = present[0]
             self._form = form(place)
         return self._form
 
     def list_ids(self, subset: str) -> list[str]:
-        """Return the ids of a subset's shapes, the classes taking turns.
+        """Return the ids of a subset's shapes: the first of every class, the second of every class, and so on.
 
         Raises:
-            DataError: There are none, two have one id, or a list or file is damaged or not in the layout.
+            DataError: There are no shapes, two have the same id, or a file is damaged or not in the expected layout.
         """
         split = "test" if subset == "test" else "train"
         by_class: dict[int, list[Shape]] = defaultdict(list)
@@ -106,7 +106,6 @@ class ModelNet40DataModule(PointDataModule):
         return [shape.shape_id for _, _, shape in sorted(turns)]
 
     def file(self, scene_id: str) -> Path:
-        """Return the file that holds a shape."""
         return self._shape(scene_id).file
 
     @property
@@ -114,18 +113,16 @@ class ModelNet40DataModule(PointDataModule):
         return self.form.prepares
 
     def sources(self, scene_id: str) -> Sequence[Path]:
-        """Return a shape's file."""
         return (self.file(scene_id),)
 
     def reading_options(self) -> str:
-        """Return the number of points, the only option that shapes depend on."""
         return f"points={self.points}"
 
     def read(self, scene_id: str) -> Scene:
-        """Return a shape in the unit sphere.
+        """Read a shape and scale it to the unit sphere.
 
         Raises:
-            DataError: Its file is damaged, holds too few points or a single place.
+            DataError: Its file is damaged, holds too few points, or all its points coincide.
         """
         shape = self._shape(scene_id)
         points = self.form.points(shape, self.points)
@@ -134,7 +131,7 @@ class ModelNet40DataModule(PointDataModule):
         radius = np.linalg.norm(centred, axis=1).max()
         if radius == 0:
             if len(points) > 1:
-                raise DataError(f"{shape.file}: all points lie in one place. {AGAIN}")
+                raise DataError(f"{shape.file}: all points coincide. {AGAIN}")
             radius = 1.0
         features = np.empty((len(points), 0), np.float32)
         return Scene((centred / radius).astype(np.float32), features, np.array([shape.label]))
@@ -149,7 +146,7 @@ class ModelNet40DataModule(PointDataModule):
 
 
 def held_out(shapes: list[Shape], share: float) -> list[Shape]:
-    """Return a share, rounded, of shapes to hold out: arbitrary ones, yet the same on every machine."""
+    """Return the shapes to hold out, a rounded share: an arbitrary choice that is the same on every machine."""
     ranked = sorted(shapes, key=lambda shape: hashlib.sha256(shape.shape_id.encode()).digest())
     chosen = set(ranked[: round(len(shapes) * share)])
     return [shape for shape in shapes if shape in chosen]

@@ -1,4 +1,4 @@
-"""The three forms in which ModelNet40 is published: point lists as text, as HDF5, and the original meshes."""
+"""Readers for the three published forms of ModelNet40: point lists as text or HDF5, and the original meshes."""
 
 import hashlib
 import io
@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
+from datamodules.location import matching, regular_file
 from datamodules.scene import AGAIN, require_finite
 from lgm_bench.errors import DataError, did_you_mean
 from lgm_bench.extras import require
@@ -23,7 +24,7 @@ TRAINING_SHAPES = {
     "sink": 128, "sofa": 680, "stairs": 124, "stool": 90, "table": 392, "tent": 163, "toilet": 344, "tv_stand": 267,
     "vase": 475, "wardrobe": 87, "xbox": 103,
 }  # fmt: skip
-"""Number of official training shapes of each class. Shapes are numbered from 1, test shapes last."""
+"""Number of official training shapes per class. In each class, shapes are numbered from 1, the test shapes last."""
 
 CLASSES = tuple(TRAINING_SHAPES)
 
@@ -31,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class Shape(NamedTuple):
-    """Where a shape lies: its id, its class index, its file, and its place in a file that holds several."""
+    """A shape's id, class index and file, and its index in the file if that holds several."""
 
     shape_id: str
     label: int
@@ -40,25 +41,25 @@ class Shape(NamedTuple):
 
 
 class Form(ABC):
-    """One way in which the shapes lie below a folder."""
+    """A published form: how shapes are stored below a folder."""
 
     folder: ClassVar[str]
-    prepares = True  # whether reading is so slow that a faster form is worth keeping
+    prepares = True  # whether reading is slow enough that preparing a faster copy is worthwhile
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @abstractmethod
     def shapes(self, split: str) -> list[Shape]:
-        """Return the shapes of "train" or "test".
+        """List the shapes of "train" or "test".
 
         Raises:
-            DataError: A file is missing, damaged or not in the layout.
+            DataError: A file is missing, damaged or not in the expected layout.
         """
 
     @abstractmethod
     def points(self, shape: Shape, count: int) -> np.ndarray:
-        """Return (count, 3) float64 points of a shape, the y axis pointing up.
+        """Return points (count, 3) float64 of a shape, with y pointing up.
 
         Raises:
             DataError: The file is damaged or holds too few points.
@@ -68,7 +69,7 @@ class Form(ABC):
 class TextForm(Form):
     """`modelnet40_normal_resampled/CLASS/CLASS_0001.txt`: 10,000 lines of x, y, z and the normal.
 
-    Where the official lists `modelnet40_{train,test}.txt` are absent, the number of a shape tells its split.
+    The split comes from the official lists `modelnet40_{train,test}.txt`, else from the number of the shape.
     """
 
     folder = "modelnet40_normal_resampled"
@@ -80,12 +81,12 @@ class TextForm(Form):
         listed = self.root / f"modelnet40_{split}.txt"
         if listed.is_file():
             return [_shape(self.root / _class_of(name, listed) / f"{name}.txt") for name in _lines(listed)]
-        found = [_shape(path) for path in sorted(self.root.glob("*/[!.]*.txt"))]
-        return [shape for shape in found if _is_training_shape(shape) == (split == "train")]
+        shapes = [_shape(path) for path in matching(self.root, "*/*.txt")]
+        return [shape for shape in shapes if _is_training_shape(shape) == (split == "train")]
 
     def points(self, shape: Shape, count: int) -> np.ndarray:
         try:
-            with shape.file.open() as file:
+            with regular_file(shape.file).open() as file:
                 text = "".join(line for line, _ in zip(file, range(count), strict=False))
             values = np.loadtxt(io.StringIO(text), delimiter=",", usecols=(0, 1, 2), ndmin=2) if text else np.empty(0)
         except OSError as error:
@@ -105,7 +106,7 @@ class HDF5Form(Form):
         names = self.root / "shape_names.txt"
         if names.is_file():
             _require_classes(names)
-        files = sorted(self.root.glob(f"ply_data_{split}*.h5"), key=lambda path: (len(path.name), path.name))
+        files = sorted(matching(self.root, f"ply_data_{split}*.h5"), key=lambda path: (len(path.name), path.name))
         return [shape for path in files for shape in self._shapes_of(path)]
 
     def _shapes_of(self, path: Path) -> Iterator[Shape]:
@@ -116,7 +117,7 @@ class HDF5Form(Form):
         if not fits or dtype.kind not in "fiu" or labels.dtype.kind not in "iu":
             raise DataError(
                 f"{path} holds 'data' of {size} {dtype} and 'label' of {labels.shape} {labels.dtype}, not numbers "
-                f"(n, points, 3) and n whole ones. {AGAIN}"
+                f"(n, points, 3) and n integers. {AGAIN}"
             )
         for place, label in enumerate(labels.reshape(-1).tolist()):
             if not 0 <= label < len(CLASSES):
@@ -133,7 +134,7 @@ class MeshForm(Form):
     folder = "ModelNet40"
 
     def shapes(self, split: str) -> list[Shape]:
-        return [_shape(path) for path in sorted(self.root.glob(f"*/{split}/[!.]*.off"))]
+        return [_shape(path) for path in matching(self.root, f"*/{split}/*.off")]
 
     def points(self, shape: Shape, count: int) -> np.ndarray:
         trimesh = require("trimesh", "reading .off meshes")
@@ -145,7 +146,7 @@ class MeshForm(Form):
             raise DataError(f"{shape.file} has no surface: the area of its faces is {area:g}. {AGAIN}")
         seed = int.from_bytes(hashlib.sha256(shape.shape_id.encode()).digest()[:8])
         sampled, _ = sampling.sample_surface(mesh, count, seed=seed)
-        # The meshes stand on the xy plane; the published point lists have been turned so that y points up.
+        # In the meshes z points up; in the published point lists y does.
         return np.asarray(sampled)[:, [0, 2, 1]] * (1.0, 1.0, -1.0)
 
 
@@ -160,7 +161,7 @@ def _class_of(name: str, file: Path) -> str:
     class_name, _, number = name.rpartition("_")
     if class_name not in TRAINING_SHAPES or not number.isdecimal():
         raise DataError(
-            f"{file}: {name!r} is no shape's name, such as airplane_0001, of ModelNet40"
+            f"{file}: {name!r} is not the name of a shape of ModelNet40, such as airplane_0001"
             f"{did_you_mean(class_name or name, CLASSES)}. {AGAIN}"
         )
     return class_name
@@ -179,7 +180,7 @@ def _require_classes(path: Path) -> None:
 
 def _lines(path: Path) -> Iterable[str]:
     try:
-        return path.read_text().split()
+        return regular_file(path).read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}. {AGAIN}") from error
 
@@ -193,29 +194,31 @@ def _first(values: np.ndarray, count: int, file: Path) -> np.ndarray:
 def _from_hdf5(path: Path, take: Callable[[Any], _T]) -> _T:
     h5py = require("h5py", "reading .h5 files")
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(regular_file(path), "r") as file:
             return take(file)
-    except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged, or holds no 'data' with a 'label': {error}. {AGAIN}") from error
+    except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError, MemoryError) as error:
+        raise DataError(f"{path} is damaged, or lacks 'data' or 'label': {error}. {AGAIN}") from error
 
 
 def _read_off(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the vertices (V, 3) float64 and triangles (F, 3) int64 of a mesh in the OFF format.
 
-    Lines may be broken anywhere. Where each vertex and each face has a line of its own, further values in it, such as
-    colours, are left out. Faces of more than three vertices become triangles.
+    Line breaks may occur anywhere. If each vertex and each face has its own line, further values on that line, such as
+    colours, are ignored. Faces with more than three vertices are split into triangles.
     """
     try:
-        content = re.sub(rb"#[^\r\n]*", b"", file.read_bytes())
+        content = re.sub(rb"#[^\r\n]*", b"", regular_file(file).read_bytes())
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}. {AGAIN}") from error
-    header = re.match(rb"\s*C?OFF\s*(\d+)\s+(\d+)([ \t]+\d+)?(?=\s)", content)  # some files lack the first line break
+    header = re.match(
+        rb"\s*C?OFF\s*(\d{1,18})\s+(\d{1,18})([ \t]+\d+)?(?=\s)", content
+    )  # some files lack the first line break
     if not header:
         raise DataError(f"{file} does not begin like a mesh in the OFF format. {AGAIN}")
     n_vertices, n_faces = int(header[1]), int(header[2])
     rows = [line.split() for line in content[header.end() :].splitlines() if line.strip()]
     if not header[3] and rows and len(rows[0]) == 1:
-        del rows[0]  # the number of edges, in a line of its own
+        del rows[0]  # the number of edges, on its own line
     try:
         corners, faces = _off_lines(rows, n_vertices, n_faces) or _off_words(rows, n_vertices, n_faces)
         vertices = np.array(corners, np.float64).reshape(n_vertices, 3)
@@ -237,7 +240,7 @@ _Rows = list[list[bytes]]
 
 
 def _off_lines(rows: _Rows, n_vertices: int, n_faces: int) -> tuple[_Rows, _Rows] | None:
-    """Return vertices and faces where each has a line of its own, else None."""
+    """Return vertices and faces if each has its own line, else None."""
     corners, faces = rows[:n_vertices], rows[n_vertices : n_vertices + n_faces]
     if len(corners) + len(faces) < n_vertices + n_faces or any(len(row) < 3 for row in corners):
         return None
@@ -247,23 +250,33 @@ def _off_lines(rows: _Rows, n_vertices: int, n_faces: int) -> tuple[_Rows, _Rows
 
 
 def _off_words(rows: _Rows, n_vertices: int, n_faces: int) -> tuple[_Rows, _Rows]:
-    """Return vertices and faces wherever the lines are broken; IndexError at an early end."""
+    """Return vertices and faces whatever the line breaks.
+
+    Raises:
+        IndexError: The file ends early.
+        ValueError: A face has a negative number of vertices, or more values follow the last face.
+    """
     words = [word for row in rows for word in row]
+    if 3 * n_vertices + n_faces > len(words):
+        raise IndexError
     corners, place = [words[3 * n : 3 * n + 3] for n in range(n_vertices)], 3 * n_vertices
     faces = []
     for _ in range(n_faces):
-        end = place + 1 + int(words[place])
+        n_corners = int(words[place])
+        if n_corners < 0:
+            raise ValueError(f"a face has {n_corners} vertices")
+        end = place + 1 + n_corners
         faces.append(words[place + 1 : end])
         place = end
     if place > len(words):
         raise IndexError
     if place < len(words):
-        raise ValueError(f"{len(words) - place} more values follow its last face")
+        raise ValueError(f"{len(words) - place} more values follow the last face")
     return corners, faces
 
 
 def _triangles(faces: list[list[int]]) -> np.ndarray:
-    """Return faces as triangles: first those that are, then halves of quadrilaterals, then fans of larger faces."""
+    """Return all faces as triangles: first the triangles, then halved quadrilaterals, then fans of larger faces."""
     quads = [face for face in faces if len(face) == 4]
     triangles = [face for face in faces if len(face) == 3]
     triangles += [[a, b, c] for a, b, c, _ in quads] + [[c, d, a] for a, _, c, d in quads]

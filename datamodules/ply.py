@@ -1,4 +1,4 @@
-"""Reading the vertices of .ply files."""
+"""Reads the vertices of .ply files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import plyfile
 
+from datamodules.location import regular_file
 from datamodules.scene import AGAIN, require_colours
 from lgm_bench.errors import DataError
 
@@ -19,13 +20,13 @@ def read_vertices(
     """Return properties of a .ply file's vertices as arrays (N,) of the file's types.
 
     Args:
-        path: The file, binary or text; it may hold faces too.
-        names: Properties that it must have: "x", "red", ...
-        obtain: How to get the file, the end of the message where it is missing.
-        optional: Properties that are returned where it has them.
+        path: The file, binary or text; it may also contain faces.
+        names: Required properties, such as "x" or "red".
+        obtain: How to get the file; the end of the message if it is missing.
+        optional: Properties that are returned only if the file has them.
 
     Raises:
-        DataError: The file is missing, truncated or no .ply file, or it has no vertices with these properties.
+        DataError: The file is missing, truncated or not a .ply file, or its vertices lack a required property.
     """
     try:
         vertices = _read(path)["vertex"].data
@@ -33,20 +34,20 @@ def read_vertices(
         raise DataError(f"cannot read {path}: {error.strerror or error}. {obtain}") from error
     except KeyError as error:
         raise DataError(f"{path} has no vertices. {AGAIN}") from error
-    except (plyfile.PlyParseError, ValueError) as error:  # ValueError: a damaged header
+    except (plyfile.PlyParseError, ValueError, OverflowError, MemoryError) as error:  # a damaged header
         raise DataError(f"{path} is truncated, damaged or no .ply file: {error}. {AGAIN}") from error
     missing = [name for name in names if name not in vertices.dtype.names]
     if missing:
         raise DataError(f"the vertices of {path} have no {', '.join(missing)}. {AGAIN}")
-    there = [name for name in optional if name in vertices.dtype.names]
-    return {name: np.array(vertices[name]) for name in (*names, *there)}
+    present = [name for name in optional if name in vertices.dtype.names]
+    return {name: np.array(vertices[name]) for name in (*names, *present)}
 
 
 def points_and_colours(vertices: dict[str, np.ndarray], path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return points (N, 3) float32 as they are, and colours (N, 3) float32 of 0..255 as [0, 1].
+    """Return points (N, 3) float32 unchanged, and colours (N, 3) float32 scaled from 0..255 to [0, 1].
 
     Raises:
-        DataError: A colour of the file `path` is out of range.
+        DataError: A colour is out of range; the message names the file `path`.
     """
     points = np.stack([vertices[name].astype(np.float32) for name in "xyz"], 1)
     colours = np.stack([vertices[name].astype(np.float32) for name in ("red", "green", "blue")], 1)
@@ -55,7 +56,8 @@ def points_and_colours(vertices: dict[str, np.ndarray], path: Path) -> tuple[np.
 
 
 def _read(path: Path) -> Any:
-    try:  # thirty times as fast if all faces are triangles
+    regular_file(path)
+    try:  # thirty times faster, but only if all faces are triangles
         return plyfile.PlyData.read(str(path), known_list_len=_TRIANGLES)
     except (plyfile.PlyParseError, ValueError):
         return plyfile.PlyData.read(str(path))

@@ -1,14 +1,13 @@
-"""The base of the point datamodules: scenes or shapes, a file or a few each, read when they are asked for."""
+"""The base of the point datamodules: scenes or shapes of one or a few files each, read when they are needed."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from torch.utils.data import Sampler
-
 from datamodules.batch import PointBatch
 from datamodules.content import files_sha256
 from datamodules.loaders import BatchLoader, ShuffledLoader
+from datamodules.location import reading
 from datamodules.prepared import Prepared
 from datamodules.sampler import RankStridedSampler, ShuffledSampler, rank_and_world, seeded_generator
 from datamodules.samples_datamodule import SamplesDataModule
@@ -19,21 +18,20 @@ from lgm_bench.errors import ConfigError
 class PointDataModule(SamplesDataModule):
     """Base of datamodules whose loaders yield `PointBatch`es.
 
-    A subclass lists the scenes of a subset and reads one scene. Subsets are "test" and others. Unless a subclass
-    overrides it, the scenes of "train" without those of "holdout" are for training, and those of "holdout" for
-    validation.
+    A subclass lists the scenes of a subset (`list_ids`) and reads one scene (`read`). By default, training uses the
+    scenes of the subset "train" that are not in "holdout", and validation those of "holdout".
 
     Args:
         data_root: The data set's folder. None: `$LGM_BENCH_DATA/<name>`, else `./data/<name>`.
         batch_size: Scenes per batch and process.
-        limit: Only the first so many scenes of the subset; None: all.
-        subset: One of `subsets`: what `test_dataloader` yields.
-        seed: With the epoch, it determines order and augmentation in training.
+        limit: Number of scenes to use, the first ones of the subset; None: all.
+        subset: What `test_dataloader` yields, one of `subsets`.
+        seed: Determines, with the epoch, order and augmentation in training.
 
     Attributes:
-        augmentation: How training scenes are changed.
-        prepares: Whether reading a scene is slow enough to keep a faster form.
-        prepared: The faster forms of scenes that `lgm-bench data prepare` keeps.
+        augmentation: The random changes of training scenes.
+        prepares: Whether `lgm-bench data prepare` is worthwhile: reading the official files is slow.
+        prepared: The fast copies of scenes that `lgm-bench data prepare` writes.
 
     Raises:
         ConfigError: batch_size or limit is below 1, seed below 0, or the subset is unknown.
@@ -59,7 +57,7 @@ class PointDataModule(SamplesDataModule):
 
     @abstractmethod
     def list_ids(self, subset: str) -> list[str]:
-        """Return the ids of a subset's scenes in order, from what lies on disk.
+        """Return the ids of the subset's scenes on disk, in order.
 
         Raises:
             DataError: There are none.
@@ -67,25 +65,25 @@ class PointDataModule(SamplesDataModule):
 
     @abstractmethod
     def read(self, scene_id: str) -> Scene:
-        """Return a scene from its official files.
+        """Read a scene from its official files.
 
         Raises:
-            DataError: A file is missing, damaged or not in the layout; it is named.
+            DataError: A file is missing, damaged or not in the expected layout; the message names it.
         """
 
     @abstractmethod
     def file(self, scene_id: str) -> Path:
-        """Return the file or folder that errors about a scene name."""
+        """Return the file or folder that error messages about a scene name."""
 
     def sources(self, scene_id: str) -> Sequence[Path]:  # noqa: ARG002
-        """Return all files that a scene is read from, below `data_root`; none where they are not known.
+        """Return all files below `data_root` that a scene is read from; empty if they are not known.
 
-        By their content results and prepared forms are found again.
+        Stored results and prepared scenes are reused as long as the content of these files stays the same.
         """
         return ()
 
     def reading_options(self) -> str:
-        """Return the options that change what `read` returns: a form prepared under others is not used."""
+        """Return the options that change what `read` returns; scenes prepared under other options are not used."""
         return ""
 
     @property
@@ -93,24 +91,25 @@ class PointDataModule(SamplesDataModule):
         return Prepared(self.data_root, self.reading_options())
 
     def scene(self, scene_id: str) -> Scene:
-        """Return a scene, checked; from its prepared form where there is one and its files have not changed since.
+        """Return a scene after checking it, from its prepared copy if that exists and is up to date.
 
         Raises:
-            DataError: It cannot be read or used (`check_scene`).
+            DataError: The scene cannot be read or used (`check_scene`).
         """
         prepared = self.prepared.load(scene_id, self.sources(scene_id)) if self.prepares else None
         return prepared or self.official_scene(scene_id)
 
     def official_scene(self, scene_id: str) -> Scene:
-        """Return a scene, checked, from its official files.
+        """Return a scene from its official files, after checking it.
 
         Raises:
-            DataError: It cannot be read or used (`check_scene`).
+            DataError: The scene cannot be read or used (`check_scene`).
         """
-        return check_scene(self.read(scene_id), self.file(scene_id), self.task, self.num_classes)
+        with reading(self.name):
+            return check_scene(self.read(scene_id), self.file(scene_id), self.task, self.num_classes)
 
     def setup(self, stage: str | None = None) -> None:
-        """List the scenes; none is read yet.
+        """List the scenes without reading any.
 
         Raises:
             DataError: There are none.
@@ -121,17 +120,17 @@ class PointDataModule(SamplesDataModule):
             self.subset_ids()
 
     def subset_ids(self) -> list[str]:
-        """Return the ids of all of the subset's scenes in order."""
         return self.ids_of(self.subset)
 
     def ids_of(self, subset: str) -> list[str]:
-        """Return the ids of all of any subset's scenes in order."""
+        """Return the ids of all scenes of any subset, in order; they are listed only once."""
         if subset not in self._ids:
-            self._ids[subset] = self.list_ids(subset)
+            with reading(self.name):
+                self._ids[subset] = self.list_ids(subset)
         return self._ids[subset]
 
     def content_sha256(self) -> str:
-        """Return the sha256 of the scenes' files; of their points and labels where the files are not known.
+        """Return the sha256 of the scenes' files, or of their points and labels if the files are not known.
 
         Raises:
             DataError: A file cannot be read.
@@ -149,70 +148,38 @@ class PointDataModule(SamplesDataModule):
         """Return the ids of the scenes to validate on while training."""
         return self.ids_of("holdout")
 
-    def train_dataloader(self) -> "TrainingSceneLoader":
-        """Return shuffled, augmented batches of the training scenes."""
+    def train_dataloader(self) -> ShuffledLoader[PointBatch]:
+        """Return shuffled, augmented batches of the training scenes.
+
+        A scene's augmentation depends only on the seed, the epoch and the scene's id.
+        """
         ids = self.training_ids()
         order = ShuffledSampler(len(ids), self.seed, *rank_and_world())
-        return TrainingSceneLoader(self.scene, ids, order, self.batch_size, self.augmentation)
 
-    def val_dataloader(self) -> "SceneLoader":
-        """Return this process's share of the validation scenes, in order and as they are."""
+        def augmented(scene_id: str) -> Scene:
+            generator = seeded_generator("augmentation", order.seed, order.epoch, scene_id)
+            return self.augmentation(self.scene(scene_id), generator)
+
+        return ShuffledLoader(_batches(augmented, ids), order, self.batch_size, "scenes")
+
+    def val_dataloader(self) -> BatchLoader[PointBatch]:
+        """Return this process's share of the validation scenes, in order and unchanged."""
         ids = self.validation_ids()
-        return SceneLoader(self.scene, ids, RankStridedSampler(len(ids), *rank_and_world()), self.batch_size)
+        sampler = RankStridedSampler(len(ids), *rank_and_world())
+        return BatchLoader(_batches(self.scene, ids), sampler, self.batch_size)
 
-    def test_dataloader(self) -> "SceneLoader":
+    def test_dataloader(self) -> BatchLoader[PointBatch]:
         """Return this process's share of the subset's scenes that are not done, in order.
 
         Raises:
-            DataError: On iteration, a scene cannot be read or used; its file is named.
+            DataError: During iteration, a scene cannot be read or used; the message names its file.
         """
-        return SceneLoader(self.scene, self.sample_ids(), self.test_sampler(), self.batch_size)
+        return BatchLoader(_batches(self.scene, self.sample_ids()), self.test_sampler(), self.batch_size)
 
 
-class SceneLoader(BatchLoader[PointBatch]):
-    """Yields scenes as they are.
+def _batches(read: Callable[[str], Scene], ids: Sequence[str]) -> Callable[[int, list[int]], PointBatch]:
+    def make(_: int, indices: list[int]) -> PointBatch:
+        chosen = [ids[index] for index in indices]
+        return collate([read(scene_id) for scene_id in chosen], chosen)
 
-    Args:
-        read: Scene id to scene.
-        ids: N scene ids.
-        sampler: The indices to yield.
-        batch_size: Scenes per batch; the last batch may be smaller.
-    """
-
-    def __init__(
-        self, read: Callable[[str], Scene], ids: Sequence[str], sampler: Sampler[int], batch_size: int
-    ) -> None:
-        super().__init__(sampler, batch_size)
-        self.read, self.ids = read, ids
-
-    def _batch(self, number: int, indices: list[int]) -> PointBatch:  # noqa: ARG002
-        ids = [self.ids[index] for index in indices]
-        return collate([self.read(scene_id) for scene_id in ids], ids)
-
-
-class TrainingSceneLoader(ShuffledLoader[PointBatch]):
-    """Yields shuffled, augmented scenes; whole batches only.
-
-    How a scene is augmented follows from (seed, epoch, id), so it depends neither on the batch nor on the process.
-    """
-
-    samples = "scenes"
-
-    def __init__(
-        self,
-        read: Callable[[str], Scene],
-        ids: Sequence[str],
-        order: ShuffledSampler,
-        batch_size: int,
-        augmentation: Augmentation,
-    ) -> None:
-        super().__init__(order, batch_size)
-        self.read, self.ids, self.augmentation = read, ids, augmentation
-
-    def _batch(self, number: int, indices: list[int]) -> PointBatch:  # noqa: ARG002
-        ids = [self.ids[index] for index in indices]
-        return collate([self._augmented(scene_id) for scene_id in ids], ids)
-
-    def _augmented(self, scene_id: str) -> Scene:
-        generator = seeded_generator("augmentation", self.order.seed, self.order.epoch, scene_id)
-        return self.augmentation(self.read(scene_id), generator)
+    return make

@@ -1,4 +1,4 @@
-"""Scenes in a form that is read faster, kept beside the data. `lgm-bench data prepare` writes it; nothing needs it."""
+"""Copies of scenes that are fast to read, stored beside the data by `lgm-bench data prepare`. They are optional."""
 
 import io
 import logging
@@ -20,28 +20,28 @@ _log = logging.getLogger(__name__)
 
 FOLDER = ".lgm-bench-cache"
 FORMAT = 2
-"""Raised whenever a reader returns something else for the same files, so that older forms are not used."""
+"""To be incremented when a reader returns something else for the same files; older copies are then not used."""
 
 
 class Prepared:
-    """The prepared forms of a data set's scenes.
+    """The prepared copies of a data set's scenes.
 
     Args:
         root: The data set's folder.
-        options: The options that scenes depend on.
+        options: The options that the scenes depend on.
     """
 
     def __init__(self, root: Path, options: str = "") -> None:
         self.root, self.options = root, options
 
     def path(self, scene_id: str) -> Path:
-        """Return where the form of a scene lies; it need not exist."""
+        """Return the path of a scene's copy; it need not exist."""
         return self.root / FOLDER / f"{scene_id}.npz"
 
     def load(self, scene_id: str, sources: Sequence[Path]) -> Scene | None:
-        """Return a scene from its form; None where that is missing, damaged, or older than the scene's files.
+        """Return a scene from its copy; None if that is missing, damaged, or older than the scene's files.
 
-        A change shows in the files' sizes and times, and in their content if it was hashed, as in an evaluation.
+        Changes are detected by the files' sizes and times, and by their sha256 if it was computed, as evaluations do.
         """
         path = self.path(scene_id)
         if not sources or not path.is_file():
@@ -52,18 +52,18 @@ class Prepared:
                 if str(arrays["stamp"]) != stamp or not self._may_hold(sources, arrays["sha256"].tolist()):
                     return None
                 return Scene(arrays["points"], arrays["features"], arrays["labels"].astype(np.int64))
-        except Exception:  # a damaged archive raises whatever its random bytes lead to
-            _log.info("%s is damaged; the files that it was made of are read", path, exc_info=True)
+        except Exception:  # a damaged archive can raise anything
+            _log.info("%s is damaged; the original files are read instead", path, exc_info=True)
             return None
 
     def save(self, scene_id: str, sources: Sequence[Path], read: Callable[[str], Scene]) -> None:
-        """Read a scene and write its form, whole or not at all.
+        """Read a scene and write its copy, completely or not at all.
 
         Raises:
-            DataError: The scene cannot be read, or the form not be written.
+            DataError: The scene cannot be read, or its copy cannot be written.
         """
         path = self.path(scene_id)
-        stamp = self._stamp(sources)  # before reading, so that the form does not fit a file that changes meanwhile
+        stamp = self._stamp(sources)  # before reading: if a file changes meanwhile, the copy counts as outdated
         sha256 = [file_hashes(self.root).of(source) for source in sources]
         scene = read(scene_id)
         content = io.BytesIO()
@@ -75,17 +75,17 @@ class Prepared:
             write_whole(path, content.getvalue())
         except OSError as error:
             raise DataError(
-                f"cannot write {path}: {error.strerror or error}. The data can be used without being prepared; to "
-                "prepare it, make its folder writable and free some space."
+                f"cannot write {path}: {error.strerror or error}. The data can be used unprepared. To prepare it, make "
+                "its folder writable and free some space."
             ) from error
 
     def _may_hold(self, sources: Sequence[Path], sha256: Sequence[str]) -> bool:
-        """Return whether files may have these contents: False where another content of one is known."""
+        """Return False if the known sha256 of any file differs from these."""
         known = map(file_hashes(self.root).known, sources)
-        return all(found in (None, own) for found, own in zip(known, sha256, strict=True))
+        return all(current in (None, old) for current, old in zip(known, sha256, strict=True))
 
     def _stamp(self, sources: Sequence[Path]) -> str:
-        """Return the files' places, sizes and times of change, which tell whether they are the same."""
+        """Return the files' paths, sizes and modification times as a text that changes when they change."""
         try:
             states = [(path.relative_to(self.root).as_posix(), path.stat()) for path in sources]
         except OSError as error:
@@ -94,13 +94,13 @@ class Prepared:
 
 
 class Outcome(NamedTuple):
-    """How many of a data set's scenes were prepared.
+    """Numbers of a data set's scenes by what was done with them.
 
     Attributes:
-        written: How many were prepared.
-        kept: How many had been before.
-        fast: How many are read fast as they are.
-        absent: The subsets that were left out, each with the reason: its scenes cannot be listed.
+        written: Scenes that were prepared now.
+        kept: Scenes that had been prepared before.
+        fast: Scenes that are fast to read without preparation.
+        absent: The subsets whose scenes cannot be listed, each with the reason.
     """
 
     written: int
@@ -110,14 +110,14 @@ class Outcome(NamedTuple):
 
 
 def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None = None) -> Outcome:
-    """Prepare all scenes of the subsets that are on disk; those that are prepared already stay as they are.
+    """Prepare all scenes of the subsets on disk that are not prepared yet.
 
     Args:
         data: The data set.
-        progress: Called after every scene with the numbers of scenes done and of all scenes.
+        progress: Called after every scene with the number of scenes done and the number of all scenes.
 
     Raises:
-        DataError: There are no scenes, one cannot be read or used, or its form cannot be written.
+        DataError: There are no scenes, a scene cannot be read or used, or a copy cannot be written.
     """
     ids, absent = _ids_on_disk(data)
     written = kept = fast = 0
@@ -137,14 +137,14 @@ def prepare(data: "PointDataModule", progress: Callable[[int, int], None] | None
 
 
 def _ids_on_disk(data: "PointDataModule") -> tuple[list[str], tuple[tuple[str, str], ...]]:
-    found: dict[str, None] = {}
+    ids: dict[str, None] = {}
     absent: list[tuple[str, DataError | ConfigError]] = []
     for subset in data.subsets:
         try:
-            found |= dict.fromkeys(data.ids_of(subset))
-        except (DataError, ConfigError) as error:  # attacks alone need no training scenes
+            ids |= dict.fromkeys(data.ids_of(subset))
+        except (DataError, ConfigError) as error:  # attacks do not need training scenes
             absent.append((subset, error))
-    if not found:
+    if not ids:
         raise absent[0][1]
-    missing = ((subset, str(error)) for subset, error in absent if subset != "holdout")  # part of what is in "train"
-    return list(found), tuple(missing)
+    missing = ((subset, str(error)) for subset, error in absent if subset != "holdout")  # part of "train"
+    return list(ids), tuple(missing)

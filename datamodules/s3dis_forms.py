@@ -1,4 +1,4 @@
-"""The forms in which rooms of S3DIS lie on disk, and how one is read from each."""
+"""Readers for the three published forms of S3DIS: annotated text files, .npy arrays and .ply files."""
 
 import io
 import logging
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datamodules.batch import IGNORED
+from datamodules.location import matching, regular_file
 from datamodules.ply import points_and_colours, read_vertices
 from datamodules.scene import AGAIN, Scene, require_colours
 from lgm_bench.errors import DataError
@@ -19,7 +20,7 @@ CLASSES = (
     "clutter", "beam", "board", "bookcase", "ceiling", "chair", "column",
     "door", "floor", "sofa", "table", "wall", "window",
 )  # fmt: skip
-"""In the order of the networks' logits (Tao et al. 2024, Table IX)."""
+"""The classes in the order of the networks' logits (Tao et al. 2024, Table IX)."""
 
 ORDER_IN_NPY = (
     "ceiling", "floor", "wall", "beam", "column", "window", "door",
@@ -27,59 +28,25 @@ ORDER_IN_NPY = (
 )  # fmt: skip
 ORDER_IN_PLY = (*CLASSES[:10], "stairs", *CLASSES[10:])
 
-_NPY = [
-    "ceiling",
-    "floor",
-    "wall",
-    "beam",
-    "column",
-    "window",
-    "door",
-    "table",
-    "chair",
-    "sofa",
-    "bookcase",
-    "board",
-    "clutter",
-]
-ORDER_IN_PLY = [*CLASSES[:10], "stairs", *CLASSES[10:]]
-
-_NPY = (
-    "ceiling",
-    "floor",
-    "wall",
-    "beam",
-    "column",
-    "window",
-    "door",
-    "table",
-    "chair",
-    "sofa",
-    "bookcase",
-    "board",
-    "clutter",
-)
-ORDER_IN_PLY = (*CLASSES[:10], "stairs", *CLASSES[10:])
-
 _NPY = re.compile(r"(Area_\d+)_(\w+)\.npy")
 
 
 class Form(NamedTuple):
-    """One of the forms in which S3DIS lies on disk: where its rooms are, and how one is read."""
+    """A published form of S3DIS: a function that lists the rooms below a folder, and one that reads a room."""
 
     find: Callable[[Path], list[Path]]
     read: Callable[[Path], Scene]
 
 
 def read_annotations(folder: Path) -> Scene:
-    """Return a room from its official text files, one an object: "chair_3.txt".
+    """Return a room from its official text files, one per object, such as "chair_3.txt".
 
     Raises:
-        DataError: There is none, or a file cannot be read as "x y z r g b" lines.
+        DataError: There are no files, or a file does not consist of "x y z r g b" lines.
     """
     paths = annotations(folder)
     if not paths:
-        raise DataError(f"{folder} holds no objects: they were looked for as CLASS_K.txt. {AGAIN}")
+        raise DataError(f"{folder} holds no objects; expected files CLASS_K.txt. {AGAIN}")
     objects = [read_points(path) for path in paths]
     for values, path in zip(objects, paths, strict=True):
         require_colours(values[:, 3:6], path)
@@ -89,14 +56,14 @@ def read_annotations(folder: Path) -> Scene:
 
 
 def read_npy(path: Path) -> Scene:
-    """Return a room from an array (N, 7): x, y, z, red, green, blue in 0..255, class in `ORDER_IN_NPY`.
+    """Return a room from an array (N, 7): x, y, z, red, green, blue in 0..255, class as index of `ORDER_IN_NPY`.
 
     Raises:
-        DataError: The file is missing, truncated or another array.
+        DataError: The file is missing, truncated or not such an array.
     """
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as error:  # the header is Python
+        values = np.load(regular_file(path), allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError, MemoryError) as error:  # the header is Python
         raise DataError(f"{path} is truncated, damaged or no .npy file: {error}. {AGAIN}") from error
     if values.ndim != 2 or values.shape[1] != 7 or values.dtype.kind not in "fiu":
         raise DataError(
@@ -107,9 +74,9 @@ def read_npy(path: Path) -> Scene:
 
 
 def read_ply(path: Path) -> Scene:
-    """Return a room from a .ply file, its vertices with a `label` in `ORDER_IN_PLY`, or 255 for none.
+    """Return a room from a .ply file whose vertices have a `label`: an index of `ORDER_IN_PLY`, or 255 for unlabelled.
 
-    The released runs merged points to 1 cm; where points of different classes fell together, the label is 255.
+    The released runs merged the points in each cell of 1 cm; cells with points of several classes have the label 255.
 
     Raises:
         DataError: The file is missing, truncated or lacks properties.
@@ -119,9 +86,9 @@ def read_ply(path: Path) -> Scene:
 
 
 FORMS = (
-    Form(lambda folder: [path for path in folder.glob("Area_*/*/Annotations") if path.is_dir()], read_annotations),
-    Form(lambda folder: [path for path in folder.glob("Area_*.npy") if _NPY.fullmatch(path.name)], read_npy),
-    Form(lambda folder: list(folder.glob("Area_*/[!.]*.ply")), read_ply),
+    Form(lambda folder: [path for path in matching(folder, "Area_*/*/Annotations") if path.is_dir()], read_annotations),
+    Form(lambda folder: [path for path in matching(folder, "Area_*.npy") if _NPY.fullmatch(path.name)], read_npy),
+    Form(lambda folder: matching(folder, "Area_*/*.ply"), read_ply),
 )
 
 
@@ -141,7 +108,8 @@ def _mapped(labels: np.ndarray, order: Sequence[str], path: Path) -> np.ndarray:
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
         raise DataError(
-            f"{path}: the label of point {place} is {labels[place]}, not 0 to {len(order) - 1} or {IGNORED} for none. "
+            f"{path}: the label of point {place} is {labels[place]}; expected 0 to {len(order) - 1}, or {IGNORED} for "
+            f"unlabelled. "
             f"{AGAIN}"
         )
     table = np.full(IGNORED + 1, IGNORED)
@@ -150,32 +118,32 @@ def _mapped(labels: np.ndarray, order: Sequence[str], path: Path) -> np.ndarray:
 
 
 def annotations(folder: Path) -> list[Path]:
-    """Return the text files of a room's objects by class and number."""
-    return sorted((path for path in folder.glob("*_*.txt") if path.name[0] != "."), key=lambda path: natural(path.name))
+    """Return the text files of a room's objects, sorted by class and number."""
+    return sorted(matching(folder, "*_*.txt"), key=lambda path: natural(path.name))
 
 
 def natural(name: str) -> list[int | str]:
-    """Return a key that sorts room_10 after room_9."""
+    """Return a sort key that puts room_10 after room_9."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 _COLUMNS = ("x", "y", "z", "r", "g", "b")
 _STRAY = re.compile(rb"[^ -~\t\r\n]")
-_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
+_NUMBER = re.compile(rb"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|nan|[-+]?inf", re.IGNORECASE)
 _log = logging.getLogger(__name__)
 
 
 def read_points(path: Path) -> np.ndarray:
     """Return the lines of a file as (N, 6) float64: x, y, z in metres, red, green, blue in 0..255.
 
-    The official files hold a few stray control characters in or between numbers ("185\\x10187"). A line that is six
-    numbers without them, or with spaces in their place, is read so, and that is logged.
+    The official files contain a few stray control characters in or between numbers, as in "185\\x10187". If a line has
+    six numbers once these characters are removed or replaced by spaces, it is read in this way, with a warning.
 
     Raises:
-        DataError: The file is missing or empty, or a line is not six numbers; it is named.
+        DataError: The file is missing or empty, or a line is not six numbers; the message names the line.
     """
     try:
-        content = path.read_bytes()
+        content = regular_file(path).read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}. {AGAIN}") from error
     if not content.strip():
@@ -191,7 +159,7 @@ def read_points(path: Path) -> np.ndarray:
 
 
 def _fast(content: bytes) -> np.ndarray | None:
-    """Return the values of lines with single spaces; None where a line has others."""
+    """Return the values of lines of numbers between single spaces; None if any line is not of this form."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -208,25 +176,23 @@ def _fast(content: bytes) -> np.ndarray | None:
 
 
 def _repaired(content: bytes, path: Path) -> bytes:
-    """Return the lines without stray characters, wherever six numbers are left."""
-    pieces, done = [], 0
-    for found in _STRAY.finditer(content):
-        if found.start() < done:
-            continue  # in a line that was repaired already
-        start = content.rfind(b"\n", 0, found.start()) + 1
-        end = content.find(b"\n", start) % (len(content) + 1)  # -1: the last line
-        line = content[start:end]
+    """Return the content without stray characters, in every line where six numbers remain."""
+    if not _STRAY.search(content):
+        return content
+    lines = content.split(b"\n")
+    for place, line in enumerate(lines):
+        if not _STRAY.search(line):
+            continue
         repaired = next((text for text in (_STRAY.sub(b"", line), _STRAY.sub(b" ", line)) if _numbers(text)), None)
         if repaired is not None:
-            number = content.count(b"\n", 0, start) + 1
-            _log.warning("%s, line %d: read %r as %s", path, number, line.decode("latin-1"), _numbers(repaired))
-            pieces += [content[done:start], repaired]
-            done = end
-    return b"".join([*pieces, content[done:]])
+            shown = line.decode("latin-1")
+            _log.warning("%s, line %d: read %r as %s", path, place + 1, shown, _numbers(repaired))
+            lines[place] = repaired
+    return b"\n".join(lines)
 
 
 def _spaced(content: bytes) -> bytes:
-    """Return the lines with single spaces, and none at their ends."""
+    """Return the lines with single spaces between words and no spaces at their ends."""
     content = re.sub(rb"[ \t\r]{2,}|[\t\r]", b" ", content)
     return re.sub(rb"^ | $", b"", content, flags=re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Samplers of a rank's share of indices: strided for evaluation, shuffled for training."""
+"""Samplers that give each process its share of the indices: strided for evaluation, shuffled for training."""
 
 import hashlib
 from collections.abc import Collection, Iterator
@@ -12,19 +12,19 @@ from lgm_bench.errors import ConfigError
 
 
 def rank_and_world() -> tuple[int, int]:
-    """Return this process's rank and the number of processes; (0, 1) where torch.distributed is not initialised."""
+    """Return this process's rank and the number of processes: (0, 1) if torch.distributed is not initialised."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
 class RankStridedSampler(DistributedSampler[int]):
-    """Indices rank, rank + world, rank + 2 * world, ... below n, without those that are done.
+    """Indices rank, rank + world, rank + 2 * world, ... below n, without those in `done`.
 
-    It never pads: the ranks' shares are disjoint and together they are every index exactly once, also where the
-    shares differ in size or a rank has none. The share is taken before `done` is removed, so that ranks with different
-    `done` never share an index. It is a `DistributedSampler` by type only, because Lightning replaces any other sampler
-    of a `DataLoader` by a padding one when there are several processes.
+    It never pads: together, the ranks yield every index exactly once, even if their shares differ in size or are empty.
+    The share is taken before `done` is removed, so ranks with different `done` never yield the same index. The class
+    derives from `DistributedSampler` only because Lightning would replace any other sampler of a `DataLoader` with a
+    padding one in a run of several processes.
 
     Raises:
         ConfigError: n is negative, or rank is not below world.
@@ -35,7 +35,7 @@ class RankStridedSampler(DistributedSampler[int]):
 
     def __init__(self, n: int, rank: int = 0, world: int = 1, done: Collection[int] = ()) -> None:
         _require_rank(n, rank, world)
-        # DistributedSampler takes the length of its data set and nothing else from it.
+        # DistributedSampler uses only the length of its data set.
         super().__init__(cast(Dataset[int], range(n)), num_replicas=world, rank=rank, shuffle=False)
         finished = frozenset(done)
         self.indices = [index for index in range(rank, n, world) if index not in finished]
@@ -48,9 +48,9 @@ class RankStridedSampler(DistributedSampler[int]):
 
 
 class ShuffledSampler(Sampler[int]):
-    """A permutation of range(n) per epoch, drawn from (seed, epoch) alone; ranks take equal strided shares of it.
+    """A permutation of range(n) for each epoch, which depends only on the seed and the epoch.
 
-    Shares must be equal in training, so each epoch leaves out up to world - 1 indices.
+    Each rank takes a strided share. Training needs equal shares, so an epoch leaves out up to world - 1 indices.
 
     Raises:
         ConfigError: n is negative, or rank is not below world.
@@ -62,7 +62,7 @@ class ShuffledSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the permutation that the next iteration yields; Lightning calls this before every epoch."""
+        """Choose the permutation for the next iteration; Lightning calls this before every epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -74,7 +74,7 @@ class ShuffledSampler(Sampler[int]):
 
 
 def seeded_generator(purpose: str, *values: int | str) -> torch.Generator:
-    """Return a CPU generator whose stream depends on a purpose and on values alone."""
+    """Return a CPU generator whose stream depends only on the purpose and the values."""
     digest = hashlib.sha256(repr((purpose, *values)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 

@@ -1,4 +1,4 @@
-"""What all datamodules share: their options, the limit, and the ids left to do."""
+"""The base of all datamodules: common options, the limit, and the samples that remain to be done."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -8,7 +8,7 @@ from pathlib import Path
 from pytorch_lightning import LightningDataModule
 
 from datamodules.content import batches_sha256
-from datamodules.location import data_folder
+from datamodules.location import data_folder, reading
 from datamodules.sampler import RankStridedSampler, rank_and_world
 from lgm_bench.errors import ConfigError, DataError, did_you_mean
 
@@ -19,14 +19,14 @@ class SamplesDataModule(LightningDataModule):
     Args:
         data_root: The data set's folder. None: `$LGM_BENCH_DATA/<name>`, else `./data/<name>`.
         batch_size: Samples per batch and process.
-        limit: Only the first so many samples of the subset; None: all.
+        limit: Number of samples to use, the first ones of the subset; None: all.
         subset: One of `subsets`.
 
     Attributes:
-        task: What victims do with the samples.
-        ignored_classes: Classes that no measure counts, although the logits have a place for them.
-        done: Ids that `test_dataloader` leaves out; to be set before the loader is made.
-        share: The share that it yields, as index and number of shares; None: this process's.
+        task: Name of the task, such as "images" or "segmentation".
+        ignored_classes: Classes that have a logit but that no metric counts.
+        done: Ids that `test_dataloader` leaves out; set it before the loader is made.
+        share: The share of the samples that `test_dataloader` yields: (index, number of shares); None: this process's.
 
     Raises:
         ConfigError: batch_size or limit is below 1, or the subset is unknown.
@@ -47,37 +47,42 @@ class SamplesDataModule(LightningDataModule):
             require_positive("limit", limit)
         if subset not in self.subsets:
             raise ConfigError(f"{self.name} has no subset {subset!r}{did_you_mean(subset, self.subsets)}")
-        self.data_root = data_folder(self.name, data_root)
+        self.data_root = self.folder(data_root)
         self.batch_size, self.limit, self.subset = batch_size, limit, subset
         self.done: set[str] = set()
         self.share: tuple[int, int] | None = None
-        # Fewer samples than processes is no error: Lightning leaves out the processes that have none.
+        # More processes than samples is not an error: Lightning leaves out the processes without samples.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
+    def folder(self, data_root: Path | str | None) -> Path:
+        """Return the data set's folder, given the option `data_root`."""
+        return data_folder(self.name, data_root)
+
     def sample_ids(self) -> list[str]:
-        """Return the ids of the subset's samples in order, with the limit applied; those in `done` are among them.
+        """Return the ids of the subset's samples in order, after applying the limit; `done` has no effect on it.
 
         Raises:
-            DataError: Two samples have one id; results could not be told apart.
+            DataError: Two samples have the same id, so their results could not be distinguished.
         """
-        ids = self.subset_ids()[: self.limit]
+        with reading(self.name):
+            ids = self.subset_ids()[: self.limit]
         if len(set(ids)) < len(ids):
             twice = next(sample_id for sample_id, times in Counter(ids).items() if times > 1)
             raise DataError(
                 f"{self.name} in {self.data_root} has the sample {twice!r} more than once in its subset "
-                f"{self.subset!r}. Remove all but one, from the list of the subset if there is one."
+                f"{self.subset!r}. Remove the duplicates, from the subset's list if there is one."
             )
         return ids
 
     @abstractmethod
     def subset_ids(self) -> list[str]:
-        """Return the ids of all of the subset's samples in order."""
+        """Return the ids of all samples of the subset, in order."""
 
     def content_sha256(self) -> str:
-        """Return the sha256 of the samples of `sample_ids()`: of all that a network or a verdict depends on.
+        """Return the sha256 of the samples of `sample_ids()`: of their inputs, labels and ids.
 
         Results are reused only while it stays the same. This method reads every sample once, from `test_dataloader`. A
-        data set in files or in memory can override it and hash these, which is faster (`content`).
+        subclass can hash its files or its arrays in memory instead, which is faster (see `datamodules.content`).
 
         Raises:
             DataError: A sample cannot be read.
@@ -85,7 +90,7 @@ class SamplesDataModule(LightningDataModule):
         return batches_sha256(self)
 
     def test_sampler(self) -> RankStridedSampler:
-        """Return the sampler of this process's share of `sample_ids()` that is not done."""
+        """Return the sampler of this process's share of `sample_ids()`, without those in `done`."""
         ids = self.sample_ids()
         done = [index for index, sample_id in enumerate(ids) if sample_id in self.done]
         rank, world = self.share or rank_and_world()
@@ -99,7 +104,7 @@ def require_positive(option: str, value: int) -> None:
 
 
 def require_holdout(holdout: int, subset: str, what: str) -> None:
-    """Raise ConfigError unless holdout is a number of samples, above 0 for the subset "holdout"."""
+    """Raise ConfigError unless holdout is at least 0, or above 0 for the subset "holdout"."""
     if not isinstance(holdout, int) or holdout < 0 or (subset == "holdout" and holdout == 0):
         raise ConfigError(f"holdout must be the number of training {what} to hold out, not {holdout!r}")
 

@@ -1,9 +1,8 @@
-"""ScanNet v2 (Dai et al. 2017): reconstructed scans of rooms."""
+"""ScanNet v2 (Dai et al. 2017): 3-D scans of rooms."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -37,53 +36,47 @@ NYU_IDS = {
     36: "bathtub",
     39: "otherfurniture",
 }
-"""The 20 classes of the benchmark by their ids among the 40 of NYU, in the order of the networks' logits."""
+"""The 20 classes of the benchmark by their NYU id (1 to 40), in the order of the networks' logits."""
 
 _LAST_NYU_ID = 40
 _RGB = ("red", "green", "blue")
-_SUSPICIOUS = 0.05  # share of points whose label and colour contradict each other
+_SUSPICIOUS = 0.05  # share of points whose label and colour disagree, above which a warning is logged
 _COLOURS = (
     (174, 199, 232), (152, 223, 138), (31, 119, 180), (255, 187, 120), (188, 189, 34),
     (140, 86, 75), (255, 152, 150), (214, 39, 40), (197, 176, 213), (148, 103, 189),
     (196, 156, 148), (23, 190, 207), (247, 182, 210), (219, 219, 141), (255, 127, 14),
     (158, 218, 229), (44, 160, 44), (112, 128, 144), (227, 119, 194), (82, 84, 163),
 )  # fmt: skip
-"""Colours by which the official files of labels show the classes, in the order of `NYU_IDS`."""
+"""The colour of each class in the official label files, in the order of `NYU_IDS`."""
 
 _OFFICIAL_FAULTS = {"scene0270_00": 50, "scene0270_02": 50, "scene0384_00": 149}
-"""Invalid ids in scans as they are distributed. Their points count as unlabelled."""
+"""Invalid ids in the distributed scans. Points with these ids count as unlabelled."""
 
 _LISTS = {"test": "scannetv2_val.txt", "train": "scannetv2_train.txt"}
 _OBTAIN = (
-    "Get the *_vh_clean_2.ply and *_vh_clean_2.labels.ply of the scans from http://www.scan-net.org (terms of use to "
-    "be signed), and the split lists from https://github.com/ScanNet/ScanNet (Tasks/Benchmark)."
+    "Get the *_vh_clean_2.ply and *_vh_clean_2.labels.ply of the scans from http://www.scan-net.org (after signing the "
+    "terms of use), and the split lists from https://github.com/ScanNet/ScanNet (Tasks/Benchmark)."
 )
 _log = logging.getLogger(__name__)
 
 
-def _lookup() -> np.ndarray:
-    table = np.full(_LAST_NYU_ID + 1, IGNORED, np.int64)
-    table[list(NYU_IDS)] = np.arange(len(NYU_IDS))
-    return table
-
-
-_CLASS_OF_NYU = _lookup()
+_CLASS_OF_NYU = np.full(_LAST_NYU_ID + 1, IGNORED, np.int64)
+_CLASS_OF_NYU[list(NYU_IDS)] = np.arange(len(NYU_IDS))
 
 
 class ScanNetDataModule(PointDataModule):
-    """Scans of rooms: points in metres as they are in the file, colours in [0, 1], and a class of 20 for each point.
+    """Scans of rooms: points in metres as stored in the file, colours in [0, 1], and one of 20 classes per point.
 
-    Read are the official scans (`scans/SCENE/SCENE_vh_clean_2.ply` with `SCENE_vh_clean_2.labels.ply`), or the
-    preprocessed ones of the published runs (`SCENE.ply`, its vertices with a `label`). In both, labels are NYU's ids;
-    those of other classes are `IGNORED`. Ids are the scenes' names, "scene0011_00".
+    The reader accepts the official scans (`scans/SCENE/SCENE_vh_clean_2.ply` with `SCENE_vh_clean_2.labels.ply`), and
+    the preprocessed scans of the published runs (`SCENE.ply` with a `label` per vertex). Labels in the files are NYU
+    ids; points of other classes are `IGNORED`. Sample ids are the names of the scenes, such as "scene0011_00".
 
     `data_root` is the folder with `scans`, or with the preprocessed .ply. The split lists `scannetv2_train.txt` and
-    `scannetv2_val.txt` lie in it or beside it. Subsets: "test" is the official validation list; "train" is the training
-    list; "holdout" is its last scans. For arguments and errors see `PointDataModule`.
+    `scannetv2_val.txt` are expected in it or beside it. Subsets: "test" is the official validation list, "train" the
+    training list, and "holdout" its last scans. For the other arguments and errors see `PointDataModule`.
 
     Args:
-        holdout: Number of scans of the training list to hold out, the last ones.
-        options: Those of `PointDataModule`.
+        holdout: Number of training scans to hold out, the last ones of the list; None: `default_holdout`.
     """
 
     name = "scannet"
@@ -92,53 +85,61 @@ class ScanNetDataModule(PointDataModule):
     class_names = tuple(NYU_IDS.values())
     subsets = ("test", "train", "holdout")
     augmentation = Augmentation(scaling=0.1)
+    default_holdout = 50
 
-    def __init__(self, data_root: Path | str | None = None, holdout: int = 50, **options: Any) -> None:
-        super().__init__(data_root, **options)
-        require_holdout(holdout, self.subset, "scans")
-        self.holdout = holdout
+    def __init__(
+        self,
+        data_root: Path | str | None = None,
+        batch_size: int = 1,
+        limit: int | None = None,
+        subset: str = "test",
+        seed: int = 0,
+        holdout: int | None = None,
+    ) -> None:
+        super().__init__(data_root, batch_size, limit, subset, seed)
+        self.holdout = self.default_holdout if holdout is None else holdout
+        require_holdout(self.holdout, subset, "scans")
 
     def list_ids(self, subset: str) -> list[str]:
         """Return the ids of a subset's scans in the order of the official list.
 
         Raises:
-            DataError: The list is missing or empty, or a scan in it is not on disk.
-            ConfigError: No training scan is left beside the held-out ones.
+            DataError: The list is missing or empty, or one of its scans is not on disk.
+            ConfigError: All training scans would be held out.
         """
         path = self._list_path(_LISTS["test" if subset == "test" else "train"])
         lines = path.read_text(encoding="utf-8-sig", errors="replace").split()
         ids = [Path(line).stem for line in lines]  # the published runs list paths: "train/scene0000_00.ply"
         if not ids:
-            raise DataError(f"{path} lists no scan. {_OBTAIN}")
+            raise DataError(f"{path} lists no scans. {_OBTAIN}")
         if subset == "holdout":
             ids = held_out(ids, self.holdout, path)
         needed = ids[: self.limit] if subset == self.subset else ids
         missing = [scene_id for scene_id in needed if not self.file(scene_id).is_file()]
         if missing:
             raise DataError(
-                f"{len(missing)} of the {len(needed)} scans that {path} lists are missing, the first of them "
+                f"{len(missing)} of the {len(needed)} scans listed in {path} are missing, the first of them "
                 f"{self.file(missing[0])}. To use only some scans, shorten this list or set a limit (--limit). "
                 f"{_OBTAIN} {how_to_choose(self.name)}"
             )
         return ids
 
     def file(self, scene_id: str) -> Path:
-        """Return the .ply file with a scan's points: the official one, else the preprocessed one."""
+        """Return the .ply file with the points of a scan: the official file, else the preprocessed one."""
         official = self._scans / scene_id / f"{scene_id}_vh_clean_2.ply"
         places = [official, *(self.data_root / folder / f"{scene_id}.ply" for folder in (".", "train"))]
         return next((path for path in places if path.is_file()), official)
 
     def sources(self, scene_id: str) -> Sequence[Path]:
-        """Return the files that a scan is read from."""
         path = self.file(scene_id)
-        return (path, _labels_beside(path)) if path.parent.name == scene_id else (path,)
+        return (path, path.with_suffix(".labels.ply")) if path.parent.name == scene_id else (path,)
 
     def read(self, scene_id: str) -> Scene:
-        """Return a scan with its labels.
+        """Read a scan.
 
         Raises:
-            DataError: A file is missing, truncated or lacks properties; there is not one label a point; or a label is
-                no id of NYU's 40 classes.
+            DataError: A file is missing, truncated or lacks properties; the numbers of points and labels differ; or a
+                label is not an NYU id.
         """
         path, *beside = self.sources(scene_id)
         names = ["x", "y", "z", *_RGB]
@@ -159,41 +160,37 @@ class ScanNetDataModule(PointDataModule):
 
     def _list_path(self, name: str) -> Path:
         folders = [self.data_root, self.data_root / "scans", self.data_root / "Tasks/Benchmark", self.data_root.parent]
-        found = [folder / name for folder in folders if (folder / name).is_file()]
-        if not found:
+        paths = [folder / name for folder in folders if (folder / name).is_file()]
+        if not paths:
             raise DataError(f"no list {name} in {self.data_root} or beside it. {_OBTAIN} {how_to_choose(self.name)}")
-        return found[0]
+        return paths[0]
 
 
 def held_out(ids: list[str], holdout: int, where: Path) -> list[str]:
-    """Return the last `holdout` of all training ids.
+    """Return the last `holdout` training ids.
 
     Raises:
-        ConfigError: No other is left.
+        ConfigError: All ids would be held out.
     """
     if holdout >= len(ids):
         raise ConfigError(f"holdout {holdout} leaves none of the {len(ids)} training scenes of {where}; lower it")
     return ids[len(ids) - holdout :]
 
 
-def _labels_beside(path: Path) -> Path:
-    return path.with_suffix(".labels.ply")
-
-
 def _warn_of_other_colours(nyu: np.ndarray, colours: np.ndarray, path: Path) -> None:
-    """Warn where most points have the colour of some class, and many that of another class than their label.
+    """Warn if most points have the colour of a class, but many of them a label of another class.
 
-    Files of ScanNet v1 have other ids, most of which are ids of NYU too, so that nothing else gives them away.
+    ScanNet v1 used other ids. Most of these are valid NYU ids too, so only the colours reveal them.
     """
     weights = np.array([1 << 16, 1 << 8, 1])
     nyu_of_colour = dict(zip((np.array(_COLOURS) @ weights).tolist(), NYU_IDS, strict=True))
-    found, place = np.unique(colours.astype(np.int64) @ weights, return_inverse=True)
-    shown = np.array([nyu_of_colour.get(code, 0) for code in found.tolist()])[place]
+    codes, place = np.unique(colours.astype(np.int64) @ weights, return_inverse=True)
+    shown = np.array([nyu_of_colour.get(code, 0) for code in codes.tolist()])[place]
     wrong = (shown != nyu)[shown > 0]
     if len(wrong) > len(nyu) / 2 and wrong.mean() > _SUSPICIOUS:
         _log.warning(
-            "%s: %.0f %% of the coloured points have the colour of another class than their label; are these ids of "
-            "ScanNet v1? Use the *_vh_clean_2.labels.ply of ScanNet v2",
+            "%s: the labels of %.0f %% of the coloured points contradict their colours. They may be ids of ScanNet v1; "
+            "use the *_vh_clean_2.labels.ply of ScanNet v2",
             path,
             100 * wrong.mean(),
         )
@@ -201,12 +198,13 @@ def _warn_of_other_colours(nyu: np.ndarray, colours: np.ndarray, path: Path) -> 
 
 def _classes(nyu: np.ndarray, path: Path, scene_id: str) -> np.ndarray:
     ids = nyu.astype(np.int64)
-    none = (ids < 0) | (ids > _LAST_NYU_ID)
-    fault = none & (ids == _OFFICIAL_FAULTS.get(scene_id, -1))
-    if (none & ~fault).any() or (ids != nyu).any():
-        place = int(np.flatnonzero((none & ~fault) | (ids != nyu))[0])
+    invalid = (ids < 0) | (ids > _LAST_NYU_ID)
+    fault = invalid & (ids == _OFFICIAL_FAULTS.get(scene_id, -1))
+    wrong = (invalid & ~fault) | (ids != nyu)
+    if wrong.any():
+        place = int(np.flatnonzero(wrong)[0])
         raise DataError(
-            f"{path}: the label of point {place} is {nyu[place]}; NYU's ids are 0 to {_LAST_NYU_ID}. Use the "
+            f"{path}: the label of point {place} is {nyu[place]}; NYU ids are 0 to {_LAST_NYU_ID}. Use the "
             "*_vh_clean_2.labels.ply of ScanNet v2."
         )
     if fault.any():

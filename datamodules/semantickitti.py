@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.batch import IGNORED
-from datamodules.location import how_to_choose
+from datamodules.location import how_to_choose, matching, regular_file
 from datamodules.point_datamodule import PointDataModule
 from datamodules.scene import AGAIN, Augmentation, Scene, require_as_many, require_within
 from lgm_bench.errors import DataError
@@ -62,7 +62,7 @@ RAW_TO_CLASS = {
     80: "pole",
     81: "traffic-sign",
     99: "unlabeled",  # other object
-    # From 252 on, what moves.
+    # Ids from 252 on are moving objects.
     252: "car",
     253: "bicyclist",
     254: "person",
@@ -72,11 +72,11 @@ RAW_TO_CLASS = {
     258: "truck",
     259: "other-vehicle",
 }
-"""The official map from the 34 annotated ids to the 19 classes of the benchmark or to "unlabeled"."""
+"""The official map from the 34 annotated ids to the 19 classes of the benchmark, or to "unlabeled"."""
 
 _UNKNOWN = -1
 SEQUENCES = {"test": ("08",), "train": ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")}
-"""By split: the official validation sequence, and those to train on."""
+"""The official validation sequence, which is the subset "test", and the training sequences."""
 
 _BYTES_PER_POINT = 16  # x, y, z, reflectance, float32 each
 _OBTAIN = (
@@ -85,25 +85,20 @@ _OBTAIN = (
 )
 
 
-def _lookup() -> np.ndarray:
-    table = np.full(1 << 16, _UNKNOWN, np.int64)
-    for raw, name in RAW_TO_CLASS.items():
-        table[raw] = IGNORED if name == "unlabeled" else CLASSES.index(name)
-    return table
-
-
-_CLASS_OF_RAW = _lookup()
+_CLASS_OF_RAW = np.full(1 << 16, _UNKNOWN, np.int64)
+for _raw, _name in RAW_TO_CLASS.items():
+    _CLASS_OF_RAW[_raw] = IGNORED if _name == "unlabeled" else CLASSES.index(_name)
 
 
 class SemanticKITTIDataModule(PointDataModule):
-    """Scans of about 120,000 points in metres with their reflectance, and a class of 19 for each point.
+    """Scans of about 120,000 points in metres with their reflectance, and one of 19 classes per point.
 
-    Ids are sequence and scan, "08/000123". Class 0 of the networks, "unlabeled", is no label here: such points are
-    `IGNORED`. Sequences that are not on disk are left out.
+    Sample ids are sequence and scan, such as "08/000123". Unlabelled points are `IGNORED`, although the networks have a
+    logit for them (class 0). Sequences that are not on disk are left out.
 
-    `data_root` is the folder with `dataset/sequences/SS/{velodyne,labels}`, or that `dataset` itself. Subsets: "test"
-    is the official validation sequence 08; "train" is sequences 00-07, 09 and 10; "holdout" is the last scan of each
-    training sequence with more than one. For arguments and errors see `PointDataModule`.
+    `data_root` is the folder with `dataset/sequences/SS/{velodyne,labels}`, or this `dataset` folder itself. Subsets:
+    "test" is the official validation sequence 08; "train" is sequences 00-07, 09 and 10; "holdout" is the last scan of
+    each training sequence with several scans. For arguments and errors see `PointDataModule`.
     """
 
     name = "semantickitti"
@@ -122,17 +117,17 @@ class SemanticKITTIDataModule(PointDataModule):
         return inside if inside.is_dir() else self.data_root / "dataset" / "sequences"
 
     def list_ids(self, subset: str) -> list[str]:
-        """Return the ids of a subset's scans, sequence after sequence.
+        """Return the ids of a subset's scans, sorted by sequence and number.
 
         Raises:
-            DataError: None of the subset's sequences is there.
+            DataError: None of the subset's sequences is on disk.
         """
         wanted = SEQUENCES["test" if subset == "test" else "train"]
-        scans = {name: sorted((self.sequences / name / "velodyne").glob("[!.]*.bin")) for name in wanted}
+        scans = {name: matching(self.sequences / name / "velodyne", "*.bin") for name in wanted}
         if not any(scans.values()):
             named = f"sequence{'s' * (len(wanted) > 1)} {', '.join(wanted)}"
             raise DataError(
-                f"no scans of SemanticKITTI's {named} ({subset}) in {self.sequences}: they were looked for as "
+                f"no scans of SemanticKITTI's {named} ({subset}) in {self.sequences}; expected files "
                 f"{wanted[0]}/velodyne/*.bin. {_OBTAIN} {how_to_choose(self.name)}"
             )
         if subset == "holdout":
@@ -140,27 +135,26 @@ class SemanticKITTIDataModule(PointDataModule):
         return [f"{name}/{path.stem}" for name, paths in scans.items() for path in paths]
 
     def file(self, scene_id: str) -> Path:
-        """Return the path of a scan, "08/000123" -> sequences/08/velodyne/000123.bin."""
+        """Return the file of a scan: sequences/08/velodyne/000123.bin for "08/000123"."""
         sequence, scan = scene_id.split("/")
         return self.sequences / sequence / "velodyne" / f"{scan}.bin"
 
     def sources(self, scene_id: str) -> Sequence[Path]:
-        """Return a scan's file and that of its labels."""
         path = self.file(scene_id)
         return path, path.parent.parent / "labels" / f"{path.stem}.label"
 
     def read(self, scene_id: str) -> Scene:
-        """Return a scan with its labels.
+        """Read a scan.
 
         Raises:
-            DataError: A file is missing or truncated, there is not one label a point, a label is unknown, a
+            DataError: A file is missing or truncated, the numbers of points and labels differ, a label is unknown, a
                 reflectance is not in [0, 1], or all points lie outside the networks' grid.
         """
         path, label_path = self.sources(scene_id)
         values = _from_file(path, np.dtype("<f4"), _BYTES_PER_POINT).reshape(-1, 4)
         raw = _from_file(label_path, np.dtype("<u4"), 4)
         require_as_many(len(values), len(raw), path, label_path)
-        semantic = raw & 0xFFFF  # the upper half tells instances apart
+        semantic = raw & 0xFFFF  # the upper 16 bits hold the instance
         labels = _CLASS_OF_RAW[semantic]
         if (labels == _UNKNOWN).any():
             place = int(np.flatnonzero(labels == _UNKNOWN)[0])
@@ -171,10 +165,10 @@ class SemanticKITTIDataModule(PointDataModule):
 
 
 def _require_some_near(points: np.ndarray, path: Path) -> None:
-    """Raise DataError unless some points lie in Cylinder3D's grid; a few outside it count for its border."""
+    """Raise DataError if all points lie outside Cylinder3D's grid; a few may, and count for its border cells."""
     (_, _, lowest), (farthest, _, highest) = LOW, HIGH
     rho, z = np.hypot(points[:, 0], points[:, 1]), points[:, 2]
-    outside = (rho > farthest) | (z < lowest) | (z > highest)  # False where a coordinate is not a number
+    outside = (rho > farthest) | (z < lowest) | (z > highest)  # False for NaN, which `check_scene` reports
     if len(points) and outside.all():
         raise DataError(
             f"{path}: all {len(points)} points lie outside the grid ({farthest:g} m around the sensor, {lowest:g} to "
@@ -184,9 +178,9 @@ def _require_some_near(points: np.ndarray, path: Path) -> None:
 
 def _from_file(path: Path, dtype: np.dtype, record: int) -> np.ndarray:
     try:
-        content = path.read_bytes()
+        content = regular_file(path).read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}. {_OBTAIN}") from error
     if len(content) % record:
-        raise DataError(f"{path} is truncated: its {len(content)} bytes are no multiple of {record}. {AGAIN}")
+        raise DataError(f"{path} is truncated: its size, {len(content)} bytes, is not a multiple of {record}. {AGAIN}")
     return np.frombuffer(content, dtype)

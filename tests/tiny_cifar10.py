@@ -5,7 +5,7 @@ from typing import Any
 
 from datamodules.batch import ImageBatch
 from datamodules.cifar10 import CIFAR10DataModule
-from datamodules.loaders import TrainingLoader
+from datamodules.loaders import ShuffledLoader
 
 
 class TinyCIFAR10(CIFAR10DataModule):
@@ -20,13 +20,13 @@ class StoppedCIFAR10(TinyCIFAR10):
 
     pressed = False
 
-    def train_dataloader(self) -> TrainingLoader:
+    def train_dataloader(self) -> ShuffledLoader[ImageBatch]:
         loader = super().train_dataloader()
         loader.__class__ = _StoppingLoader
         return loader
 
 
-class _StoppingLoader(TrainingLoader):
+class _StoppingLoader(ShuffledLoader[ImageBatch]):
     def __iter__(self) -> Iterator[ImageBatch]:
         for number, batch in enumerate(super().__iter__()):
             if self.order.epoch == 1 and number == 1 and not StoppedCIFAR10.pressed:

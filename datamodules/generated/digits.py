@@ -1,4 +1,4 @@
-"""Handwritten digits as CIFAR-10: a small real data set that comes with the package."""
+"""Handwritten digits in CIFAR-10's layout: a small real data set that ships with the package."""
 
 import hashlib
 import pickle
@@ -27,8 +27,8 @@ DIGITS = Path(__file__).with_name("digits.npz")
 def split_digits() -> dict[bool, tuple[np.ndarray, np.ndarray]]:
     """Return the digits as {train: (images (N, 8, 8) uint8 in 0..16, labels (N,) int64)}, N = 500 and 1,297.
 
-    The images of a class are ordered by the sha256 of their pixels, which is arbitrary and yet the same on every
-    machine: the first 50 are for testing, the last 20 are the last ones of the training images.
+    The images of each class are ordered by the sha256 of their pixels: an arbitrary order that is the same on every
+    machine. The first 50 are test images. The last 20 are placed at the end of the training images, to be held out.
     """
     with np.load(DIGITS) as source:
         images, labels = source["images"], source["labels"].astype(np.int64)
@@ -41,15 +41,15 @@ def split_digits() -> dict[bool, tuple[np.ndarray, np.ndarray]]:
 
 
 def enlarged(images: np.ndarray, factor: int) -> np.ndarray:
-    """Return images (N, 8, 8) in 0..16 as (N, 8 * factor, 8 * factor) uint8, enlarged bilinearly.
+    """Enlarge images (N, 8, 8) in 0..16 bilinearly to (N, 8 * factor, 8 * factor) uint8.
 
-    Computed in integers, so that every machine gets the same to the last bit.
+    The computation uses integers only, so every machine gets exactly the same result.
 
     >>> enlarged(np.full((1, 8, 8), 16), 4)[0, 0, 0]
     np.uint8(255)
     """
     whole = 2 * factor
-    weights = np.zeros((SIDE * factor, SIDE), np.int64)  # of the two nearest of the 8 pixels, `whole` together
+    weights = np.zeros((SIDE * factor, SIDE), np.int64)  # of the two nearest of the 8 pixels; they add up to `whole`
     for place in range(SIDE * factor):
         parts = min(max(2 * place + 1 - factor, 0), whole * (SIDE - 1))
         weights[place, parts // whole] += whole - parts % whole
@@ -62,14 +62,11 @@ def enlarged(images: np.ndarray, factor: int) -> np.ndarray:
 class DigitsDataModule(CIFAR10DataModule):
     """Handwritten digits (Alpaydin & Kaynak 1998, CC BY 4.0) of 32 x 32 pixels: 1,297 to train on, 500 to test on.
 
-    The grey 8 x 8 images are enlarged and written once, as batches in CIFAR-10's layout, to `$LGM_BENCH_CACHE/digits`,
-    else the user's cache folder, and are read from there as CIFAR-10 is. Damaged batches are written again. The first
-    images are one of each class, then the second of each class, and so on. Digits are not mirrored in training.
+    The grey 8 x 8 images are enlarged and written once, as batches in CIFAR-10's layout, to `$LGM_BENCH_CACHE/digits`
+    or the user's cache folder, and read from there like CIFAR-10. Damaged batches are written again. A subset starts
+    with the first image of every class, then the second of every class, and so on. Digits are not mirrored in training.
 
-    Args:
-        data_root: Ignored, since the images come with the package; every data set takes one.
-        holdout: Number of training images to hold out, the last ones.
-        options: The others of `CIFAR10DataModule`.
+    For the arguments see `CIFAR10DataModule`; `data_root` is ignored, since the images ship with the package.
     """
 
     name = "digits"
@@ -78,17 +75,23 @@ class DigitsDataModule(CIFAR10DataModule):
 
     def __init__(
         self,
-        data_root: Path | str | None = None,  # noqa: ARG002
+        data_root: Path | str | None = None,
+        batch_size: int = 128,
+        limit: int | None = None,
+        subset: str = "test",
         holdout: int = 10 * HOLDOUT_PER_CLASS,
-        **options: Any,
+        seed: int = 0,
     ) -> None:
-        super().__init__(cache_folder(self.name), holdout=holdout, verify=False, **options)
+        super().__init__(data_root, batch_size, limit, subset, holdout, seed, verify=False)
+
+    def folder(self, data_root: Path | str | None) -> Path:  # noqa: ARG002
+        return cache_folder(self.name)
 
     def prepare_data(self) -> None:
-        """Write the batches, in one process, where they are missing or damaged.
+        """Write the batches if any is missing or damaged; Lightning calls this in one process.
 
         Raises:
-            DataError: They cannot be written, or another run keeps them locked.
+            DataError: They cannot be written, or another run has locked them.
         """
         ensure_part(self.data_root, "batches", batch_files)
 
@@ -98,7 +101,7 @@ class DigitsDataModule(CIFAR10DataModule):
 
 
 def batch_files() -> Iterator[tuple[str, bytes]]:
-    """Yield the digits as the files of CIFAR-10's layout."""
+    """Yield the digits as files in CIFAR-10's layout."""
     splits = split_digits()
     for train, names in ((True, CIFAR10.train_list), (False, CIFAR10.test_list)):
         images, labels = splits[train]

@@ -1,10 +1,9 @@
-"""Generated rooms, written once in the layouts of ScanNet and S3DIS and read as these are."""
+"""Generated rooms in the layouts of ScanNet and S3DIS."""
 
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import plyfile
@@ -40,14 +39,15 @@ class _Rooms(Miniature):
     style: Style
     sizes: Sizes
 
-    def __init__(self, data_root: Path | str | None = None, holdout: int | None = None, **options: Any) -> None:
-        super().__init__(data_root, holdout=self.sizes.holdout if holdout is None else holdout, **options)
+    @property
+    def default_holdout(self) -> int:
+        return self.sizes.holdout
 
 
 class RoomsScanNetDataModule(_Rooms, ScanNetDataModule):
-    """Generated rooms in ScanNet's layout and with its 20 classes: 24 to train on, 4 held out, 8 to test on.
+    """Generated rooms with ScanNet's 20 classes: 24 to train on, 4 held out, 8 to test on.
 
-    The kinds of rooms take turns. Arguments are those of `Miniature`.
+    The kinds of rooms alternate. For arguments see `Miniature`.
     """
 
     name = "rooms-scannet"
@@ -55,7 +55,7 @@ class RoomsScanNetDataModule(_Rooms, ScanNetDataModule):
     sizes = Sizes(train=24, holdout=4, test=8)
 
     def files(self, part: str) -> Files:
-        """Generate `scans/SCENE/...` and the split list of "test" or "train"."""
+        """Generate `scans/SCENE/...` and the split list of a part."""
         ids = [f"scene{number:04d}_00" for number in range(sum(self.sizes))]
         chosen = ids[-self.sizes.test :] if part == "test" else ids[: -self.sizes.test]
         for number, (scene_id, kind) in enumerate(zip(ids, itertools.cycle(self.style.plans), strict=False)):
@@ -67,7 +67,7 @@ class RoomsScanNetDataModule(_Rooms, ScanNetDataModule):
 class ScanNetMiniDataModule(RoomsScanNetDataModule):
     """Corners of rooms, a few square metres and some thousand points each: 48 to train on, 6 held out, 6 to test on.
 
-    They show 11 of the 20 classes: those that stand on the floor.
+    They contain 11 of the 20 classes: those of objects that stand on the floor.
     """
 
     name = "scannet-mini"
@@ -76,9 +76,9 @@ class ScanNetMiniDataModule(RoomsScanNetDataModule):
 
 
 class RoomsS3DISDataModule(_Rooms, S3DISDataModule):
-    """Generated rooms in S3DIS's layout and with its 13 classes: 24 to train on, 4 held out, 8 in area 5 to test on.
+    """Generated rooms with S3DIS's 13 classes: 24 to train on, 4 held out, 8 in area 5 to test on.
 
-    The rooms of area 6 are held out, as many of each kind. Arguments are those of `Miniature`.
+    The rooms of area 6 are held out, equally many of each kind. For arguments see `Miniature`.
     """
 
     name = "rooms-s3dis"
@@ -86,15 +86,15 @@ class RoomsS3DISDataModule(_Rooms, S3DISDataModule):
     sizes = Sizes(train=24, holdout=4, test=8)
 
     def files(self, part: str) -> Files:
-        """Generate `Stanford3dDataset_v1.2_Aligned_Version/Area_N/ROOM/...` of "test", area 5, or "train"."""
+        """Generate `Stanford3dDataset_v1.2_Aligned_Version/Area_N/ROOM/...`: area 5 for "test", else the others."""
         for number, (area, kind, place) in enumerate(self._rooms_by_area()):
             if (area == TEST_AREA) == (part == "test"):
                 folder = f"Stanford3dDataset_v1.2_Aligned_Version/Area_{area}/{kind}_{place}"
                 yield from room_files(s3dis_room(kind, (SEED, number), self.style), folder)
 
     def list_ids(self, subset: str) -> list[str]:
-        """Return the ids of a subset's rooms; they are written first if need be."""
-        self._rooms = None  # forget the list that the reader made before these rooms were written
+        """Return the ids of a subset's rooms after writing them if necessary."""
+        self._rooms = None  # the reader's list may be older than these files
         return super().list_ids(subset)
 
     def _rooms_by_area(self) -> Iterator[tuple[int, str, int]]:
@@ -112,7 +112,7 @@ class RoomsS3DISDataModule(_Rooms, S3DISDataModule):
 class S3DISMiniDataModule(RoomsS3DISDataModule):
     """Rooms of a few square metres and some thousand points each: 48 to train on, 6 held out, 6 to test on.
 
-    They show all classes but boards.
+    They contain all classes except boards.
     """
 
     name = "s3dis-mini"
@@ -121,15 +121,15 @@ class S3DISMiniDataModule(RoomsS3DISDataModule):
 
 
 CLASS_OF_KIND = {"bookshelf": "bookcase", "desk": "table"} | {name: name for name in CLASSES}
-"""S3DIS's classes of generated objects; all others are clutter."""
+"""S3DIS class of each kind of generated object; all other kinds are clutter."""
 
 
 def room_files(room: Room, folder: str) -> Files:
-    """Yield a room's `Annotations/CLASS_K.txt` and `ROOM.txt`, "x y z r g b" a line, in metres and 0..255.
+    """Yield a room's `Annotations/CLASS_K.txt` and `ROOM.txt` with lines "x y z r g b", in metres and 0..255.
 
     Args:
         room: The room.
-        folder: The folder of the room, ".../Area_N/ROOM".
+        folder: The room's folder, ".../Area_N/ROOM".
     """
     values = np.concatenate([room.points, room.colours], 1)
     numbers: Counter[str] = Counter()
@@ -156,21 +156,21 @@ NYU_OF_KIND = {name: number for number, name in NYU_IDS.items()} | {
     "bin": 39,
     "monitor": 40,
 }
-"""NYU's ids of generated objects. As in the real scans, some are of no class of the benchmark."""
+"""NYU id of each kind of generated object. As in real scans, some kinds are not classes of the benchmark."""
 
 _VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("alpha", "u1")]
 _FACE = [("n", "u1"), ("vertex_indices", "<i4", (3,))]
 
 
 def scan_files(room: Room, scene_id: str) -> Files:
-    """Yield a room's `scans/SCENE/SCENE_vh_clean_2.ply` and `scans/SCENE/SCENE_vh_clean_2.labels.ply`.
+    """Yield `scans/SCENE/SCENE_vh_clean_2.ply` and `scans/SCENE/SCENE_vh_clean_2.labels.ply` of a room.
 
     Args:
         room: The room.
-        scene_id: "scene0000_00".
+        scene_id: The scene's name, such as "scene0000_00".
     """
     labelled = np.zeros(len(room.points), [*_VERTEX, ("label", "<u2")])
-    # Rounded to tenths of millimetres, so that another machine's sine changes no file.
+    # Rounded to tenths of millimetres, so that rounding errors of the machine do not change the files.
     labelled["x"], labelled["y"], labelled["z"] = np.round(room.points, 4).T
     labelled["red"], labelled["green"], labelled["blue"] = room.colours.T
     labelled["alpha"] = 255
@@ -186,13 +186,13 @@ def scan_files(room: Room, scene_id: str) -> Files:
 
 
 def split_list(subset: str, ids: Sequence[str]) -> tuple[str, bytes]:
-    """Return a subset's list, `scannetv2_train.txt` or `scannetv2_val.txt`."""
+    """Return a subset's list: the name `scannetv2_train.txt` or `scannetv2_val.txt`, and its content."""
     name = "val" if subset == "test" else subset
     return f"scannetv2_{name}.txt", "".join(f"{scene_id}\n" for scene_id in ids).encode()
 
 
 def _ply(vertices: np.ndarray, faces: np.ndarray) -> bytes:
-    """Return the file as plyfile would write it; plyfile itself writes face by face, which is slow."""
+    """Return a .ply file as plyfile would write it, but faster: plyfile writes face by face."""
     elements = [
         plyfile.PlyElement.describe(vertices, "vertex"),
         plyfile.PlyElement.describe(np.empty(len(faces), _FACE[1:]), "face"),

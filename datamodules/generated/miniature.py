@@ -1,10 +1,10 @@
-"""Generated data sets on disk: files written when they are first needed, verified at every use, mended when damaged."""
+"""Generated data sets: files that are written when first needed, verified at every use, and rewritten if damaged."""
 
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from filelock import FileLock, Timeout
 
@@ -18,58 +18,52 @@ SEED = 0
 """Seed of all generated scenes and shapes."""
 
 Files = Iterable[tuple[str, bytes]]
-"""Files with their contents, each by its path below the data set's folder."""
+"""Pairs of a path below the data set's folder and the content of that file."""
 
 
 class Miniature(PointDataModule):
-    """Mixin before a data set's reader: generates the files of its `data_root` in the cache folder.
+    """Mixin before a data set's reader, whose files it generates in the cache folder.
 
     There are two parts, "test" and "train". Each is written when its first scene is needed.
 
-    Args:
-        data_root: Ignored, since the files are generated; every data set takes one.
-        options: Those of the reader. `seed` is that of training, not of the generated files.
+    The arguments are those of the reader. `data_root` is ignored, since the files are generated, and `seed` affects
+    only training, not the generated files.
 
     Attributes:
-        version: Raised whenever the same seed gives other files, so that folders of the old ones are not read.
+        version: To be incremented whenever the generated files change, so that old folders are not read.
     """
 
     version: ClassVar[int] = 1
 
-    def __init__(self, data_root: Path | str | None = None, **options: Any) -> None:  # noqa: ARG002
-        super().__init__(cache_folder(f"{self.name}-seed{SEED}-v{self.version}"), **options)
+    def folder(self, data_root: Path | str | None) -> Path:  # noqa: ARG002
+        return cache_folder(f"{self.name}-seed{SEED}-v{self.version}")
 
     @abstractmethod
     def files(self, part: str) -> Files:
-        """Generate the files of "test" or "train", by their paths below `data_root`."""
+        """Generate the files of the part "test" or "train"."""
 
     def prepare_data(self) -> None:
-        """Write the subset's files, in one process, where they are missing or damaged.
+        """Write the subset's files if any is missing or damaged; Lightning calls this in one process.
 
         Raises:
-            DataError: They cannot be written, or another run keeps their folder locked.
+            DataError: They cannot be written, or another run has locked their folder.
         """
         self._ensure(self.subset)
 
     def list_ids(self, subset: str) -> list[str]:
-        """Return the ids of a subset; its files are written first if need be.
+        """Return the ids of a subset after writing its files if necessary.
 
         Raises:
-            DataError: They cannot be written.
+            DataError: The files cannot be written.
         """
         self._ensure(subset)
-        return super().list_ids(subset)  # type: ignore[safe-super]  # the reader's, which is next in line
+        return super().list_ids(subset)  # type: ignore[safe-super]  # the reader's method
 
     def scene(self, scene_id: str) -> Scene:
-        """Return a scene or shape, checked.
-
-        Raises:
-            DataError: Its files have been damaged since they were listed.
-        """
         try:
             return super().scene(scene_id)
         except DataError as error:
-            raise DataError(f"{error} Or run this again: damaged files are generated again.") from error
+            raise DataError(f"{error} Or repeat this command: damaged files are then generated again.") from error
 
     def _ensure(self, subset: str) -> None:
         part = "test" if subset == "test" else "train"
@@ -77,18 +71,18 @@ class Miniature(PointDataModule):
 
 
 def ensure_part(root: Path, part: str, make: Callable[[], Files]) -> None:
-    """Make sure that all files of a part are in a folder as they were generated.
+    """Write the files of a part unless all of them exist and are intact.
 
-    `PART.sha256` lists their SHA-256 sums and is written last. A part without this list, or with a file that differs
-    from it, is written again.
+    `PART.sha256` lists their sha256 and is written last. A part without this list, or with a file that differs from it,
+    is written again.
 
     Args:
         root: The data set's folder; it need not exist.
         part: Name of the part.
-        make: Generates the files, the same ones at every call.
+        make: Generates the files; every call must generate the same ones.
 
     Raises:
-        DataError: They cannot be written, or another run keeps the folder locked.
+        DataError: They cannot be written, or another run has locked the folder.
     """
     if is_whole(root, part):
         return
@@ -99,17 +93,17 @@ def ensure_part(root: Path, part: str, make: Callable[[], Files]) -> None:
                 _write(root, part, make())
     except Timeout as error:
         raise DataError(
-            f"{root} is locked by another run for more than {LOCK_SECONDS:.0f} s; wait for it to finish"
+            f"another run has locked {root} for more than {LOCK_SECONDS:.0f} s; wait for it to finish"
         ) from error
     except OSError as error:
         raise DataError(
             f"cannot write generated data to {root}: {error.strerror or error}; free some space, or set "
-            f"{CACHE_VARIABLE} to a folder that can be written"
+            f"{CACHE_VARIABLE} to a writable folder"
         ) from error
 
 
 def is_whole(root: Path, part: str) -> bool:
-    """Return whether a part has been written and none of its files has changed since."""
+    """Return whether a part is complete and none of its files has changed since it was written."""
     try:
         own, _, listed = _sums_of(root, part).read_text(encoding="utf-8").partition("\n")
         known = [line.split("  ", 1) for line in listed.splitlines()]
@@ -125,11 +119,11 @@ def _write(root: Path, part: str, files: Files) -> None:
     for name, content in files:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file() or path.read_bytes() != content:  # an intact file may be being read by another run
+        if not path.is_file() or path.read_bytes() != content:  # another run may be reading an intact file
             path.write_bytes(content)
         lines.append(f"{_sum(content)}  {name}\n")
     listed = "".join(lines)
-    write_whole(sums, f"{_sum(listed.encode())}\n{listed}".encode())  # the list's own sum is its first line
+    write_whole(sums, f"{_sum(listed.encode())}\n{listed}".encode())  # the first line is the sha256 of the list itself
 
 
 def _sums_of(root: Path, part: str) -> Path:

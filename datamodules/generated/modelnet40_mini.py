@@ -1,4 +1,4 @@
-"""Parametric shapes as ModelNet40: small, and there without a download."""
+"""Generated shapes in ModelNet40's layout: a small data set that needs no download."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ from datamodules.modelnet40_forms import CLASSES, TRAINING_SHAPES, TextForm
 POINTS = 2048
 
 EACH = {"test": 4, "train": 30}
-"""Shapes of each class. 3 of the 30 training shapes are held out."""
+"""Number of shapes per class. Of the 30 training shapes, 3 are held out."""
 
 MAKERS: dict[str, Callable[[np.random.Generator], list[Surface]]] = {
     "bathtub": furniture.bathtub,
@@ -37,13 +37,13 @@ MAKERS: dict[str, Callable[[np.random.Generator], list[Surface]]] = {
     "vase": vessels.vase,
     "wardrobe": furniture.wardrobe,
 }
-"""The 20 of the 40 classes that are generated."""
+"""The generated classes, 20 of the 40."""
 
 
 class ModelNet40MiniDataModule(Miniature, ModelNet40DataModule):
-    """Generated shapes of 20 of ModelNet40's classes in text form: 27 of each to train on, 3 held out, 4 to test on.
+    """Generated shapes of 20 of ModelNet40's 40 classes: 27 of each to train on, 3 held out, 4 to test on.
 
-    The class indices are those of all 40 classes; a shape has at most 2,048 points. Arguments are those of `Miniature`.
+    Class indices are those of the full 40 classes. A shape has at most 2,048 points. For arguments see `Miniature`.
     """
 
     name = "modelnet40-mini"
@@ -53,29 +53,29 @@ class ModelNet40MiniDataModule(Miniature, ModelNet40DataModule):
 
 
 def shape(class_name: str, seed: tuple[int, ...]) -> tuple[Array, Array]:
-    """Return a shape: points (2048, 3) in the unit sphere, y up, uniform on its surface, and their normals (2048, 3).
+    """Return a shape: points (2048, 3), uniform on its surface, in the unit sphere, y up; and normals (2048, 3).
 
     Args:
         class_name: A key of `MAKERS`.
-        seed: Determines the shape, with its class.
+        seed: Determines the shape, with the class.
     """
     rng = np.random.default_rng([*seed, CLASSES.index(class_name)])
     points, normals = sample(MAKERS[class_name](rng), POINTS, rng)
     points = points - points.mean(axis=0)
     points /= np.linalg.norm(points, axis=1).max()
-    upright = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # z up to y up, by a rotation
+    upright = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # rotates z up to y up
     return points @ upright, normals @ upright
 
 
 def shape_files(split: str, each: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a split below `modelnet40_normal_resampled`, its list last.
+    """Yield the files of a split below `modelnet40_normal_resampled`; its list comes last.
 
-    As in the official set, the test shapes of a class are numbered after all its training shapes.
+    As in the official set, the numbers of test shapes follow those of all official training shapes of the class.
 
     Args:
         split: "train" or "test".
-        each: Shapes of each class.
-        seed: Determines the shapes, with split, class and number.
+        each: Number of shapes per class.
+        seed: Determines the shapes, with the class and the number.
     """
     names = []
     for class_name in MAKERS:

@@ -142,14 +142,14 @@ def test_a_truncated_file_is_named(root: Path, name: str, kept: int) -> None:
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        ([1, 2], "must hold 'data'"),
-        ({"labels": [1]}, "must hold 'data'"),
+        ([1, 2], "must contain 'data'"),
+        ({"labels": [1]}, "must contain 'data'"),
         ({"data": np.zeros((1, 3072), np.float32), "labels": [1]}, "uint8"),
         ({"data": np.zeros((1, 100), np.uint8), "labels": [1]}, "3072"),
         ({"data": np.zeros((2, 3072), np.uint8), "labels": [1]}, "a list of 2 labels"),
-        ({"data": np.zeros((1, 3072), np.uint8)}, "must hold 'labels'"),
+        ({"data": np.zeros((1, 3072), np.uint8)}, "must contain 'labels'"),
         ({"data": np.zeros((1, 3072), np.uint8), "labels": [10]}, "label 10; CIFAR-10's are 0 to 9"),
-        ({"data": np.zeros((1, 3072), np.uint8), "labels": ["cat"]}, "label 'cat'"),
+        ({"data": np.zeros((1, 3072), np.uint8), "labels": ["cat"]}, "label of type str"),
     ],
 )
 def test_another_layout_is_refused(root: Path, batch: object, message: str) -> None:

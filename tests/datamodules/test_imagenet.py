@@ -101,7 +101,7 @@ def test_worker_processes_yield_the_same(root: Path) -> None:
 
 
 def test_train_subset_reads_the_train_folder(root: Path) -> None:
-    with pytest.raises(DataError, match=f"looked for in {root}/train, which is no folder"):
+    with pytest.raises(DataError, match=f"{root}/train is not a folder"):
         datamodule_of(root, subset="train")
     (root / "val").rename(root / "train")
     assert datamodule_of(root, subset="train").sample_ids() == IDS
@@ -115,11 +115,17 @@ def spoil_nothing_there(val: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_nothing_there, r"val holds no class folders\. Get ILSVRC2012_img_val\.tar .*LGM_BENCH_DATA"),
-        (lambda val: (val / "n02123046").mkdir(), "n02123046 is named like none of the 1000 classes; did you mean"),
-        (lambda val: (val / "cats").mkdir(), "cats is named like none of the 1000 classes. Rename or remove it"),
+        (spoil_nothing_there, r"val contains no class folders\. Get ILSVRC2012_img_val\.tar .*LGM_BENCH_DATA"),
+        (
+            lambda val: (val / "n02123046").mkdir(),
+            "n02123046 does not have the name of any of the 1000 classes; did you mean",
+        ),
+        (
+            lambda val: (val / "cats").mkdir(),
+            "cats does not have the name of any of the 1000 classes. Rename or remove it",
+        ),
         (lambda val: (val / "n01443537").mkdir(), "n01443537 is empty"),
-        (lambda val: (val / "n01440764" / "x.JPEG.part").touch(), r"x\.JPEG\.part is no image"),
+        (lambda val: (val / "n01440764" / "x.JPEG.part").touch(), r"x\.JPEG\.part is not an image"),
         (lambda val: (val / "n02123045" / "a.png").touch(), r"a\.jpg and .*a\.png have the same id 'n02123045/a'"),
         (
             lambda val: (val / "ILSVRC2012_val_00000001.JPEG").touch(),
@@ -142,7 +148,7 @@ def test_hidden_files_and_scripts_beside_the_folders_are_left_out(root: Path) ->
 
 def test_missing_folder_says_where_and_how_to_get_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("LGM_BENCH_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=rf"looked for in {tmp_path}/imagenet/val.*image-net\.org"):
+    with pytest.raises(DataError, match=rf"{tmp_path}/imagenet/val is not a folder.*image-net\.org"):
         datamodule_of(None)
 
 

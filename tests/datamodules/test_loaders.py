@@ -1,19 +1,20 @@
 import pytest
 import torch
 
-from datamodules.loaders import TensorLoader, TrainingLoader, flip_and_crop
+from datamodules.batch import ImageBatch
+from datamodules.loaders import ShuffledLoader, flip_and_crop, image_loader, training_loader
 from datamodules.sampler import RankStridedSampler, ShuffledSampler
 from lgm_bench.errors import ConfigError
 
 
-def training_loader(n: int = 20, batch_size: int = 6, seed: int = 0) -> TrainingLoader:
+def shuffled(n: int = 20, batch_size: int = 6, seed: int = 0) -> ShuffledLoader[ImageBatch]:
     pixels = torch.randint(0, 256, (n, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    return TrainingLoader(pixels, torch.arange(n), [str(i) for i in range(n)], ShuffledSampler(n, seed), batch_size)
+    return training_loader(pixels, torch.arange(n), [str(i) for i in range(n)], ShuffledSampler(n, seed), batch_size)
 
 
 def test_evaluation_batches_are_the_pixels_as_they_are() -> None:
     pixels = torch.randint(0, 256, (7, 4, 5, 3), dtype=torch.uint8)
-    loader = TensorLoader(pixels, torch.arange(7), list("abcdefg"), RankStridedSampler(7, 1, 2), batch_size=2)
+    loader = image_loader(pixels, torch.arange(7), list("abcdefg"), RankStridedSampler(7, 1, 2), batch_size=2)
     batches = list(loader)
     assert [batch.ids for batch in batches] == [["b", "d"], ["f"]]
     assert len(loader) == 2
@@ -45,7 +46,7 @@ def test_every_augmented_image_is_one_of_the_162_flips_and_shifts_and_all_occur(
 
 
 def test_training_drops_the_last_batch_and_repeats_itself_for_one_seed_and_epoch() -> None:
-    loader, again, other = training_loader(), training_loader(), training_loader(seed=1)
+    loader, again, other = shuffled(), shuffled(), shuffled(seed=1)
     first = list(loader)
     assert len(first) == len(loader) == 3
     assert len({sample_id for batch in first for sample_id in batch.ids}) == 18
@@ -58,7 +59,7 @@ def test_training_drops_the_last_batch_and_repeats_itself_for_one_seed_and_epoch
 
 
 def test_one_image_is_augmented_differently_in_every_epoch() -> None:
-    loader = training_loader()
+    loader = shuffled()
     versions = []
     for epoch in range(4):
         loader.sampler.set_epoch(epoch)
@@ -68,14 +69,14 @@ def test_one_image_is_augmented_differently_in_every_epoch() -> None:
 
 
 def test_state_resumes_in_the_middle_of_an_epoch_but_not_into_another() -> None:
-    loader = training_loader()
+    loader = shuffled()
     loader.sampler.set_epoch(2)
     iterator = iter(loader)
     next(iterator)
     state = loader.state_dict()
     rest = list(iterator)
 
-    resumed = training_loader()
+    resumed = shuffled()
     resumed.load_state_dict(state)
     resumed.sampler.set_epoch(2)
     batches = list(resumed)
@@ -83,7 +84,7 @@ def test_state_resumes_in_the_middle_of_an_epoch_but_not_into_another() -> None:
     assert all(torch.equal(a.images, b.images) for a, b in zip(batches, rest, strict=True))
     assert len(list(resumed)) == 3
 
-    elsewhere = training_loader()
+    elsewhere = shuffled()
     elsewhere.load_state_dict(state)
     elsewhere.sampler.set_epoch(3)
     assert len(list(elsewhere)) == 3
@@ -91,4 +92,4 @@ def test_state_resumes_in_the_middle_of_an_epoch_but_not_into_another() -> None:
 
 def test_a_batch_larger_than_the_training_set_is_refused() -> None:
     with pytest.raises(ConfigError, match="batch_size 21 is more than the 20 training images"):
-        training_loader(batch_size=21)
+        shuffled(batch_size=21)

@@ -59,7 +59,7 @@ def test_lists_decide_where_they_are_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot read .*bed_0003\.txt: No such file"):
         list(datamodule_of(root).test_dataloader())
     (root / TEXT / "modelnet40_test.txt").write_text("bde_0002")
-    with pytest.raises(DataError, match=r"modelnet40_test\.txt: 'bde_0002' is no shape's name.*did you mean bed"):
+    with pytest.raises(DataError, match=r"modelnet40_test\.txt: 'bde_0002' is not the name of.*did you mean bed"):
         datamodule_of(root)
     (root / TEXT / "modelnet40_shape_names.txt").write_text("airplane\ncastle")
     with pytest.raises(DataError, match=r"shape_names\.txt does not name .* castle"):
@@ -177,7 +177,7 @@ def test_bad_meshes_are_named_with_the_reason(tmp_path: Path, content: str, mess
     [
         ("", "holds 0 points where 4 are needed"),
         ("1,2,3,0,0,1\n" * 3, "holds 3 points where 4 are needed"),
-        ("1,2,3,0,0,1\n" * 4, "all points lie in one place"),
+        ("1,2,3,0,0,1\n" * 4, "all points coincide"),
         ("1,2,3,0,0,1\n" * 3 + "1,2", "is no list of x,y,z,nx,ny,nz"),
         ("1,2,three,0,0,1\n" * 4, "is no list of x,y,z,nx,ny,nz"),
         ("1,2,3,0,0,1\n" * 3 + "1,nan,3,0,0,1\n", "coordinates of point 3 are .1, nan, 3."),
@@ -200,7 +200,7 @@ def test_a_truncated_or_foreign_hdf5_file_is_named(tmp_path: Path) -> None:
         datamodule_of(root)
     with h5py.File(path, "w") as file:
         file["label"] = np.zeros((1, 1), np.uint8)
-    with pytest.raises(DataError, match=r"ply_data_test0\.h5 is damaged, or holds no 'data'"):
+    with pytest.raises(DataError, match=r"ply_data_test0\.h5 is damaged, or lacks 'data'"):
         list(datamodule_of(root).test_dataloader())
 
 
@@ -229,7 +229,7 @@ def test_groups_in_hdf5_are_named(tmp_path: Path) -> None:
     with h5py.File(root / HDF5 / "ply_data_test0.h5", "w") as file:
         file.create_group("label")
         file.create_group("data")
-    with pytest.raises(DataError, match=r"ply_data_test0\.h5 is damaged, or holds no 'data'"):
+    with pytest.raises(DataError, match=r"ply_data_test0\.h5 is damaged, or lacks 'data'"):
         datamodule_of(root)
 
 
@@ -251,7 +251,7 @@ def test_missing_data_says_what_was_looked_for_and_how_to_get_it(tmp_path: Path)
     assert datamodule_of(tmp_path / TEXT, subset="train").sample_ids() == ["bed_0001"]
     (tmp_path / TEXT / "castle").mkdir()
     (tmp_path / TEXT / "castle" / "castle_0001.txt").write_text("")
-    with pytest.raises(DataError, match=r"castle_0001\.txt: 'castle_0001' is no shape's name"):
+    with pytest.raises(DataError, match=r"castle_0001\.txt: 'castle_0001' is not the name of a shape"):
         datamodule_of(tmp_path, subset="train")
 
 

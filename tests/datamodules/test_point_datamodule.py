@@ -169,11 +169,11 @@ def test_a_good_scene_passes_with_one_point_too() -> None:
         ({"points": np.array([[0, 0, 0], [1, np.nan, 2]])}, r"coordinates of point 1 are \(1, nan, 2\)"),
         ({"points": np.array([[0, 0, np.inf], [1, 1, 2]])}, r"coordinates of point 0 are \(0, 0, inf\)"),
         ({"features": np.array([[0], [np.nan]])}, r"features of point 1 are \(nan\)"),
-        ({"features": np.zeros((3, 1))}, "a.ply holds 2 points but features of 3"),
+        ({"features": np.zeros((3, 1))}, "a.ply holds 2 points, but features of 3"),
         ({"labels": np.array([1])}, "a.ply holds 2 points, but has 1 labels"),
         ({"labels": np.array([1, 4])}, "a.ply holds the class 4; there are 0 to 3"),
         ({"labels": np.array([-1, 1])}, "a.ply holds the class -1"),
-        ({"labels": np.array([IGNORED, IGNORED])}, "a.ply: all 2 labels are of ignored classes"),
+        ({"labels": np.array([IGNORED, IGNORED])}, "a.ply: all 2 labels belong to ignored classes"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_the_reason(change: dict, message: str) -> None:

@@ -125,7 +125,7 @@ def test_what_cannot_be_used_is_not_prepared(root: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(root: Path) -> None:
     (root / FOLDER).write_text("in the way")
-    with pytest.raises(DataError, match=r"cannot write .*npz: .* The data can be used without being prepared"):
+    with pytest.raises(DataError, match=r"cannot write .*npz: .* The data can be used unprepared"):
         prepare(shapes(root))
     assert len(batch_of(root).ids) == 2
 

@@ -113,7 +113,9 @@ def test_colours_of_a_ply_file_out_of_range_are_named(tmp_path: Path, channel: s
     floats = vertices.astype(kinds)
     floats[channel][3] = value
     write_ply(tmp_path / "Area_5" / "hallway_6.ply", floats)
-    with pytest.raises(DataError, match=rf"hallway_6\.ply: the colour of point 3 is .*{value:g}.*, not of 0 to 255"):
+    with pytest.raises(
+        DataError, match=rf"hallway_6\.ply: the colour of point 3 is .*{value:g}.*, not within 0 to 255"
+    ):
         first(tmp_path)
 
 
@@ -174,7 +176,7 @@ def test_bad_text_is_named_with_its_line(root: Path, content: str, message: str)
         (np.full((5, 7), np.nan), "the label of point 0 is nan"),
         (np.array([[np.inf, 0, 0, 0, 0, 0, 1]]), "coordinates of point 0.*inf"),
         (np.array([[0, 0, 0, 300, 0, 0, 1]]), "colour of point 0"),
-        (np.array([[0, 0, 0, 0, 0, 0, 13]]), "the label of point 0 is 13, not 0 to 12"),
+        (np.array([[0, 0, 0, 0, 0, 0, 13]]), "the label of point 0 is 13; expected 0 to 12"),
         (np.array([[0, 0, 0, 0, 0, 0, 0.5]]), "the label of point 0 is 0.5"),
         (np.array([["a"] * 7]), "of <U1, not"),
     ],
@@ -206,10 +208,10 @@ def test_area_5_is_tested_on_and_no_other_that_begins_so(tmp_path: Path) -> None
 def test_bad_ply(tmp_path: Path) -> None:
     path = tmp_path / "Area_5" / "hallway_6.ply"
     write_ply(path, random_vertices(np.array([3, 14]), "u1"))
-    with pytest.raises(DataError, match="the label of point 1 is 14, not 0 to 13"):
+    with pytest.raises(DataError, match="the label of point 1 is 14; expected 0 to 13"):
         first(tmp_path)
     write_ply(path, random_vertices(np.array([10, 10]), "u1"))
-    with pytest.raises(DataError, match="all 2 labels are of ignored classes"):
+    with pytest.raises(DataError, match="all 2 labels belong to ignored classes"):
         first(tmp_path)
 
 
@@ -226,7 +228,7 @@ def test_missing_data_is_explained(tmp_path: Path) -> None:
 
 def test_a_room_of_stairs_only_measures_nothing(tmp_path: Path) -> None:
     write_room(tmp_path, "Area_5/office_1", {"stairs_1": 3})
-    with pytest.raises(DataError, match="all 3 labels are of ignored classes"):
+    with pytest.raises(DataError, match="all 3 labels belong to ignored classes"):
         first(tmp_path)
 
 

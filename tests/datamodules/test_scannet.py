@@ -159,9 +159,9 @@ def cut(which: int, keep: float):
         ),
         (spoil_points, r"the coordinates of point 7 are \(.*nan.*not finite"),
         (relabel(), "vh_clean_2.ply holds no points"),
-        (relabel(0, 13, 40), "all 3 labels are of ignored classes"),
-        (relabel(13), "all 1 labels are of ignored classes"),
-        (relabel(1, 2, 41), "labels.ply: the label of point 2 is 41; NYU's ids are 0 to 40"),
+        (relabel(0, 13, 40), "all 3 labels belong to ignored classes"),
+        (relabel(13), "all 1 labels belong to ignored classes"),
+        (relabel(1, 2, 41), "labels.ply: the label of point 2 is 41; NYU ids are 0 to 40"),
         (relabel(1, 1163), "the label of point 1 is 1163"),
         (relabel(1, -3, label_type="i2"), "the label of point 1 is -3"),
         (relabel(1, 2.5, label_type="f4"), "the label of point 1 is 2.5"),
@@ -198,7 +198,7 @@ def test_labels_that_contradict_their_colours_are_suspected(root: Path, caplog) 
         write_ply(path, vertices)
         caplog.clear()
         next(iter(opened(root).test_dataloader()))
-        assert ("scene0011_01_vh_clean_2.labels.ply: 66 % of the coloured points" in caplog.text) == suspected
+        assert ("scene0011_01_vh_clean_2.labels.ply: the labels of 66 %" in caplog.text) == suspected
 
 
 def test_missing_data_is_explained(root: Path, tmp_path: Path) -> None:

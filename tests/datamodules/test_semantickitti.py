@@ -80,7 +80,7 @@ def test_data_root_may_be_the_folder_of_the_dataset_or_itself(root: Path, below:
 
 def test_a_missing_sequence_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
     root = write_semantickitti(tmp_path, {"00": 2})
-    with pytest.raises(DataError, match=r"sequence 08 \(test\) in .*sequences: .*semantic-kitti.org.*LGM_BENCH_DATA"):
+    with pytest.raises(DataError, match=r"sequence 08 \(test\) in .*sequences; .*semantic-kitti.org.*LGM_BENCH_DATA"):
         miniature(root)
     assert len(miniature(root, subset="train").sample_ids()) == 2
     with pytest.raises(DataError, match="sequences 00, 01"):
@@ -149,24 +149,24 @@ def scale(factor: float, kept: slice = slice(0)):
     ("change", "message"),
     [
         (scale(1e6), r"velodyne/000001\.bin: all 40 points lie outside the grid \(50 m .*must be metres"),
-        (truncate, r"velodyne/000001\.bin is truncated: its 637 bytes are no multiple of 16"),
+        (truncate, r"velodyne/000001\.bin is truncated: its size, 637 bytes, is not a multiple of 16"),
         (empty, r"velodyne/000001\.bin holds no points"),
         (
             lose_the_labels,
             r"cannot read .*labels/000001\.label: No such file.*semantic-kitti\.org",
         ),
         (lose_a_label, r"velodyne/000001\.bin holds 40 points, but .*labels/000001\.label holds 39 labels"),
-        (half_a_label, r"labels/000001\.label is truncated: its 158 bytes are no multiple of 4"),
+        (half_a_label, r"labels/000001\.label is truncated: its size, 158 bytes, is not a multiple of 4"),
         (
             spoil(1, np.nan),
             r"velodyne/000001\.bin: the coordinates of point 7 are \(.*, nan, .*\), which is not finite",
         ),
         (spoil(2, -np.inf), r"velodyne/000001\.bin: the coordinates of point 7 are \(.*-inf\)"),
         (spoil(3, np.nan), r"velodyne/000001\.bin: the features of point 7 are \(nan\)"),
-        (spoil(3, 1.5), r"velodyne/000001\.bin: the reflectance of point 7 is \(1\.5\), not of 0 to 1"),
+        (spoil(3, 1.5), r"velodyne/000001\.bin: the reflectance of point 7 is \(1\.5\), not within 0 to 1"),
         (spoil(3, -0.5), r"the reflectance of point 7 is \(-0\.5\)"),
         (unknown_id, r"labels/000001\.label: label 5 has the unknown id 12"),
-        (ignore_all, r"velodyne/000001\.bin: all 40 labels are of ignored classes"),
+        (ignore_all, r"velodyne/000001\.bin: all 40 labels belong to ignored classes"),
     ],
 )
 def test_bad_files_are_named_with_the_reason(root: Path, change, message: str) -> None:

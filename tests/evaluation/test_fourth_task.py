@@ -61,14 +61,13 @@ class Measurements(SamplesDataModule):
         return [f"row-{number}" for number in range(N)]
 
     def test_dataloader(self) -> BatchLoader[Batch]:
-        return Loader(self.test_sampler(), self.batch_size)
+        return BatchLoader(batch_of, self.test_sampler(), self.batch_size)
 
 
-class Loader(BatchLoader[Batch]):
-    def _batch(self, number: int, indices: list[int]) -> Batch:  # noqa: ARG002
-        rows = torch.rand(N, FEATURES, generator=torch.Generator().manual_seed(1))
-        labels = (network()(rows).argmax(1) + (torch.arange(N) % 5 == 4)) % CLASSES
-        return Batch(rows[indices], labels[indices], [f"row-{index}" for index in indices])
+def batch_of(_: int, indices: list[int]) -> Batch:
+    rows = torch.rand(N, FEATURES, generator=torch.Generator().manual_seed(1))
+    labels = (network()(rows).argmax(1) + (torch.arange(N) % 5 == 4)) % CLASSES
+    return Batch(rows[indices], labels[indices], [f"row-{index}" for index in indices])
 
 
 class Gated(nn.Module):

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from datamodules.batch import IGNORED, PointBatch
-from datamodules.point_datamodule import PointDataModule, TrainingSceneLoader
+from datamodules.loaders import ShuffledLoader
+from datamodules.point_datamodule import PointDataModule
 from datamodules.scene import Scene
 from lgm_bench.training.callbacks import read_epochs
 from lgm_bench.training.runs import LAST, METRICS, RECORD, train
@@ -54,14 +55,14 @@ class TinyPoints(PointDataModule):
         labels[:20] = IGNORED
         return Scene(points, colours, labels)
 
-    def train_dataloader(self) -> TrainingSceneLoader:
+    def train_dataloader(self) -> ShuffledLoader[PointBatch]:
         loader = super().train_dataloader()
         loader.__class__ = StoppingLoader
         loader.stop_in_epoch = self.stop_in_epoch
         return loader
 
 
-class StoppingLoader(TrainingSceneLoader):
+class StoppingLoader(ShuffledLoader[PointBatch]):
     """Breaks off in the middle of an epoch."""
 
     stop_in_epoch: int

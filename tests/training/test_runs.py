@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from datamodules.batch import ImageBatch
 from datamodules.cifar10 import CIFAR10DataModule
-from datamodules.loaders import TrainingLoader
+from datamodules.loaders import ShuffledLoader
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
 from lgm_bench.training.callbacks import Stopwatch, read_epochs
 from lgm_bench.training.runs import LAST, METRICS, RECORD, WEIGHTS, train
@@ -41,7 +41,7 @@ class CrashError(Exception):
     """Whatever a training may die of."""
 
 
-class StoppingLoader(TrainingLoader):
+class StoppingLoader(ShuffledLoader[ImageBatch]):
     """Calls `stop` in the middle of the second epoch."""
 
     stop: Callable[[], None]
@@ -60,7 +60,7 @@ class TinyData(CIFAR10DataModule):
         super().__init__(root, batch_size=8, holdout=8, verify=False)
         self.stop = stop
 
-    def train_dataloader(self) -> TrainingLoader:
+    def train_dataloader(self) -> ShuffledLoader[ImageBatch]:
         loader = super().train_dataloader()
         if self.stop:
             loader.__class__ = StoppingLoader

@@ -1,1 +1,1 @@
-"""A generator of labelled indoor rooms, and writers of them in the layouts of ScanNet and S3DIS."""
+"""A generator of labelled indoor rooms."""

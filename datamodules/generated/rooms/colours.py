@@ -1,6 +1,6 @@
-"""Colours of generated objects: what a kind of object may look like, textures, and light.
+"""Colours of generated objects: palettes, textures and lighting.
 
-Kinds share palettes, so that colour alone does not tell them apart.
+Several kinds of objects share a palette, so colour alone does not identify the kind.
 """
 
 import colorsys
@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.generated.rooms.surfaces import Array, Sampled
 
-PALETTES = {  # hue (None: any), saturation, value: mean and standard deviation each
+PALETTES = {  # mean and standard deviation of hue (None: any hue), saturation and value
     "wood": ((0.075, 0.02), (0.48, 0.12), (0.52, 0.16)),
     "white": ((0.12, 0.05), (0.06, 0.04), (0.86, 0.07)),
     "cream": ((0.11, 0.03), (0.24, 0.08), (0.80, 0.08)),
@@ -23,7 +23,7 @@ PALETTES = {  # hue (None: any), saturation, value: mean and standard deviation 
     "glass": ((0.56, 0.04), (0.28, 0.12), (0.78, 0.12)),
 }
 Mixture = Mapping[str, float]
-"""Share of each palette."""
+"""Weight of each palette."""
 
 
 def draw(rng: np.random.Generator, mixture: Mixture) -> Array:
@@ -41,7 +41,7 @@ def draw(rng: np.random.Generator, mixture: Mixture) -> Array:
 
 
 def lit(surface: Sampled, colours: Array, lamp: Array, rng: np.random.Generator) -> Array:
-    """Return colours (N, 3) as a camera sees them under a lamp at (3,): shaded, darker far away, with sensor noise."""
+    """Return colours (N, 3) as a camera sees them: shaded, darker far from the lamp at (3,), with sensor noise."""
     ray = lamp - surface.points
     distance = np.linalg.norm(ray, axis=1, keepdims=True)
     facing = np.abs((surface.normals * ray).sum(1, keepdims=True)) / distance
@@ -54,7 +54,7 @@ def _plain(surface: Sampled, base: Array, rng: np.random.Generator) -> Array:  #
 
 
 def _cells(size_s: float, size_t: float, spread: float, joint: float = 0.0) -> "Texture":
-    """Rectangles that differ in brightness, with darker joints: planks, tiles."""
+    """Return a texture of rectangles of varying brightness with darker joints, for planks and tiles."""
 
     def texture(surface: Sampled, base: Array, rng: np.random.Generator) -> Array:
         offset = rng.uniform(0, 1, 2)

@@ -1,4 +1,4 @@
-"""What kitchens and bathrooms have, and the small things that stand about."""
+"""Kitchen and bathroom fittings, and small objects."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def refrigerator(rng: Random) -> Item:
 
 
 def kitchen(rng: Random) -> list[Item]:
-    """Return a counter over cabinets with a sink in it: three objects of one frame."""
+    """Return a cabinet, the counter on top of it and the sink in the counter, all in the same frame."""
     w, d, h = rng.uniform(1.4, 2.1), rng.uniform(0.58, 0.65), rng.uniform(0.86, 0.93)
     front = draw(rng, {"wood": 0.4, "white": 0.3, "cream": 0.15, "grey": 0.15})
     below = cabinet_of(rng, w, d - 0.04, h - 0.04, front, rows=1, without="bottom back top")
@@ -76,7 +76,7 @@ def toilet(rng: Random) -> Item:
 
 
 def bathtub(rng: Random) -> Item:
-    """Return a bathtub, its back along the wall."""
+    """Return a bathtub with its back along the wall."""
     w, d, h = rng.uniform(1.45, 1.7), rng.uniform(0.68, 0.78), rng.uniform(0.50, 0.60)
     rim, deep = 0.07, 0.40
 
@@ -90,7 +90,7 @@ def bathtub(rng: Random) -> Item:
 
 
 def shower_curtain(rng: Random, w: float) -> Item:
-    """Return a curtain that hangs over the front of a bathtub of a given width, drawn to one side."""
+    """Return a curtain at the front of a bathtub of width `w`, drawn to one side."""
     share, side = rng.uniform(0.4, 0.6), rng.choice([-1, 1])
     x = sorted((side * w / 2, side * (w / 2 - share * w)))
     colour = draw(rng, {"white": 0.35, "paint": 0.35, "fabric": 0.3})
@@ -126,7 +126,7 @@ def carton(rng: Random) -> Item:
 
 
 def monitor(rng: Random, h: float) -> Item:
-    """Return a screen that stands at a height of `h` metres."""
+    """Return a screen that stands `h` metres above the floor."""
     w, up = rng.uniform(0.42, 0.6), rng.uniform(0.28, 0.36)
     parts = box((-w / 2, -0.02, h + 0.1), (w / 2, 0.02, h + 0.1 + up))
     parts += box((-0.03, -0.01, h), (0.03, 0.02, h + 0.1), "top bottom")
@@ -135,7 +135,7 @@ def monitor(rng: Random, h: float) -> Item:
 
 
 def pillow(rng: Random, w: float, h: float) -> Item:
-    """Return a pillow for a bed of width `w`, lying at a height of `h` metres."""
+    """Return a pillow for a bed of width `w`; it lies `h` metres above the floor."""
     x, y = w * rng.uniform(0.30, 0.36), rng.uniform(0.16, 0.2)
     colour = draw(rng, {"white": 0.5, "fabric": 0.5})
     parts = box((-x, -y, h + 0.01), (x, y, h + 0.11), "bottom")

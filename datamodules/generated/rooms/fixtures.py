@@ -1,6 +1,6 @@
-"""What hangs on walls or is let into them: doors, windows, curtains, pictures, boards, beams, columns.
+"""Fixtures on or in walls: doors, windows, curtains, pictures, boards, beams, columns.
 
-An item's frame here is the wall's: x along it, y outwards with 0 the wall's surface, z up from the floor.
+Items use the wall's frame: x along the wall, y = 0 on its surface and positive outside the room, z up from the floor.
 """
 
 from typing import NamedTuple
@@ -13,12 +13,12 @@ from datamodules.generated.rooms.surfaces import Item, Part, Surface, box, uprig
 
 
 class Fixture(NamedTuple):
-    """An item on a wall and the part of the wall that it takes.
+    """An item on a wall, and the part of the wall that it covers.
 
     Attributes:
         item: In the wall's frame, x from -width / 2 to width / 2.
-        low: Height of its lower end in metres; its upper end is the item's height.
-        hole: Whether the wall is left out behind it.
+        low: Height of its lower end in metres; its upper end is at the item's height.
+        hole: Whether the wall has a hole behind it.
     """
 
     item: Item
@@ -27,7 +27,7 @@ class Fixture(NamedTuple):
 
 
 def door(rng: Random) -> Fixture:
-    """Return a closed door in its frame, with a handle, set back a little."""
+    """Return a closed door with a frame and a handle, slightly recessed."""
     w, h, back = rng.uniform(0.85, 1.0), rng.uniform(2.0, 2.1), rng.uniform(0.02, 0.06)
     colour = draw(rng, {"wood": 0.5, "white": 0.2, "grey": 0.15, "paint": 0.15})
     frame = _frame(w, 0.0, h, back, 0.06, bottom=False)
@@ -40,7 +40,7 @@ def door(rng: Random) -> Fixture:
 
 
 def window(rng: Random) -> Fixture:
-    """Return a window: frame, mullions and sill around bright panes that are set back."""
+    """Return a window: frame, mullions and sill around bright, recessed panes."""
     w, low = rng.uniform(0.9, 1.7), rng.uniform(0.85, 1.0)
     high = low + rng.uniform(0.95, 1.2)
     back, trim = rng.uniform(0.08, 0.14), draw(rng, {"white": 0.6, "wood": 0.25, "grey": 0.15})
@@ -54,7 +54,7 @@ def window(rng: Random) -> Fixture:
 
 
 def curtains(rng: Random, w: float, high: float) -> Fixture:
-    """Return a pair of curtains that hang beside a window of width `w` with its upper end at `high`."""
+    """Return a pair of curtains beside a window of width `w` whose upper end is at height `high`."""
     each, low, top = rng.uniform(0.3, 0.45), rng.uniform(0.05, 0.15), high + 0.1
     colour = draw(rng, {"fabric": 0.4, "cream": 0.25, "white": 0.15, "paint": 0.2})
     cloth = [
@@ -76,7 +76,7 @@ def picture(rng: Random) -> Fixture:
 
 
 def board(rng: Random) -> Fixture:
-    """Return a whiteboard, or now and then a blackboard, with a tray."""
+    """Return a whiteboard or, less often, a blackboard, with a tray."""
     w, low = rng.uniform(1.4, 2.4), rng.uniform(0.85, 1.0)
     high = low + rng.uniform(1.0, 1.2)
     colour = draw(rng, {"white": 0.8, "paint": 0.1, "dark": 0.1})
@@ -86,7 +86,7 @@ def board(rng: Random) -> Fixture:
 
 
 def beam(rng: Random, length: float, ceiling: float) -> Fixture:
-    """Return a beam along a wall of a given length, below the ceiling."""
+    """Return a beam below the ceiling, along a wall of a given length."""
     w, drop = rng.uniform(0.2, 0.4), rng.uniform(0.25, 0.45)
     colour = draw(rng, {"white": 0.4, "cream": 0.3, "grey": 0.3})
     sides = box((-length / 2, -w, ceiling - drop), (length / 2, 0, ceiling), "top back left right")
@@ -103,7 +103,7 @@ def column(rng: Random, ceiling: float) -> Item:
 
 
 def wall_cabinet(rng: Random, w: float) -> Fixture:
-    """Return a cabinet that hangs on the wall, as above a kitchen's counter."""
+    """Return a cabinet that hangs on the wall, as above a kitchen counter."""
     d, low, high = rng.uniform(0.3, 0.36), rng.uniform(1.35, 1.45), rng.uniform(1.95, 2.1)
     colour = draw(rng, {"wood": 0.4, "white": 0.3, "cream": 0.15, "grey": 0.15})
     body = box((-w / 2, -d + 0.015, low), (w / 2, 0, high), "back")
@@ -118,7 +118,7 @@ def wall_cabinet(rng: Random, w: float) -> Fixture:
 
 
 def _frame(w: float, low: float, high: float, back: float, wide: float, bottom: bool) -> list[Surface]:
-    """A frame let into the wall by `back`, flush with it in front."""
+    """Return a frame of depth `back` inside the wall, flush with its surface."""
     sides = box((-w / 2, 0, low), (-w / 2 + wide, back, high), "bottom top back left")
     sides += box((w / 2 - wide, 0, low), (w / 2, back, high), "bottom top back right")
     sides += box((-w / 2 + wide, 0, high - wide), (w / 2 - wide, back, high), "left right top back")
@@ -128,7 +128,7 @@ def _frame(w: float, low: float, high: float, back: float, wide: float, bottom: 
 
 
 def _raised(w: float, low: float, high: float, thick: float, wide: float) -> list[Surface]:
-    """A rim that stands out from the wall by `thick`."""
+    """Return a rim that protrudes from the wall by `thick`."""
     rim = box((-w / 2, -thick, low), (-w / 2 + wide, 0, high), "back")
     rim += box((w / 2 - wide, -thick, low), (w / 2, 0, high), "back")
     rim += box((-w / 2 + wide, -thick, high - wide), (w / 2 - wide, 0, high), "back left right")

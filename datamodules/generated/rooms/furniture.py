@@ -1,4 +1,4 @@
-"""Furniture to sit on, to sleep in, to work at and to keep things in, in plausible sizes and colours."""
+"""Chairs, tables, beds, sofas, cabinets and shelves in plausible sizes and colours."""
 
 import itertools
 
@@ -80,7 +80,7 @@ def table_of(rng: Random, w: float, d: float, h: float, colour: Array) -> Item:
 
 
 def desk(rng: Random) -> Item:
-    """Return a desk: a plate on a drawer unit and a side panel, closed at its back."""
+    """Return a desk: a plate on a drawer unit and a side panel, with a closed back."""
     w, d, h = rng.uniform(1.1, 1.6), rng.uniform(0.6, 0.75), rng.uniform(0.71, 0.77)
     colour, unit = draw(rng, WOODEN), rng.uniform(0.38, 0.45)
     side = 1 if rng.uniform() < 0.5 else -1
@@ -97,7 +97,7 @@ def desk(rng: Random) -> Item:
 
 
 def bed(rng: Random) -> Item:
-    """Return a bed: frame, mattress with a cover, headboard at its back."""
+    """Return a bed: a frame, a mattress with a cover, and a headboard."""
     w, d = rng.uniform(0.95, 1.5), rng.uniform(1.9, 2.05)
     frame, h, head = rng.uniform(0.25, 0.35), rng.uniform(0.48, 0.60), rng.uniform(0.85, 1.15)
     wood, cover = draw(rng, WOODEN), draw(rng, {"fabric": 0.5, "paint": 0.3, "cream": 0.2})
@@ -151,7 +151,7 @@ def nightstand(rng: Random) -> Item:
 def cabinet_of(
     rng: Random, w: float, d: float, h: float, colour: Array, rows: int, without: str = "bottom back"
 ) -> Item:
-    """Return a cabinet of a given size and colour with so many rows of fronts."""
+    """Return a cabinet of a given size and colour with a given number of rows of fronts."""
     body = box((-w / 2, -d / 2 + 0.02, 0), (w / 2, d / 2, h), without)
     middle = (0,) if w > 0.7 else ()
     edges = [-w / 2, *middle, w / 2]
@@ -168,7 +168,7 @@ def cabinet_of(
 
 
 def bookshelf(rng: Random) -> Item:
-    """Return an open shelf, its boards partly filled with books."""
+    """Return an open shelf, partly filled with books."""
     w, d, h = rng.uniform(0.7, 1.2), rng.uniform(0.26, 0.36), rng.uniform(1.4, 2.0)
     wood = draw(rng, {"wood": 0.65, "white": 0.2, "dark": 0.15})
     boards = round(h / rng.uniform(0.32, 0.40))

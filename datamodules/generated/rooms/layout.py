@@ -1,7 +1,8 @@
-"""Where things stand and hang in a room, so that nothing overlaps.
+"""Places things in a room so that nothing overlaps.
 
-The room's frame has its origin on the floor amid the room. Wall k's frame is the room's turned by -90 degrees k times,
-its origin at the wall's foot: x along the wall, y outwards. Things against a wall stand in that frame as they are.
+The origin of the room's frame is on the floor, in the middle of the room. The frame of wall k is the room's frame,
+rotated by -90 degrees k times, with its origin at the foot of the wall: x along the wall, y outwards. Things
+against a wall are placed in the wall's frame.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from datamodules.generated.rooms.fixtures import Fixture
 from datamodules.generated.rooms.surfaces import Array, Item
 
 Rectangle = tuple[float, float, float, float]
-"""Least and greatest first coordinate, then least and greatest second one, in metres."""
+"""Minimum and maximum of the first coordinate, then of the second, in metres."""
 
 _TRIES = 60
 _DOORWAY = 0.8
@@ -21,7 +22,7 @@ _NEAR_WALL = 0.4
 
 
 class Standing(NamedTuple):
-    """An item, where it stands in metres, and by which angle it is turned in radians."""
+    """An item with its position in metres and its angle in radians."""
 
     item: Item
     x: float = 0.0
@@ -30,11 +31,11 @@ class Standing(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Things that stand together, in a frame of their own with their back at +y.
+    """Things that stand together, in their own frame, with their back at +y.
 
     Attributes:
-        members: What stands where.
-        free: It stands amid the room, turned by any angle a multiple of 90 degrees, and not against a wall.
+        members: The things.
+        free: Whether the group stands away from the walls, rotated by any multiple of 90 degrees.
     """
 
     members: Sequence[Standing]
@@ -42,18 +43,18 @@ class Group(NamedTuple):
 
 
 class Layout:
-    """An empty room that is filled step by step.
+    """A room that is empty at first and filled step by step.
 
     Args:
         width: Extent along x in metres.
         depth: Extent along y in metres.
-        walls: The walls that there are, of 0 (+y), 1 (+x), 2 (-y), 3 (-x); a scan may lack some.
-        height: Of the walls in metres.
-        rng: Draws the places.
+        walls: The existing walls, of 0 (+y), 1 (+x), 2 (-y) and 3 (-x); a scan may lack some.
+        height: Height of the walls in metres.
+        rng: Draws the positions.
 
     Attributes:
-        standing: What is in the room so far.
-        holes: Wall -> parts of it that are left out, in its frame.
+        standing: The things in the room so far.
+        holes: The holes in each wall, in the wall's frame.
     """
 
     def __init__(
@@ -70,13 +71,13 @@ class Layout:
         return self.depth if wall % 2 else self.width
 
     def foot(self, wall: int) -> tuple[Array, float]:
-        """Return the origin (2,) of a wall's frame, and its angle."""
+        """Return the origin (2,) of a wall's frame, and its angle in radians."""
         away = (self.width if wall % 2 else self.depth) / 2
         yaw = -np.pi / 2 * wall
         return _turned(np.array([0.0, away]), yaw), yaw
 
     def hang(self, fixtures: Sequence[Fixture]) -> bool:
-        """Hang fixtures, one over the other, somewhere on a wall where nothing is; return whether there was room."""
+        """Hang fixtures on top of each other at a random free place on a wall; return whether there was room."""
         width = max(fixture.item.width for fixture in fixtures)
         high = max(fixture.item.height for fixture in fixtures)
         low = min(fixture.low for fixture in fixtures)
@@ -88,11 +89,11 @@ class Layout:
             a = self.rng.uniform(-slack, slack) if slack > 0 else 0.0
             span = (a - width / 2, a + width / 2, low, high)
             doorway = self._on_floor(wall, (a - width / 2, a + width / 2, -_DOORWAY, 0.0))
-            leads = fixtures[0].item.kind == "door"
-            if _meets(span, self._on_walls[wall], 0.04) or (leads and _meets(doorway, self._floor, 0.0)):
+            is_door = fixtures[0].item.kind == "door"
+            if _overlaps(span, self._on_walls[wall], 0.04) or (is_door and _overlaps(doorway, self._floor, 0.0)):
                 continue
             self._hang_at(fixtures, wall, a)
-            if leads:
+            if is_door:
                 self._floor.append(doorway)
             elif low < 0.5:
                 self._floor.append(self._on_floor(wall, (*span[:2], -0.15, 0.0)))
@@ -100,7 +101,7 @@ class Layout:
         return False
 
     def put(self, group: Group) -> bool:
-        """Let a group stand where nothing is, against a wall unless it is free; return whether there was room."""
+        """Put a group at a random free place, against a wall unless it is `free`; return whether there was room."""
         x0, x1, y0, y1 = group_extent(group.members)
         for _ in range(_TRIES):
             wall = int(self.rng.integers(4)) if group.free else int(self.rng.choice(self.walls))
@@ -122,9 +123,9 @@ class Layout:
         return False
 
     def _is_taken(self, members: Sequence[Standing], wall: int) -> bool:
-        """Return whether members overlap something in a wall's frame; if not, take up their places."""
+        """Return whether members, in a wall's frame, overlap anything; if not, mark their places as taken."""
         floor = self._on_floor(wall, group_extent(members))
-        if _meets(floor, self._floor, 0.03):
+        if _overlaps(floor, self._floor, 0.03):
             return True
         on_walls = []
         for member in members:
@@ -133,7 +134,7 @@ class Layout:
                 a0, a1, _, y1 = self._seen_from(other, in_room)
                 if y1 > -_NEAR_WALL:
                     span = (a0, a1, 0.0, member.item.height)
-                    if _meets(span, self._on_walls[other], 0.0):
+                    if _overlaps(span, self._on_walls[other], 0.0):
                         return True
                     on_walls.append((other, span))
         self._floor.append(floor)
@@ -152,20 +153,20 @@ class Layout:
                 self.holes[wall].append(span)
 
     def _on_floor(self, wall: int, rectangle: Rectangle) -> Rectangle:
-        """A rectangle of a wall's frame in the room's."""
+        """Convert a rectangle from a wall's frame to the room's frame."""
         origin, yaw = self.foot(wall)
         corners = np.array([[rectangle[0], rectangle[2]], [rectangle[1], rectangle[3]]])
         return _extent(origin + _turned(corners, yaw))
 
     def _seen_from(self, wall: int, rectangle: Rectangle) -> Rectangle:
-        """A rectangle of the room's frame in a wall's."""
+        """Convert a rectangle from the room's frame to a wall's frame."""
         origin, yaw = self.foot(wall)
         corners = np.array([[rectangle[0], rectangle[2]], [rectangle[1], rectangle[3]]])
         return _extent(_turned(corners - origin, -yaw))
 
 
 def group_extent(members: Sequence[Standing]) -> Rectangle:
-    """Return the rectangle, along the axes, around the footprints of things."""
+    """Return the axis-aligned rectangle around the footprints of things."""
     extents = []
     for item, x, y, yaw in members:
         c, s = abs(np.cos(yaw)), abs(np.sin(yaw))
@@ -185,11 +186,11 @@ def _turned(points: Array, yaw: float) -> Array:
     return points @ np.array([[c, s], [-s, c]])
 
 
-def _meets(one: Rectangle, others: Sequence[Rectangle], margin: float) -> bool:
+def _overlaps(rectangle: Rectangle, others: Sequence[Rectangle], margin: float) -> bool:
     return any(
-        one[0] < other[1] + margin
-        and other[0] < one[1] + margin
-        and one[2] < other[3] + margin
-        and other[2] < one[3] + margin
+        rectangle[0] < other[1] + margin
+        and other[0] < rectangle[1] + margin
+        and rectangle[2] < other[3] + margin
+        and other[2] < rectangle[3] + margin
         for other in others
     )

@@ -1,4 +1,4 @@
-"""Kinds of rooms: how large they are and what is in them."""
+"""Kinds of rooms: their sizes and contents."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ Maker = Callable[[Random], Group | list[Fixture]]
 
 
 class Step(NamedTuple):
-    """Something that occurs from `least` to `most` times, if there is room."""
+    """Something that is placed `least` to `most` times, as far as there is room."""
 
     make: Maker
     least: int = 1
@@ -23,7 +23,7 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A kind of room: ranges of its extents in metres, what is in it, and textures that its floor may have."""
+    """A kind of room: the ranges of its extents in metres, its contents, and the possible textures of its floor."""
 
     long: tuple[float, float]
     short: tuple[float, float]
@@ -57,14 +57,14 @@ def _conference_group(rng: Random) -> Group:
 
 
 def _seated(rng: Random, table: Item, chairs: int) -> Group:
-    """A table with chairs around it: as many as there is room for at its long sides, then one at each end."""
+    """Return a table with chairs: as many as fit at its long sides, then one at each end."""
     per_side = max(1, int(table.width / 0.72))
     rows = [(place + 0.5) / per_side - 0.5 for place in range(per_side)]
     places = [(side, row) for row in rows for side in (1, -1)]
     members = [Standing(table)]
     model = int(rng.integers(2**31))
     for side, row in [places[place] for place in rng.permutation(len(places))[:chairs]]:
-        chair = furniture.chair(np.random.default_rng(model))  # the chairs of one table are alike
+        chair = furniture.chair(np.random.default_rng(model))  # all chairs of a table look the same
         away = table.depth / 2 + 0.04 + _reach(chair, turn := rng.uniform(-0.15, 0.15))
         members.append(Standing(chair, row * table.width, side * away, turn + (0 if side > 0 else np.pi)))
     return Group(members, free=True)
@@ -72,7 +72,7 @@ def _seated(rng: Random, table: Item, chairs: int) -> Group:
 
 def _bed_group(rng: Random) -> Group:
     bed, side = furniture.bed(rng), rng.choice([-1, 1])
-    mattress = 0.5  # pillows sink in a little
+    mattress = 0.5  # pillows sink in slightly
     members = [Standing(bed), Standing(fittings.pillow(rng, bed.width, mattress), 0.0, bed.depth / 2 - 0.28)]
     if rng.uniform() < 0.6:
         stand = furniture.nightstand(rng)
@@ -110,7 +110,7 @@ def _cabinets_above(rng: Random) -> list[Fixture]:
 
 
 def _reach(item: Item, turn: float) -> float:
-    """Half of the extent of a turned item towards the front."""
+    """Return half of the depth of a rotated item."""
     return (abs(np.sin(turn)) * item.width + abs(np.cos(turn)) * item.depth) / 2
 
 
@@ -173,7 +173,7 @@ SCANNET_PLANS = {
         [_DOOR, _DESK._replace(most=2), _SHELF, _WINDOW, _BOARD, _CABINET, Step(_dining_group, 0, 1), _BIN, _BOXES],
     ),
 }
-"""Parts of flats and offices, of the size that a scan of ScanNet often shows."""
+"""Parts of flats and offices, with sizes that are common in ScanNet."""
 
 S3DIS_PLANS = {
     "conferenceRoom": Plan(
@@ -209,7 +209,7 @@ S3DIS_PLANS = {
         ("carpet", "planks"),
     ),
 }
-"""Rooms of office buildings, by the names that S3DIS gives them."""
+"""Rooms of office buildings, with S3DIS's names."""
 
 _SMALL = (1.7, 2.1), (1.5, 1.8)
 SCANNET_MINI_PLANS = {
@@ -221,7 +221,7 @@ SCANNET_MINI_PLANS = {
         *_SMALL, [Step(_alone(fittings.toilet)), Step(_alone(fittings.washbasin)), _CABINET, _BIN], ("tiles",)
     ),
 }
-"""Corners of rooms, scanned up to where furniture ends: nothing hangs on their walls."""
+"""Corners of rooms, scanned up to the height of furniture, with nothing on the walls."""
 
 _ROOMLET = (2.2, 2.6), (1.8, 2.1)
 S3DIS_MINI_PLANS = {

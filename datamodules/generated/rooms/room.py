@@ -1,4 +1,4 @@
-"""Generated rooms: labelled, coloured point clouds, the same for the same seed."""
+"""Generates rooms as labelled, coloured point clouds; the same seed gives the same room."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from datamodules.generated.rooms.surfaces import Array, Item, Keep, Part, area, 
 
 
 class Room(NamedTuple):
-    """A room's points, N of them, and the objects that they are on.
+    """The N points of a room, and the objects that they belong to.
 
     Attributes:
         points: (N, 3) float64 in metres, z up from the floor.
-        colours: (N, 3) uint8, red green blue.
-        objects: (N,) int64 places in `kinds`.
-        kinds: What each object is: "wall", "chair", ...
-        triangles: (M, 3) int64 places of points: the surfaces as a mesh.
+        colours: (N, 3) uint8, red, green, blue.
+        objects: (N,) int64 index of each point's object in `kinds`.
+        kinds: Kind of each object, such as "wall" or "chair".
+        triangles: (M, 3) int64 indices of points: the surfaces as a mesh.
     """
 
     points: Array
@@ -31,7 +31,13 @@ class Room(NamedTuple):
 
 
 class Density(NamedTuple):
-    """How densely surfaces are sampled: a number of points within `points`, as far as `spacing` (metres) allows it."""
+    """How densely surfaces are sampled.
+
+    Attributes:
+        points: Range of the number of points, as far as `spacing` allows it.
+        spacing: Range of the distance between neighbouring points in metres.
+        roughness: Standard deviation of a point's distance from its surface in metres.
+    """
 
     points: tuple[int, int]
     spacing: tuple[float, float]
@@ -39,7 +45,7 @@ class Density(NamedTuple):
 
 
 class Style(NamedTuple):
-    """Kinds of rooms, how high their walls are scanned (metres), and how densely."""
+    """Kinds of rooms, the range of the height of their walls in metres, and the sampling density."""
 
     plans: Mapping[str, Plan]
     height: tuple[float, float]
@@ -53,7 +59,7 @@ S3DIS_MINI = Style(S3DIS_MINI_PLANS, (2.25, 2.45), Density((4_500, 6_500), (0.05
 
 
 def scannet_room(kind: str, seed: Sequence[int], style: Style = SCANNET) -> Room:
-    """Return part of a room as a scan of ScanNet shows it: turned by any angle, some walls and the ceiling missing.
+    """Return part of a room, as in a scan of ScanNet: rotated by any angle, without the ceiling and some walls.
 
     Args:
         kind: A key of the style's plans.
@@ -69,7 +75,7 @@ def scannet_room(kind: str, seed: Sequence[int], style: Style = SCANNET) -> Room
 
 
 def s3dis_room(kind: str, seed: Sequence[int], style: Style = S3DIS) -> Room:
-    """Return a whole room as S3DIS has it: parallel to the axes, all walls, a ceiling, beams and columns.
+    """Return a whole room, as in S3DIS: parallel to the axes, with all walls, a ceiling, beams and columns.
 
     Args:
         kind: A key of the style's plans.
@@ -90,7 +96,7 @@ def _filled(plan: Plan, walls: Sequence[int], height: float, rng: np.random.Gene
     layout = Layout(size[0], size[1], walls, height, rng)
     if beams:
         wall = int(rng.integers(4))
-        layout.walls = [wall]  # a beam spans the wall that it is on
+        layout.walls = [wall]  # a beam spans its whole wall
         layout.hang([fixtures.beam(rng, layout.length(wall), height)])
         layout.walls = list(walls)
         for _ in range(int(rng.integers(0, 3))):
@@ -106,7 +112,7 @@ def _filled(plan: Plan, walls: Sequence[int], height: float, rng: np.random.Gene
 
 
 def _shell(layout: Layout, plan: Plan, rng: np.random.Generator, ceiling: bool) -> list[Standing]:
-    """The floor, the walls with their holes, and the ceiling."""
+    """Return the floor, the walls with their holes, and the ceiling."""
     w, d = layout.width, layout.depth
     texture = plan.floors[int(rng.integers(len(plan.floors)))]
     floor = colours.draw(rng, {"wood": 0.45, "grey": 0.25, "cream": 0.15, "fabric": 0.15})
@@ -137,7 +143,7 @@ def _wall_keep(
         kept = np.ones(len(s), bool)
         for a0, a1, z0, z1 in holes:
             kept &= ~((s - length / 2 > a0) & (s - length / 2 < a1) & (t > z0) & (t < z1))
-        if ragged:  # where the person who scanned did not look up
+        if ragged:  # as if the scan did not reach the ceiling everywhere
             kept &= t < height - drop * (1 + np.sin(waves * s + phase))
         return kept
 
@@ -145,7 +151,7 @@ def _wall_keep(
 
 
 def _sampled(things: Sequence[Standing], density: Density, yaw: float, rng: np.random.Generator) -> Room:
-    """Sample all surfaces, move them to where they stand, light them, and turn the room."""
+    """Sample all surfaces, move them to their places, light them, and rotate the room."""
     total = sum(area(surface) for thing in things for part in thing.item.parts for surface in part.surfaces)
     spacing = float(np.clip(np.sqrt(total / rng.integers(*density.points)), *density.spacing))
     lamp = np.array([*rng.uniform(-0.8, 0.8, 2), 2.1])

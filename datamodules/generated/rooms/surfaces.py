@@ -1,4 +1,4 @@
-"""Surfaces that furniture is made of, and points on them as a depth camera sees them: nearly even, with noise."""
+"""The surfaces of objects, and their sampling: nearly even points with noise, as from a depth camera."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Keep = Callable[[Array, Array], NDArray[np.bool_]]
 JITTER = 0.35
-"""Points leave the middle of their grid cell by at most this share of its size."""
+"""Largest distance of a point from the centre of its grid cell, as a share of the cell's size."""
 
 
 class Sheet(NamedTuple):
-    """A parallelogram with right angles, perhaps with parts left out or with folds, as a curtain has.
+    """A rectangle, possibly with parts left out, or with folds as of a curtain.
 
     Attributes:
-        corner: (3,) the corner from which s runs along `across` and t along `up`, all in metres.
-        across: (3,) the edge along s; the normal is across x up.
-        up: (3,) the edge along t.
-        keep: (s, t) of points -> which of them exist; None: all.
-        folds: Amplitude and wavelength along s of the folds; amplitude 0: flat.
+        corner: (3,) the corner where s = t = 0, in metres.
+        across: (3,) the edge along s in metres; the normal is across x up.
+        up: (3,) the edge along t in metres.
+        keep: Maps s and t of points to which of them exist; None: all.
+        folds: Amplitude and wavelength of the folds along s in metres; amplitude 0: flat.
     """
 
     corner: Array
@@ -52,11 +52,11 @@ class Tube(NamedTuple):
     """The wall of an upright elliptic cylinder or cone.
 
     Attributes:
-        base: (3,) centre of its lower end, in metres.
-        radii: Half axes along x and y at the lower end.
-        height: In metres.
+        base: (3,) centre of its lower end in metres.
+        radii: Half axes along x and y at the lower end in metres.
+        height: Height in metres.
         top: Size of the upper end relative to the lower one.
-        keep: (s, t) of points -> which of them exist; None: all. s runs around from the x axis.
+        keep: Maps s and t of points to which of them exist; None: all. s runs around, starting at the x axis.
     """
 
     base: Array
@@ -67,7 +67,7 @@ class Tube(NamedTuple):
 
     @property
     def lengths(self) -> tuple[float, float]:
-        """Lengths around (of the mean circle) and upwards in metres."""
+        """Mean circumference and height in metres."""
         return np.pi * sum(self.radii) * (1 + self.top) / 2, self.height
 
     def place(self, s: Array, t: Array) -> tuple[Array, Array]:
@@ -102,9 +102,9 @@ def sample(surface: Surface, spacing: float, roughness: float, rng: np.random.Ge
 
     Args:
         surface: What to sample.
-        spacing: Distance of neighbours in metres, about; a side shorter than that gets one point still.
+        spacing: Approximate distance between neighbours in metres; a side shorter than this still gets one point.
         roughness: Standard deviation of the points' distance from the surface in metres.
-        rng: Draws the jitter and the roughness.
+        rng: Draws jitter and roughness.
     """
     lengths = surface.lengths
     counts = [max(1, round(length / spacing)) for length in lengths]
@@ -123,17 +123,17 @@ def sample(surface: Surface, spacing: float, roughness: float, rng: np.random.Ge
 
 
 def area(surface: Surface) -> float:
-    """Return a surface's area in square metres, parts left out included."""
+    """Return a surface's area in square metres, including parts left out."""
     width, height = surface.lengths
     return width * height
 
 
 def box(low: Sequence[float], high: Sequence[float], without: str = "") -> list[Surface]:
-    """Return the sides of a box, normals outwards.
+    """Return the sides of a box; their normals point outwards.
 
     Args:
-        low: Its least x, y, z in metres.
-        high: Its greatest x, y, z.
+        low: Minimum of x, y, z in metres.
+        high: Maximum of x, y, z in metres.
         without: Sides to leave out, of "left right front back bottom top" (-x +x -y +y -z +z).
     """
     a, b = np.asarray(low, float), np.asarray(high, float)
@@ -153,7 +153,7 @@ def box(low: Sequence[float], high: Sequence[float], without: str = "") -> list[
 def upright(
     corner: Sequence[float], width: float, height: float, keep: Keep | None = None, folds: tuple[float, float] = (0, 1)
 ) -> Sheet:
-    """Return a sheet along x and z that faces -y, from its lower corner of least x."""
+    """Return a sheet along x and z that faces -y, given its lower corner of minimum x."""
     return Sheet(np.array(corner), np.array([width, 0, 0]), np.array([0, 0, height]), keep, folds)
 
 
@@ -163,7 +163,7 @@ def level(corner: Sequence[float], width: float, depth: float, keep: Keep | None
 
 
 def disc(centre: Sequence[float], radii: tuple[float, float], hole: float = 0.0) -> Sheet:
-    """Return a level elliptic disc that faces upwards, perhaps with a hole of a relative size."""
+    """Return a level elliptic disc that faces upwards; `hole` is the size of a hole relative to the disc."""
     width, depth = 2 * radii[0], 2 * radii[1]
 
     def inside(s: Array, t: Array) -> NDArray[np.bool_]:
@@ -189,14 +189,14 @@ class Part(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An object: x to its right, y to its back, z up, in metres; the origin on the floor, amid its footprint.
+    """An object in its own frame: x to its right, y to its back, z up, origin on the floor below its centre.
 
     Attributes:
-        kind: What it is, a key of the writers' tables of labels.
-        parts: What it is made of.
-        width: Extent of its footprint along x.
-        depth: Extent of its footprint along y.
-        height: Of its highest point.
+        kind: Its kind, which determines the label.
+        parts: Its parts.
+        width: Extent of its footprint along x in metres.
+        depth: Extent of its footprint along y in metres.
+        height: Height of its highest point in metres.
     """
 
     kind: str

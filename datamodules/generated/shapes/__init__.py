@@ -1,1 +1,1 @@
-"""Parametric shapes of classes of ModelNet40, and a writer of them in its layout."""
+"""A generator of shapes of classes of ModelNet40."""

@@ -1,4 +1,4 @@
-"""Shapes of boxes and rods: things to sit on, to lie in, to work at, to open and to climb. z points up; metres."""
+"""Shapes made of boxes and rods: furniture, doors, monitors and stairs. z points up; lengths are in metres."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def bathtub(rng: Random) -> list[Surface]:
 
 
 def bed(rng: Random) -> list[Surface]:
-    """Return a bed: mattress on a frame, headboard, pillows, perhaps a footboard."""
+    """Return a bed: mattress on a frame, headboard, pillows, sometimes a footboard."""
     w, d, frame = rng.uniform(1.0, 1.9), rng.uniform(1.9, 2.1), rng.uniform(0.2, 0.35)
     top = frame + rng.uniform(0.15, 0.25)
     surfaces = box((-w / 2, -d / 2, 0.08), (w / 2, d / 2, frame)) + legs(w, d, 0.08, 0.08)
@@ -41,7 +41,7 @@ def bed(rng: Random) -> list[Surface]:
 
 
 def bench(rng: Random) -> list[Surface]:
-    """Return a long bench on side panels or legs, half of them with a back of slats."""
+    """Return a long bench on side panels or legs; half of them have a back of slats."""
     w, d, h = rng.uniform(1.2, 1.9), rng.uniform(0.35, 0.5), rng.uniform(0.4, 0.48)
     surfaces = [side for y in np.linspace(-d / 2, d / 2 - 0.09, 4) for side in _slat(w, y, 0.08, h)]
     if rng.uniform() < 0.5:
@@ -58,7 +58,7 @@ def bench(rng: Random) -> list[Surface]:
 
 
 def bookshelf(rng: Random) -> list[Surface]:
-    """Return an open shelf with a back, its boards evenly spaced."""
+    """Return an open shelf with a back and evenly spaced boards."""
     w, d, h = rng.uniform(0.7, 1.4), rng.uniform(0.25, 0.38), rng.uniform(1.4, 2.1)
     surfaces: list[Surface] = box((-w / 2, d / 2 - 0.02, 0), (w / 2, d / 2, h))
     for x in (-w / 2, w / 2 - 0.03, *([-0.015] if w > 1.1 else [])):
@@ -69,7 +69,7 @@ def bookshelf(rng: Random) -> list[Surface]:
 
 
 def chair(rng: Random) -> list[Surface]:
-    """Return a chair: seat, four legs, a back that is a plate or of bars, some with arms."""
+    """Return a chair: seat, four legs, a back made of a plate or bars; some have arms."""
     w, d, seat, top = rng.uniform(0.4, 0.52), rng.uniform(0.4, 0.52), rng.uniform(0.4, 0.48), rng.uniform(0.8, 1.05)
     surfaces = box((-w / 2, -d / 2, seat - 0.04), (w / 2, d / 2, seat)) + legs(w, d, seat - 0.04, 0.045)
     if rng.uniform() < 0.55:
@@ -86,7 +86,7 @@ def chair(rng: Random) -> list[Surface]:
 
 
 def desk(rng: Random) -> list[Surface]:
-    """Return a desk: a plate on a unit of drawers and a side or legs, closed at its back."""
+    """Return a desk with a closed back: a plate on a drawer unit and a side panel or legs."""
     w, d, h = rng.uniform(1.2, 1.7), rng.uniform(0.6, 0.8), rng.uniform(0.7, 0.78)
     unit = rng.uniform(0.35, 0.48)
     surfaces = box((-w / 2, -d / 2, h - 0.04), (w / 2, d / 2, h))
@@ -144,7 +144,7 @@ def sofa(rng: Random) -> list[Surface]:
 
 
 def stairs(rng: Random) -> list[Surface]:
-    """Return a straight flight of steps, massive or of boards between stringers."""
+    """Return a straight flight of steps, either solid or of boards between stringers."""
     count, w = int(rng.integers(5, 11)), rng.uniform(0.8, 1.4)
     rise, run = rng.uniform(0.16, 0.2), rng.uniform(0.25, 0.31)
     if rng.uniform() < 0.5:
@@ -161,7 +161,7 @@ def stairs(rng: Random) -> list[Surface]:
 
 
 def stool(rng: Random) -> list[Surface]:
-    """Return a round stool on three or four legs that spread, or on a column."""
+    """Return a round stool on three or four splayed legs, or on a column."""
     r, h = rng.uniform(0.15, 0.22), rng.uniform(0.45, 0.8)
     surfaces = turned([(0, h - 0.04), (r, h - 0.04), (r, h), (0, h)])
     if rng.uniform() < 0.35:

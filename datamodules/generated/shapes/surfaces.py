@@ -1,4 +1,4 @@
-"""The surfaces that shapes are made of, and points drawn uniformly on them."""
+"""The surfaces of shapes, and uniform random points on them."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 
 class Panel(NamedTuple):
-    """A parallelogram: a corner (3,) and the edges (3,) that leave it; the normal is their cross product's."""
+    """A parallelogram: a corner (3,) and its two edges (3,); the normal points along across x up."""
 
     corner: Array
     across: Array
@@ -29,12 +29,13 @@ class Panel(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """The wall of a cone's frustum, which may be flat (a disc) or a cylinder.
+    """The lateral surface of a truncated cone; a disc and a cylinder are special cases.
 
     Attributes:
-        centre: (3,) of its lower end.
-        radii: At the lower and the upper end.
-        height: Between the ends along the axis; negative: the upper end lies below, and the wall faces inwards.
+        centre: (3,) centre of the lower end.
+        radii: Radii of the lower and the upper end.
+        height: Distance between the ends along the axis; if negative, the upper end lies below and the surface faces
+            inwards.
         axis: (3,) unit vector.
     """
 
@@ -50,7 +51,7 @@ class Ring(NamedTuple):
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return points (count, 3) and normals (count, 3)."""
         low, high = self.radii
-        # The circle at share t is as long as its radius is large; t follows from the area below it.
+        # The share t of the height is found from the area below it, since circumferences vary with t.
         below = rng.uniform(size=count) * (low + high) / 2
         t = below / low if low == high else (np.sqrt(low**2 + 2 * below * (high - low)) - low) / (high - low)
         angle = rng.uniform(0, 2 * np.pi, count)
@@ -66,7 +67,7 @@ Surface = Panel | Ring
 
 
 def sample(surfaces: Sequence[Surface], count: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return points (count, 3), uniform on the area of all surfaces, in random order, and unit normals (count, 3)."""
+    """Return points (count, 3), uniform on all surfaces together and in random order, and unit normals (count, 3)."""
     areas = np.array([surface.area for surface in surfaces])
     counts = rng.multinomial(count, areas / areas.sum())
     drawn = [surface.draw(int(n), rng) for surface, n in zip(surfaces, counts, strict=True)]
@@ -76,7 +77,7 @@ def sample(surfaces: Sequence[Surface], count: int, rng: np.random.Generator) ->
 
 
 def box(low: Sequence[float], high: Sequence[float]) -> list[Surface]:
-    """Return the six sides of a box by its least and greatest corner, normals outwards."""
+    """Return the six sides of a box, given its minimum and maximum corner; normals point outwards."""
     a, b = np.asarray(low, float), np.asarray(high, float)
     x, y, z = np.diag(b - a)
     return [Panel(a, y, x), Panel(a, x, z), Panel(a, z, y), Panel(b, -x, -y), Panel(b, -z, -x), Panel(b, -y, -z)]
@@ -88,9 +89,10 @@ def turned(
     """Return a surface of revolution.
 
     Args:
-        profile: (radius, height) of corners from the bottom's middle outwards and up, so that normals point outwards.
-        foot: Where its axis begins.
-        axis: Where that points.
+        profile: (radius, height) of its corners, from the centre of the bottom outwards and up; normals then point
+            outwards.
+        foot: Start of the axis.
+        axis: Direction of the axis.
     """
     along = np.asarray(axis, float)
     along = along / np.linalg.norm(along)
@@ -100,22 +102,22 @@ def turned(
 
 
 def rod(start: Sequence[float], end: Sequence[float], width: float) -> list[Surface]:
-    """Return a round rod between two places."""
+    """Return a round rod between two points."""
     way = np.subtract(end, start)
     long = float(np.linalg.norm(way))
     return turned([(0, 0), (width / 2, 0), (width / 2, long), (0, long)], start, way)
 
 
 def smooth(corners: Sequence[tuple[float, float]], pieces: int = 6) -> list[tuple[float, float]]:
-    """Return a profile rounded between its corners: a cubic through them (Catmull-Rom)."""
+    """Return a smooth profile: a cubic curve through the corners (Catmull-Rom)."""
     points = np.array([corners[0], *corners, corners[-1]], float)
     t = np.linspace(0, 1, pieces, endpoint=False)[:, None]
     curve = []
     for a, b, c, d in zip(points[:-3], points[1:-2], points[2:-1], points[3:], strict=True):
         curve.append(b + t / 2 * (c - a) + t**2 * (a - 2.5 * b + 2 * c - d / 2) + t**3 / 2 * (3 * b - a - 3 * c + d))
-    found = np.concatenate([*curve, points[-1:]])
-    found[:, 0] = np.maximum(found[:, 0], 0)
-    return [(float(r), float(z)) for r, z in found]
+    smoothed = np.concatenate([*curve, points[-1:]])
+    smoothed[:, 0] = np.maximum(smoothed[:, 0], 0)
+    return [(float(r), float(z)) for r, z in smoothed]
 
 
 def _plane(axis: Array) -> tuple[Array, Array]:

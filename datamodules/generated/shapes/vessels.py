@@ -1,4 +1,4 @@
-"""Shapes of revolution: bottles, bowls, cones, cups, flower pots, lamps, vases. z points up, lengths are relative."""
+"""Shapes of revolution: bottles, bowls, cones, cups, flower pots, lamps, vases. z points up; lengths are relative."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def bottle(rng: Random) -> list[Surface]:
 
 
 def bowl(rng: Random) -> list[Surface]:
-    """Return a bowl, wider than it is tall, open above."""
+    """Return a bowl that is open at the top and wider than it is tall."""
     r, tall, foot = 0.5, rng.uniform(0.25, 0.45), rng.uniform(0.15, 0.25)
     bulge = rng.uniform(0.75, 0.95)
     wall = smooth([(foot, 0), (bulge * r, 0.4 * tall), (r, tall)])
@@ -26,14 +26,14 @@ def bowl(rng: Random) -> list[Surface]:
 
 
 def cone(rng: Random) -> list[Surface]:
-    """Return a cone, sometimes with its tip cut off or on a square foot's round sister."""
+    """Return a cone, usually with a blunt tip and sometimes with a round foot."""
     r, tip = rng.uniform(0.2, 0.45), rng.uniform(0, 0.06)
     foot = [(r * rng.uniform(1.1, 1.4), 0.0), (r * 1.1, 0.05)] if rng.uniform() < 0.4 else []
     return turned([(0, 0), *foot, (r, foot[-1][1] if foot else 0.0), (tip, 1.0), (0, 1.0)])
 
 
 def cup(rng: Random) -> list[Surface]:
-    """Return a cup with a handle, open above."""
+    """Return a cup with a handle, open at the top."""
     low, high, tall = rng.uniform(0.24, 0.34), rng.uniform(0.32, 0.42), rng.uniform(0.6, 0.85)
     wall = smooth([(low, 0), ((low + high) / 2 * rng.uniform(0.95, 1.1), tall / 2), (high, tall)])
     side, reach, width = (low + high) / 2, rng.uniform(0.16, 0.26), rng.uniform(0.05, 0.08)
@@ -44,7 +44,7 @@ def cup(rng: Random) -> list[Surface]:
 
 
 def flower_pot(rng: Random) -> list[Surface]:
-    """Return a pot that widens upwards to a rim, with earth in it, and a plant's stalks and leaves."""
+    """Return a pot that widens upwards to a rim, with earth and a plant of stalks and leaves."""
     low, high, tall = rng.uniform(0.16, 0.22), rng.uniform(0.24, 0.3), rng.uniform(0.38, 0.5)
     rim = high * 1.12
     surfaces = turned([(0, 0), (low, 0), (high, 0.85 * tall), (rim, 0.85 * tall), (rim, tall), (high, tall)])
@@ -61,7 +61,7 @@ def flower_pot(rng: Random) -> list[Surface]:
 
 
 def lamp(rng: Random) -> list[Surface]:
-    """Return a standing lamp: a foot, a pole, a shade that is open above and below."""
+    """Return a standing lamp: a foot, a pole, and a shade that is open at both ends."""
     foot, pole = rng.uniform(0.14, 0.24), rng.uniform(0.02, 0.05)
     low, high, start = rng.uniform(0.2, 0.32), rng.uniform(0.1, 0.2), rng.uniform(0.6, 0.75)
     shade = [(low, start), (high, 1.0)]
@@ -70,7 +70,7 @@ def lamp(rng: Random) -> list[Surface]:
 
 
 def vase(rng: Random) -> list[Surface]:
-    """Return a vase: a foot, a belly, a narrower neck, a lip, open above."""
+    """Return a vase: a foot, a belly, a narrower neck and a lip, open at the top."""
     foot, belly = rng.uniform(0.1, 0.2), rng.uniform(0.24, 0.36)
     neck = belly * rng.uniform(0.35, 0.7)
     at = rng.uniform(0.3, 0.55)
@@ -79,6 +79,6 @@ def vase(rng: Random) -> list[Surface]:
 
 
 def _inside(wall: list[tuple[float, float]], thick: float) -> list[Surface]:
-    """Return the other side of an open wall, with a floor."""
+    """Return the inner side of an open wall, with a floor."""
     inner = [(max(r - thick, 0.0), z + thick * (number == 0)) for number, (r, z) in enumerate(wall)]
     return turned([wall[-1], *reversed(inner), (0, inner[0][1])])

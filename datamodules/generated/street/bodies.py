@@ -1,4 +1,4 @@
-"""Bodies and strips of ground, what they are made of, and where rays hit them."""
+"""Bodies, strips of ground and their materials, and the intersection of rays with them."""
 
 from typing import Literal, NamedTuple
 
@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 
 class Material(NamedTuple):
-    """How light comes back from a surface.
+    """How a surface reflects light.
 
     Attributes:
         albedo: Reflectance at right angles, in [0, 1].
-        retro: Share of it that comes back at any angle, as from a traffic sign; the rest goes with the cosine.
-        lost: Share of the rays that never come back, as from glass.
-        roughness: Standard deviation of the surface's depth, metres.
-        free_path: Mean way of a ray through a body of it, metres; 0: the surface is closed.
+        retro: Share of the albedo that is independent of the angle, as of a traffic sign; the rest is proportional to
+            the cosine.
+        lost: Share of rays that do not return, as from glass.
+        roughness: Standard deviation of the surface's depth in metres.
+        free_path: Mean distance in metres that a ray travels inside; 0: the surface is opaque.
     """
 
     albedo: float
@@ -50,15 +51,15 @@ Form = Literal["box", "cylinder", "ellipsoid"]
 
 
 class Body(NamedTuple):
-    """An upright convex body: in its own frame, scaled by its half extents, the unit cube, cylinder or sphere.
+    """An upright box, cylinder or ellipsoid.
 
     Attributes:
-        form: What it is.
+        form: Its form.
         centre: x, y, z in metres.
         half: Half extents along its own x, y, z in metres.
-        yaw: Its turn about the vertical axis in radians.
-        raw: SemanticKITTI's id of its class.
-        material: What it is made of.
+        yaw: Rotation about the vertical axis in radians.
+        raw: SemanticKITTI id of its class.
+        material: Its material.
         instance: Number of the object that it is part of; 0: none.
     """
 
@@ -72,21 +73,21 @@ class Body(NamedTuple):
 
     @property
     def radius(self) -> float:
-        """Half width of the widest shadow it can cast on the ground, metres."""
+        """Radius of the circle around its footprint in metres."""
         if self.form == "box":
             return float(np.hypot(self.half[0], self.half[1]))
         return max(self.half[0], self.half[1])
 
 
 class Strip(NamedTuple):
-    """Ground that runs along the street without end, between two distances from its middle.
+    """An infinite strip of ground along the street.
 
     Attributes:
         edges: y of its edges in metres, ascending.
-        heights: z at these.
-        raw: SemanticKITTI's id of its class.
-        material: What it is made of.
-        dash: Lengths along x of a piece and of the gap after it; (1, 0): no gap.
+        heights: z of its edges in metres.
+        raw: SemanticKITTI id of its class.
+        material: Its material.
+        dash: Lengths along x of a dash and of the gap after it in metres; (1, 0): no gaps.
     """
 
     edges: tuple[float, float]
@@ -97,7 +98,7 @@ class Strip(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """Where N rays meet a body: distances at which they enter and leave, +inf for a miss, and normals (N, 3)."""
+    """Intersection of N rays with a body: distances where they enter and leave, +inf for a miss, and normals (N, 3)."""
 
     enter: Array
     leave: Array
@@ -105,7 +106,7 @@ class Crossing(NamedTuple):
 
 
 def crossing(body: Body, origin: Array, directions: Array) -> Crossing:
-    """Return where rays from one origin (3,) along unit directions (N, 3) cross a body that it lies outside of."""
+    """Intersect rays from one origin (3,) along unit directions (N, 3) with a body; the origin lies outside of it."""
     turn, half = _rotation(body.yaw), np.asarray(body.half)
     start = (origin - np.asarray(body.centre)) @ turn / half
     way = directions @ turn / half
@@ -117,7 +118,7 @@ def crossing(body: Body, origin: Array, directions: Array) -> Crossing:
 
 
 def meeting(strip: Strip, origin: Array, directions: Array) -> Crossing:
-    """Return where rays from one origin (3,) along unit directions (N, 3) meet a strip of ground."""
+    """Intersect rays from one origin (3,) along unit directions (N, 3) with a strip of ground."""
     (low, high), (start, end) = strip.edges, strip.heights
     slope = (end - start) / (high - low)
     above = origin[2] - start - slope * (origin[1] - low)
@@ -132,7 +133,7 @@ def meeting(strip: Strip, origin: Array, directions: Array) -> Crossing:
 
 
 def _rotation(yaw: float) -> Array:
-    """Own frame to the street's; a row vector times it goes the other way."""
+    """Return the matrix from a body's frame to the street's; a row vector times it goes the other way."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 

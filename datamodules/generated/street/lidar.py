@@ -1,4 +1,4 @@
-"""A simulated spinning LiDAR with the 64 beams of the Velodyne HDL-64E of KITTI's car."""
+"""A simulated spinning LiDAR with 64 beams, like the Velodyne HDL-64E on KITTI's car."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 from datamodules.generated.street.bodies import Array, Body, Crossing, Material, Strip, crossing, meeting
 
 HEIGHT = 1.73
-"""Of the sensor above the road, metres."""
+"""Height of the sensor above the road in metres."""
 
 ELEVATIONS = np.deg2rad(np.concatenate([np.linspace(2.0, -8.33, 32), np.linspace(-8.83, -24.8, 32)]))
-"""Of the beams, from the top, radians: a third of a degree apart in the upper block, half a degree in the lower one."""
+"""Elevation of each beam in radians, from the top: steps of 1/3 degree in the upper block, 1/2 in the lower one."""
 
 NEAREST, FARTHEST = 0.9, 80.0
 RANGE_NOISE = 0.02
 REFLECTANCE_NOISE = 0.02
 LOST = 0.03
-"""Share of rays that get lost on the way."""
+"""Share of rays that are lost on the way."""
 
 
 class Scan(NamedTuple):
-    """A scan's points, N of them.
+    """The N points of a scan.
 
     Attributes:
-        points: (N, 3) float64 in metres: x ahead, y to the left, z up, from the sensor.
-        reflectance: (N,) float64 in [0, 1], in hundredths.
-        labels: (N,) uint32: SemanticKITTI's id, and the instance in the upper half.
+        points: (N, 3) float64 in metres, relative to the sensor: x ahead, y to the left, z up.
+        reflectance: (N,) float64 in [0, 1], rounded to hundredths.
+        labels: (N,) uint32: SemanticKITTI id in the lower 16 bits, instance in the upper 16.
     """
 
     points: Array
@@ -36,7 +36,7 @@ class Scan(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """What every ray met first: its distance (infinite: nothing), label, cosine of incidence, place among materials."""
+    """The first hit of each ray: distance (infinite: no hit), label, cosine of incidence, index of the material."""
 
     distance: Array
     label: NDArray[np.uint32]
@@ -51,14 +51,14 @@ def scan(
     steps: int,
     rng: np.random.Generator,
 ) -> Scan:
-    """Return what one turn of the sensor sees.
+    """Return the scan of one turn of the sensor.
 
     Args:
         ground: The strips of ground.
-        bodies: What stands on it; none reaches the sensor.
-        place: x and y of the car in metres and where it heads, radians.
-        steps: Directions around in which all beams fire; the real sensor has about 2,000.
-        rng: Draws where the turn begins, ways through leaves, noise, and lost rays.
+        bodies: The bodies on the ground; none contains the sensor.
+        place: x and y of the car in metres, and its heading in radians.
+        steps: Number of horizontal directions in which all beams fire; the real sensor has about 2,000.
+        rng: Draws the starting direction, depths inside leaves, noise and lost rays.
     """
     azimuths = (np.arange(steps) + rng.uniform()) * (2 * np.pi / steps)
     own = directions(azimuths)
@@ -70,7 +70,7 @@ def scan(
 
 
 def directions(azimuths: Array) -> Array:
-    """Return unit vectors (A, 64, 3) of the beams at azimuths (A,), radians from x to y."""
+    """Return unit vectors (A, 64, 3) of the beams at azimuths (A,), in radians from x to y."""
     flat = np.stack([np.cos(azimuths), np.sin(azimuths)], 1)
     up = np.broadcast_to(np.sin(ELEVATIONS), (len(azimuths), len(ELEVATIONS)))
     return np.concatenate([flat[:, None] * np.cos(ELEVATIONS)[:, None], up[..., None]], 2)
@@ -103,7 +103,7 @@ def _first_hits(
 def _in_sight(
     ground: Sequence[Strip], bodies: Sequence[Body], origin: Array, azimuths: Array
 ) -> Iterator[tuple[Strip | Body, NDArray[np.int64]]]:
-    """Yield what may be seen, with the directions around in which it may be."""
+    """Yield everything within range, each with the indices of the azimuths at which it may be hit."""
     everywhere = np.arange(len(azimuths))
     yield from ((strip, everywhere) for strip in ground)
     for body in bodies:
@@ -121,7 +121,7 @@ def _in_sight(
 
 
 def _depth(met: Crossing, material: Material, rng: np.random.Generator) -> Array:
-    """Return distances at which rays end in what they meet; infinite where they pass through."""
+    """Return the distances at which rays are reflected; infinite for rays that pass through."""
     if not material.free_path:
         return met.enter
     depth = met.enter + rng.exponential(material.free_path, len(met.enter))
@@ -129,14 +129,14 @@ def _depth(met: Crossing, material: Material, rng: np.random.Generator) -> Array
 
 
 def _measured(rays: Array, hits: Hits, materials: list[Material], rng: np.random.Generator) -> Scan:
-    """Return the rays that come back, with noise."""
+    """Return the rays that return to the sensor, with noise."""
     distance, label, cosine, material = (values.reshape(-1) for values in hits)
     albedo, retro, lost, roughness, _ = np.array(materials).T[:, material]
     noise = rng.normal(0, 1, (2, len(rays)))
     with np.errstate(invalid="ignore"):
         measured = distance + noise[0] * np.hypot(RANGE_NOISE, roughness)
     reflectance = albedo * (retro + (1 - retro) * cosine) + noise[1] * REFLECTANCE_NOISE
-    # What is dark, far or seen at a glance is lost more often.
+    # Rays are lost more often on dark, distant or obliquely seen surfaces.
     faint = np.minimum(0.5, 0.1 * np.nan_to_num(distance / FARTHEST, posinf=1) ** 2 / np.maximum(albedo * cosine, 0.02))
     back = rng.uniform(size=len(rays)) >= LOST + lost + faint
     seen = back & (measured > NEAREST) & (measured < FARTHEST)

@@ -1,4 +1,4 @@
-"""What stands in a street: vehicles, persons, trees, poles, signs, in plausible sizes, each a few bodies."""
+"""Objects in a street, each made of a few bodies: vehicles, persons, trees, poles and signs in plausible sizes."""
 
 import numpy as np
 
@@ -14,25 +14,25 @@ BUILDING, FENCE, VEGETATION, TRUNK, POLE, SIGN, OTHER_OBJECT = 50, 51, 70, 71, 8
 
 
 class Stand:
-    """A place in the street on which bodies are put, in a frame of its own: x ahead, y to the left, z up.
+    """A place in the street with its own frame (x ahead, y to the left, z up), in which bodies are put.
 
     Args:
         place: x, y, z of its origin in metres.
-        yaw: Where its x axis points, radians.
+        yaw: Direction of its x axis in radians.
     """
 
     def __init__(self, place: Triple, yaw: float = 0.0) -> None:
         self.place, self.yaw = place, yaw
 
     def body(self, form: Form, centre: Triple, size: Triple, raw: int, material: Material) -> Body:
-        """Return a body by its centre and full extents."""
+        """Return a body, given its centre and full extents."""
         c, s = np.cos(self.yaw), np.sin(self.yaw)
         x, y, z = self.place
         where = (x + c * centre[0] - s * centre[1], y + s * centre[0] + c * centre[1], z + centre[2])
         return Body(form, where, (size[0] / 2, size[1] / 2, size[2] / 2), self.yaw, raw, material)
 
     def box(self, low: Triple, high: Triple, raw: int, material: Material) -> Body:
-        """Return a box by its least and greatest corner."""
+        """Return a box, given its minimum and maximum corner."""
         centre = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2, (low[2] + high[2]) / 2)
         return self.body("box", centre, (high[0] - low[0], high[1] - low[1], high[2] - low[2]), raw, material)
 
@@ -42,7 +42,7 @@ class Stand:
 
 
 def car(stand: Stand, rng: Random, raw: int = CAR) -> list[Body]:
-    """Return a car: body, cabin with windows, wheels; estates are long in the cabin, vans tall."""
+    """Return a car: body, cabin with windows, wheels; estates have a long cabin, vans are tall."""
     long, wide = rng.uniform(3.7, 4.7), rng.uniform(1.65, 1.85)
     belt, top = rng.uniform(0.8, 0.95), rng.uniform(1.4, 1.6)
     lacquer = of.DARK_LACQUER if rng.uniform() < 0.4 else of.LACQUER
@@ -117,14 +117,14 @@ def lamp(stand: Stand, rng: Random) -> list[Body]:
 
 
 def sign(stand: Stand, rng: Random) -> list[Body]:
-    """Return a traffic sign that faces along its x axis, on a thin pole."""
+    """Return a traffic sign on a thin pole that faces along its x axis."""
     low, width, tall = rng.uniform(1.6, 2.2), rng.uniform(0.5, 0.9), rng.uniform(0.5, 0.9)
     plate = stand.box((0.04, -width / 2, low), (0.07, width / 2, low + tall), SIGN, of.REFLECTOR)
     return [stand.tube(0, 0, (0, low + tall), 0.08, POLE, of.STEEL), plate]
 
 
 def bin_(stand: Stand, rng: Random) -> list[Body]:
-    """Return a rubbish bin, an object of none of the classes."""
+    """Return a rubbish bin, which belongs to none of the classes."""
     width = rng.uniform(0.5, 0.7)
     size = (width, width, rng.uniform(0.9, 1.2))
     return [stand.body("box", (0, 0, size[2] / 2), size, OTHER_OBJECT, of.RUBBER)]

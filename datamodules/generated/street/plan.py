@@ -1,4 +1,4 @@
-"""A generated street: its cross-section, and what stands along it on both sides."""
+"""A generated street: its cross-section, and the objects along both sides."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -12,18 +12,18 @@ from datamodules.generated.street.objects import Random, Stand
 
 ROAD, PARKING, SIDEWALK, LANE_MARKING, TERRAIN = 40, 44, 48, 60, 72
 REACH = 62.0
-"""Half length of the street that is built, metres; the networks' grids end at 50."""
+"""Half length of the generated street in metres; the networks' grids end at 50."""
 
 KERB = 0.12
 
 
 class Street(NamedTuple):
-    """A street along x, its middle at y = 0.
+    """A street along x; its middle is at y = 0.
 
     Attributes:
         ground: Its strips.
-        bodies: What stands on it; bodies of one object have one instance number.
-        place: x and y of the car that scans it, and where it heads, radians.
+        bodies: The bodies on it; those of one object share an instance number.
+        place: x and y of the scanning car in metres, and its heading in radians.
     """
 
     ground: list[Strip]
@@ -32,7 +32,7 @@ class Street(NamedTuple):
 
 
 class Side(NamedTuple):
-    """The distances from the middle, in metres, at which a side's parking strip, sidewalk, garden and houses begin."""
+    """Distances in metres from the middle, where one side's parking strip, sidewalk, garden and houses begin."""
 
     parking: float
     sidewalk: float
@@ -41,7 +41,7 @@ class Side(NamedTuple):
 
 
 def street(seed: tuple[int, ...]) -> Street:
-    """Return a street, the same for the same seed."""
+    """Return a street; the same seed gives the same street."""
     rng = np.random.default_rng(list(seed))
     lane = rng.uniform(2.9, 3.8)
     ground = [
@@ -86,7 +86,7 @@ def _strip(
 
 
 def _fixtures(side: Side, sign: int, rng: Random) -> Iterator[Body]:
-    """Kerb, houses, and what encloses gardens."""
+    """Yield the kerb, the houses, and the fences and hedges of the gardens."""
     kerb = Stand((0, sign * (side.sidewalk + 0.05), 0))
     yield kerb.box((-REACH, -0.05, -0.1), (REACH, 0.05, KERB - 0.002), SIDEWALK, of.PAVING)
     x = -REACH
@@ -120,7 +120,7 @@ def _enclosure(start: float, end: float, y: float, rng: Random) -> Iterator[Body
 
 
 def _objects(side: Side, sign: int, rng: Random) -> Iterator[list[Body]]:
-    """Yield what stands on a side; more than in most streets, so that networks see every class often."""
+    """Yield the objects on one side: more than in most streets, so that training sees every class often."""
     kerb, middle = side.sidewalk + 0.4, (side.sidewalk + side.garden) / 2
     heading = 0.0 if sign < 0 else np.pi
     if side.sidewalk > side.parking:
@@ -144,18 +144,18 @@ def _objects(side: Side, sign: int, rng: Random) -> Iterator[list[Body]]:
 
 
 def _traffic(lane: float, rng: Random) -> Iterator[list[Body]]:
-    """Yield the vehicles in the car's own lane, ahead and behind, and in the other lane."""
+    """Yield the vehicles in both lanes, ahead of and behind the scanning car."""
     for sign, heading in ((-1, 0.0), (1, np.pi)):
         for x in _places(11, 26, 0.7, rng):
             if abs(x) < 9 and sign < 0:
-                continue  # the car that scans is there
+                continue  # the scanning car is here
             stand = Stand((x, sign * lane / 2, 0), heading + rng.normal(0, 0.03))
             vehicle = (put.car, put.MOVING_CAR) if rng.uniform() < 0.75 else (put.truck, put.MOVING_TRUCK)
             yield vehicle[0](stand, rng, vehicle[1])
 
 
 def _places(least: float, most: float, share: float, rng: Random) -> Iterator[float]:
-    """Yield a share of places along the street that lie `least` to `most` metres apart."""
+    """Yield a random share of places along the street that are `least` to `most` metres apart."""
     x = -REACH + rng.uniform(0, most)
     while x < REACH:
         if rng.uniform() < share:

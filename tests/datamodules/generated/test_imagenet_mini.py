@@ -70,7 +70,7 @@ def test_torchvision_and_our_imagenet_reader_see_the_same_tree() -> None:
     assert dict(zip(datamodule.sample_ids(), labels.tolist(), strict=True)) == expected
     assert list(official.class_to_idx) == list(SYNSETS)
     assert ImageNetMiniDataModule.test_dataloader is ImageNetDataModule.test_dataloader
-    with pytest.raises(DataError, match="named like none of the 1000 classes"):
+    with pytest.raises(DataError, match="not have the name of any of the 1000 classes"):
         ImageNetDataModule(datamodule.data_root).setup("test")
 
 
@@ -138,11 +138,11 @@ def test_a_damaged_image_is_written_again_and_no_other(own_cache: Path, spoil) -
 def test_a_foreign_folder_is_named_with_what_to_do(own_cache: Path) -> None:
     whole("test", limit=1)
     (own_cache / "imagenet-mini-v1" / "val" / "n01440764").mkdir()
-    with pytest.raises(DataError, match=r"n01440764 is named like none of the 10 classes"):
+    with pytest.raises(DataError, match=r"n01440764 does not have the name of any of the 10 classes"):
         whole("test")
     (own_cache / "imagenet-mini-v1" / "val" / "n01440764").rmdir()
     (own_cache / "imagenet-mini-v1" / "val" / "x.JPEG").touch()
-    with pytest.raises(DataError, match=r"its class is not known\. Remove .*imagenet-mini-v1: .* generated again"):
+    with pytest.raises(DataError, match=r"so its class is unknown\. Remove .*imagenet-mini-v1; .* generated again"):
         whole("test")
 
 

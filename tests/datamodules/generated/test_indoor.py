@@ -221,7 +221,7 @@ def test_damaged_rooms_are_explained_and_made_again(cache: Path, few: None, make
     path = datamodule.sources(datamodule.sample_ids()[0])[0]
     content = path.read_bytes()
     path.write_bytes(content[:1001])
-    with pytest.raises(DataError, match=rf"{path.name}.*Or run this again"):
+    with pytest.raises(DataError, match=rf"{path.name}.*Or repeat this command"):
         list(datamodule.test_dataloader())
     make().setup("test")
     assert path.read_bytes() == content

@@ -76,7 +76,7 @@ def test_locked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(miniature, "LOCK_SECONDS", 0.05)
     with FileLock(root.with_name(".set.lock")):
         ensure_part(root, "test", never)  # what is whole needs no lock
-        with pytest.raises(DataError, match="locked by another run"):
+        with pytest.raises(DataError, match="another run has locked"):
             ensure_part(root, "other", two_files)
 
 

@@ -57,7 +57,7 @@ def test_the_same_everywhere_and_made_again_when_damaged(name: str, cache: Path,
     path = second.file(second.sample_ids()[1])
     content = path.read_bytes()
     path.write_bytes(content[:-1000])
-    with pytest.raises(DataError, match=r"(truncated|is no list|holds \d+ points).*Or run this again"):
+    with pytest.raises(DataError, match=r"(truncated|is no list|holds \d+ points).*Or repeat this command"):
         second.scene(second.sample_ids()[1])
     load_datamodule(name).prepare_data()
     assert path.read_bytes() == content
