@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -162,6 +161,29 @@ class Compute(Objective):
         return self.sign * share + self.kept * margin(seen.logits, seen.classes).clamp(max=0)
 
 
+class ExitCrossEntropy(Objective):
+    """The cross-entropy of the labels at the exits themselves, or minus that of the targets, whichever exit answers.
+
+    These are the losses of RDI-Nets' released attacks (Hu et al. 2020): the main exit, each single one, and their mean.
+    Where a network has no gates but its exits, every gradient method gives the same gradient.
+
+    Args:
+        exit: Number of the exit, from 0; -1 is the last one. None: the mean over all exits.
+    """
+
+    reads_decisions = True
+
+    def __init__(self, exit: int | None = None) -> None:
+        self.exit = exit
+
+    def __call__(self, seen: Pass) -> Tensor:
+        outputs = exit_outputs(seen)
+        classes = seen.classes[:, None].expand(outputs.shape[:2])
+        losses = F.cross_entropy(outputs.flatten(0, 1), classes.flatten(), reduction="none").view(classes.shape)
+        loss = losses.mean(dim=1) if self.exit is None else losses[:, self.exit]
+        return loss if seen.target is None else -loss
+
+
 class DeepSloth(Objective):
     """Minus the distance of every exit but the last to the uniform distribution (Hong et al. 2021), a baseline.
 
@@ -171,10 +193,7 @@ class DeepSloth(Objective):
     reads_decisions = True
 
     def __call__(self, seen: Pass) -> Tensor:
-        outputs = [call.outputs[:, :-1] for call in seen.decisions if call.outputs is not None]
-        if not outputs:
-            raise ConfigError("DeepSloth is for networks with exits, which hand their outputs to an Exit gate")
-        return torch.cat([of_exits.log_softmax(dim=-1).mean(dim=-1) for of_exits in outputs], dim=1).mean(dim=1)
+        return exit_outputs(seen)[:, :-1].log_softmax(dim=-1).mean(dim=(1, 2))
 
 
 OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
@@ -186,6 +205,8 @@ OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
     "compute-kept": partial(Compute, kept=1.0),
     "underload": partial(Compute, sign=-1),
     "deepsloth": DeepSloth,
+    "exits": ExitCrossEntropy,
+    "last-exit": partial(ExitCrossEntropy, -1),
 }
 
 
@@ -198,6 +219,20 @@ def objective_named(name: str) -> Objective:
     if name not in OBJECTIVES:
         raise UnknownNameError("loss", name, OBJECTIVES)
     return OBJECTIVES[name]()
+
+
+def exit_outputs(seen: Pass) -> Tensor:
+    """Return what each exit answers, (B, K, C).
+
+    Raises:
+        ConfigError: There are no exits, or their outputs were not given to the gate.
+    """
+    outputs = [call.outputs for call in seen.decisions if call.outputs is not None]
+    if len(outputs) != 1:
+        raise ConfigError(
+            f"this loss is for a network with one Exit gate that is given the exits' outputs, found {len(outputs)}"
+        )
+    return outputs[0]
 
 
 def lead_over(logits: Tensor, aim: Tensor, others: Tensor) -> Tensor:

@@ -128,7 +128,8 @@ FloorSlope = Annotated[
 Loss = Annotated[
     str | None,
     option(
-        "What is raised: cross_entropy, margin, dlr; of scenes lovasz; compute, compute-kept, underload, deepsloth.",
+        "What is raised: cross_entropy, margin, dlr; lovasz (scenes); exits, last-exit; compute, compute-kept, "
+        "underload, deepsloth.",
         default="the attack's, or the released one",
         panel=ATTACK,
     ),

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks import BIM, FGSM
-from lgm_bench.attacks.objectives import Compute, DeepSloth, Pass, objective_named
+from lgm_bench.attacks.objectives import Compute, DeepSloth, ExitCrossEntropy, Pass, objective_named
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import decision_costs, recorded_calls
 from lgm_bench.leaded.recording import hard_units
@@ -77,9 +77,25 @@ def test_values_and_gradients(objective: Compute | DeepSloth) -> None:
     assert torch.autograd.gradcheck(raised, torch.zeros(2, dtype=torch.float64, requires_grad=True), atol=1e-6)
 
 
+def test_losses_of_single_exits_do_not_depend_on_which_exit_answers() -> None:
+    victim, x = network(), images(3)
+    labels = torch.tensor([1, 2, 3])
+    with torch.no_grad():
+        exits = victim.network.all_exits(x)
+    by_hand = torch.stack([nn.functional.cross_entropy(exits[:, k], labels, reduction="none") for k in range(7)], dim=1)
+    for method in (FGM(), LGM(5.0)):
+        with method.applied_to(victim), recorded_calls(victim) as calls:
+            logits = victim(x)
+        owner = torch.arange(3)
+        seen = Pass(logits, labels, None, x, x, owner, owner, calls)
+        assert torch.allclose(objective_named("exits")(seen), by_hand.mean(dim=1))
+        assert torch.allclose(objective_named("last-exit")(seen), by_hand[:, -1])
+        assert torch.allclose(ExitCrossEntropy(2)(seen._replace(target=labels)), -by_hand[:, 2])
+
+
 def test_what_a_network_lacks_is_named() -> None:
     static = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
-    for loss, message in (("compute", "say in controls"), ("deepsloth", "is for networks with exits")):
+    for loss, message in (("compute", "say in controls"), ("deepsloth", "network with one Exit gate")):
         with pytest.raises(ConfigError, match=message):
             FGSM(0.1, loss=loss).perturb(static, torch.rand(1, 3, 2, 2), torch.tensor([0]))
     assert isinstance(objective_named("underload"), Compute)

@@ -35,7 +35,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**64)]
 Folder = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Loss = Literal[
-    "cross_entropy", "lovasz", "margin", "dlr", "compute", "compute-kept", "underload", "deepsloth"
+    "cross_entropy", "lovasz", "margin", "dlr",
+    "exits", "last-exit", "compute", "compute-kept", "underload", "deepsloth",
 ]  # fmt: skip
 Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 Channels = Annotated[list[float], Field(min_length=1)]
