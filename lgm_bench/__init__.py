@@ -1,11 +1,11 @@
-"""lgm-bench: the leaded gradient against the dynamics-unaware one, on adaptive networks."""
+"""lgm-bench: gradient attacks on adaptive networks, with gradients that see their decisions and such that do not."""
 
 import os
 from typing import TYPE_CHECKING
 
 from lgm_bench.registry import lazy
 
-# Worker threads that spin while they wait starve each other on small machines; this has to be set before torch loads.
+# Worker threads that spin while they wait starve each other on small machines. Must be set before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ __getattr__, __dir__ = lazy(
             "check",
             "instrument",
         ),
-        "results": ("results",),  # a package that can be called: `lgm_bench.results` is both
+        "results": ("results",),  # a package that can be called, so `lgm_bench.results(folder)` works
         "results.frame": ("rows",),
     },
 )

@@ -1,4 +1,4 @@
-"""Errors for users; each names the value, what was expected and what to do next."""
+"""Errors for users. Each message has the value, what was expected and what to do next."""
 
 import difflib
 import traceback
@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).parent
 
 
 class LgmBenchError(Exception):
-    """Base of every error that lgm-bench raises on purpose; the command line prints it without a traceback."""
+    """Base of all errors that lgm-bench raises on purpose; the command line prints them without a traceback."""
 
 
 class UnknownNameError(LgmBenchError):
@@ -37,11 +37,11 @@ class ResultError(LgmBenchError):
 
 
 class RunInterruptedError(LgmBenchError):
-    """A run that was stopped by the user; what it has finished is kept."""
+    """A run that the user stopped; what was finished is kept."""
 
 
 def fault(error: BaseException) -> str:
-    """Return an error in a line: ours as it is, another one with its type and the place in the code that raised it.
+    """Return an error in one line; errors that are not ours get their type and the place in the code.
 
     >>> fault(ValueError("no labels"))
     'ValueError: no labels'
@@ -54,8 +54,8 @@ def fault(error: BaseException) -> str:
 
 
 def place(error: BaseException) -> str:
-    """Return the file and line that an error comes from, of a user's own code if some of that was running."""
-    if kept := getattr(error, "place", ""):  # of an error from another process, which has no traceback here
+    """Return the file and line where an error was raised: the last one in a user's own code, if there is any."""
+    if kept := getattr(error, "place", ""):  # an error from another process has no traceback here
         return str(kept)
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}"
@@ -72,10 +72,10 @@ def _is_local(file: Path) -> bool:
 
 @contextmanager
 def never_exiting(what: str) -> Iterator[None]:
-    """Turn the `sys.exit()` of a user's own code inside the block into an error of ours.
+    """Turn a `sys.exit()` in a user's own code into an error of ours.
 
     Raises:
-        ConfigError: The code wanted to end the program.
+        ConfigError: The code in the block called `sys.exit()`.
     """
     try:
         yield
@@ -86,7 +86,7 @@ def never_exiting(what: str) -> Iterator[None]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest known names, or all of them if none is near.
+    """Return the end of an error message: the nearest known names, or all names if none is near.
 
     >>> did_you_mean("skpnet110-cifar10", ["skipnet110-cifar10", "dynconv32-imagenet"])
     '; did you mean skipnet110-cifar10?'

@@ -1,4 +1,4 @@
-"""Libraries that only some features need, imported when they do."""
+"""Optional libraries, which are imported when a feature needs them."""
 
 import importlib
 from types import ModuleType
@@ -6,15 +6,15 @@ from types import ModuleType
 from lgm_bench.errors import ConfigError
 
 EXTRAS = {"matplotlib": "report", "sklearn": "report", "h5py": "points", "trimesh": "points"}
-"""Importable library -> the extra of lgm-bench that installs it."""
+"""For each library, the extra of lgm-bench that installs it."""
 
 
 def require(module: str, purpose: str) -> ModuleType:
     """Return a module of an optional library.
 
     Args:
-        module: As it is imported, "trimesh.sample".
-        purpose: What it is needed for, as the start of a sentence: "reading .h5 files".
+        module: Its full name, such as "trimesh.sample".
+        purpose: What it is needed for, to begin the message with, such as "reading .h5 files".
 
     Raises:
         ConfigError: The library cannot be imported; the message says how to install it.

@@ -9,10 +9,10 @@ UNFINISHED = ".*.tmp"
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old content or the new one, also if the process is killed.
+    """Write a file so that readers see either the old or the new content, even if the process is killed.
 
     Raises:
-        OSError: The file cannot be written; its old content is kept.
+        OSError: The file cannot be written; it keeps its old content.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -27,17 +27,17 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def is_named_pipe(path: Path) -> bool:
-    """Return whether reading a path would wait for a writer; a shell's `<(command)`, which has one, is none."""
+    """Return whether reading a path would wait for a writer. A shell's `<(command)` has a writer and does not count."""
     return path.is_fifo() and not path.is_relative_to("/dev") and not path.is_relative_to("/proc")
 
 
 def expanded(path: Path | str) -> Path:
-    """Return a path with `~` replaced by the home folder; `~name` of nobody here stays as it is."""
+    """Return a path with `~` replaced by the home folder; `~name` of an unknown user stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def cache_folder(name: str) -> Path:
-    """Return a folder for generated files, which can be made again; it need not exist.
+    """Return a folder for files that can be generated again; it need not exist.
 
     It is `$LGM_BENCH_CACHE/<name>`, else `$XDG_CACHE_HOME/lgm-bench/<name>`, else `~/.cache/lgm-bench/<name>`.
     """

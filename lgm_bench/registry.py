@@ -1,4 +1,4 @@
-"""Lazy registries: a name stands for "module:attribute", imported only when it is used."""
+"""Lazy registries: names stand for "module:attribute" and are imported on first use."""
 
 import importlib
 import sys
@@ -15,8 +15,8 @@ def resolve(kind: str, name: str, registry: Mapping[str, str]) -> Any:
 
     Args:
         kind: What the registry holds ("victim", "attack", ...), for the error message.
-        name: A registered name, or `package.module:Attribute` of a user's own.
-        registry: Name to "module:attribute".
+        name: A registered name, or `package.module:Attribute` in a user's own code.
+        registry: For each name, "module:attribute".
 
     Raises:
         UnknownNameError: `name` is not registered and has no colon; the nearest names are listed.
@@ -33,7 +33,7 @@ def resolve(kind: str, name: str, registry: Mapping[str, str]) -> Any:
         raise
     except ImportError as error:
         raise ConfigError(f"{kind} {name!r}: cannot import {module_name!r} ({error})") from error
-    except Exception as error:  # a module of a user's own, which may do anything
+    except Exception as error:  # a user's own module may raise anything
         raise ConfigError(f"{kind} {name!r}: cannot import {module_name!r}: {fault(error)}") from error
     try:
         return getattr(module, attribute)
@@ -42,11 +42,13 @@ def resolve(kind: str, name: str, registry: Mapping[str, str]) -> Any:
 
 
 def lazy(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the `__getattr__` and `__dir__` of a package that imports what it offers, and torch with it, on first use.
+    """Return the `__getattr__` and `__dir__` of a package whose public names are imported on first use.
+
+    Importing the package alone then does not import torch.
 
     Args:
         package: Its full name.
-        homes: By submodule the names that it offers; a submodule may offer itself.
+        homes: For each submodule, its public names; a submodule may list itself.
     """
     modules = {name: module for module, names in homes.items() for name in names}
 
@@ -60,11 +62,11 @@ def lazy(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[st
 
 
 def _own_module(name: str) -> ModuleType:
-    """Return a module of a user's own, whose source is noted as it is now if this imports it."""
+    """Return a user's own module; if it is imported here, its source is recorded as it is now."""
     if name in sys.modules:
         return sys.modules[name]
     before = sys.dont_write_bytecode
-    # Python would take compiled code of another text for this one's if both have one size and were written in a second.
+    # Python mistakes old compiled code for this file's if both sources have the same size and were saved in one second.
     sys.dont_write_bytecode = True
     try:
         module = importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""The source code of a module: which files hold it, and what is in them."""
+"""The source files of a module and their content."""
 
 import ast
 import hashlib
@@ -16,7 +16,7 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 OURS = frozenset({"lgm_bench", "victims", "datamodules"})
-"""Packages that the version of lgm-bench stands for."""
+"""Packages whose content the version of lgm-bench identifies."""
 
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -26,11 +26,11 @@ class Source:
     """A module's file.
 
     Attributes:
-        spec: What the module was imported with; a reloaded module has another one.
+        spec: The spec it was imported with; reloading a module makes a new one.
         path: The file.
-        name: Its path below the folder that Python searches, "my_networks.py" or "nets/blocks.py".
+        name: Its path below the folder that Python searches, such as "my_networks.py" or "nets/blocks.py".
         sha256: Of its content.
-        imports: Modules that it imports anywhere, in full.
+        imports: Full names of the modules that it imports anywhere.
     """
 
     spec: ModuleSpec
@@ -41,43 +41,43 @@ class Source:
 
 
 _imported: dict[str, Source] = {}
-"""The sources of modules as they were when this process imported them: what runs, even if the file is edited later."""
+"""Sources of modules at the time this process imported them; that code runs even if the file is edited later."""
 
 
 def source_files(module: str) -> dict[str, str]:
-    """Return the sha256 of each file that a module's code is in: its own file and the local modules that it imports.
+    """Return the sha256 of every file with a module's code: its own file and those of the local modules it imports.
 
     Local modules are those outside the standard library, site-packages and lgm-bench. Imports are followed wherever
-    they stand in a file; modules that are imported by a computed name are not found, nor is data that the code reads.
-    Of a module that has been imported, the code that was imported counts; a later change of its file is logged.
+    they stand in a file. Modules imported by a computed name are not found, nor is data that the code reads. For a
+    module that is imported already, the imported code counts; a later change of its file is logged.
 
     Args:
-        module: The module's full name; it can be imported.
+        module: Full name of a module that can be imported.
 
     Returns:
-        By the files' names, see `Source`; empty for an installed module.
+        For each file's name (see `Source`) its sha256; empty for an installed module.
     """
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in sources:
             continue
         source = _source(name)
         if source is not None:
-            found[name] = source
+            sources[name] = source
             waiting += [one for one in source.imports if one.partition(".")[0] not in OURS]
             waiting += [name.rpartition(".")[0]] if "." in name and name.partition(".")[0] not in OURS else []
-    return {source.name: source.sha256 for _, source in sorted(found.items())}
+    return {source.name: source.sha256 for _, source in sorted(sources.items())}
 
 
 def is_there(module: str) -> bool:
-    """Return whether a module can be found; nothing is imported."""
+    """Return whether a module can be found, without importing it."""
     return module in sys.modules or _spec(module) is not None
 
 
 def _source(name: str) -> Source | None:
-    """Return a local module's source; None for another module, and for what is no module."""
+    """Return the source of a local module; None for other modules and for names of no module."""
     spec = _spec(name)
     origin = spec.origin if spec else None
     if spec is None or origin is None or not spec.has_location or _is_installed(Path(origin)):
@@ -101,7 +101,7 @@ def _source(name: str) -> Source | None:
 
 @cache
 def _warn(path: str, sha256: str) -> None:  # noqa: ARG001
-    """Warn once for each content of a file."""
+    """Warn, once for each content of the file."""
     _log.warning("%s changed since this process imported it: the old code runs. Start a new process for the new", path)
 
 

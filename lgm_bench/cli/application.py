@@ -1,9 +1,11 @@
-"""The application: its verbs, and how errors and Ctrl-C end it."""
+"""The command line application: its verbs, and what errors and Ctrl-C do."""
 
 import contextlib
+import inspect
 import io
 import logging
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -33,10 +35,10 @@ from lgm_bench.evaluation.engine.place import ALONE, here
 
 
 class _Group(TyperGroup):
-    """Prints errors of ours in a line, and on Ctrl-C how to go on."""
+    """Prints our own errors in one line, and on Ctrl-C the command that continues."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse arguments that are empty or have a NUL character, which no verb has a use for."""
+        """Refuse arguments that are empty or contain a NUL character; no verb takes such a value."""
         for number, text in enumerate(args):
             if not text or (text.startswith("--") and text.find("=") == len(text) - 1) or "\0" in text:
                 before = f" after {args[number - 1]}" if number else ""
@@ -44,28 +46,26 @@ class _Group(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a verb; `ctx` is the context of whichever click the installed typer brings."""
+        """Run a verb."""
         rank = 0
         try:
             rank = here().rank
             if rank:
-                sys.stdout = io.StringIO()  # of several processes, one prints
+                sys.stdout = io.StringIO()  # only process 0 prints
             return super().invoke(ctx)
         except (BrokenPipeError, SystemExit, KeyboardInterrupt, RunInterruptedError) as error:
             if _reader_is_gone(error):
-                _say_no_more()  # rich and click would leave with 1, which here means a regression
+                _discard_output()  # rich and click would exit with 1, which here means a regression
                 raise typer.Exit(READER_GONE) from None
             if isinstance(error, SystemExit):
                 raise
             if not rank:
                 complain(_interrupted(error))
             raise typer.Exit(INTERRUPTED) from None
-        except LgmBenchError as error:
-            raise _refused(str(error), rank) from None
-        except OSError as error:  # a file or folder that may not be read, say: nothing that a traceback explains
+        except (LgmBenchError, OSError) as error:  # OSError: such as a folder without permission; no traceback helps
             raise _refused(str(error), rank) from None
         except Exception as error:
-            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # typer's own
+            if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):  # of typer
                 raise
             traceback.print_exc()
             complain(f"this is a fault in lgm-bench ({fault(error)}); please report it with the lines above")
@@ -78,19 +78,19 @@ def _refused(message: str, rank: int) -> typer.Exit:
 
 
 class _Printable(logging.Formatter):
-    """Formats warnings, and writes out control characters in them."""
+    """Formats warnings with their control characters written out."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 def _reader_is_gone(error: BaseException | None) -> bool:
-    """Return whether an error comes from a pipe whose reader has ended, such as `| head`."""
+    """Return whether an error comes from a pipe whose reader has ended, such as `head`."""
     return error is not None and (isinstance(error, BrokenPipeError) or _reader_is_gone(error.__context__))
 
 
-def _say_no_more() -> None:
-    """Discard what is still to be printed."""
+def _discard_output() -> None:
+    """Send everything that is printed from now on to nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # a stream without a file, as in a notebook
@@ -125,11 +125,12 @@ for _verb, _name in (
     (import_, "import"),
     (data, "data"),
 ):
-    app.command(_name)(_verb)
+    _help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(_verb) or "")  # else lines break where the source's do
+    app.command(_name, help=_help)(_verb)
 
 
 def main() -> None:
-    """Run the command line; like `python -m`, it imports modules from the current folder too."""
+    """Run the command line. Modules in the current folder can be imported, as with `python -m`."""
     sys.path.append(str(Path.cwd()))
     if logging.lastResort:
         logging.lastResort.setFormatter(_Printable())
@@ -149,7 +150,7 @@ def _is_one_of_several() -> bool:
 
 
 def _leave(code: str | int | None) -> None:
-    """End this process at once: after an ordinary exit, threads of torch.distributed sometimes abort it."""
+    """End this process at once: during an ordinary exit, threads of torch.distributed sometimes abort it."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
@@ -159,10 +160,10 @@ def _leave(code: str | int | None) -> None:
 def about(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
 ) -> None:
-    """Measure the leaded gradient (LGM) against the dynamics-unaware one (FGM) on adaptive networks.
+    """Attack adaptive networks with gradients that see their decisions (LGM) and gradients that do not (FGM).
 
-    Start with [bold]lgm-bench run[/], which needs no data and takes about three minutes. [bold]lgm-bench ls[/] shows
-    the rest.
+    Start with [bold]lgm-bench run[/]: it needs no data and takes about three minutes. [bold]lgm-bench ls[/] lists
+    victims, data sets, attacks and suites.
     """
     if version:
         print(f"lgm-bench {__version__}")

@@ -1,4 +1,4 @@
-"""`lgm-bench attack`: one attack from flags, under one gradient or several side by side."""
+"""`lgm-bench attack`: one attack with one gradient, or with several side by side."""
 
 from typing import Annotated
 
@@ -14,16 +14,16 @@ def attack(
     eps: Annotated[
         str | None,
         typer.Option(
-            help="Largest change: of images such as 8/255, of points in metres.",
-            show_default="8/255 of images, 0.01 of points",
+            help="Largest change of a value: on images such as 8/255, on points in metres.",
+            show_default="8/255 on images, 0.01 on points",
             rich_help_panel=opt.ATTACK,
         ),
     ] = None,
-    gradient: opt.Gradient = opt.GRADIENT,
+    gradient: opt.Gradient = opt.DEFAULT_GRADIENT,
     slope: Annotated[
         str | None,
         typer.Option(
-            help="Slope of the soft occupancy; auto: from the spread of each unit's margins.",
+            help="Slope of the soft occupancy: a number, or auto for one per unit from the spread of its margins.",
             show_default="the released one, else auto",
             rich_help_panel=opt.ATTACK,
         ),
@@ -33,14 +33,19 @@ def attack(
     valid_pixels: opt.ValidPixels = 1.0,
     targeted: opt.Targeted = False,
     active_set: opt.ActiveSet = False,
-    protocol: opt.Protocol = opt.PROTOCOL,
+    protocol: opt.Protocol = opt.DEFAULT_PROTOCOL,
     relation: opt.Relation = None,
     input_slope: opt.InputSlope = None,
     output_slope: opt.OutputSlope = None,
     floor_slope: opt.FloorSlope = None,
     loss: opt.Loss = None,
     data: opt.Data = None,
-    subset: Annotated[str, typer.Option(help="test, train or holdout.", rich_help_panel=opt.VICTIM)] = "test",
+    subset: Annotated[
+        str,
+        typer.Option(
+            help="test, train, or holdout (training samples that training leaves out).", rich_help_panel=opt.VICTIM
+        ),
+    ] = "test",
     checkpoint: opt.Checkpoint = None,
     mean: opt.Mean = None,
     std: opt.Std = None,
@@ -61,7 +66,7 @@ def attack(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Attack one victim in one way, under one gradient or several side by side.
+    """Attack one victim with one gradient, or with several side by side.
 
     Examples:
 
@@ -82,8 +87,8 @@ def attack(
     from lgm_bench.evaluation.cells.suites import cells_of_flags
 
     eps = inputs_of(attack).usual_eps if eps is None else eps
-    here = {"eps": eps, "gradients": gradient.split(","), "slope": slope, "limit": limit, "history": history}
-    planned = cells_of_flags(opt.cell_flags(flags) | here)
+    own = {"eps": eps, "gradients": gradient.split(","), "slope": slope, "limit": limit, "history": history}
+    planned = cells_of_flags(opt.cell_flags(flags) | own)
     from lgm_bench.cli.session import Session
 
     session = Session(opt.run_options(flags), quiet=quiet, fresh=fresh)

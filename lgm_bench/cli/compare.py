@@ -1,4 +1,4 @@
-"""`lgm-bench compare`: results against the numbers that are expected of them."""
+"""`lgm-bench compare`: compare results with the numbers of a leaderboard file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,30 +18,31 @@ if TYPE_CHECKING:
 def compare(
     results: Annotated[Path, typer.Argument(help="A results folder, or one cell's folder or result.json.")],
     against: Annotated[
-        Path | None, typer.Option(help="A leaderboard file.", show_default="the shipped one with the results' cells")
+        Path | None, typer.Option(help="A leaderboard file.", show_default="the shipped one that has these cells")
     ] = None,
     update: Annotated[
-        bool, typer.Option("--update", help="Write the results of a whole suite into the file instead.")
+        bool, typer.Option("--update", help="Write the results of a whole suite into the file instead of comparing.")
     ] = False,
     suite: Annotated[
         str | None,
         typer.Option(
-            help="With --update: the suite that the file is of.",
-            show_default="the one in the file",
+            help="With --update: the suite of the results.",
+            show_default="the suite in the file",
             autocompletion=complete_suite,
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="With --update: the benchmark file that has the suite.", show_default="the shipped one"),
+        typer.Option(help="With --update: the benchmark file with the suite.", show_default="the shipped one"),
     ] = None,
     data_root: opt.DataRoot = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Compare results with the numbers that are expected of them.
+    """Compare results with the numbers of a leaderboard file.
 
-    Exit code 0: every number is within its tolerance; 1: one is not, in either direction, or a cell is missing or of
-    another checkpoint, other samples or another precision; 2: there is nothing to compare, or the file makes no sense.
+    Exit code 0: every number is within its tolerance. 1: a number is outside, in either direction, or a cell is missing
+    or has another checkpoint, other samples or another precision. 2: there is nothing to compare, or the file makes no
+    sense.
 
     Examples:
 
@@ -55,15 +56,17 @@ def compare(
         _update(results, against, suite, config, data_root, as_json)
         return
     if suite or config:
-        raise ConfigError(f"{'--suite' if suite else '--config'} is for --update; name a leaderboard with --against")
+        raise ConfigError(
+            f"{'--suite' if suite else '--config'} belongs to --update; name a leaderboard with --against"
+        )
     from lgm_bench.results.leaderboard import comparing
     from lgm_bench.results.leaderboard.board import is_one_cell, read_leaderboard, read_measured
 
-    found = read_measured(results)
-    path = against or comparing.shipped_for(found)
+    measured = read_measured(results)
+    path = against or comparing.shipped_for(measured)
     board = read_leaderboard(path)
-    comparing.check_common(board, found)
-    compared = comparing.compare(board, found, whole=not is_one_cell(results))
+    comparing.check_common(board, measured)
+    compared = comparing.compare(board, measured, whole=not is_one_cell(results))
     _print(compared, path, as_json)
     if any(one.bad for one in compared):
         raise typer.Exit(REGRESSION)
@@ -78,17 +81,17 @@ def _update(
     from lgm_bench.results.leaderboard.updating import changes, updated
 
     if path is None:
-        raise ConfigError("--update needs the file to write: --against leaderboard/mini.json")
+        raise ConfigError("--update needs a file to write, such as --against leaderboard/mini.json")
     old = read_leaderboard(path) if path.exists() else None
     name = suite or (old.suite if old else None)
     if name is None:
-        raise ConfigError(f"{path} is new; name the suite that it is of with --suite")
+        raise ConfigError(f"{path} is new; name its suite with --suite")
     if old and old.suite != name:
-        raise ConfigError(f"{path} is of suite {old.suite} and not of {name}; choose another file")
+        raise ConfigError(f"{path} has results of suite {old.suite}, not of {name}; choose another file")
     if is_one_cell(results):
         raise ConfigError(f"{results} is one cell; --update takes the results folder of a whole suite")
-    board, found = updated(old, name, plan(load_bench(config), [name]), results, data_root)
-    what_changed = changes(old, found)
+    board, measured = updated(old, name, plan(load_bench(config), [name]), results, data_root)
+    what_changed = changes(old, measured)
     if board != old:
         write_leaderboard(path, board)
     if as_json:

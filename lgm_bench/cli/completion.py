@@ -1,4 +1,4 @@
-"""Completion of names on the command line in a shell. Needs no torch."""
+"""Completion of names in a shell. Nothing here imports torch."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from victims.names import victim_names
 
 
 def _completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Return a function from the beginning of a name to the names that it may become."""
+    """Return a function that completes the beginning of a name."""
 
     def complete(incomplete: str) -> list[str]:
         return [name for name in names() if name.startswith(incomplete)]
@@ -25,13 +25,13 @@ def _suites() -> list[str]:
     from lgm_bench.evaluation.cells.config import read_yaml
     from lgm_bench.resources import resource
 
-    # typer has no arguments to look at yet, and cannot parse a line that ends in an option without its value
+    # During completion typer has no parsed arguments: the line may end in an option without its value.
     line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
     files = [expanded(word) for word in line.split() if word.endswith((".yaml", ".yml"))]
     try:
         return list(read_yaml(files[0] if files else resource("bench.yaml"))["suites"])
     except (LgmBenchError, TypeError, KeyError):
-        return []  # a shell that completes shows no errors
+        return []  # errors would be printed into the line that is completed
 
 
 complete_victim = _completing(victim_names)
@@ -47,7 +47,7 @@ def complete_gradient(incomplete: str) -> list[str]:
 
 
 def complete_table(incomplete: str) -> list[tuple[str, str]]:
-    """Complete the number of one of the paper's tables; its title explains it."""
+    """Complete the number of one of the paper's tables, with its title."""
     from lgm_bench.evaluation.cells.paper import paper_tables
 
     numbered = [(name.removeprefix("table_"), table.title) for name, table in paper_tables().items()]

@@ -1,12 +1,12 @@
-"""`lgm-bench data`: a faster form of data sets, kept beside them."""
+"""`lgm-bench data`: keep a form of a data set that is read faster."""
 
-import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lgm_bench.cli import options as opt
+from lgm_bench.cli.output import PlainConsole, complain
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ class Action(StrEnum):
 
 
 def data(
-    action: Annotated[Action, typer.Argument(help="prepare: keep a form that is read faster.")],  # noqa: ARG001
+    action: Annotated[Action, typer.Argument(help="prepare: keep a form of the data that is read faster.")],  # noqa: ARG001
     name: Annotated[str, typer.Argument(help="Data set (see `ls data`).")],
     data_root: opt.DataRoot = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Prepare a data set of point clouds, so that it is read faster from then on. This is optional.
+    """Prepare a data set of point clouds so that later runs read it faster. This is optional.
 
-    The prepared form lies beside the data, in .lgm-bench-cache, and may be deleted. The same command continues after a
-    stop, and prepares changed files again.
+    The prepared form lies beside the data, in .lgm-bench-cache; it can be deleted at any time. The same command
+    continues after a stop, and prepares files again that have changed.
 
     Examples:
 
@@ -40,22 +40,20 @@ def data(
 
     datamodule = load_datamodule(name, data_root=data_root)
     if not isinstance(datamodule, PointDataModule):
-        raise ConfigError(f"{name} is read fast as it is; only point clouds are prepared")
+        raise ConfigError(f"{name} is read fast without preparation; only point clouds are prepared")
     with _progress(quiet=quiet) as bar:
         task = bar.add_task(f"preparing {name}", total=None)
         outcome = prepare(datamodule, lambda done, total: bar.update(task, completed=done, total=total))
     for subset, reason in () if quiet else outcome.absent:
-        print(f"{name}: its subset {subset} is left out: {reason}", file=sys.stderr)
+        complain(f"{name}: subset {subset} is left out: {reason}")
     if outcome.fast and not outcome.written + outcome.kept:
-        print(f"{name}: its {outcome.fast} scenes are read fast as they are; nothing to prepare")
+        print(f"{name}: nothing to prepare, since its {outcome.fast} scenes are read fast already")
     else:
-        print(f"{name}: {outcome.written} scenes prepared, {outcome.kept} had been before")
+        print(f"{name}: {outcome.written} scenes prepared, {outcome.kept} were prepared before")
 
 
 def _progress(*, quiet: bool) -> "Progress":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from lgm_bench.cli.views.console import PlainConsole
 
     console = PlainConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())

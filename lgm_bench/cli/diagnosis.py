@@ -1,4 +1,4 @@
-"""What this machine has of all that lgm-bench can use, and whether the embedded suite can run."""
+"""The findings of `lgm-bench doctor`: what this machine has, and whether the embedded suite can run."""
 
 import os
 import platform
@@ -31,12 +31,12 @@ OK, MISSING, BROKEN = "ok", "missing", "broken"
 EMBEDDED_SUITE = "mini"
 GIB = 2**30
 LEAST_FREE = GIB // 2
-"""Bytes below which a disk counts as full; the embedded suite takes a tenth of that."""
+"""Free bytes below which a disk counts as full; the embedded suite needs a tenth of that."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The state of one thing.
+    """The state of one library, folder, data set or the like.
 
     Attributes:
         section: What it belongs to, such as "checkpoints".
@@ -62,7 +62,7 @@ def machine() -> Iterator[Finding]:
 
 
 def can_run(findings: Sequence[Finding]) -> bool:
-    """Return whether everything is there that the embedded suite needs."""
+    """Return whether everything that the embedded suite needs is there."""
     return all(one.status == OK for one in findings if one.required)
 
 
@@ -74,7 +74,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
 def _devices() -> Iterator[Finding]:
     name, cores = "devices", os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    detail = f"{platform.machine()}, {usable} of {cores} cores, torch takes {torch.get_num_threads()}"
+    detail = f"{platform.machine()}, {usable} of {cores} cores, torch uses {torch.get_num_threads()}"
     yield Finding(name, "cpu", OK, detail)
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
@@ -91,7 +91,7 @@ def _libraries() -> Iterator[Finding]:
         detail = "lgm-bench is not installed, so its requirements are unknown; pip install -e ."
         yield Finding("libraries", "requirements", BROKEN, detail)
         return
-    stale = f"; its installation is of {installed}, so that the list below may be too: pip install -e ."
+    stale = f"; version {installed} is installed, so the list below may be outdated: pip install -e ."
     about = f"{__version__}, Python {platform.python_version()}" + stale * (installed != __version__)
     yield Finding("libraries", "lgm-bench", OK, about)
     extras: dict[str, list[Requirement]] = {}
@@ -106,8 +106,8 @@ def _libraries() -> Iterator[Finding]:
     for extra, members in extras.items():
         usable = [one for one in members if one.marker is None or one.marker.evaluate({"extra": extra})]
         faults = [f"{one.name} {fault}" for one in usable if (fault := _fault(one))]
-        found = ", ".join(f"{one.name} {version(one.name)}" for one in usable if not _fault(one))
-        detail = f"{'; '.join(faults)}; pip install 'lgm-bench[{extra}]'" if faults else found
+        present = ", ".join(f"{one.name} {version(one.name)}" for one in usable if not _fault(one))
+        detail = f"{'; '.join(faults)}; pip install 'lgm-bench[{extra}]'" if faults else present
         none = f"not for Python {platform.python_version()}" if not usable else ""
         yield Finding("extras", extra, MISSING if faults or none else OK, none or detail)
 
@@ -115,11 +115,11 @@ def _libraries() -> Iterator[Finding]:
 def _fault(requirement: Requirement) -> str:
     """Return what is wrong with an installed library, or nothing."""
     try:
-        found = version(requirement.name)
+        installed = version(requirement.name)
     except PackageNotFoundError:
         return "is not installed"
-    fits = requirement.specifier.contains(found, prereleases=True)
-    return "" if fits else f"{found} does not fit {requirement.specifier}"
+    fits = requirement.specifier.contains(installed, prereleases=True)
+    return "" if fits else f"{installed} does not fit {requirement.specifier}"
 
 
 def _backends() -> Iterator[Finding]:
@@ -131,7 +131,7 @@ def _backends() -> Iterator[Finding]:
         except LgmBenchError as error:
             yield Finding("sparse convolution", name, MISSING, str(error))
         except Exception as error:  # a backend that is installed and broken, in whatever way
-            detail = f"it is installed and does not work ({type(error).__name__}: {error}); do without --backend {name}"
+            detail = f"it is installed but does not work ({type(error).__name__}: {error}); leave out --backend {name}"
             yield Finding("sparse convolution", name, BROKEN, detail)
     reason = " ".join(compiled.why_not().split())
     detail = f"{reason}; plain PyTorch computes the same, more slowly" if reason else "compiled for this processor"
@@ -140,14 +140,14 @@ def _backends() -> Iterator[Finding]:
 
 def _folders() -> Iterator[Finding]:
     cache, own = cache_folder(""), user_store().folder
-    remedy = f"{CACHE_VARIABLE}=DIR says where else"
+    remedy = f"{CACHE_VARIABLE}=DIR names another folder"
     yield _folder("cache", cache, remedy, required=True)
-    yield _folder("own checkpoints", own, "LGM_BENCH_CHECKPOINTS=DIR says where else", required=False)
+    yield _folder("own checkpoints", own, "LGM_BENCH_CHECKPOINTS=DIR names another folder", required=False)
     yield _folder("current folder", Path.cwd(), "run elsewhere, or with --out DIR", required=False)
 
 
 def _folder(name: str, folder: Path, remedy: str, *, required: bool) -> Finding:
-    """Return whether a folder, or the one that it would be made in, takes files and has room for them."""
+    """Return whether files can be written to a folder, or to the one it would be made in, and whether there is room."""
     there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     try:
         with tempfile.TemporaryFile(dir=there) as file:
@@ -163,27 +163,27 @@ def _folder(name: str, folder: Path, remedy: str, *, required: bool) -> Finding:
 
 
 def data_sets(data_root: str | None) -> Iterator[Finding]:
-    """Yield every data set: where it is, or what to get. Generated ones need nothing but room in the cache."""
+    """Yield every data set: where it is, or how to get it. Generated ones need only room in the cache."""
     _, wanted = _embedded()
     for item in inventory.data(data_root):
         name = item["name"]
         if name not in MARKS:
-            yield Finding("data sets", name, OK, "made on the spot when it is wanted", required=name in wanted)
+            yield Finding("data sets", name, OK, "generated when it is needed", required=name in wanted)
             continue
         probe = Cell(
             VictimSpec("resnet20-cifar10", "random"), DataSpec(name), AttackSpec("fgsm", 1.0), GradientSpec(NO_GRADIENT)
         )
-        found = look([Planned(probe)], data_root)
-        if not found.gaps:
-            size = found.sizes[name, probe.data.subset]
+        result = look([Planned(probe)], data_root)
+        if not result.gaps:
+            size = result.sizes[name, probe.data.subset]
             yield Finding("data sets", name, OK, f"{item['folder']}, {size:,} sample{'s' * (size != 1)}")
         else:
             status = BROKEN if item["ready"] else MISSING
-            yield Finding("data sets", name, status, found.gaps[0].brief)
+            yield Finding("data sets", name, status, result.gaps[0].brief)
 
 
 def checkpoints() -> Iterator[Finding]:
-    """Yield every victim's checkpoint: ready with the right sha256, missing with what to get, or damaged."""
+    """Yield every victim's checkpoint: ready, missing with the way to get it, or damaged."""
     wanted, _ = _embedded()
     for status in checkpoint_status():
         name, required = status.name, status.name in wanted

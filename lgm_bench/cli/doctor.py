@@ -1,4 +1,4 @@
-"""`lgm-bench doctor`: what this machine has, what is missing, and what to do about it."""
+"""`lgm-bench doctor`: show what this machine has, what is missing and how to get it."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from lgm_bench.cli import options as opt
-from lgm_bench.cli.output import BAD_USAGE, show, show_json
+from lgm_bench.cli.output import BAD_USAGE, Aligned, show, show_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,9 +18,9 @@ STYLES = {"ok": "green", "missing": "dim", "broken": "bold red"}
 
 
 def doctor(data_root: opt.DataRoot = None, as_json: opt.Json = False) -> None:
-    """Check devices, libraries, backends, folders, data sets and checkpoints, and say what to do about what is missing.
+    """Check devices, libraries, backends, folders, data sets and checkpoints, and say how to get what is missing.
 
-    Exit code 0: the embedded suite can run here; 2: something that it needs is missing or broken.
+    Exit code 0: the suite `mini` can run here; 2: something that it needs is missing or broken.
 
     Examples:
 
@@ -28,38 +28,34 @@ def doctor(data_root: opt.DataRoot = None, as_json: opt.Json = False) -> None:
 
     [dim]$[/] lgm-bench doctor --data-root ~/data --json
     """
-    from lgm_bench.cli import diagnosis as examination
+    from lgm_bench.cli import diagnosis
 
-    findings = [*examination.machine(), *examination.data_sets(data_root), *examination.checkpoints()]
-    ready = examination.can_run(findings)
+    findings = [*diagnosis.machine(), *diagnosis.data_sets(data_root), *diagnosis.checkpoints()]
+    ready = diagnosis.can_run(findings)
     if as_json:
-        show_json(examination.as_json(findings))
+        show_json(diagnosis.as_json(findings))
     else:
-        for section, found in groupby(findings, key=lambda one: one.section):
-            show(_section(section, list(found)))
+        for section, of_section in groupby(findings, key=lambda one: one.section):
+            show(_section(section, list(of_section)))
         show(_verdict(findings, ready=ready))
     if not ready:
         raise typer.Exit(BAD_USAGE)
 
 
 def _section(title: str, findings: "Sequence[Finding]") -> "RenderableType":
-    from rich import box
-    from rich.table import Table
+    from rich.console import Group
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
-    for _ in range(2):
-        table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
     alike: dict[tuple[str, str], list[str]] = {}
     for one in findings:
         alike.setdefault((one.status, one.detail), []).append(one.name)
+    rows, styles = [], []
     for (status, detail), names in alike.items():
-        style = STYLES[status]
-        told = f"{detail}: {', '.join(names)}" if len(names) > 1 else detail
-        name = f"{len(names)} of them" if len(names) > 1 else names[0]
-        table.add_row(Text(status, style), Text(name, style), Text(told, style if style == "dim" else ""))
-    return table
+        several = len(names) > 1
+        name = f"{len(names)} of them" if several else names[0]
+        rows.append(["", status, name, f"{detail}: {', '.join(names)}" if several else detail])
+        styles.append(["", STYLES[status], STYLES[status], "dim" if status == "missing" else ""])
+    return Group(Text(title, "bold"), Aligned(rows, styles), "")
 
 
 def _verdict(findings: "Sequence[Finding]", *, ready: bool) -> "RenderableType":

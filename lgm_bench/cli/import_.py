@@ -1,4 +1,4 @@
-"""`lgm-bench import`: a published or trained checkpoint into the store."""
+"""`lgm-bench import`: store a published or trained checkpoint under its victim's name."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,15 +12,15 @@ from lgm_bench.errors import ConfigError
 def import_(
     victim: opt.VictimName,
     path: Annotated[
-        Path, typer.Argument(help="The published file: .pth, .pth.tar, .th or .safetensors; of a cascade their folder.")
+        Path, typer.Argument(help="The weights (.pth, .pth.tar, .th, .safetensors), or the folder of a cascade's.")
     ],
     mean: opt.Mean = None,
     std: opt.Std = None,
     source: Annotated[str | None, typer.Option(help="Who published it, for the record.")] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights, for the record.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="your own")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint store.", show_default="your own")] = None,
 ) -> None:
-    """Import a published checkpoint, so that the victim's name is enough from then on.
+    """Store a checkpoint, so that the victim's name alone finds it from then on.
 
     Examples:
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from rich import box
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from datamodules import DATAMODULES, MARKS
 from datamodules.location import data_folder
 from lgm_bench.attacks import ATTACKS
+from lgm_bench.cli.output import Aligned
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.kinds import inputs_of, is_static, softens
 from lgm_bench.evaluation.cells.suites import plan
@@ -17,7 +17,7 @@ from lgm_bench.leaded import GRADIENTS
 from victims.checkpoints import checkpoint_status
 
 Item = dict[str, Any]
-BUNDLED = "(nothing to bring)"
+BUNDLED = "(nothing to download)"
 
 
 def victims(data_root: str | None) -> list[Item]:  # noqa: ARG001
@@ -35,30 +35,25 @@ def victims(data_root: str | None) -> list[Item]:  # noqa: ARG001
 
 def data(data_root: str | None) -> list[Item]:
     """Return every data set and whether its folder is there."""
-    found = []
+    items = []
     for name in DATAMODULES:
         folder = data_folder(name, data_root)
         bundled = name not in MARKS
         ready = bundled or any(any(folder.glob(mark)) for mark in MARKS[name])
-        found.append({"name": name, "ready": ready, "folder": BUNDLED if bundled else str(folder)})
-    return found
+        items.append({"name": name, "ready": ready, "folder": BUNDLED if bundled else str(folder)})
+    return items
 
 
 def attacks(data_root: str | None) -> list[Item]:  # noqa: ARG001
-    """Return every attack with its inputs and its class."""
+    """Return every attack with what it changes and its class."""
     return [
-        {
-            "name": name,
-            "ready": True,
-            "inputs": inputs_of(name).name,
-            "class": target.replace(":", "."),
-        }
+        {"name": name, "ready": True, "inputs": inputs_of(name).name, "class": target.replace(":", ".")}
         for name, target in ATTACKS.items()
     ]
 
 
 def gradients(data_root: str | None) -> list[Item]:  # noqa: ARG001
-    """Return every gradient method with the occupancies that it uses and its class."""
+    """Return every gradient method with the kind of occupancy that it uses and its class."""
     return [
         {"name": name, "ready": True, "uses": "soft" if softens(name) else "hard", "class": target.replace(":", ".")}
         for name, target in GRADIENTS.items()
@@ -66,17 +61,17 @@ def gradients(data_root: str | None) -> list[Item]:  # noqa: ARG001
 
 
 def suites(data_root: str | None) -> list[Item]:
-    """Return the shipped suites with the number of their cells, and of those with data and weights here."""
+    """Return the shipped suites with the number of their cells, and of those whose data and weights are here."""
     bench = load_bench()
-    here = {item["name"] for item in victims(data_root) if item["ready"]}
-    folders = {item["name"] for item in data(data_root) if item["ready"]}
-    found = []
+    ready_victims = {item["name"] for item in victims(data_root) if item["ready"]}
+    ready_data = {item["name"] for item in data(data_root) if item["ready"]}
+    items = []
     for name, suite in bench.suites.items():
         cells, all_cells = ([one.cell for one in plan(bench, [name], full=full)] for full in (False, True))
-        ready = sum(cell.victim.name in here and cell.data.name in folders for cell in cells)
+        ready = sum(cell.victim.name in ready_victims and cell.data.name in ready_data for cell in cells)
         counts = {"cells": len(cells), "cells_ready": ready, "cells_full": len(all_cells)}
-        found.append({"name": name, "ready": ready > 0, **counts, "title": suite.title})
-    return found
+        items.append({"name": name, "ready": ready > 0, **counts, "title": suite.title})
+    return items
 
 
 KINDS: dict[str, Callable[[str | None], list[Item]]] = {
@@ -88,15 +83,11 @@ KINDS: dict[str, Callable[[str | None], list[Item]]] = {
 }
 
 
-def as_table(kind: str, items: list[Item]) -> Table:
-    """Return a table of items, which marks those that are ready."""
-    table = Table(title=kind, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+def as_table(kind: str, items: list[Item]) -> RenderableType:
+    """Return a table of items; those that are not ready are dim."""
     keys = [key for key in items[0] if key != "ready"]
-    table.add_column("ready")
-    for key in keys:
-        # On a narrow terminal the last column is cut, so that an entry is one line; --json prints it in full.
-        table.add_column(key.replace("_", " "), no_wrap=key != keys[-1])
-    for item in items:
-        texts = [Text(str(item[key]), no_wrap=True, overflow="ellipsis") for key in keys]
-        table.add_row("yes" if item["ready"] else "-", *texts, style="" if item["ready"] else "dim")
-    return table
+    rows = [["yes" if item["ready"] else "-", *(str(item[key]) for key in keys)] for item in items]
+    styles = ["" if item["ready"] else "dim" for item in items]
+    return Group(
+        Text(f"{kind}\n", "bold"), Aligned(rows, styles, ["ready", *(key.replace("_", " ") for key in keys)]), ""
+    )

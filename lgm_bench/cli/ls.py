@@ -1,4 +1,4 @@
-"""`lgm-bench ls`: what there is, and what is ready here."""
+"""`lgm-bench ls`: list victims, data sets, attacks, gradients and suites."""
 
 from typing import Annotated
 
@@ -10,11 +10,13 @@ from lgm_bench.errors import UnknownNameError
 
 
 def ls(
-    kind: Annotated[str | None, typer.Argument(help="victims, data, attacks or suites.", show_default="all")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="victims, data, attacks, gradients or suites.", show_default="all")
+    ] = None,
     data_root: opt.DataRoot = None,
     as_json: opt.Json = False,
 ) -> None:
-    """List victims, data sets, attacks and suites, and which are ready here.
+    """List victims, data sets, attacks, gradients and suites, and show which are ready here.
 
     Examples:
 
@@ -32,5 +34,5 @@ def ls(
     if as_json:
         show_json(items)
         return
-    for name, found in items.items():
-        show(as_table(name, found))
+    for name, of_kind in items.items():
+        show(as_table(name, of_kind))

@@ -1,6 +1,7 @@
-"""The options that several verbs share, and what becomes of them."""
+"""The options that several verbs share, and how they become cells and settings of a run."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,20 +17,32 @@ from lgm_bench.cli.completion import (
 )
 from lgm_bench.errors import ConfigError
 from lgm_bench.files import expanded
+from lgm_bench.leaded import GRADIENTS, HARD_GRADIENTS
 
 if TYPE_CHECKING:
     from lgm_bench.evaluation.cells.schema import RunOptions
 
 
-GRADIENT, SLOPED = "fgm", "lgm"
-"""Gradients that attack and search take where none is named."""
-PROTOCOL = "standard"
+DEFAULT_GRADIENT, *_ = GRADIENTS
+DEFAULT_SOFT_GRADIENT = next(name for name in GRADIENTS if name not in HARD_GRADIENTS)
+DEFAULT_PROTOCOL = "standard"
 ATTACK, POINTS, VICTIM, RUNNING = "Attack", "Attack on points", "Victim and data", "Running"
 
 
 def option(text: str, *flags: str, default: str | None = None, panel: str | None = None, **more: Any) -> Any:
-    """Return an option with a help text; `flags` where its name is not enough, `default` as --help shows it."""
+    """Return an option with its help text.
+
+    Args:
+        text: The help text.
+        flags: Names of the option, if the parameter's own is not enough.
+        default: How --help shows the default.
+        panel: Heading in --help.
+        more: Further arguments of `typer.Option`.
+    """
     return typer.Option(*flags, help=text, show_default=default or True, rich_help_panel=panel, **more)
+
+
+_attack, _points, _victim, _running = (partial(option, panel=panel) for panel in (ATTACK, POINTS, VICTIM, RUNNING))
 
 
 File = Annotated[
@@ -38,19 +51,16 @@ File = Annotated[
 VictimName = Annotated[str, typer.Argument(help="Name of a victim (see `ls victims`).", autocompletion=complete_victim)]
 DataRoot = Annotated[
     str | None,
-    option(
-        "Folder of the data set, or the one that holds it. Otherwise $LGM_BENCH_DATA/NAME, else ./data/NAME.",
-        panel=VICTIM,
-    ),
+    _victim("The data set's folder, or the folder above it. Without it: $LGM_BENCH_DATA/NAME, else ./data/NAME."),
 ]
-Json = Annotated[bool, option("Print JSON instead of tables.", "--json", panel=RUNNING)]
-Quiet = Annotated[bool, option("Show no progress.", "--quiet", "-q", panel=RUNNING)]
+Json = Annotated[bool, _running("Print JSON instead of tables.", "--json")]
+Quiet = Annotated[bool, _running("Show no progress.", "--quiet", "-q")]
 
-# What of a benchmark file is run
+# Which cells of a benchmark file
 Suites = Annotated[
     list[str] | None,
     option(
-        "A suite of the file; repeatable.",
+        "Run this suite of the file; repeatable.",
         "--suite",
         default="mini, or all of FILE",
         autocompletion=complete_suite,
@@ -59,148 +69,143 @@ Suites = Annotated[
 Tables = Annotated[
     list[str] | None,
     option(
-        "Only the cells of this table of the paper, such as 4 or IV; repeatable. Alone it means --suite paper.",
+        "Run only the cells of this table of the paper, such as 4 or IV; repeatable. Without --suite it implies "
+        "--suite paper.",
         "--table",
         autocompletion=complete_table,
     ),
 ]
-Full = Annotated[bool, option("The suite's long part too.", "--full")]
+Full = Annotated[
+    bool, option("Run the suite's long part too, and print the architecture change of every cell.", "--full")
+]
 OnlyVictims = Annotated[
-    list[str] | None, option("Only this victim; repeatable.", "--victim", autocompletion=complete_victim)
+    list[str] | None,
+    option("Run only the cells of this victim; repeatable.", "--victim", autocompletion=complete_victim),
 ]
 Overrides = Annotated[
-    list[str] | None, option("Override a value of the file; repeatable.", "--set", metavar="PATH=VALUE")
+    list[str] | None, option("Override a value in the file; repeatable.", "--set", metavar="PATH=VALUE")
 ]
-SkipMissing = Annotated[bool, option("Run what can run; leave out what lacks something.", "--skip-missing")]
+SkipMissing = Annotated[
+    bool,
+    option(
+        "Run the cells that can run, and leave out those whose data, weights or code are missing or broken.",
+        "--skip-missing",
+    ),
+]
 ShardOf = Annotated[
     str | None,
     option(
-        "Only the I-th of N shares of the cells, for array jobs; the last one's tables hold all cells.",
+        "Run only the I-th of N shares of the cells, for array jobs. The job that ends last writes the tables of all.",
         "--shard",
         metavar="I/N",
     ),
 ]
-DryRun = Annotated[bool, option("Print the cells, what each costs and what is missing; run nothing.", "--dry-run")]
+DryRun = Annotated[bool, option("Print the cells, their estimated cost and what is missing; run nothing.", "--dry-run")]
 
 # The attack
 AttackName = Annotated[
     str,
-    option(
-        "fgsm, bim, pgd, cw, autopgd, autoattack; of points: random, pointbim, pointpert, knnpert.",
+    _attack(
+        "On images fgsm, bim, pgd, cw, autopgd or autoattack; on points random, pointbim, pointpert or knnpert.",
         "--attack",
-        panel=ATTACK,
         autocompletion=complete_attack,
     ),
 ]
 Protocol = Annotated[
     str,
-    option(
-        "standard: eps is what it is, images stay in [0, 1]; official: as the released runs, eps in 2/255.",
-        panel=ATTACK,
+    _attack(
+        "standard: eps is the largest change, and images stay in [0, 1]; official: as in the released runs, eps in "
+        "units of 2/255."
     ),
 ]
 Gradient = Annotated[
     str,
-    option(
-        "fgm, lgm, soft, straight-through, or package.module:Class; several side by side (fgm,lgm,soft), the first "
-        "of which the others are compared with.",
-        panel=ATTACK,
+    _attack(
+        "fgm, lgm, soft, straight-through or package.module:Class. Several, such as fgm,lgm,soft, run side by side and "
+        "are compared with the first.",
         autocompletion=complete_gradient,
     ),
 ]
-Step = Annotated[str | None, option("Step, written as eps.", default="the attack's", panel=ATTACK)]
-Steps = Annotated[int | None, option("Iterations.", default="the attack's", panel=ATTACK)]
-ValidPixels = Annotated[float, option("Share of the pixels that may change.", panel=ATTACK)]
-Targeted = Annotated[bool, option("Make every class in turn the target.", "--targeted", panel=ATTACK)]
-ActiveSet = Annotated[bool, option("Stop working on images that have fallen.", "--active-set", panel=ATTACK)]
-Relation = Annotated[
-    str | None, option("Of points and voxels: sigmoid, bilinear or rbf.", default="sigmoid", panel=POINTS)
-]
-InputSlope = Annotated[
-    float | None, option("Slope from points to voxels.", default="released, or --slope", panel=POINTS)
-]
-OutputSlope = Annotated[
-    float | None, option("Slope from voxels to points.", default="released, or --slope", panel=POINTS)
-]
-FloorSlope = Annotated[
-    float | None, option("Slope of the soft floor of coordinates.", default="released", panel=POINTS)
-]
+Step = Annotated[str | None, _attack("Size of a step, written like eps.", default="the attack's")]
+Steps = Annotated[int | None, _attack("Number of iterations.", default="the attack's")]
+ValidPixels = Annotated[float, _attack("Share of the pixels that may change, from 0 to 1.")]
+Targeted = Annotated[bool, _attack("Target every other class in turn.", "--targeted")]
+ActiveSet = Annotated[bool, _attack("Stop on images that are misclassified already.", "--active-set")]
+Relation = Annotated[str | None, _points("How points and voxels relate: sigmoid, bilinear or rbf.", default="sigmoid")]
+InputSlope = Annotated[float | None, _points("Slope from points to voxels.", default="the released one, or --slope")]
+OutputSlope = Annotated[float | None, _points("Slope from voxels to points.", default="the released one, or --slope")]
+FloorSlope = Annotated[float | None, _points("Slope of the soft floor of the coordinates.", default="the released one")]
 Loss = Annotated[
     str | None,
-    option(
-        "What is raised: cross_entropy, margin, dlr; lovasz (scenes); exits, last-exit; compute, compute-kept, "
-        "underload, deepsloth.",
+    _attack(
+        "What the attack raises: cross_entropy, margin, dlr, lovasz (scenes), exits, last-exit, compute, compute-kept, "
+        "underload or deepsloth.",
         default="the attack's, or the released one",
-        panel=ATTACK,
     ),
 ]
 
 # Victim and data
 Checkpoint = Annotated[
-    str | None, option('Path, or "random" for untrained weights.', default="the registered one", panel=VICTIM)
+    str | None, _victim('Path of the weights, or "random" for untrained ones.', default="the registered one")
 ]
 Mean = Annotated[
     str | None,
-    option("Three numbers in [0, 1] such as 0.49,0.48,0.45.", default="the checkpoint's", panel=VICTIM),
+    _victim("Mean of each channel that the victim subtracts, such as 0.49,0.48,0.45.", default="the checkpoint's"),
 ]
-Std = Annotated[str | None, option("As --mean.", default="the checkpoint's", panel=VICTIM)]
+Std = Annotated[
+    str | None,
+    _victim(
+        "Standard deviation of each channel that the victim divides by; belongs to --mean.", default="the checkpoint's"
+    ),
+]
 Data = Annotated[
     str | None,
-    option("Data set.", default="the one in the victim's name", panel=VICTIM, autocompletion=complete_data),
+    _victim(
+        "Name of the data set (see `ls data`).", default="the one in the victim's name", autocompletion=complete_data
+    ),
 ]
-Limit = Annotated[int | None, option("Only the first so many samples.", panel=VICTIM, min=1)]
+Limit = Annotated[int | None, _victim("Use only the first LIMIT samples.", min=1)]
 Seed = Annotated[int | None, option("Seed of all randomness.", min=0)]
 
 # How to run
-Out = Annotated[str | None, option("Results folder; results in it are reused.", default="results")]
+Out = Annotated[str | None, option("Results folder; finished cells in it are read, not run again.", default="results")]
 BatchSize = Annotated[
     int | None,
-    option(
-        "Samples per batch and process; changes no result.",
-        default="100 images, 32 shapes, 1 scene",
-        panel=RUNNING,
-        min=1,
-    ),
+    _running("Samples per batch and process. It changes no result.", default="100 images, 32 shapes, 1 scene", min=1),
 ]
-Devices = Annotated[int | None, option("Number of processes, one a device.", default="1", panel=RUNNING, min=1)]
-NumNodes = Annotated[
-    int | None, option("Number of machines; torchrun or srun starts them.", default="1", panel=RUNNING, min=1)
-]
+Devices = Annotated[int | None, _running("Number of processes on this machine, one per device.", default="1", min=1)]
+NumNodes = Annotated[int | None, _running("Number of machines; needs torchrun or srun.", default="1", min=1)]
 Precision = Annotated[
-    str | None, option("32 or 64; lower ones are refused for sign attacks.", default="32", panel=RUNNING)
+    str | None, _running("Bits of a number: 32 or 64. Lower precision is refused for sign attacks.", default="32")
 ]
-ForcePrecision = Annotated[
-    bool | None, option("Take a lower precision all the same.", "--force-precision", panel=RUNNING)
-]
-Accelerator = Annotated[str | None, option("auto, cpu or gpu (cuda).", default="auto", panel=RUNNING)]
+ForcePrecision = Annotated[bool | None, _running("Allow a lower precision all the same.", "--force-precision")]
+Accelerator = Annotated[str | None, _running("auto, cpu or gpu (cuda).", default="auto")]
 SaveAdversarial = Annotated[
     bool | None,
-    option(
-        "Keep all attacked images (.npz) and point clouds (.npz, .ply); samples without one are attacked again.",
+    _running(
+        "Keep every attacked image (.npz) and point cloud (.npz, .ply). Finished samples that have none are attacked "
+        "again.",
         "--save-adversarial",
         "--save-clouds",
-        panel=RUNNING,
     ),
 ]
 History = Annotated[
     bool | None,
-    option(
-        "Judge every iterate of attacks on images, as those of attacks on points are; images without are attacked "
-        "again.",
+    _running(
+        "Judge the prediction after every iteration on images too, as on points. Finished samples without that are "
+        "attacked again.",
         "--history",
-        panel=RUNNING,
     ),
 ]
 Backend = Annotated[
-    str | None,
-    option("What computes sparse convolutions: native, minkowski or spconv.", default="native", panel=RUNNING),
+    str | None, _running("Library for sparse convolutions: native, minkowski or spconv.", default="native")
 ]
-Report = Annotated[bool | None, option("Write report.html.", "--report/--no-report", default="yes", panel=RUNNING)]
-Fresh = Annotated[bool, option("Compute again what is finished in the results folder.", "--fresh", panel=RUNNING)]
+Report = Annotated[bool | None, _running("Write report.html.", "--report/--no-report", default="yes")]
+Fresh = Annotated[bool, _running("Compute finished cells again.", "--fresh")]
 
 
 def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "RunOptions":
-    """Return how to run: the flags that were given, over the values of a benchmark file."""
+    """Return the settings of a run: the flags that were given, else the values of a benchmark file."""
     from lgm_bench.evaluation.cells.config import check
     from lgm_bench.evaluation.cells.schema import RunOptions
 
@@ -209,23 +214,25 @@ def run_options(flags: Mapping[str, Any], base: "RunOptions | None" = None) -> "
 
 
 def cell_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flags that attack and search share, as `suites.cells_of_flags` takes them.
+    """Return the flags that attack and search share, in the form for `suites.cells_of_flags`.
 
     Raises:
-        ConfigError: --mean or --std are no numbers.
+        ConfigError: --mean or --std are not numbers.
     """
     plain = ["victim", "attack", "step", "steps", "valid_pixels", "targeted", "active_set", "protocol"]
-    plain += ["relation", "input_slope", "output_slope", "floor_slope", "loss"]
-    found = {name: flags[name] for name in (*plain, "data", "subset", "seed")}
-    found |= {name: of_channels(flags[name], f"--{name}") for name in ("mean", "std")}
-    return found | {"checkpoint": checkpoint_path(flags["checkpoint"])}
+    plain += ["relation", "input_slope", "output_slope", "floor_slope", "loss", "data", "subset", "seed"]
+    checkpoint = flags["checkpoint"]
+    if checkpoint not in (None, "random"):
+        checkpoint = str(expanded(checkpoint).absolute())
+    given = {name: flags[name] for name in plain} | {"checkpoint": checkpoint}
+    return given | {name: of_channels(flags[name], f"--{name}") for name in ("mean", "std")}
 
 
 def of_channels(text: str | None, name: str) -> list[float] | None:
-    """Return the numbers of --mean or --std, one for each channel.
+    """Return the numbers of --mean or --std, one per channel.
 
     Raises:
-        ConfigError: They are no numbers.
+        ConfigError: The text is not numbers.
     """
     if text is None:
         return None
@@ -234,10 +241,5 @@ def of_channels(text: str | None, name: str) -> list[float] | None:
     except ValueError:
         numbers = []
     if not numbers:
-        raise ConfigError(f"{name} {text!r}: expected a number for each channel such as 0.485,0.456,0.406")
+        raise ConfigError(f"{name} {text!r}: expected one number per channel, such as 0.485,0.456,0.406")
     return numbers
-
-
-def checkpoint_path(text: str | None) -> str | None:
-    """Return a checkpoint as the cell holds it: "random", an absolute path or None."""
-    return text if text in (None, "random") else str(expanded(text).absolute())

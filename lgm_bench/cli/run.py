@@ -1,4 +1,4 @@
-"""`lgm-bench run`: a suite of cells, printed as the paper's tables."""
+"""`lgm-bench run`: run a suite of cells and print them as tables."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +12,9 @@ from lgm_bench.cli.output import show, show_json
 from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lgm_bench.cli.session import Session
     from lgm_bench.evaluation.cells.schema import BenchFile
     from lgm_bench.evaluation.cells.suites import Planned
+    from lgm_bench.evaluation.estimates.preview import Preview
 
 DEFAULT_SUITE, SUITE_OF_TABLES = "mini", "paper"
 
@@ -48,11 +48,12 @@ def run(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Run a suite of cells and print them as the paper's tables.
+    """Run a suite of cells and print the results as tables in the form of the paper's.
 
-    Cells that are finished in the results folder are read from there, unless their weights, samples or your code have
-    changed since. The same command continues a killed run. Exit code 2: something is missing or makes no sense; 3: a
-    cell failed, and the others were run.
+    Finished cells are read from the results folder, unless their weights, their samples or your code changed since.
+    The same command continues a run that was stopped.
+
+    Exit code 2: something is missing or makes no sense; 3: a cell failed, and the others were run.
 
     Examples:
 
@@ -69,7 +70,7 @@ def run(
     [dim]$[/] lgm-bench run my.yaml --set defaults.protocol=paper --dry-run
     """
     if file and config:
-        raise ConfigError("give the file either as an argument or with --config")
+        raise ConfigError("name the file either as an argument or with --config, not both")
     bench, planned = planned_cells(file or config, suite, full=full, victims=victim, tables=table, overrides=overrides)
     changes: dict[str, Any] = {"data": {} if limit is None else {"limit": limit}}
     changes |= {"attack": {} if seed is None else {"seed": seed}} | ({} if history is None else {"history": history})
@@ -82,10 +83,10 @@ def run(
 
     session = Session(options, quiet=quiet, fresh=fresh)
     if dry_run:
-        _print_plan(session, share, as_json)
+        _print_plan(session.preview(share, skip_missing=skip_missing), as_json)
     else:
         results = session.run(share, skip_missing=skip_missing, shard=shard is not None)
-        session.finish(results, as_json=as_json, planned=planned)
+        session.finish(results, as_json=as_json, planned=planned, full=full)
 
 
 def planned_cells(
@@ -101,14 +102,14 @@ def planned_cells(
 
     Args:
         path: The file; None for the shipped one.
-        suites: Their names. None: all of a user's file, and `mini` of the shipped one, or `paper` with `tables`.
+        suites: Their names. None: all suites of a user's file; of the shipped one `mini`, or `paper` with `tables`.
         full: Include their long parts.
-        victims: Keep only the cells of these; none keeps all.
+        victims: Keep only the cells of these victims; none keeps all.
         overrides: Texts "path=value".
         tables: Keep only the cells of these tables of the paper; none keeps all.
 
     Raises:
-        LgmBenchError: Something in the file or the flags makes no sense.
+        LgmBenchError: A value in the file or the flags makes no sense.
     """
     from lgm_bench.evaluation.cells.config import load_bench
     from lgm_bench.evaluation.cells.suites import plan
@@ -119,17 +120,16 @@ def planned_cells(
     chosen = suites or (list(bench.suites) if path else [SUITE_OF_TABLES if tables else DEFAULT_SUITE])
     planned = plan(bench, chosen, full=full, victims=victims or [], tables=tables or [])
     if not planned:
-        raise ConfigError(f"{' and '.join(chosen)}: there are no cells in it; give it grids, or --full for a long part")
+        raise ConfigError(f"{' and '.join(chosen)}: no cells in it; add grids to the file, or --full for its long part")
     return bench, planned
 
 
-def _print_plan(session: "Session", planned: Sequence["Planned"], as_json: bool) -> None:
+def _print_plan(preview: "Preview", as_json: bool) -> None:
     from lgm_bench.cli.views.preview_table import preview_table
 
-    found = session.preview(planned)
     if as_json:
-        show_json(found.as_json())
+        show_json(preview.as_json())
         return
-    show(preview_table(found))
-    n_ready = len(planned) - len(found.missing.intersection(one.cell for one in planned))
-    print(f"{len(planned)} cells, {n_ready} ready; nothing was run (--dry-run)")
+    show(preview_table(preview))
+    n_ready = sum(cell not in preview.missing for cell in preview.cells)
+    print(f"{len(preview.cells)} cells, {n_ready} ready; nothing was run (--dry-run)")

@@ -1,4 +1,4 @@
-"""`lgm-bench search`: the slope at which the leaded gradient is strongest."""
+"""`lgm-bench search`: find the slope at which an attack is strongest."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ def search(
     eps: Annotated[
         str | None,
         typer.Option(
-            help="One or more: of images such as 8/255, of points in metres.",
+            help="Largest changes to try: of images such as 4/255,8/255, of points in metres.",
             show_default="2/255,4/255,8/255,16/255 of images, 0.005,0.01,0.02,0.05 of points",
             rich_help_panel=opt.ATTACK,
         ),
@@ -29,20 +29,20 @@ def search(
     slopes: Annotated[
         str | None,
         typer.Option(
-            help="Such as 0.1,0.5,1 or from:to:by.",
-            show_default="a range for the attack; of points 5:40:5",
+            help="Slopes to try, such as 0.1,0.5,1 or from:to:by.",
+            show_default="a range that fits the attack; on points 5:40:5",
             rich_help_panel=opt.ATTACK,
         ),
     ] = None,
     gradient: Annotated[
-        str, typer.Option(help="The gradient whose slope is sought.", rich_help_panel=opt.ATTACK)
-    ] = opt.SLOPED,
+        str, typer.Option(help="The gradient whose slope is searched.", rich_help_panel=opt.ATTACK)
+    ] = opt.DEFAULT_SOFT_GRADIENT,
     step: opt.Step = None,
     steps: opt.Steps = None,
     valid_pixels: opt.ValidPixels = 1.0,
     targeted: opt.Targeted = False,
     active_set: opt.ActiveSet = False,
-    protocol: opt.Protocol = opt.PROTOCOL,
+    protocol: opt.Protocol = opt.DEFAULT_PROTOCOL,
     relation: opt.Relation = None,
     input_slope: opt.InputSlope = None,
     output_slope: opt.OutputSlope = None,
@@ -50,7 +50,10 @@ def search(
     loss: opt.Loss = None,
     data: opt.Data = None,
     subset: Annotated[
-        str, typer.Option(help="holdout: training samples that training leaves out.", rich_help_panel=opt.VICTIM)
+        str,
+        typer.Option(
+            help="holdout (training samples that training leaves out), train or test.", rich_help_panel=opt.VICTIM
+        ),
     ] = "holdout",
     checkpoint: opt.Checkpoint = None,
     mean: opt.Mean = None,
@@ -65,19 +68,21 @@ def search(
     num_nodes: opt.NumNodes = None,
     precision: opt.Precision = None,
     force_precision: opt.ForcePrecision = None,
-    store: Annotated[bool, typer.Option("--store", help="Keep the best slopes beside the victim's weights.")] = False,
+    store: Annotated[
+        bool, typer.Option("--store", help="Keep the best slopes beside the victim's weights, for later attacks.")
+    ] = False,
     fresh: opt.Fresh = False,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
     """Find the slope of the leaded gradient at which an attack is strongest.
 
-    At every eps, every slope and the automatic slope are tried on held-out training samples. The table has the form of
-    the paper's Table VII. Warnings below it say where the best slope is in doubt.
+    The search tries every slope and the automatic slope at every eps, on training samples that training left out. The
+    table has the form of the paper's Table VII; warnings below it say where the best slope is in doubt.
 
-    With --store, attacks on the victim take the best slopes from then on where none is given.
+    With --store, later attacks on the victim use the best slopes unless another is given.
 
-    Slopes that are in the results folder already are not tried again, except with --fresh.
+    Slopes whose results are in the results folder are not tried again, except with --fresh.
 
     Examples:
 
@@ -93,38 +98,37 @@ def search(
     from lgm_bench.evaluation.cells.suites import Planned, cells_of_flags
     from victims.checkpoints import store_slopes
 
-    eps = inputs_of(attack).searched_eps if eps is None else eps
-    widths = parse_numbers(eps, "--eps")
-    wanted = parse_numbers(slopes, "--slopes") if slopes else []
+    widths = parse_numbers(inputs_of(attack).searched_eps if eps is None else eps, "--eps")
+    chosen = parse_numbers(slopes, "--slopes") if slopes else []
     common = opt.cell_flags(flags) | {"limit": limit, "gradients": [gradient], "slope": 1.0}
     base, *_ = [cells_of_flags(common | {"eps": width})[0].cell for width in widths]
     if store:
-        _check_place(base)
-    planned = [Planned(cell) for cell in search_cells(base, widths, wanted, baseline=opt.GRADIENT)]
+        _check_storable(base)
+    planned = [Planned(cell) for cell in search_cells(base, widths, chosen, baseline=opt.DEFAULT_GRADIENT)]
     from lgm_bench.cli.session import Session
 
     session = Session(opt.run_options(flags), quiet=quiet, fresh=fresh)
     results = session.run(planned)
     if results:
-        found = Search(tuple(results), ties(results, session.folder.path))
-        _report(session, found, as_json)
+        search_results = Search(tuple(results), ties(results, session.folder.path))
+        _report(session, search_results, as_json)
         if store and not results.failures:
-            path = store_slopes(base.victim.name, base.victim.checkpoint, found.stored())
+            path = store_slopes(base.victim.name, base.victim.checkpoint, search_results.stored())
             complain(f"The best slopes are stored in {path}")
     session.leave_if_failed(results)
 
 
-def _check_place(cell: "Cell") -> None:
+def _check_storable(cell: "Cell") -> None:
     """Check, before a search, that its slopes may be stored.
 
     Raises:
-        ConfigError: The weights are in no registry, or slopes would be chosen on the samples of an evaluation.
+        ConfigError: The weights are in no registry, or the slopes would be chosen on samples of an evaluation.
     """
     from victims.checkpoints import registered
 
     victim, checkpoint = cell.victim.name, cell.victim.checkpoint
     if cell.data.subset == "test":
-        raise ConfigError("--store is for slopes that were found on training samples; leave out --subset test")
+        raise ConfigError("--store takes only slopes that were found on training samples; leave out --subset test")
     if registered(victim, checkpoint) is None:
         raise ConfigError(
             f"--store: no registry has {checkpoint or 'weights'} of {victim}; `lgm-bench import {victim} FILE` "
@@ -132,15 +136,17 @@ def _check_place(cell: "Cell") -> None:
         )
 
 
-def _report(session: "Session", found: "Search", as_json: bool) -> None:
+def _report(session: "Session", search_results: "Search", as_json: bool) -> None:
     from lgm_bench.report.folder import save
     from lgm_bench.results.formats import to_markdown, to_rich
 
-    record = save(session.folder.path / f"{found.name}.json", json.dumps(found.record(), indent=2) + "\n")
-    save(session.folder.path / f"{found.name}.md", to_markdown(found.table()))
+    record = save(
+        session.folder.path / f"{search_results.name}.json", json.dumps(search_results.record(), indent=2) + "\n"
+    )
+    save(session.folder.path / f"{search_results.name}.md", to_markdown(search_results.table()))
     if as_json:
-        show_json(found.record())
+        show_json(search_results.record())
         return
-    show(to_rich(found.table()))
-    print(f"For a benchmark file (victims:):\n  - {found.yaml()}")
+    show(to_rich(search_results.table()))
+    print(f"For a benchmark file (victims:):\n  - {search_results.yaml()}")
     print(f"Results are in {record}")

@@ -1,4 +1,4 @@
-"""`lgm-bench show`: one result in full, or all of a folder in a line each."""
+"""`lgm-bench show`: one result in full, or a list of all results in a folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,15 +17,20 @@ def show(
         str | None,
         typer.Argument(
             help='A folder\'s name, the beginning of a fingerprint, or words such as "dynconv8 eps4 lgm".',
-            show_default="all cells, a line each",
+            show_default="a list of all cells",
         ),
     ] = None,
-    rows: Annotated[bool, typer.Option("--rows", help="Print what happened to every sample.")] = False,
-    samples: Annotated[str | None, typer.Option(help="Of the rows only these: fallen or survived.")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="Print a line for every sample.")] = False,
+    samples: Annotated[
+        str | None,
+        typer.Option(help="Print only the samples that have fallen, or only those that survived: fallen or survived."),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV, with all their columns.")] = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Show one result in full: what was run, numbers, every adaptive unit, checks, where it comes from, samples.
+    """Show one result in full: figures, configuration, checks, provenance, adaptive units, notable samples.
+
+    Without a cell, list all results of the folder.
 
     Examples:
 
@@ -41,16 +46,16 @@ def show(
     from lgm_bench.cli.views.row_tables import chosen_rows, rows_csv, rows_table
     from lgm_bench.results.reading import find_cell, read_results
 
-    found = read_results(results)
-    if cell is None and len(found) > 1:
+    finished = read_results(results)
+    if cell is None and len(finished) > 1:
         if rows or samples or as_csv:
-            raise ConfigError("--rows, --samples and --csv are of one cell; name it behind the folder")
+            raise ConfigError("--rows, --samples and --csv show one cell; name it after the folder")
         if as_json:
-            show_json([one.result.model_dump(mode="json") for one in found])
+            show_json([one.result.model_dump(mode="json") for one in finished])
         else:
-            print_table(results_table(found))
+            print_table(results_table(finished))
         return
-    one = found[0] if cell is None else find_cell(found, cell)
+    one = finished[0] if cell is None else find_cell(finished, cell)
     table = chosen_rows(one.rows(), samples)
     if as_csv:
         print(rows_csv(table), end="")

@@ -1,4 +1,4 @@
-"""The search for the slope at which a leaded gradient is strongest, on samples that no table is measured on."""
+"""Search for the slope at which an attack is strongest: its cells, and what their results say."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from victims.registry import StoredSlopes
 SINGLE_STEP_SLOPES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 ITERATIVE_SLOPES = (1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0)
 POINT_SLOPES = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0)
-"""Those of Table VII."""
+"""The slopes of Table VII."""
 
 MOST_NUMBERS, MOST_LISTED = 1000, 4
 
@@ -33,8 +33,8 @@ class Search:
     """The results of a search.
 
     Attributes:
-        results: The baseline, every slope and the automatic slope, at every eps.
-        ties: By eps, the other slopes that cannot be told apart from the best one; see `ties`.
+        results: Of the baseline, every slope and the automatic slope, at every eps.
+        ties: By eps, the other slopes that are not significantly weaker than the best one; see `ties`.
     """
 
     results: tuple[CellResult, ...]
@@ -42,35 +42,35 @@ class Search:
 
     @property
     def name(self) -> str:
-        """Name of the files with the results, which differs between victims and attacks."""
-        cell = self.results[0].cell
-        kind = f"targeted-{cell.attack.name}" if cell.attack.targeted else cell.attack.name
-        pixels = "" if cell.attack.valid_pixels == 1 else f"-{100 * cell.attack.valid_pixels:g}pct"
-        return f"search-{cell.victim.name.replace(':', '.')}-{kind}{pixels}"
+        """Name of the files with the results; it differs between victims and attacks."""
+        victim, attack = self.results[0].cell.victim, self.results[0].cell.attack
+        targeted = "targeted-" * attack.targeted
+        pixels = "" if attack.valid_pixels == 1 else f"-{100 * attack.valid_pixels:g}pct"
+        return f"search-{victim.name.replace(':', '.')}-{targeted}{attack.name}{pixels}"
 
     def best(self) -> dict[float, float | str]:
         """Return the strongest slope at every eps; of equally strong ones the smallest, and "auto" last."""
         return {eps: result.cell.gradient.slope or AUTO for eps, result in strongest(self.results).items()}
 
     def warnings(self) -> list[str]:
-        """Return why a best slope may not be the best, a sentence for each reason and eps."""
+        """Return the reasons to doubt a best slope, one sentence per reason and eps."""
         compared, sample = self.results[0].compared, self.results[0].kind.sample
         warnings: list[str] = []
         for eps, best in strongest(self.results).items():
             here = [result for result in self.results if result.cell.attack.eps == eps]
             slope, slopes = best.cell.gradient.slope, [result.cell.gradient.slope for result in here]
             tried = sorted(slope for slope in slopes if isinstance(slope, float | int))
-            at = f"At eps {eps_text(best.cell)}"
+            at, best_slope = f"At eps {eps_text(best.cell)}", best.cell.gradient.slope_text
             if len(tried) > 1 and slope in (tried[0], tried[-1]):
                 beyond = "smaller" if slope == tried[0] else "larger"
                 warnings.append(
-                    f"{at} the best slope, {slope:g}, is at the edge of the slopes that were tried; "
+                    f"{at} the best slope, {best_slope}, is at the edge of the slopes that were tried; "
                     f"try {beyond} ones too (--slopes)."
                 )
             if self.ties.get(eps):
                 warnings.append(
-                    f"{at} {_listed(self.ties[eps])} cannot be told apart from the best slope, "
-                    f"{best.cell.gradient.slope_text}, on {best.n_samples:,} {sample}s; try more of them (--limit)."
+                    f"{at} {_listed(self.ties[eps])} cannot be told apart from the best slope, {best_slope}, on "
+                    f"{best.n_samples:,} {sample}s; try more of them (--limit)."
                 )
             for baseline in (result for result in here if result.cell.gradient.slope is None):
                 left = [result.metrics[compared.name] for result in (baseline, best)]
@@ -83,7 +83,7 @@ class Search:
         return warnings
 
     def table(self) -> Table:
-        """Return the results in the form of Table VII of Tao et al. 2024: one row per slope, one column per eps."""
+        """Return the results in the form of Tao et al. 2024, Table VII: one row per slope, one column per eps."""
         first = self.results[0].cell
         compared = self.results[0].compared
         best = self.best()
@@ -99,7 +99,7 @@ class Search:
         columns.sort(key=lambda column: float(parse_number(column.variant.removeprefix("eps="))))
         notes = [
             f"In percent: {compared.label}, {'higher' if compared.stronger > 0 else 'lower'} is stronger. "
-            "Best slope of each eps marked.",
+            "The best slope of each eps is marked.",
             f"{self._samples()}, protocol {first.protocol}, seed {first.attack.seed}.",
             *(f"Warning: {warning}" for warning in self.warnings()),
         ]
@@ -128,8 +128,10 @@ class Search:
 
     def yaml(self) -> str:
         """Return the victim's line for a benchmark file, with the best slopes in it."""
-        first = self.results[0].cell
-        slopes = ", ".join(f"{number_text(first, eps)}: {_slope_text(slope)}" for eps, slope in self.best().items())
+        first, best = self.results[0].cell, strongest(self.results).values()
+        slopes = ", ".join(
+            f"{number_text(one.cell, one.cell.attack.eps)}: {one.cell.gradient.slope_text}" for one in best
+        )
         checkpoint = "" if first.victim.checkpoint is None else f"checkpoint: {first.victim.checkpoint}, "
         return f"{{name: {first.victim.name}, {checkpoint}slopes: {{{first.attack.name}: {{{slopes}}}}}}}"
 
@@ -137,7 +139,6 @@ class Search:
         """Return the best slopes as they are stored beside the victim's weights."""
         cell = next(result.cell for result in self.results if result.cell.gradient.slope is not None)
         attack, inputs = cell.attack, inputs_of(cell.attack.name)
-        slopes = {eps * unit(cell): slope for eps, slope in self.best().items()}
         return StoredSlopes(
             attack=attack.name,
             gradient=cell.gradient.name,
@@ -147,7 +148,7 @@ class Search:
             steps=attack.steps or 1,
             samples=self._samples(),
             found=max(datetime.fromisoformat(result.finished_at) for result in self.results).date(),
-            slopes={inputs.text(width): slope for width, slope in slopes.items()},
+            slopes={inputs.text(eps * unit(cell)): slope for eps, slope in self.best().items()},
         )
 
     def _samples(self) -> str:
@@ -157,12 +158,12 @@ class Search:
 
 def strongest(results: Iterable[CellResult]) -> dict[float, CellResult]:
     """Return, by eps, the result of the strongest slope; of equally strong ones the smallest, and "auto" last."""
-    found: dict[float, CellResult] = {}
+    best: dict[float, CellResult] = {}
     for result in sorted(results, key=_order):
         eps = result.cell.attack.eps
-        if result.cell.gradient.slope is not None and (eps not in found or _score(result) > _score(found[eps])):
-            found[eps] = result
-    return dict(sorted(found.items()))
+        if result.cell.gradient.slope is not None and (eps not in best or _score(result) > _score(best[eps])):
+            best[eps] = result
+    return dict(sorted(best.items()))
 
 
 def ties(results: Sequence[CellResult], out: Path) -> dict[float, tuple[str, ...]]:
@@ -178,7 +179,7 @@ def ties(results: Sequence[CellResult], out: Path) -> dict[float, tuple[str, ...
         ResultError: Rows are missing or damaged.
     """
     lines = {line["fingerprint"]: line for line in lines_of(frame_of(results, out))}
-    found = {}
+    tied = {}
     for eps, best in strongest(results).items():
         others = [
             result
@@ -187,10 +188,10 @@ def ties(results: Sequence[CellResult], out: Path) -> dict[float, tuple[str, ...
         ]
         pairs = [compare_pair(lines[best.fingerprint], lines[other.fingerprint]) for other in others]
         p_values = holm([pair.p_value for pair in pairs])
-        found[eps] = tuple(
+        tied[eps] = tuple(
             other.cell.gradient.slope_text for other, p in zip(others, p_values, strict=True) if p is None or p >= ALPHA
         )
-    return found
+    return tied
 
 
 def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float], baseline: str) -> list[Cell]:
@@ -199,8 +200,8 @@ def search_cells(base: Cell, eps: Sequence[float], slopes: Sequence[float], base
     Args:
         base: What all have in common; its eps and slope are replaced.
         eps: Half-widths of the ball.
-        slopes: Slopes to try; empty takes a default range for single-step or iterative attacks, or those on points.
-        baseline: A gradient without a slope to compare with.
+        slopes: Slopes to try. Empty: the default range for the kind of attack.
+        baseline: A gradient without a slope, to compare with.
 
     Raises:
         ConfigError: A slope is not positive.
@@ -223,7 +224,7 @@ def parse_numbers(text: str, name: str) -> list[float]:
     """Return the numbers in "1,2,4", "2/255,4/255" or "5:40:5" (from, to, by), or in a mix of them.
 
     Raises:
-        ConfigError: The text is neither, or a range is of more than a thousand numbers.
+        ConfigError: The text is none of these, or a range has more than a thousand numbers.
 
     >>> parse_numbers("0.5,10:30:10", "--slopes")
     [0.5, 10.0, 20.0, 30.0]
@@ -247,23 +248,19 @@ def parse_numbers(text: str, name: str) -> list[float]:
 
 
 def _order(result: CellResult) -> float:
-    """Return where a result stands among those of one eps: the baseline, the slopes by size, the automatic one."""
+    """Return the place of a result among those of one eps: the baseline, the slopes by size, the automatic one."""
     slope = result.cell.gradient.slope
     return 0.0 if slope is None else math.inf if slope == AUTO else float(slope)
 
 
 def _score(result: CellResult) -> float:
-    """Return how strong an attack is, the larger the stronger; one without a figure is the weakest."""
+    """Return the strength of an attack, larger for stronger; without a figure it is the weakest."""
     value = result.metrics[result.compared.name]
     return -math.inf if value is None else result.compared.stronger * value
 
 
-def _slope_text(slope: float | str) -> str:
-    return slope if isinstance(slope, str) else f"{slope:g}"
-
-
 def _listed(slopes: Sequence[str]) -> str:
-    """Return slopes in words, many of them as a range."""
+    """Return slopes in words; many are given as a range."""
     if len(slopes) <= MOST_LISTED:
         return f"slope{'s' * (len(slopes) > 1)} {', '.join(slopes)}"
     return f"{len(slopes)} slopes from {slopes[0]} to {slopes[-1]}"

@@ -1,4 +1,4 @@
-"""`lgm-bench train`: train a victim by a recipe, resumably."""
+"""`lgm-bench train`: train a victim by a recipe; a stopped run can be resumed."""
 
 import json
 import os
@@ -25,19 +25,22 @@ def train(
         Path | None, typer.Option(help="A recipe of your own (YAML).", show_default="the shipped one")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run; one in it is resumed.", show_default="runs/VICTIM-seedN")
+        Path | None, typer.Option(help="Folder of the run; a run in it is resumed.", show_default="runs/VICTIM-seedN")
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order, augmentation and noise.")
+        int,
+        typer.Option(
+            min=0, max=2**32 - 1, help="Seed of the weights, the order of the samples, augmentation and noise."
+        ),
     ] = 0,
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Train a victim; a stopped run goes on from its last finished epoch.
+    """Train a victim. A run that was stopped continues from its last finished epoch.
 
-    The recipe determines the result: epochs, batch size per device, the share of the units to execute.
+    The recipe sets the epochs, the batch size per device and the share of the units to execute.
 
     The folder of the run holds the log (CSV), the last checkpoint, and at the end the weights with their record.
 
@@ -77,14 +80,14 @@ def train(
 
 
 def _datamodule(name: str, data_root: str | None, batch_size: int, seed: int) -> "LightningDataModule":
-    """Return the data set after reading it, so that what is missing or damaged is said first."""
+    """Return the data set after reading it, so that missing or damaged files are reported before training starts."""
     from pytorch_lightning import LightningDataModule
 
     from datamodules import DATAMODULES, load_datamodule
 
     kind = resolve("data set", name, DATAMODULES)
     if getattr(kind, "train_dataloader", None) is LightningDataModule.train_dataloader:
-        raise ConfigError(f"nothing can be trained on data set {name!r} here: it has no train_dataloader")
+        raise ConfigError(f"data set {name!r} cannot be trained on: it has no train_dataloader; choose another --data")
     module = load_datamodule(name, data_root=data_root, batch_size=batch_size, seed=seed)
     module.prepare_data()
     module.setup("fit")
@@ -106,7 +109,7 @@ def _report(victim: str, weights: Path, where: list[str], as_json: bool, *, befo
     print(f"{victim}: {epochs} epochs of {data['training']} samples of {data['name']}{', done before' * before}")
     print(f"  on {data['validation']} held-out training samples: {', '.join(figures) or 'unknown'}")
     print(f"  weights  {weights}\n  record   {weights.parent / RECORD}\n  log      {weights.parent / METRICS}")
-    print("Attack them where they are, or make them the victim's own:")
+    print("To attack these weights, or to make them the victim's default:")
     attack = ["attack", victim, *where, "--checkpoint", str(weights)]
     for command in (attack, ["import", victim, str(weights), "--source", "trained here"]):
         print(f"  {shlex.join(['lgm-bench', *command])}")

@@ -8,7 +8,7 @@ import typer
 from lgm_bench.cli import options as opt
 from lgm_bench.cli.output import BAD_USAGE, CELL_FAILED, complain, show_json
 from lgm_bench.cli.run import planned_cells
-from lgm_bench.errors import fault
+from lgm_bench.errors import UnknownNameError, fault
 
 if TYPE_CHECKING:
     from lgm_bench.evaluation.cells.cell import Cell
@@ -29,9 +29,9 @@ def validate(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Build every cell of a benchmark file and run it on two samples; nothing is kept.
+    """Try every cell of a benchmark file on two samples; nothing is kept, and no figures are printed.
 
-    Cells that differ in eps, slopes or seed alone are run once. Exit code 3: a cell fails; 2: something is missing.
+    Cells that differ only in eps, slopes or seed are tried once. Exit code 3: a cell fails; 2: something is missing.
 
     Examples:
 
@@ -46,15 +46,15 @@ def validate(
 
     with tempfile.TemporaryDirectory(prefix="lgm-bench-") as out:
         options = opt.run_options({**flags, "out": out, "batch_size": SAMPLES, "devices": 1}, bench.run)
-        session = Session(options, quiet=quiet)
+        session = Session(options, quiet=quiet, figures=False)
         gaps = session.gaps(planned)
         missing = {cell for gap in gaps for cell in gap.cells}
         kinds: dict[Cell, list[Cell]] = {}
         for one in planned:
             if one.cell not in missing:
                 kinds.setdefault(_tiny(one.cell), []).append(one.cell)
-        results = session.run_ready(list(kinds))
-    failed = [(cell, error) for kind, error in results.failures for cell in kinds[kind]]
+        results = session.run_ready(list(kinds), skip_broken=True)
+    failed = [cell for kind, _ in results.failures for cell in kinds[kind]]
     required = [cell for gap in gaps if not gap.optional for cell in gap.cells]
     counts = {"cells": len(planned), "ok": sum(len(kinds[k]) for k in kinds) - len(failed)}
     counts |= {"failed": len(failed), "missing": len(missing)}
@@ -69,13 +69,18 @@ def validate(
 
 
 def _tiny(cell: "Cell") -> "Cell":
-    """Return a short cell that stands for all cells that differ from it in numbers alone."""
+    """Return a short cell that stands for all cells that differ from it only in numbers."""
     from lgm_bench.evaluation.cells.kinds import inputs_of
     from lgm_bench.evaluation.cells.units import unit
-    from lgm_bench.evaluation.engine.building import resolved
+    from lgm_bench.evaluation.engine.runner import filled_cell
     from lgm_bench.tasks.inputs import parse_number
 
-    cell = resolved(cell)  # slopes are released for an eps: they go with the real one
+    filled = filled_cell(cell, keep_error=True)  # slopes are released for an eps, so the real one fills them in
+    if isinstance(filled, UnknownNameError):
+        raise filled
+    if isinstance(filled, Exception):
+        return cell  # its trial fails for the same reason
+    cell = filled
     attack = {"seed": 0, "eps": parse_number(inputs_of(cell.attack.name).usual_eps) / unit(cell), "step": None}
     attack |= {"steps": min(STEPS, cell.attack.steps or 1)}
     slopes = {name: 1.0 for name in SLOPES if getattr(cell.gradient, name) is not None}

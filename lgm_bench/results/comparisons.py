@@ -15,6 +15,9 @@ from lgm_bench.results.formats import latex_row, latex_table, markdown, markdown
 from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, TUNED, Comparison
 
 N_TEXTS = 3
+DIFFERENCE = 6
+COLOURS = {"stronger": "bold green", "weaker": "bold red", "undecided": ""}
+"""Of a difference in a terminal: the attack is stronger or weaker than the baseline."""
 IN_TERMINAL = (3, 6, 7, 8, 9, 11)
 """Columns for a terminal, behind the cell in full: without the numbers of the tables of results above it."""
 
@@ -90,17 +93,25 @@ def comparisons_notes(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def comparisons_to_rich(comparisons: Sequence[Comparison]) -> RenderableType:
-    """Return the table for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    """Return the tables for a terminal, one per victim."""
     head = comparisons_head(comparisons)
-    # The first column gives way on a narrow terminal.
-    table.add_column("cell", overflow="fold", vertical="bottom")
+    tables: dict[str, Table] = {}
+    for one, row in zip(comparisons, comparisons_rows(comparisons), strict=True):
+        victim = one.arm["victim"]
+        if victim not in tables:
+            tables[victim] = _table_of(victim, head)
+        texts = [Text(row[index], COLOURS[one.verdict] if index == DIFFERENCE else "") for index in IN_TERMINAL]
+        tables[victim].add_row(f"{one.arm['setting'].removeprefix(victim).strip()} {one.arm['arm']}", *texts)
+    notes = [Text(note, style="dim") for note in comparisons_notes(comparisons)]
+    return Group(Text(f"\n{comparisons_title(comparisons)}", style="bold"), *tables.values(), *notes)
+
+
+def _table_of(victim: str, head: Sequence[str]) -> Table:
+    table = Table(title=victim, title_style="cyan", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("cell", vertical="bottom")  # gives way on a narrow terminal
     for index in IN_TERMINAL:
         table.add_column(head[index].replace(" only", "\nonly"), justify="right", no_wrap=True, vertical="bottom")
-    for one, row in zip(comparisons, comparisons_rows(comparisons), strict=True):
-        table.add_row(f"{one.arm['setting']} {one.arm['arm']}", *(row[index] for index in IN_TERMINAL))
-    notes = [Text(note, style="dim") for note in comparisons_notes(comparisons)]
-    return Group(Text(f"\n{comparisons_title(comparisons)}", style="bold"), table, *notes)
+    return table
 
 
 def comparisons_to_markdown(comparisons: Sequence[Comparison]) -> str:

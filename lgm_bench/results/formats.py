@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.columns import Columns
@@ -15,10 +15,16 @@ from lgm_bench.results.frame import TARGETED
 from lgm_bench.results.tables import CLEAN, Column, Entry, Table, variant_words
 
 
-def to_rich(table: Table) -> RenderableType:
-    """Return a table for a terminal: one block a victim and kind of target, side by side as far as they fit."""
+def to_rich(table: Table, hidden: Collection[str] = ()) -> RenderableType:
+    """Return a table for a terminal: one block per victim and kind of target, side by side as far as they fit.
+
+    Args:
+        table: The table.
+        hidden: Headers of columns to leave out.
+    """
     blocks = []
-    for group, columns in table.groups().items():
+    for group, all_columns in table.groups().items():
+        columns = [column for column in all_columns if column.header not in hidden]
         targeted = [column for column in columns if column.variant.endswith(TARGETED)]
         untargeted = [column for column in columns if column not in targeted]
         blocks += [_block(table, group, untargeted)] if untargeted else []

@@ -16,6 +16,7 @@ from lgm_bench.evaluation.cells.cell import KINDS, Cell
 from lgm_bench.evaluation.store.part_files import ContradictionError, UnusableError, read_part
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, ids_sha256, newest_first, read_record
+from lgm_bench.files import is_named_pipe
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +121,13 @@ def read_results(path: Path) -> list[Finished]:
 
 
 def require_there(path: Path) -> None:
-    """Check that a results folder is there.
+    """Check that a results folder or a record is there.
 
     Raises:
-        ResultError: It is not; the nearest name beside it is told.
+        ResultError: It is not there (the message has the nearest name), or is a named pipe.
     """
+    if is_named_pipe(path):
+        raise ResultError(f"{path} is a named pipe; give a results folder")
     if not path.exists():
         siblings = [other.name for other in path.parent.iterdir() if other.is_dir()] if path.parent.is_dir() else []
         raise ResultError(f"there is no results folder {path}{did_you_mean(path.name, siblings)}")

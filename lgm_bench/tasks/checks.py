@@ -35,13 +35,24 @@ def check_precision(victim: Any, *inputs: Tensor) -> None:
         )
 
 
+def check_finite(inputs: Tensor, ids: Sequence[str], sample: str) -> None:
+    """Raise ConfigError where inputs (B, ...) have values that are NaN or infinite."""
+    bad = (~inputs.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
+    if bad:
+        raise ConfigError(
+            f"{len(bad)} of {len(ids)} {sample}s have values that are NaN or infinite (first: {ids[bad[0]]!r}); "
+            "check the data or the code that reads it"
+        )
+
+
 def check_finite_logits(logits: Tensor, ids: Sequence[str]) -> None:
     """Raise ConfigError where logits (B, C) are NaN, which allow no verdict."""
     bad = logits.isnan().flatten(1).any(dim=1).tolist()
     if any(bad):
         first = next(name for name, is_bad in zip(ids, bad, strict=True) if is_bad)
         raise ConfigError(
-            f"the victim's logits of {sum(bad)} samples are not numbers (first: {first!r}); check its weights"
+            f"the victim's logits of {sum(bad)} samples are not numbers (first: {first!r}), although the samples are; "
+            "check the victim's weights"
         )
 
 
@@ -59,7 +70,9 @@ def check_classes(name: str, classes: Tensor, count: int, sample: str) -> None:
 def check_verdict(logits: Tensor, name: str) -> None:
     """Raise ConfigError where the logits of the scene or shapes of that name are not finite."""
     if not bool(logits.isfinite().all()):
-        raise ConfigError(f"the victim's logits of {name!r} are not finite; check its weights")
+        raise ConfigError(
+            f"the victim's logits of {name!r} are not finite, although its points are; check the victim's weights"
+        )
 
 
 def check_cloud(cloud: PointCloud) -> None:

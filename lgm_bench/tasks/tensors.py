@@ -1,6 +1,5 @@
 """Adapters of samples with one label each: in general, and of tensors (B, ...) such as images."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from lgm_bench.errors import ConfigError
 from lgm_bench.losses import margin
 from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Judged, Verdict
-from lgm_bench.tasks.checks import check_classes, check_finite_logits, check_precision, usable
+from lgm_bench.tasks.checks import check_classes, check_finite, check_finite_logits, check_precision, usable
 from lgm_bench.tasks.images import ImageClassification
 from lgm_bench.tasks.samples import SavedImage
 
@@ -71,6 +70,7 @@ class Tensors(Classified):
         if len(ids) != len(inputs):
             sample = self.task.sample
             raise ConfigError(f"{len(inputs)} {sample}s have {len(ids)} ids; every {sample} needs one")
+        check_finite(inputs, ids, self.task.sample)
         check_classes("labels", labels, len(inputs), self.task.sample)
         check_precision(victim, inputs)
 
@@ -114,7 +114,7 @@ class Images(Tensors):
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
         super().check(victim, inputs, labels, ids)
         low, high = (float(value) for value in inputs.detach().aminmax())
-        if math.isnan(low) or low < 0 or high > 1:
+        if low < 0 or high > 1:
             first = next(i for i, image in enumerate(inputs) if not bool(((image >= 0) & (image <= 1)).all()))
             raise ConfigError(
                 f"images must lie in [0, 1], got values from {low} to {high} (first in sample {ids[first]!r}); "

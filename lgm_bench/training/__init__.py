@@ -1,1 +1,1 @@
-"""Training runs: victims from scratch, resumable."""
+"""Training runs of victims from scratch; they can be resumed."""

@@ -1,4 +1,4 @@
-"""What makes a resumed training run like an uninterrupted one: its noise, its time and its log."""
+"""Callbacks that make a resumed training run equal an uninterrupted one: its noise, its time and its log."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from lgm_bench.files import write_whole
 
 
 class NoiseByEpoch(Callback):
-    """Seeds each epoch's noise by the epoch's number, so that a resumed run draws the same."""
+    """Seeds the noise of every epoch by its number, so that a resumed run draws the same noise."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -35,16 +35,16 @@ class Stopwatch(Callback):
         return time.monotonic() - self.started
 
     def state_dict(self) -> dict[str, float]:
-        """Return what a checkpoint keeps."""
+        """Return the seconds for the checkpoint."""
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on counting from there."""
+        """Continue from the seconds of a checkpoint."""
         self.started = time.monotonic() - state_dict["seconds"]
 
 
 class EpochLog(Callback):
-    """Writes what the module logged, one row per epoch, to the CSV file `path`.
+    """Writes the values that the module logged to the CSV file `path`, one row per epoch.
 
     Lightning's own CSV logger deletes the rows of a resumed run.
     """
@@ -71,7 +71,7 @@ class EpochLog(Callback):
 
 
 def read_epochs(path: Path) -> list[dict[str, float]]:
-    """Return the rows that an `EpochLog` has written."""
+    """Return the rows of a file that `EpochLog` has written."""
     with path.open(newline="") as file:
         rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
     return [row | {"epoch": int(row["epoch"])} for row in rows]

@@ -1,4 +1,4 @@
-"""Train a victim, resumably, and store its weights with a record of how they were made."""
+"""Train a victim, or resume its training, and store its weights with a record of how they were made."""
 
 import errno
 import hashlib
@@ -48,8 +48,8 @@ def train(
 ) -> Path:
     """Train until the recipe's last epoch and return the path of the weights (safetensors, official keys).
 
-    A checkpoint is written after every epoch; the same call on the same folder goes on from it, and does nothing once
-    the weights are there.
+    A checkpoint is written after every epoch. The same call on the same folder continues from it, and does nothing
+    once the weights are there.
 
     Args:
         victim: Untrained network.
@@ -57,17 +57,17 @@ def train(
         recipe: Optimizer, schedule, objective.
         out: Folder for the checkpoint, the log (CSV), the weights and the record (JSON).
         name: Name of the victim, for the record.
-        seed: Seed of the objective's noise; weights and data have been seeded by the caller.
+        seed: Seed of the objective's noise; the caller has seeded weights and data.
         accelerator: "auto", "cpu" or "gpu" ("cuda").
-        devices: Number of devices; each takes batches of the recipe's size, so that they are part of the run.
-        progress: Show on standard error how far it is.
+        devices: Number of devices. Each takes batches of the recipe's size, so their number changes the result.
+        progress: Show progress on standard error.
 
     Raises:
-        ConfigError: There are not so many devices; the victim, the data and the recipe do not belong together; `out`
-            holds a run with another recipe, victim, data, seed or number of devices; or a batch is more than all data.
-        CheckpointError: The checkpoint of the run that is there is damaged.
+        ConfigError: There are too few devices; victim, data and recipe do not fit together; `out` holds a run with
+            another recipe, victim, data, seed or number of devices; or a batch is larger than the data set.
+        CheckpointError: The checkpoint of the run in `out` is damaged.
         ResultError: `out` cannot be made or written, or its settings are damaged.
-        RunInterruptedError: Ctrl-C; the same call goes on from the last finished epoch.
+        RunInterruptedError: Ctrl-C; the same call continues from the last finished epoch.
     """
     accelerator = checked_devices(accelerator, devices)
     _require_fit(victim, data, name)
@@ -113,19 +113,19 @@ def finished(out: Path) -> bool:
 
 @contextmanager
 def _room(out: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into an error of ours."""
+    """Turn the error of a full or read-only disk into a ResultError."""
     try:
         yield
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
         raise ResultError(
-            f"cannot write to {out}: {error.strerror}; make room, and the same command goes on from the last epoch kept"
+            f"cannot write to {out}: {error.strerror}; make room, then the same command continues from the last epoch"
         ) from error
 
 
 def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resumed: Path | None) -> None:
-    """Fit; on Ctrl-C raise an error, where Lightning would end the process and ignore further ones."""
+    """Fit, and on Ctrl-C raise an error; Lightning would end the process and ignore a second Ctrl-C."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(victim, data, ckpt_path=resumed, weights_only=True)
@@ -139,17 +139,18 @@ def _fit(trainer: pl.Trainer, victim: Victim, data: pl.LightningDataModule, resu
 
 
 def _require_fit(victim: Victim, data: pl.LightningDataModule, name: str) -> None:
-    has, takes = getattr(data, "task", None), getattr(victim, "task", "images")
-    if has is not None and has != takes:
+    data_task, victim_task = getattr(data, "task", None), getattr(victim, "task", "images")
+    if data_task is not None and data_task != victim_task:
         data_set = getattr(data, "name", type(data).__name__)
         raise ConfigError(
-            f"{name} takes {task_named(takes).sample}s, and data set {data_set} holds {task_named(has).sample}s; "
+            f"{name} takes {task_named(victim_task).sample}s, and data set {data_set} holds "
+            f"{task_named(data_task).sample}s; "
             "choose another --data"
         )
 
 
 def _data(data: pl.LightningDataModule) -> dict[str, str | int]:
-    """Return the name of the data set and how many of its samples are trained and validated on."""
+    """Return the name of the data set and its numbers of training and validation samples."""
     trained, validated = data.train_dataloader(), data.val_dataloader()
     return {
         "name": getattr(data, "name", type(data).__name__),
@@ -165,7 +166,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
             before = dict(json.loads(path.read_text()))
         except (TypeError, ValueError) as error:
             raise ResultError(f"{path} is damaged ({error}); choose another --out, or delete this folder") from error
-        # A run that was begun before a recipe could say something goes by that thing's default.
+        # The settings of an older run may lack entries; they had the values that are the defaults now.
         before = {"data": settings["data"], "devices": 1, "recipe": {}} | before
         before["recipe"] = {name: field.default for name, field in Recipe.model_fields.items()} | before["recipe"]
         if before != settings:
@@ -175,7 +176,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
 
 
 def _checkpoint(path: Path) -> Path | None:
-    """Return the path of the checkpoint to go on from, if there is one."""
+    """Return the path of the checkpoint to continue from, if there is one."""
     if not path.exists():
         return None
     try:

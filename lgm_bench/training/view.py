@@ -14,7 +14,7 @@ SHARES = {"accuracy": "accuracy", "miou": "mIoU", "executed_units": "executed"}
 
 
 class TrainingView(Callback):
-    """Shows the progress over all epochs: a bar if `console` is a terminal, and lines."""
+    """Prints a line per epoch, and on a terminal shows a bar over all epochs."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -31,7 +31,7 @@ class TrainingView(Callback):
         self.started, self.first, self.total, self.done = 0.0, 0, 1, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Begin where an earlier run stopped."""
+        """Start the bar where an earlier run stopped."""
         self.started = time.monotonic()
         self.total = (trainer.max_epochs or 0) * int(trainer.num_training_batches)
         self.first = self.done = trainer.current_epoch * int(trainer.num_training_batches)
@@ -55,7 +55,7 @@ class TrainingView(Callback):
         self.progress.update(self.bar, completed=self.done, state=state)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Print the figures of the epoch, including those of the validation."""
+        """Print the figures of the epoch, with those of the validation."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         words = [f"loss {figures['loss']:.4f}"] if "loss" in figures else []
         words += [f"{word} {figures[name]:.2%}" for name, word in SHARES.items() if name in figures]
@@ -67,11 +67,11 @@ class TrainingView(Callback):
             )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Put the bar away."""
+        """Remove the bar."""
         self.progress.stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:  # noqa: ARG002
-        """Put the bar away."""
+        """Remove the bar."""
         self.progress.stop()
 
     def _left(self) -> str:

@@ -164,6 +164,15 @@ def test_a_verdict_of_logits_that_are_no_numbers() -> None:
             perturbed(attack, victim, batch, LGM(5.0))
 
 
+@pytest.mark.parametrize("value", [NAN, float("inf")])
+def test_samples_that_are_no_numbers_are_not_the_weights_fault(value: float) -> None:
+    victim = Static()
+    batch = batch_for(victim, images(3))
+    batch.images[1, 0, 0, 0] = value
+    with pytest.raises(ConfigError, match=r"1 of 3 images have values that are NaN .* \(first: 'sample-001'\)"):
+        perturbed(FGSM(8 * BITS), victim, batch)
+
+
 def test_a_victim_whose_logits_have_another_shape() -> None:
     victim = Static()
     batch = batch_for(victim, images(3))

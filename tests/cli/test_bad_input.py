@@ -79,6 +79,10 @@ def test_a_benchmark_file(tmp_path: Path, lgm_bench: Command, text: str, words: 
         (("compare", ".", "--against", "pipe.json", "--update"), "pipe.json is a named pipe"),
         (("import", "resnet20-cifar10", "pipe.safetensors"), "pipe.safetensors is a named pipe"),
         (("import", "resnet20-cifar10", "pipe.pth"), "pipe.pth"),
+        (("report", "pipe.json"), "pipe.json is a named pipe"),
+        (("show", "pipe.json"), "pipe.json is a named pipe"),
+        (("show", "piped"), "piped has no finished cells (1 that cannot be read)"),
+        (("attack", "resnet8-mini", "--devices", "9999"), "--devices 9999: this machine's cores allow at most"),
     ],
 )
 def test_flags(tmp_path: Path, lgm_bench: Command, arguments: tuple[str, ...], words: str) -> None:
@@ -86,6 +90,8 @@ def test_flags(tmp_path: Path, lgm_bench: Command, arguments: tuple[str, ...], w
     (tmp_path / "deep.json").write_text(DEEP_JSON)
     for ending in ("yaml", "json", "pth", "safetensors"):
         os.mkfifo(tmp_path / f"pipe.{ending}")
+    (tmp_path / "piped" / "cell").mkdir(parents=True)
+    os.mkfifo(tmp_path / "piped" / "cell" / "result.json")
     refused(lgm_bench(*arguments), words)
 
 

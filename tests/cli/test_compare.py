@@ -226,14 +226,14 @@ def test_an_update_refuses_a_suite_that_is_not_whole(here: Path, lgm_bench: Comm
         (("reslts", "--against", "board.json"), "no results folder reslts; did you mean results?"),
         (("results", "--against", "bord.json"), "no leaderboard bord.json; did you mean board.json?"),
         (("results", "--against", "my.yaml"), "my.yaml is not JSON"),
-        (("results", "--suite", "mine"), "--suite is for --update"),
-        (("results", "--update"), "--update needs the file to write"),
-        (("results", "--update", "--against", "new.json"), "name the suite that it is of with --suite"),
+        (("results", "--suite", "mine"), "--suite belongs to --update"),
+        (("results", "--update"), "--update needs a file to write"),
+        (("results", "--update", "--against", "new.json"), "name its suite with --suite"),
         (
             ("results", "--update", "--against", "new.json", "--suite", "mnii"),
             "unknown suite 'mnii'; did you mean mini?",
         ),
-        (("results", "--update", "--against", "board.json", "--suite", "mini"), "board.json is of suite mine"),
+        (("results", "--update", "--against", "board.json", "--suite", "mini"), "board.json has results of suite mine"),
         ((".", "--against", "board.json"), "no finished cells"),
     ],
 )

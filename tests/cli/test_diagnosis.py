@@ -63,7 +63,7 @@ def test_a_cache_that_takes_no_files_keeps_the_suite_from_running(
     found = list(doctor.machine())
     cache = by_name(iter(found), "folders")["cache"]
     assert cache.status == BROKEN
-    assert "cannot be written: Not a directory; LGM_BENCH_CACHE=DIR says where else" in cache.detail
+    assert "cannot be written: Not a directory; LGM_BENCH_CACHE=DIR names another folder" in cache.detail
     assert not can_run(found)
 
 

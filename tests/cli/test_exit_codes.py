@@ -30,7 +30,7 @@ def write(folder: Path, *grids: str) -> None:
         (GOOD, ("--accelerator", "abacus"), "unknown accelerator 'abacus'"),
         (GOOD, ("--accelerator", "cuda", "--devices", "99"), "GPUs here, not 99"),
         ("{victims: resnet8-mini}", (), "attacks: missing"),
-        ("", (), "mine: there are no cells in it"),
+        ("", (), "mine: no cells in it"),
         (
             "{victims: resnet110-cifar10, attacks: fgsm, eps: 6/255}",
             (),

@@ -17,7 +17,7 @@ DYNCONV = ("dynconv8-cifar10", "--checkpoint", "random", "--data", TINY)
         (("attack", *DYNCONV, "--gradient", "lgm", "--slope", "0"), "--slope: expected greater than 0, got '0'"),
         (("attack", *DYNCONV, "--slope", "2"), "--slope 2 is for gradients that soften occupancies"),
         (("attack", *DYNCONV, "--protocol", "papper"), "--protocol: expected 'standard' or 'official', got 'papper'"),
-        (("attack", *DYNCONV, "--mean", "1,b"), "--mean '1,b': expected a number for each channel"),
+        (("attack", *DYNCONV, "--mean", "1,b"), "--mean '1,b': expected one number per channel"),
         (("attack", *DYNCONV, "--valid-pixels", "5"), "--valid-pixels: expected less than or equal to 1, got 5.0"),
         (("attack", *DYNCONV, "--subset", "tset"), "--subset: expected 'test', 'train' or 'holdout', got 'tset'"),
         (("attack", "resnet20-cifar10", "--gradient", "lgm"), "resnet20-cifar10 has no occupancy"),

@@ -29,7 +29,7 @@ def test_the_best_slope_leaves_the_lowest_miou() -> None:
     entry = table.entry("slope=10", Column(VICTIM, "eps=0.01", "mIoU"))
     assert entry is not None
     assert (entry.ours, entry.best) == (pytest.approx(20), True)
-    assert table.notes[0] == "In percent: mIoU, lower is stronger. Best slope of each eps marked."
+    assert table.notes[0] == "In percent: mIoU, lower is stronger. The best slope of each eps is marked."
     assert "100 scannet holdout scenes, " in table.notes[1]
     assert search.stored().slopes == {"0.01": 10.0}
     assert [score["miou"] for score in search.record()["scores"]] == [0.4, 0.3, 0.2, 0.2, 0.5]

@@ -18,6 +18,8 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     assert "[1/4] tiny_networks:Adaptive fgsm eps 2/255 FGM: 12 samples" in first.err
     assert "Measured on 12 tiny_cifar10:TinyCIFAR10 test images." in first.out
     assert "Results are in results" in first.out
+    assert "Acc." in first.out
+    assert "Arch. chg." not in first.out
     with Path("results/results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["victim"], row["gradient"], row["slope"]) for row in rows] == [
@@ -37,6 +39,7 @@ def test_a_suite_from_nothing_to_tables_and_again_from_the_folder(lgm_bench: Com
     again = lgm_bench("run", tiny_bench)
     assert again.out == first.out
     assert again.err.count("(from the results folder, 2") == 4
+    assert "Arch. chg." in lgm_bench("run", tiny_bench, "--full").out
 
     as_json = lgm_bench("run", "--config", tiny_bench, "--json", "--quiet")
     assert as_json.err == ""

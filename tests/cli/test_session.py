@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from hand_made import ONE, cell, result
 
+from lgm_bench.cli.output import PlainConsole
 from lgm_bench.cli.session import Session, results_as_json
-from lgm_bench.cli.views.console import PlainConsole
 from lgm_bench.cli.views.gaps import cell_names
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.schema import RunOptions

@@ -63,7 +63,7 @@ def test_rows_as_table_csv_and_json(show: Command) -> None:
     [
         (("dynconv8",), "'dynconv8' means 2 cells: dynconv8-cifar10-fgsm-eps16_255-fgm-"),
         (("nothing",), "there is no cell 'nothing' here; known: dynconv8"),
-        (("--rows",), "are of one cell"),
+        (("--rows",), "show one cell"),
         (("fgm", "--samples", "survivd"), "did you mean survived?"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_wrong_recipe(lgm_bench: Command, command: tuple[str, ...], recipe: st
         (("resnet8-mini", "objective: segmentation"), "objective segmentation is for networks that label points"),
         (("minkunet-s3dis-mini", "objective: cross_entropy"), "objective cross_entropy is for images and shapes"),
         (("resnet8-mini", "objective: cross_entropy", "--data", "s3dis-mini"), "takes images, and data set s3dis-mini"),
-        (("resnet18-imagenet", "objective: cross_entropy"), "nothing can be trained on data set 'imagenet' here"),
+        (("resnet18-imagenet", "objective: cross_entropy"), "data set 'imagenet' cannot be trained on"),
     ],
 )
 def test_what_does_not_belong_together(lgm_bench: Command, words: tuple[str, ...], message: str) -> None:

@@ -25,6 +25,7 @@ def test_every_cell_is_run_and_nothing_kept(lgm_bench: Command, tiny_bench: Path
     answer = lgm_bench("validate", tiny_bench, *more, *slopes)
     assert answer.code == 0, answer.err
     assert answer.out == "24 cells, 24 ok, 0 failed, 0 missing\n"
+    assert "accuracy" not in answer.err, "two samples give no figure"
     assert answer.err.count("[1/8]") == 1, "cells that differ in eps and slope alone are run once"
     assert sorted(Path.cwd().iterdir()) == before
     assert list(temporary.iterdir()) == []

@@ -72,12 +72,12 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("victim", "data", "words"),
     [
-        ("misfit_networks:Pair", "digits", "gave a tuple, expected a tensor of logits"),
-        ("misfit_networks:Few", "digits", "the victim knows 1 classes"),
+        ("misfit_networks:Pair", "digits", "returned a tuple, expected one tensor of logits"),
+        ("misfit_networks:Few", "digits", "the victim has 1 classes"),
         ("misfit_networks:Raises", "digits", "cannot take samples of data set 'digits': RuntimeError: no such layer ("),
-        ("resnet8-mini", "misfit_data:Whole", "images must be floating point of shape"),
-        ("resnet8-mini", "misfit_data:Double", "cannot take samples of data set 'misfit_data:Double'"),
-        ("resnet8-mini", "misfit_data:Shifted", "is out of range: the victim knows 10 classes"),
+        ("resnet8-mini", "misfit_data:Whole", "images must be a floating point tensor of shape"),
+        ("resnet8-mini", "misfit_data:Double", "are torch.float64 and the victim's weights are torch.float32"),
+        ("resnet8-mini", "misfit_data:Shifted", "is out of range: the victim has 10 classes"),
     ],
 )
 def test_victims_and_data(lgm_bench: Command, victim: str, data: str, words: str) -> None:

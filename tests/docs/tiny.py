@@ -81,7 +81,7 @@ CUTS = (
 
 ANSWERS: tuple[tuple[Callable[[Command], bool], int, str], ...] = (
     (_has("compare", "results/mine"), 2, "no results folder results/mine"),
-    (_has("compare", "--update"), 2, "name the suite that it is of"),
+    (_has("compare", "--update"), 2, "name its suite with --suite"),
     (_has("compare", "--against"), 2, "no leaderboard leaderboard/mini.json"),
     (_verb("compare"), 2, "no shipped leaderboard (mini) has a cell of these results"),  # which are limited
 )

@@ -243,6 +243,6 @@ def test_of_runs_that_end_at_once_the_one_with_the_latest_tables_writes_the_repo
     early, late = (Session(RunOptions(out=str(tmp_path))) for _ in range(2))
     early.folder.write_tables(few)
     late.folder.write_tables(all_of_them)
-    paths = [session.report(results, [], []) for session, results in ((late, all_of_them), (early, few))]
+    paths = [session.folder.write_report(results, [], []) for session, results in ((late, all_of_them), (early, few))]
     assert paths == [tmp_path / "report.html"] * 2
     assert "6.25" in paths[0].read_text()

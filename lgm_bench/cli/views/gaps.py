@@ -1,4 +1,4 @@
-"""Missing data sets and checkpoints in words: what to get, where to put it, and which cells need it."""
+"""Missing data sets and checkpoints in words: where to get them, where to put them, which cells need them."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,9 @@ from lgm_bench.evaluation.readiness import CHECKPOINT, DATA, Gap
 from lgm_bench.evaluation.wording import describe
 
 HEADINGS = {
-    DATA: "missing data sets (each in data/NAME; --data-root DIR or LGM_BENCH_DATA, the folder that holds them, "
-    "says otherwise):",
-    CHECKPOINT: "missing checkpoints (imported once, wherever the file lies; `lgm-bench train VICTIM --data-root DIR` "
-    'trains one here, checkpoint="random" takes untrained weights):',
+    DATA: "missing data sets (expected in data/NAME; --data-root DIR or LGM_BENCH_DATA names another folder):",
+    CHECKPOINT: "missing checkpoints (`lgm-bench import VICTIM FILE` stores a published file, `lgm-bench train VICTIM "
+    '--data-root DIR` trains one here, checkpoint="random" takes untrained weights):',
 }
 FEW = 3
 
@@ -20,16 +19,16 @@ FEW = 3
 def gap_lines(gaps: Sequence[Gap], width: int | None = None) -> Iterator[str]:
     """Yield lines about what is missing, wrapped to `width` columns; None does not wrap."""
     for kind, heading in HEADINGS.items():
-        found = [gap for gap in gaps if gap.kind == kind]
-        if found:
+        of_kind = [gap for gap in gaps if gap.kind == kind]
+        if of_kind:
             yield from _wrapped(heading, "", width)
-        for gap in found:
+        for gap in of_kind:
             yield from _wrapped(f"{gap.name}: {gap.brief}", "  ", width)
             yield f"    {'left out' if gap.optional else 'cannot run'}: {cell_names(gap.cells)}"
 
 
 def cell_names(cells: Sequence[Cell], most: int = FEW) -> str:
-    """Return up to `most` cells by name; of more cells, their number and the paper's tables that they belong to."""
+    """Return up to `most` cells by name; for more cells, their number and the paper's tables they belong to."""
     if len(cells) <= most:
         return "; ".join(describe(cell) for cell in cells)
     tables = dict.fromkeys(cell.paper[0] for cell in cells if cell.paper)

@@ -19,39 +19,39 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class PlainView(Observer):
-    """Lines for a log: one when a cell begins, one when it ends, and one every half minute in between."""
+    """Prints lines for a log: when a cell begins, when it ends, and every half minute in between."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, *, figures: bool = True) -> None:
+        self.console, self.figures = console, figures
         self.started = self.last_line = time.monotonic()
         self.n_begun, self.n_cells, self.n_total, self.done_before = 0, 0, 0, 0
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
-        """Say which cell begins."""
+        """Print which cell begins."""
         self._begin(n_cells, total_samples, done_samples)
         resumed = f", {done_samples} of them done before" if done_samples else ""
         self._line(f"[{self.n_begun}/{n_cells}] {describe(cell)}: {total_samples} samples{resumed}")
 
     def outdated(self, cell: Cell, changed: Sequence[str]) -> None:
-        """Say why a result in the folder is not used."""
+        """Print why a result in the folder is not used."""
         self._line(f"{describe(cell)}: {', '.join(changed)} changed since; recomputing")
 
     def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
-        """Say every half minute how far the cell is."""
+        """Print the progress of the cell every half minute."""
         now = time.monotonic()
         if now - self.last_line >= SECONDS_BETWEEN_LINES:
             self.last_line = now
             left = time_left(now - self.started, n_done - self.done_before, self.n_total - n_done)
-            so_far = f", {score(running)} so far" if score(running) else ""
+            so_far = f", {main} so far" if (main := self._score(running)) else ""
             self._line(f"[{self.n_begun}/{self.n_cells}] {n_done}/{self.n_total} samples{so_far}, {left} left")
 
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
-        """Print the numbers of the cell."""
+        """Print the figures of the cell."""
         source = f"from the results folder, {when(result)}" if from_store else clock(time.monotonic() - self.started)
-        self._line(f"{describe(result.cell)}: {numbers(result)}  ({source})")
+        self._line(f"{describe(result.cell)}: {numbers(result) if self.figures else 'it runs'}  ({source})")
 
     def cell_failed(self, cell: Cell, error: Exception) -> None:
-        """Say why the cell failed."""
+        """Print why the cell failed."""
         self._line(f"FAILED {describe(cell)}: {fault(error)}")
 
     def _begin(self, n_cells: int, total_samples: int, done_samples: int) -> None:
@@ -59,12 +59,15 @@ class PlainView(Observer):
         self.n_total, self.done_before = total_samples, done_samples
         self.started = self.last_line = time.monotonic()
 
+    def _score(self, running: Tally) -> str:
+        return score(running) if self.figures else ""
+
     def _line(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
 
 
 class _Bars(Progress):
-    """Bars below a headline, which is cut at the width of the terminal."""
+    """Bars below a headline. The headline is cut at the width of the terminal."""
 
     headline = ""
 
@@ -74,10 +77,10 @@ class _Bars(Progress):
 
 
 class LiveView(PlainView):
-    """The lines of finished cells, and below them two bars: cells, and samples of the current cell."""
+    """Prints lines of finished cells, and below them two bars: cells, and samples of the current cell."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self, console: Console, *, figures: bool = True) -> None:
+        super().__init__(console, figures=figures)
         self.progress = _Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -92,7 +95,7 @@ class LiveView(PlainView):
         self.computed = 0
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
-        """Begin a new bar of samples."""
+        """Start a new bar of samples."""
         self._begin(n_cells, total_samples, done_samples)
         self.n_done, self.score = done_samples, ""
         self.progress.update(self.cells, total=n_cells, completed=self.n_begun - 1)
@@ -102,11 +105,11 @@ class LiveView(PlainView):
     def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
         """Move the bar of samples."""
         self.n_done = n_done
-        self.score = score(running)
+        self.score = self._score(running)
         self._move(n_done, self.score)
 
     def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
-        """Show the iteration; before the first batch is done, it also gives the time left."""
+        """Show the iteration. It counts as a part of its batch, which gives a time left before the batch ends."""
         if steps > 1:
             inside = i / steps * n
             self._move(self.n_done + inside, f"{self.score}  step {i}/{steps}")
@@ -135,12 +138,15 @@ class LiveView(PlainView):
 
 
 @contextmanager
-def view(console: Console, *, quiet: bool) -> Iterator[Observer]:
-    """Yield the view that fits a console: bars on a terminal, lines elsewhere, nothing if `quiet`."""
+def view(console: Console, *, quiet: bool, figures: bool = True) -> Iterator[Observer]:
+    """Yield the view that fits a console: bars on a terminal, lines elsewhere, nothing if `quiet`.
+
+    Without `figures` it shows that cells run, and not what comes out.
+    """
     if quiet or not console.is_terminal:
-        yield Observer() if quiet else PlainView(console)
+        yield Observer() if quiet else PlainView(console, figures=figures)
         return
-    live = LiveView(console)
+    live = LiveView(console, figures=figures)
     with live.progress:
         try:
             yield live

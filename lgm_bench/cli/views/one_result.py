@@ -1,4 +1,4 @@
-"""One result in full for a terminal: numbers, configuration, checks, provenance, units and samples."""
+"""Results in a terminal: a list of many, or one in full."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,11 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lgm_bench.cli.output import Aligned
 from lgm_bench.cli.views.row_tables import notable_samples
 from lgm_bench.evaluation.cells.units import true_text
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import unit_sums
-from lgm_bench.evaluation.wording import clock, describe, numbers, values_of, when
+from lgm_bench.evaluation.wording import clock, describe, values_of, when
 from lgm_bench.results.caveats import caveats
 from lgm_bench.results.reading import Finished
 
@@ -22,24 +23,23 @@ DIGITS = 8
 Pairs = Sequence[tuple[str, str]]
 
 
-def results_table(found: Sequence[Finished]) -> Table:
-    """Return a table of finished cells, one line per cell."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("fingerprint", no_wrap=True)
-    table.add_column("cell", overflow="fold")
-    table.add_column("data", overflow="fold")
-    table.add_column("samples", justify="right", no_wrap=True)
-    table.add_column("numbers", overflow="fold")
-    for one in found:
-        limit = f"first {one.result.n_samples:,}" if one.result.cell.data.limit else f"{one.result.n_samples:,}"
-        cell = one.result.cell
-        data = cell.data.name if cell.data.subset == "test" else f"{cell.data.name} {cell.data.subset}"
-        table.add_row(one.result.fingerprint[:DIGITS], describe(cell), data, limit, numbers(one.result))
-    return table
+def results_table(finished: Sequence[Finished]) -> Aligned:
+    """Return a table of finished cells with the main figure of each, before and after the attack."""
+    rows = []
+    for one in finished:
+        result, cell, main = one.result, one.result.cell, one.result.main
+        values = (result.metrics[name] for name in (main.before, main.name))
+        clean, attacked = ("-" if value is None else main.text(value) for value in values)
+        n_samples = f"first {result.n_samples:,}" if cell.data.limit else f"{result.n_samples:,}"
+        subset = "" if cell.data.subset == "test" else f" {cell.data.subset}"
+        what = f"{describe(cell)} on {cell.data.name}{subset}"
+        rows.append((result.fingerprint[:DIGITS], n_samples, main.label, clean.rjust(7), attacked.rjust(8), what))
+    heading = ("cell", "samples", "measure", "  clean", "attacked", "what was run")
+    return Aligned(rows, [""] * len(rows), heading)
 
 
 def full_result(finished: Finished, rows: pa.Table) -> RenderableType:
-    """Return everything about one finished cell, whose rows are `rows`."""
+    """Return everything about one finished cell and its rows."""
     result = finished.result
     parts: list[RenderableType] = [Text(describe(result.cell), style="bold"), Text(str(finished.folder), style="dim")]
     for title, pairs in (
@@ -62,13 +62,8 @@ def _heading(text: str) -> Text:
     return Text(f"\n{text}", style="cyan")
 
 
-def _pairs(pairs: Pairs) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(f"  {name}", value)
-    return table
+def _pairs(pairs: Pairs) -> Aligned:
+    return Aligned([(f"  {name}", value) for name, value in pairs], [("dim", "")] * len(pairs))
 
 
 def _numbers(result: CellResult) -> Iterator[tuple[str, str]]:
@@ -137,9 +132,9 @@ def _provenance(result: CellResult) -> Iterator[tuple[str, str]]:
     yield "finished", when(result)
     yield "time", f"{clock(result.wall_time_s)} ({result.wall_time_s / max(result.n_attempts, 1):.3g} s an attack)"
     memory = [(result.peak_memory, "memory"), (result.peak_gpu_memory, "GPU memory")]
-    told = ", ".join(f"{size / 2**30:.2f} GiB {what}" for size, what in memory if size is not None)
-    if told:
-        yield "at most", told
+    peaks = ", ".join(f"{size / 2**30:.2f} GiB {what}" for size, what in memory if size is not None)
+    if peaks:
+        yield "at most", peaks
 
 
 def _units(rows: pa.Table) -> Table:

@@ -1,4 +1,4 @@
-"""The cells of a suite before they run, with the estimated cost of each."""
+"""The plan of a suite in a terminal: its cells with the estimated cost of each."""
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,15 +11,15 @@ from lgm_bench.evaluation.wording import describe
 
 UNKNOWN = "?"
 METHOD = (
-    "Estimates: forward and backward operations x iterations x samples (targeted: x the other classes; points: with "
-    "the verdict on every iterate). Clean passes, verdicts on images and reading are not included; images that need no "
-    "attack are counted as if they did."
+    "Estimates: operations of a forward and a backward pass x iterations x samples (targeted attacks: x other classes; "
+    "on points: plus a forward pass per iteration for the prediction). Not included: clean predictions, predictions of "
+    "attacked images, reading data. Images that need no attack are counted as if they were attacked."
 )
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86_400, 31_557_600
 
 
 def preview_table(preview: Preview) -> RenderableType:
-    """Return a table of cells for each of the paper's tables or data sets, and the sums over all cells."""
+    """Return a table of cells per table of the paper or per data set, and the sums over all cells."""
     parts: list[RenderableType] = []
     for name, numbers in preview.groups().items():
         paper = paper_tables().get(name)
@@ -91,7 +91,7 @@ def _where(place: tuple[str, ...] | None) -> str:
 
 
 def _short(name: str) -> str:
-    """Return the short name of a table, which is the beginning of its title."""
+    """Return the short name of a table: the beginning of its title."""
     paper = paper_tables().get(name)
     return paper.title.partition(",")[0] if paper else name
 
@@ -116,5 +116,6 @@ def _sum(preview: Preview, name: str, numbers: list[int]) -> list[str]:
 
 def _rates(preview: Preview) -> str:
     rates = ", ".join(f"{rate:.0f} GFLOP/s on {kind}" for kind, rate in preview.rates.items())
-    reached = f"what small networks reached on it just now: {rates}" if rates else "nothing known of these cells"
-    return f"Time is rough, of one device ({preview.device}), and from {reached}."
+    if not rates:
+        return "Times are unknown, since the cost of these cells is."
+    return f"Times are rough: on one device ({preview.device}), at the rate of a short measurement just now, {rates}."

@@ -1,4 +1,4 @@
-"""Rows of a cell as a table, as CSV, and the few that are worth a look."""
+"""The rows of a cell as a table or as CSV, and the few samples that are worth a look."""
 
 import csv
 import io
@@ -19,15 +19,15 @@ FALLEN, SURVIVED = "fallen", "survived"
 KINDS = (FALLEN, SURVIVED)
 FEW = 5
 MEASURED = ("distance", "clean_loss", "adversarial_loss", "changed_share")
-"""Columns of every task, shown after the columns of the task itself."""
+"""Columns that every task has; they follow the columns of the task itself."""
 
 
 def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
-    """Return the rows of attacked samples that fell or survived; without a kind all rows.
+    """Return the rows of the attacked samples that fell, or of those that survived; all rows if `kind` is None.
 
     Raises:
         UnknownNameError: There is no such kind.
-        ConfigError: The samples cannot fall as a whole, such as scenes.
+        ConfigError: The samples, such as scenes, cannot fall as a whole.
     """
     if kind is None:
         return rows
@@ -36,7 +36,9 @@ def chosen_rows(rows: pa.Table, kind: str | None) -> pa.Table:
     task, fall = task_of(rows), _fall(rows)
     if fall is None:
         label = task.metric(task.main).label
-        raise ConfigError(f"{task.sample}s neither fall nor survive as a whole; leave out --samples, and see {label}")
+        raise ConfigError(
+            f"{task.sample}s do not fall or survive as a whole; leave out --samples, and see their {label}"
+        )
     fallen, attacked = fall.parts(rows).T > 0
     return rows.filter(pa.array(fallen if kind == FALLEN else attacked & ~fallen))
 
@@ -70,7 +72,7 @@ def rows_csv(rows: pa.Table) -> str:
 
 
 def notable_samples(result: CellResult, rows: pa.Table) -> Iterator[tuple[str, str]]:
-    """Yield samples worth a look: the first and the slowest to fall, the nearest to falling, or the largest losses."""
+    """Yield samples worth a look: first to fall, slowest to fall, nearest to falling, or with the largest losses."""
     ids = rows.column("id").to_pylist()
     main, before = result.main, result.kind.metric(result.main.before)
     if _fall(rows) is None:
@@ -103,7 +105,7 @@ def _fall(rows: pa.Table) -> Metric | None:
 
 
 def _iterations(fallen: pa.Table) -> Iterator[tuple[str, int]]:
-    """Yield (sample, first iterate that fools the network), where the run has kept every iterate's verdict."""
+    """Yield (sample, first iteration that fools the network) where the run has judged every iteration."""
     if len(fallen):
         for name, history in zip(*(fallen.column(key).to_pylist() for key in ("id", "history")), strict=True):
             if history and 0.0 in history[1:]:

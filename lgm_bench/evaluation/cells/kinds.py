@@ -1,6 +1,7 @@
-"""What names stand for, as far as planning has to know it.
+"""What attacks and gradients are, as far as planning depends on it.
 
-Registered names are answered without importing torch; a class of a user's own is asked itself.
+Registered names need no import of torch; of a user's own class, the attributes of the class count. A class that cannot
+be imported is planned like the attacks or gradients that are most common, and fails when its cell runs.
 """
 
 from typing import Any
@@ -14,15 +15,14 @@ from victims.names import STATIC_VICTIMS
 
 
 def inputs_of(attack: str) -> Inputs:
-    """Return what an attack changes, and so what its eps means.
+    """Return what an attack changes, which says what its eps means.
 
     Raises:
         UnknownNameError: There is no such attack.
-        ConfigError: It is something else.
     """
     if attack in ATTACKS:
         return POINTS if attack in POINT_ATTACKS else IMAGES
-    return inputs_named(_own("attack", attack, "inputs", "lgm_bench.attacks.Attack"))
+    return inputs_named(_own("attack", attack, "inputs", IMAGES.name))
 
 
 def follows_gradient(attack: str) -> bool:
@@ -30,11 +30,10 @@ def follows_gradient(attack: str) -> bool:
 
     Raises:
         UnknownNameError: There is no such attack.
-        ConfigError: It is something else.
     """
     if attack in ATTACKS:
         return attack not in GRADIENT_FREE
-    return bool(_own("attack", attack, "takes_gradient", "lgm_bench.attacks.Attack"))
+    return bool(_own("attack", attack, "takes_gradient", True))
 
 
 def softens(gradient: str) -> bool:
@@ -42,21 +41,21 @@ def softens(gradient: str) -> bool:
 
     Raises:
         UnknownNameError: There is no such method.
-        ConfigError: It is something else.
     """
     if gradient in GRADIENTS:
         return gradient not in HARD_GRADIENTS
-    return bool(_own("gradient", gradient, "softens", "lgm_bench.leaded.GradientMethod"))
+    return bool(_own("gradient", gradient, "softens", False))
 
 
 def is_static(victim: str) -> bool:
-    """Return whether a registered victim decides nothing; of a user's own that is seen when it is attacked."""
+    """Return whether a registered victim decides nothing; a user's own network shows that when it is attacked."""
     return victim in STATIC_VICTIMS
 
 
-def _own(kind: str, name: str, attribute: str, base: str) -> Any:
-    """Return what a user's own class says of itself."""
-    own = resolve(kind, name, {"attack": ATTACKS, "gradient": GRADIENTS}[kind])
-    if not hasattr(own, attribute):
-        raise ConfigError(f"{kind} {name!r} is no class derived from {base}")
-    return getattr(own, attribute)
+def _own(kind: str, name: str, attribute: str, otherwise: Any) -> Any:
+    """Return an attribute of a user's own class; `otherwise` if the class cannot be imported or lacks it."""
+    try:
+        own = resolve(kind, name, {"attack": ATTACKS, "gradient": GRADIENTS}[kind])
+    except ConfigError:
+        return otherwise
+    return getattr(own, attribute, otherwise)

@@ -58,7 +58,7 @@ def build_attack(cell: Cell) -> Attack:
         UnknownNameError: No attack or protocol of that name.
         ConfigError: It refuses an option.
     """
-    kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
+    kind = _attack_class(cell)
     asked, (step, steps) = cell.attack, _step_and_steps(cell)
     options = {name: getattr(asked, name) for name in kind.options if name != "bounds"}
     if "bounds" in kind.options:
@@ -68,9 +68,16 @@ def build_attack(cell: Cell) -> Attack:
     return kind(asked.eps * one, asked.step if step is None else step * one, steps - judges_clean, **options)
 
 
+def _attack_class(cell: Cell) -> type[Attack]:
+    kind = resolve("attack", cell.attack.name, ATTACKS)
+    if not (isinstance(kind, type) and issubclass(kind, Attack)):
+        raise ConfigError(f"attack {cell.attack.name!r} is no class derived from lgm_bench.attacks.Attack")
+    return kind
+
+
 def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
     """Return step and steps of the cell in its unit, the attack's defaults where it has none."""
-    kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
+    kind = _attack_class(cell)
     steps = kind.default_steps if cell.attack.steps is None else cell.attack.steps
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ConfigError(f"steps must be a whole number of at least 1, got {steps!r}")
@@ -98,7 +105,7 @@ def build_gradient(cell: Cell) -> GradientMethod:
 def _check_fit(cell: Cell) -> None:
     """Check that the attack is one on what the data set holds, as far as that is known before it is read."""
     name = getattr(resolve("data set", cell.data.name, DATAMODULES), "task", None)
-    kind: type[Attack] = resolve("attack", cell.attack.name, ATTACKS)
+    kind = _attack_class(cell)
     if name is not None and task_named(name).inputs != kind.inputs:
         task = task_named(name)
         fitting = [name for name in ATTACKS if inputs_of(name).name == task.inputs]

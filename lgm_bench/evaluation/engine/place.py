@@ -22,6 +22,8 @@ RECORDED = {
 
 _SHORT = {"32": SINGLE, "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 _ACCELERATORS = ("auto", "cpu", "cuda", "gpu")
+_MOST_PER_CORE = 8
+"""Processes on the CPU; with more, a machine runs out of memory before any of them starts to compute."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: P
         place: Which of several processes this is; devices times num_nodes has to be their number, or 1.
 
     Raises:
-        ConfigError: Too few devices, no such accelerator here, or another number of processes.
+        ConfigError: Too few devices or cores, no such accelerator here, or another number of processes.
         UnknownNameError: There is no such accelerator.
     """
     import torch  # only here: the command line reads `here` before every verb
@@ -137,7 +139,10 @@ def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: P
     if accelerator in ("gpu", "cuda") and devices > gpus:
         raise ConfigError(f"there are {gpus} GPUs here, not {devices}; lower --devices, or take --accelerator cpu")
     if accelerator == "auto":
-        return "gpu" if devices <= gpus else "cpu"
+        accelerator = "gpu" if devices <= gpus else "cpu"
+    most = _MOST_PER_CORE * (os.cpu_count() or 1)
+    if accelerator == "cpu" and devices > most:
+        raise ConfigError(f"--devices {devices}: this machine's cores allow at most {most} processes; lower it")
     return accelerator
 
 

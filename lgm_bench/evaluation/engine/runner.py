@@ -97,7 +97,7 @@ def run_cells(
     place = here()
     accelerator = checked_devices(accelerator, devices, num_nodes, place)
     asked = [cell if seed is None else cell.replace(attack={"seed": seed}) for cell in cells]
-    filled = [_filled(cell, keep_error=skip_broken) for cell in asked]
+    filled = [filled_cell(cell, keep_error=skip_broken) for cell in asked]
     sound = [cell for cell in filled if isinstance(cell, Cell)]
     precision = checked_precision(precision, sound, force=force_precision)
     options = Options(Path(out), accelerator, backend, precision, save_adversarial, fresh)
@@ -112,8 +112,12 @@ def run_cells(
         return _Run(options, Materials(data_root, batch_size), watching, ranks).cells(asked, filled)
 
 
-def _filled(cell: Cell, *, keep_error: bool) -> Cell | Exception:
-    """Return a cell with its defaults filled in, or the reason why that is impossible."""
+def filled_cell(cell: Cell, *, keep_error: bool) -> Cell | Exception:
+    """Return a cell with its defaults filled in; where that is impossible, return the reason or raise it.
+
+    Raises:
+        LgmBenchError: The reason, unless `keep_error`.
+    """
     try:
         return resolved(cell)
     except LgmBenchError as error:

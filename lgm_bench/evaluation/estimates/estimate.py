@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 from lgm_bench.evaluation.cells.kinds import inputs_of, softens
 from lgm_bench.evaluation.engine.building import resolved
@@ -72,21 +73,28 @@ def estimates(
         sizes: (data set, subset) to its number of samples, in place of the official ones.
         counted: (victim, data set) to the GFLOPs of a pass over a point cloud, for victims without measurements.
 
-    Raises:
-        ConfigError: A cell makes no sense.
+    Returns:
+        In the order of the cells. The work of a cell that cannot run, such as one with a broken attack, is unknown.
     """
     found: list[Estimate] = []
     first: dict[Cell, Cell] = {}
     for cell in cells:
         filled = computation(cell)
         earlier = first.setdefault(filled, cell)
-        found.append(replace(_of(filled, sizes or {}, counted or {}), same_as=None if earlier is cell else earlier))
+        try:
+            work = _of(filled, sizes or {}, counted or {})
+        except LgmBenchError:
+            work = Estimate(SMALL_IMAGES, None, 1, cell.attack.steps or 1, None)
+        found.append(replace(work, same_as=None if earlier is cell else earlier))
     return found
 
 
 def computation(cell: Cell) -> Cell:
     """Return a cell with its defaults filled in and without its place in the paper: cells that are equal run once."""
-    return resolved(cell).without("paper")
+    try:
+        return resolved(cell).without("paper")
+    except Exception:  # its run will raise this again
+        return cell.without("paper")
 
 
 def _of(cell: Cell, sizes: Mapping[tuple[str, str], int], counted: Mapping[tuple[str, str], float]) -> Estimate:

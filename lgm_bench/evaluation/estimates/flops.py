@@ -100,7 +100,7 @@ def point_pass(victim: str, eps: float, *, soft: bool) -> float | None:
 
 @cache
 def counted_pass(cell: Cell, data_root: str | None = None) -> float | None:
-    """Return the GFLOPs of the hard network's pass over a cell's first sample; None where the data is missing."""
+    """Return the GFLOPs of the hard network's pass over a cell's first sample; None where that is impossible."""
     try:
         datamodule = build_data(cell.replace(data={"limit": 1}), data_root, 1)
         datamodule.prepare_data()
@@ -109,6 +109,6 @@ def counted_pass(cell: Cell, data_root: str | None = None) -> float | None:
         victim = load_victim(cell.victim.name, "random", kwargs=dict(cell.victim.kwargs))
         with torch.no_grad(), counted_cost() as cost:
             victim(batch[0])
-    except LgmBenchError:
+    except Exception:  # data are missing, or a data set or network of a user's own is broken
         return None
     return cost.gflops

@@ -94,9 +94,6 @@ def preview(
         sizes: As for `estimates`.
         data_root: As for `run_cells`.
         accelerator: As for `run_cells`.
-
-    Raises:
-        ConfigError: A cell makes no sense.
     """
     counted: dict[tuple[str, str], float] = {}
     for cell in cells:

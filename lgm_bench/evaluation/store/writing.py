@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lgm_bench.errors import ResultError
+from lgm_bench.files import is_named_pipe
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,10 @@ def content_of(path: Path) -> bytes | None:
     """Return what a file holds; None if there is none.
 
     Raises:
-        ResultError: It may not be read. That is no reason to compute its content again.
+        ResultError: It may not be read, which is no reason to compute its content again, or it is a named pipe.
     """
+    if is_named_pipe(path):
+        raise ResultError(f"{path} is a named pipe; delete it")
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

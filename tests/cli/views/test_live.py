@@ -6,8 +6,8 @@ from typing import Any
 
 from hand_made import ONE, cell, result, tally
 
+from lgm_bench.cli.output import PlainConsole
 from lgm_bench.cli.views import live
-from lgm_bench.cli.views.console import PlainConsole
 from lgm_bench.cli.views.live import LiveView, PlainView, view
 
 

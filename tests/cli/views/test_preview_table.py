@@ -59,10 +59,8 @@ def test_sums_are_by_table_and_over_all() -> None:
 
 def test_it_says_that_it_is_an_estimate_and_of_what() -> None:
     words = " ".join(text().split())
-    assert "Estimates: forward and backward operations x iterations x samples" in words
-    assert (
-        "Time is rough, of one device (cpu), and from what small networks reached on it just now: 50 GFLOP/s" in words
-    )
+    assert "Estimates: operations of a forward and a backward pass x iterations x samples" in words
+    assert "Times are rough: on one device (cpu), at the rate of a short measurement just now, 50 GFLOP/s" in words
 
 
 def test_units() -> None:

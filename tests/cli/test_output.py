@@ -12,8 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lgm_bench.cli.output import show
-from lgm_bench.cli.views.console import PlainConsole
+from lgm_bench.cli.output import Aligned, PlainConsole, show
 from lgm_bench.cli.views.one_result import full_result, results_table
 from lgm_bench.cli.views.row_tables import rows_table
 from lgm_bench.results.formats import to_markdown, to_rich
@@ -53,6 +52,18 @@ def test_terminals_get_no_commands_from_outside(of: type) -> None:
     text = printed(table)
     assert not set(text) & set("\x1b\x07\x9b\r\u202e")
     assert r"\x9b31m" in text
+
+
+def test_words_and_addresses_stay_whole_on_a_narrow_terminal() -> None:
+    address = "https://example.org/" + "a" * 80
+    what = f"no published file known; get it from {address} and import it-by-hand"
+    stream = io.StringIO()
+    rows = [("yes", "cifar10", "here"), ("-", "imagenet", what)]
+    PlainConsole(file=stream, width=60).print(Aligned(rows, ["", "dim"], ("ready", "name", "place")), crop=False)
+    lines = stream.getvalue().splitlines()
+    assert lines[:2] == ["ready  name      place", "yes    cifar10   here"]
+    assert " ".join(" ".join(lines[2:]).split()) == f"- imagenet {what}"
+    assert [line for line in lines if len(line) > 60] == [" " * 17 + address]
 
 
 def test_colours_of_our_own_still_reach_a_terminal() -> None:
