@@ -1,4 +1,4 @@
-"""Losses that several layers use: the margin of a class, and the Lovasz-softmax of segmentation."""
+"""Losses that several folders use: the margin of a class, and the Lovasz-softmax of segmentation."""
 
 import torch
 import torch.nn.functional as F
@@ -7,19 +7,19 @@ from torch import Tensor
 
 def margin(logits: Tensor, classes: Tensor) -> Tensor:
     """Return z_y - max_{j != y} z_j, (B,): how far class y leads (positive) or lags (negative)."""
-    one = F.one_hot(classes, logits.shape[1]).bool()
-    return logits.gather(1, classes[:, None]).squeeze(1) - logits.masked_fill(one, -torch.inf).amax(dim=1)
+    own = F.one_hot(classes, logits.shape[1]).bool()
+    return logits.gather(1, classes[:, None]).squeeze(1) - logits.masked_fill(own, -torch.inf).amax(dim=1)
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Return the Lovasz-softmax loss, a scalar: the mean extended 1 - IoU of the classes among the labels.
 
     Berman et al. 2018, Eq. (8-12): the errors of a class in descending order, each weighted by how much it adds to
-    1 - IoU after the larger ones. Order and weights are constant to autograd.
+    1 - IoU after the larger ones. The gradient treats order and weights as constant.
 
     Args:
         probabilities: (N, C), the softmax of logits.
-        labels: (N,) int64 in [0, C), without ignored points. If there are none, the loss is 0.
+        labels: (N,) int64 in [0, C), without ignored points. With N = 0 the loss is 0.
     """
     present = labels.bincount(minlength=probabilities.shape[1]).nonzero().squeeze(1)
     if len(present) == 0:
@@ -36,10 +36,10 @@ def _of_class(probability: Tensor, foreground: Tensor) -> Tensor:
 
 
 def jaccard_steps(foreground: Tensor) -> Tensor:
-    """Return how much 1 - IoU grows (N,) with each further mistaken point, in the order of the points.
+    """Return how much 1 - IoU grows (N,) with each further misclassified point, in the order of the points.
 
     Args:
-        foreground: (N,) bool, whether each point is of the class; at least one is.
+        foreground: (N,) bool, whether each point belongs to the class; at least one does.
 
     >>> jaccard_steps(torch.tensor([True, False])).tolist()
     [1.0, 0.0]

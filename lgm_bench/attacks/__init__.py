@@ -1,4 +1,4 @@
-"""Attacks, each following whichever gradient method it is given."""
+"""Attacks. Each one follows the gradient method that it is given."""
 
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ POINT_ATTACKS = {
     "knnpert": "lgm_bench.attacks.point_attacks:KNNPert",
 }
 ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
-"""By registered name. The attribute `inputs` of a class says what it attacks, "images" or "points"."""
+"""Attacks by name."""
 GRADIENT_FREE = frozenset({"random"})
 """Attacks that follow no gradient."""
 _HOMES = {

@@ -9,7 +9,7 @@ from torch import Tensor
 from lgm_bench.attacks.attack import State
 from lgm_bench.attacks.budgets import Budget
 from lgm_bench.attacks.objectives import Objective
-from lgm_bench.attacks.problem import Evaluation, Problem
+from lgm_bench.attacks.problem import Evaluation, Problem, Survivors
 
 MOMENTUM = 0.75
 RHO = 0.75
@@ -32,44 +32,37 @@ def checkpoints(steps: int) -> list[int]:
 def apgd(
     problem: Problem, budget: Budget, objective: Objective, noise: Tensor, steps: int, tick: Callable[[], None]
 ) -> Tensor:
-    """Return values (B, ...): the first that fell on the hard network, or else those of the highest loss.
+    """Return adversarial values (B, ...): the first that fool the hard network, or those with the highest loss.
 
-    Loss and gradient are those of the gradient method; the verdict is the hard network's. A sample that has fallen is
-    not worked on further. The check at iteration w_j counts the steps up to it, as the authors' code does.
-
-    Args:
-        problem: Samples to attack.
-        budget: How far the values may move.
-        objective: What is raised.
-        noise: Start in the budget in units of eps, (B, ...).
-        steps: Number of steps.
-        tick: Called after every step.
+    Loss and gradient are those of the gradient method; the verdict is the hard network's. The attack on a sample ends
+    as soon as it falls. The check at iteration w_j counts the steps up to it, as the authors' code does.
+    The attack starts at the clean values plus `noise` (B, ...), which is in units of eps, and calls `tick` after every
+    step.
     """
     x = problem.project(problem.clean + budget.eps * noise)
-    images, rows = x.clone(), torch.arange(len(x), device=x.device)
-    state = {"x": x, "previous": x}
+    rest = Survivors(problem, x, {"x": x, "previous": x})
     marks = checkpoints(steps)
     for iteration in range(steps + 1):
-        evaluation = problem.evaluate(state["x"], objective)
-        logits = evaluation.logits if problem.evaluates_hard else problem.hard_logits(state["x"])
-        fallen = problem.reached(logits)
-        state = _noted(problem, budget, state, evaluation)
-        images[rows[fallen]] = state["x"][fallen]
-        if bool(fallen.any()):
-            rows, problem, state = rows[~fallen], problem.select(~fallen), {k: v[~fallen] for k, v in state.items()}
-        if not len(rows):
-            return images
+        x = rest.state["x"]
+        evaluation = rest.problem.evaluate(x, objective)
+        logits = evaluation.logits if problem.evaluates_hard else rest.problem.hard_logits(x)
+        fallen = rest.problem.reached(logits)
+        rest.state = _with_evaluation(rest.problem, budget, rest.state, evaluation)
+        rest.keep(x, fallen)
+        rest.drop(fallen)
+        if not len(rest):
+            return rest.result
         if iteration in marks[1:]:
-            state = _reconsidered(problem, state, iteration - marks[marks.index(iteration) - 1])
+            rest.state = _after_checkpoint(rest.problem, rest.state, iteration - marks[marks.index(iteration) - 1])
         if iteration < steps:
-            state = _moved(problem, budget, state, momentum=1.0 if iteration == 0 else MOMENTUM)
+            rest.state = _moved(rest.problem, budget, rest.state, momentum=1.0 if iteration == 0 else MOMENTUM)
             tick()
-    images[rows] = state["best"]
-    return images
+    rest.keep(rest.state["best"])
+    return rest.result
 
 
-def _noted(problem: Problem, budget: Budget, state: State, evaluation: Evaluation) -> State:
-    """Return the state with the new loss and gradient, the count of rises, and the best point so far."""
+def _with_evaluation(problem: Problem, budget: Budget, state: State, evaluation: Evaluation) -> State:
+    """Return the state with the new loss and gradient, the number of rises and the best point so far."""
     new = {"value": evaluation.objective, "slope": evaluation.gradient}
     if "value" not in state:
         best = {"best": state["x"], "best_value": new["value"], "best_slope": new["slope"]}
@@ -91,12 +84,11 @@ def _noted(problem: Problem, budget: Budget, state: State, evaluation: Evaluatio
     return state | new | best
 
 
-def _reconsidered(problem: Problem, state: State, interval: int) -> State:
+def _after_checkpoint(problem: Problem, state: State, interval: int) -> State:
     """Return the state after a checkpoint, `interval` steps after the last one.
 
-    The step size is halved, and the sample goes back to its best point, where the loss rose in fewer than RHO of the
-    steps (condition 1), or where neither the step size nor the best loss has changed since the last checkpoint
-    (condition 2).
+    A sample goes back to its best point with half the step size on either of two conditions: the loss rose in fewer
+    than RHO of the steps, or neither the step size nor the best loss has changed since the last checkpoint.
     """
     stuck = ~state["halved"] & (state["best_value"] == state["best_before"])
     halve = (state["rises"] < RHO * interval) | stuck

@@ -1,4 +1,4 @@
-"""The one attack loop; an attack overrides its hooks."""
+"""The attack loop that all attacks share; each attack overrides its hooks."""
 
 import copy
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.attacks.budgets import Budget, LinfBall
-from lgm_bench.attacks.checks import check_numbers, check_task, check_victim, count_samples, whole_numbers
+from lgm_bench.attacks.checks import check_steps, check_task, check_victim, class_indices, count_samples
 from lgm_bench.attacks.objectives import Objective, objective_named
 from lgm_bench.attacks.problem import Evaluation, Problem, frozen, without_autocast
 from lgm_bench.attacks.trace import AttackResult, Progress, Trace
@@ -22,34 +22,34 @@ DYNAMICS_UNAWARE = FGM()
 
 
 class Attack:
-    """Gradient steps inside a budget, on anything that a victim takes.
+    """Gradient steps within a budget, on any input of a victim.
 
-    A subclass overrides `update`, and where needed `start`; an attack that is not such a loop overrides `run`. The
-    result of a sample does not depend on the samples beside it.
+    A subclass overrides `update` and, if needed, `start`; an attack that is not such a loop overrides `run`. The
+    result of a sample does not depend on the other samples of its batch.
 
     Args:
-        eps: Largest change of an intensity, in the unit of the images: 8/255 of images in [0, 1]. Or a `Budget`, such
-            as `L2Ball(0.5)`; then `bounds`, `valid_pixels` and `mask` are ignored, since the budget has its own.
-        step: Size of a step in the same unit; None takes the attack's default.
-        steps: Number of gradients; None takes the attack's default.
+        eps: Largest change of an intensity, such as 8/255 for images in [0, 1]. Or a `Budget`, such as `L2Ball(0.5)`;
+            then `bounds`, `valid_pixels` and `mask` are ignored, since the budget has its own.
+        step: Size of a step in the same unit; None: the attack's default.
+        steps: Number of gradients; None: the attack's default.
         bounds: Smallest and largest intensity of an adversarial image.
         valid_pixels: Share of the pixels that may change, in (0, 1]; see `valid_pixel_mask`.
-        mask: Pixels that may change, (H, W) bool, in place of a random share.
-        loss: What is raised: one of `losses`, or an `Objective`; None takes the first of `losses`.
-        seed: Seed of what the attack draws at random.
-        active_set: Stop working on a sample once the hard network's verdict, taken at the beginning of each iteration,
-            says that it has fallen. Such a sample has not been through all steps: its architecture is not that of a
-            full run, and a fall that later steps would have undone stays. With a hard forward pass this is free. With a
-            soft one it costs a forward pass of the hard network per iteration, and pays when many samples fall early.
+        mask: Pixels that may change, (H, W) bool, instead of a random share.
+        loss: What the attack raises: one of `losses`, or an `Objective`; None: the first of `losses`.
+        seed: Seed of all random draws.
+        active_set: Stop the attack on a sample as soon as it fools the hard network, which judges it at the beginning
+            of each iteration. Such a sample does not go through all steps, so its architecture differs from that of a
+            full run, and later steps cannot undo its fall. With a hard forward pass this is free. With a soft one it
+            costs one more forward pass per iteration, and pays off when many samples fall early.
 
     Attributes:
-        inputs: What it attacks, "images" (any tensor (B, ...)) or "points"; see `Task.inputs`.
+        inputs: Name of the inputs that it attacks; see `Task.inputs`.
         options: Keyword arguments that a cell of a benchmark may set.
-        takes_step: Whether there is a step to choose.
-        takes_gradient: Whether it follows a gradient.
-        keeps_best: Whether the hard network judges every iterate and the best one of each sample is returned;
-            otherwise the last iterate is returned.
-        judges_start: Whether the first iterate is among those that are judged.
+        takes_step: Whether the size of a step can be chosen.
+        takes_gradient: Whether the attack follows a gradient.
+        keeps_best: Whether the attack returns the best iterate of each sample, judged by the hard network, instead of
+            the last one.
+        judges_start: Whether the first iterate is judged too.
 
     Raises:
         ConfigError: A value makes no sense.
@@ -85,17 +85,11 @@ class Attack:
     ) -> None:
         if not isinstance(eps, Budget):
             eps = LinfBall(eps, bounds, valid_pixels=valid_pixels, mask=mask)
-        self._settle(eps, step, steps, loss, seed)
-        self.active_set = active_set
-
-    def _settle(
-        self, budget: Budget, step: float | None, steps: int | None, loss: str | Objective | None, seed: int
-    ) -> None:
-        self.budget = budget
-        self.step = self.usual_step(budget.eps) if step is None else step
+        self.budget = eps
+        self.step = self.usual_step(eps.eps) if step is None else step
         self.steps = self.default_steps if steps is None else steps
-        self.seed = seed
-        check_numbers(budget, self.step, self.steps, self.fewest_steps, seed)
+        self.seed, self.active_set = seed, active_set
+        check_steps(eps, self.step, self.steps, self.fewest_steps, seed)
         loss = self.losses[0] if loss is None else loss
         if isinstance(loss, str) and loss not in self.losses:
             raise UnknownNameError(f"loss of {self.name}", loss, self.losses)
@@ -103,7 +97,7 @@ class Attack:
 
     @classmethod
     def usual_step(cls, eps: float) -> float:
-        """Return the step where none is given: the attack's default, or eps where it has none."""
+        """Return the default step: that of the attack, or eps if the attack has none."""
         return eps if cls.default_step is None else cls.default_step
 
     @property
@@ -113,16 +107,16 @@ class Attack:
 
     @property
     def objective(self) -> Objective:
-        """What is raised."""
+        """What the attack raises."""
         return objective_named(self.loss) if isinstance(self.loss, str) else self.loss
 
     @property
     def has_iterates(self) -> bool:
-        """Whether there are iterates to judge between the clean samples and the last ones."""
+        """Whether there are iterates between the clean samples and the last ones, which could be judged."""
         return self.steps > 1
 
     def resized(self, eps: float, step: float, steps: int) -> "Attack":
-        """Return the same attack with another budget and other steps."""
+        """Return the same attack with another eps, step size and number of steps."""
         other = copy.copy(self)
         other.budget, other.step, other.steps = self.budget.resized(eps), step, steps
         return other
@@ -141,8 +135,8 @@ class Attack:
     ) -> Tensor:
         """Return adversarial images (B, C, H, W), or the points (N, 3) of adversarial clouds; see `attack`.
 
-        An autocast around this call has no effect: the sign of a gradient that was rounded to 16 bits means nothing.
-        `attack` computes in whatever precision is in force.
+        This method turns autocast off, since the sign of a gradient that was rounded to 16 bits means nothing. `attack`
+        keeps the precision in force.
         """
         options: dict[str, Any] = {"gradient": gradient, "target": target, "ids": ids, "progress": progress}
         with without_autocast():
@@ -161,21 +155,20 @@ class Attack:
         adapter: Adapter | None = None,
         history: bool = False,
     ) -> AttackResult:
-        """Return adversarial inputs, with the verdicts and costs on the way to them.
+        """Return adversarial inputs, with verdicts and costs of the iterates.
 
         Args:
-            victim: In eval mode: any module from images (B, C, H, W) in [0, 1] to logits (B, classes), or a
+            victim: Any module in eval mode that maps images (B, C, H, W) in [0, 1] to logits (B, classes), or a
                 `PointVictim`.
             inputs: Images, or a `PointCloud`.
-            labels: (B,) of any integer type; (N,) where points are labelled.
+            labels: (B,) of any integer type; (N,) if each point has a label.
             gradient: Gradient method, in force only while gradients are computed.
-            target: Classes wanted, (B,); None is an untargeted attack.
-            ids: B stable sample ids, which seed what is drawn at random; None: the samples' places in the batch.
+            target: Target classes, (B,); None for an untargeted attack.
+            ids: B stable sample ids, which seed the random draws; None: indices in the batch.
             progress: Called with (iteration, steps) after every iteration, from 1.
-            adapter: Adapter of the victim's task; None: of the task that the victim names as its `task`, or of image
-                classification.
-            history: Have the hard network judge the iterate before each step, also where the last one is returned, if
-                the attack `has_iterates`. With a hard forward pass this is free.
+            adapter: Adapter of the victim's task; None: see `adapter_of`.
+            history: Whether the hard network judges the iterate before each step, even if the attack returns the last
+                one. Without effect unless the attack `has_iterates`. With a hard forward pass this is free.
 
         Raises:
             ConfigError: The victim is in training mode or has another task, or an input has a wrong shape or value.
@@ -183,11 +176,11 @@ class Attack:
         adapter = adapter or adapter_of(victim)
         check_task(self, adapter, victim, target)
         check_victim(victim)
-        labels = whole_numbers("labels", labels)
+        labels = class_indices("labels", labels)
         names = tuple(map(str, range(count_samples(adapter, inputs, labels)))) if ids is None else tuple(ids)
         adapter.check(victim, inputs, labels, names)
         if target is not None:
-            target = whole_numbers("target", target)
+            target = class_indices("target", target)
             check_classes("target", target, len(names), adapter.task.sample)
         inputs = adapter.detached(inputs)
         clean = adapter.values(inputs)
@@ -225,7 +218,7 @@ class Attack:
         done: int = 0,
         history: bool = False,
     ) -> None:
-        """Take a number of steps from the start, after `done` iterations of other walks: the loop."""
+        """Run the loop: take a number of steps from the start, after `done` iterations of earlier loops."""
         state = self.start(problem)
         for iteration in range(steps + 1):
             state["x"] = problem.project(state["x"])
@@ -234,8 +227,8 @@ class Attack:
                 fallen = self._keep_better(problem, state["x"], trace)
             if iteration == steps:
                 break
-            evaluation = problem.evaluate(state["x"], objective) if self.takes_gradient else problem.unevaluated
-            trace.spent(problem, evaluation)
+            evaluation = self._evaluate(problem, state["x"], objective)
+            trace.add_costs(problem, evaluation)
             if not self.keeps_best and (history or self.active_set):
                 fallen = self._fallen(problem, state["x"], evaluation, trace, iteration)
             if self.active_set and fallen is not None and bool(fallen.any()):
@@ -250,20 +243,26 @@ class Attack:
             trace.keep(problem, state["x"], torch.ones_like(problem.samples, dtype=torch.bool), steps)
 
     def start(self, problem: Problem) -> State:
-        """Return the state before the first iteration: "x", where to evaluate next, and whatever else the steps need.
+        """Return the state before the first iteration: "x", the point to evaluate, and what else the steps need.
 
-        The first dimension of every tensor in it is that of the samples, or of the rows of their values.
+        The first dimension of each tensor is samples, or rows of values.
         """
         return {"x": problem.clean}
 
     def update(self, problem: Problem, state: State, evaluation: Evaluation, iteration: int) -> State:
-        """Return the state after a step, given the evaluation at state["x"]; the loop projects it into the budget."""
+        """Return the state after a step, given the evaluation at state["x"]; the loop projects "x" into the budget."""
         raise NotImplementedError
 
     def noise(self, problem: Problem, stream: str) -> Tensor:
-        """Return a random change within the budget (R, ...), in units of eps; a sample's depends on its id alone."""
+        """Return a random change (R, ...) within the budget, in units of eps; it depends on seed, stream and id."""
         sizes = torch.bincount(problem.owner, minlength=len(problem.ids)).tolist()
         return self.budget.noise(sizes, problem.generators(self.seed, stream), problem.clean)
+
+    def _evaluate(self, problem: Problem, x: Tensor, objective: Objective) -> Evaluation:
+        if self.takes_gradient:
+            return problem.evaluate(x, objective)
+        zeros = x.new_zeros(len(problem.ids))
+        return Evaluation(zeros[:, None], zeros, torch.zeros_like(x), {})
 
     def _keep_better(self, problem: Problem, x: Tensor, trace: Trace) -> Tensor:
         iterate, verdict = trace.iterates, problem.judge(x)

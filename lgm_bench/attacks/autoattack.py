@@ -1,7 +1,7 @@
-"""AutoAttack (Croce & Hein 2020): APGD-CE, APGD-T, FAB-T and Square, one after the other on what still stands.
+"""AutoAttack (Croce & Hein 2020): APGD-CE, APGD-T, FAB-T and Square, one after the other on the surviving samples.
 
-It is written here because no maintained library runs it under pixel masks, with leaded gradients and a hard verdict,
-with a random generator per sample, and targeted within the official protocol's range.
+This is our own code because no maintained library supports pixel masks, leaded gradients with hard verdicts, one random
+generator per sample, and targeted attacks in the official protocol's range of intensities.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from torch import Tensor
 from lgm_bench.attacks.apgd import apgd
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.budgets import Budget, LinfBall
+from lgm_bench.attacks.checks import check_whole
 from lgm_bench.attacks.fab import fab
 from lgm_bench.attacks.objectives import CrossEntropy, TargetedDLR
 from lgm_bench.attacks.problem import Problem
@@ -30,8 +31,8 @@ class Round(NamedTuple):
 
     Attributes:
         member: One of `MEMBERS`.
-        rank: Rank of the class that it aims at among the wrong ones, by the clean image's logits; 0 is the likeliest.
-        length: Number of gradients, or of queries.
+        rank: Rank of the class it aims at among the wrong classes, by the clean logits; 0 is the likeliest.
+        length: Number of gradients or queries.
     """
 
     member: str
@@ -42,23 +43,21 @@ class Round(NamedTuple):
 class AutoAttack(Attack):
     """The standard ensemble, L-infinity.
 
-    Every member gets only the samples that have not fallen on the hard network yet. Gradients are those of the gradient
-    method; Square uses the hard network's scores only. A sample that no member fells is returned as the first member
-    left it. Members choose their own step sizes, and always stop working on a sample that has fallen, so `active_set`
-    changes nothing.
+    Each member attacks only samples that have not fallen on the hard network yet. Gradients are those of the gradient
+    method; Square uses only the hard network's scores. A sample that no member fells keeps the first member's result.
+    Members choose their own step sizes and always stop at samples that have fallen, so `active_set` changes nothing.
 
-    Targeted, every member aims at the given class: APGD-T raises minus the DLR of the target, FAB-T looks for the
-    boundary to its strongest rival, Square lowers minus its margin.
+    In a targeted attack every member aims at the given class: APGD-T raises minus the DLR of the target, FAB-T looks
+    for the boundary to its strongest rival, and Square raises its margin.
 
     Args:
         eps: Largest change of an intensity (see `Attack`).
-        step: Must be None: there is no step to choose.
-        steps: Gradients of every run of APGD and FAB; the standard is 100.
+        step: Must be None, since the members choose their step sizes.
+        steps: Gradients of each run of APGD and FAB; the standard is 100.
         queries: Proposals of Square; the standard is 5,000.
         target_classes: Number of classes that APGD-T and FAB-T aim at in turn, the likeliest wrong ones first; the
-            standard is 9, or all wrong classes if the victim has fewer.
-        members: Which members run, in this order.
-        **options: The other options of `Attack`.
+            standard is 9. A victim with fewer wrong classes gets all of them.
+        members: Members to run, in order.
 
     Raises:
         ConfigError: A value makes no sense.
@@ -85,9 +84,9 @@ class AutoAttack(Attack):
         super().__init__(eps, steps=steps, **options)
         if type(self.budget) is not LinfBall:
             raise ConfigError(f"AutoAttack works within LinfBall only, got {type(self.budget).__name__}")
-        for option, value in (("queries", queries), ("target_classes", target_classes), ("members", len(members))):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"AutoAttack needs at least one of {option}, got {value!r}")
+        check_whole(1, queries=queries, target_classes=target_classes)
+        if not members:
+            raise ConfigError(f"AutoAttack needs at least one member of {', '.join(MEMBERS)}, got none")
         for member in members:
             if member not in MEMBERS:
                 raise UnknownNameError("member of AutoAttack", member, MEMBERS)
@@ -97,7 +96,7 @@ class AutoAttack(Attack):
 
     @property
     def has_iterates(self) -> bool:
-        """False: each member starts over on the samples that still stand."""
+        """False, since each member starts anew on the surviving samples."""
         return False
 
     def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:
@@ -106,31 +105,31 @@ class AutoAttack(Attack):
         logits = problem.hard_logits(problem.clean)
         problem.adapter.check_logits(logits, problem.labels, problem.target)
         aims = self._aims(problem, logits)
-        standing = ~problem.reached(logits)
-        trace.felled_by = dict.fromkeys(_ids(problem, ~standing), "clean")
+        survives = ~problem.reached(logits)
+        trace.felled_by = dict.fromkeys(_ids(problem, ~survives), "clean")
         rounds = self._rounds(aims.shape[1])
         done, total = 0, sum(round_.length for round_ in rounds)
         for number, round_ in enumerate(rounds):
-            if not bool(standing.any()):
+            if not bool(survives.any()):
                 break
-            part = problem.select(standing)
-            adversarial = self._run_member(round_, part, aims[:, round_.rank], _ticks(progress, done, total))
-            fallen = part.reached(part.hard_logits(adversarial))
-            trace.keep(part, adversarial, fallen | (number == 0), number)
-            trace.felled_by |= dict.fromkeys(_ids(part, fallen), round_.member)
-            standing[part.samples[fallen]] = False
+            rest = problem.select(survives)
+            adversarial = self._run_member(round_, rest, aims[:, round_.rank], _ticks(progress, done, total))
+            fallen = rest.reached(rest.hard_logits(adversarial))
+            trace.keep(rest, adversarial, fallen | (number == 0), number)
+            trace.felled_by |= dict.fromkeys(_ids(rest, fallen), round_.member)
+            survives[rest.samples[fallen]] = False
             done += round_.length
         progress(total, total)
 
     def _aims(self, problem: Problem, logits: Tensor) -> Tensor:
-        """Return the classes (B, T) to aim at: the targets, or the likeliest wrong ones in falling order."""
+        """Return the classes (B, T) to aim at: the targets, or the likeliest wrong classes in descending order."""
         if problem.target is not None:
             return problem.target[:, None]
         wrong = logits.masked_fill(F.one_hot(problem.labels, logits.shape[1]).bool(), -torch.inf)
         return wrong.topk(min(self.target_classes, logits.shape[1] - 1), dim=1).indices
 
     def _rounds(self, aims: int) -> list[Round]:
-        """Return the runs in their order, the targeted members once per class."""
+        """Return the runs in order, with one run per class for the targeted members."""
         rounds = []
         for member in self.members:
             length = self.queries if member == "square" else self.steps
@@ -139,7 +138,7 @@ class AutoAttack(Attack):
         return rounds
 
     def _run_member(self, round_: Round, problem: Problem, aim: Tensor, tick: Callable[[], None]) -> Tensor:
-        """Return the values after one run on the samples of `problem`; `aim` are the classes of the whole batch."""
+        """Return the values after one run on `problem`; `aim` has the classes of the whole batch."""
         stream = f"{self.name}/{round_.member}/{round_.rank}"
         generators = problem.generators(self.seed, stream)
         box = self.budget.around(problem.clean)
@@ -153,11 +152,11 @@ class AutoAttack(Attack):
 
 
 def _ticks(progress: Progress, done: int, total: int) -> Callable[[], None]:
-    """Return a function that reports one more iteration at each call, after `done` of them."""
+    """Return a function that reports one more iteration at each call, after the first `done` ones."""
     count = itertools.count(done + 1)
     return lambda: progress(next(count), total)
 
 
 def _ids(problem: Problem, rows: Tensor) -> list[str]:
-    """Return the ids of the samples that `rows` (B,) bool picks."""
+    """Return the ids of the samples that are True in `rows` (B,) bool."""
     return [sample for sample, chosen in zip(problem.ids, rows.tolist(), strict=True) if chosen]

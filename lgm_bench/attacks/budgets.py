@@ -1,4 +1,4 @@
-"""Budgets: what an attack may change, and in which direction a step of it goes."""
+"""Budgets: which changes an attack may make, and the direction of its steps."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from torch import Tensor
 from lgm_bench.errors import ConfigError
 
 PIXEL_SEED = 1
-ROUNDING = 1e-6  # what float32 may add to clean + eps
+ROUNDING = 1e-6  # largest rounding error of clean + eps in float32
 FAR = 0.5  # metres: shapes are a metre across
 
 Self = TypeVar("Self", bound="Budget")
@@ -25,7 +25,7 @@ class Box:
     Attributes:
         lower: (R, ...), smallest values; equal to `upper` where nothing may change.
         upper: (R, ...), largest values.
-        allowed: Which values may change, bool, broadcastable to the others.
+        allowed: bool, whether a value may change; broadcasts to the others.
     """
 
     lower: Tensor
@@ -33,22 +33,22 @@ class Box:
     allowed: Tensor
 
     def project(self, x: Tensor) -> Tensor:
-        """Return the nearest values (R, ...) inside."""
+        """Return the nearest values (R, ...) inside the box."""
         return torch.minimum(torch.maximum(x, self.lower), self.upper)
 
     def select(self, rows: Tensor) -> "Box":
-        """Return the box of some rows only, (R,) bool or (K,) int64."""
+        """Return the box of some rows, (R,) bool or (K,) int64."""
         return Box(self.lower[rows], self.upper[rows], self.allowed)
 
 
 @dataclass(frozen=True)
 class Ball:
-    """Values within an L2 distance of the clean ones, and inside a box.
+    """Values within an L2 distance of the clean ones and inside a box.
 
     Attributes:
-        clean: (R, ...), the centres.
+        clean: (R, ...), centres of the balls.
         eps: Radius of each row's ball.
-        box: The values' range, and which of them may change.
+        box: Range of the values.
     """
 
     clean: Tensor
@@ -56,7 +56,7 @@ class Ball:
     box: Box
 
     def project(self, x: Tensor) -> Tensor:
-        """Return values in the ball and the box: first into the box, which moving towards the centre does not leave."""
+        """Return values in ball and box: clip to the box, then move towards the centre, which never leaves the box."""
         if self.eps == 0:
             return self.clean
         change = self.box.project(x) - self.clean
@@ -67,11 +67,11 @@ class Ball:
 
 
 Region = Box | Ball
-"""The values that one batch may take under a budget."""
+"""Values that one batch may take under a budget."""
 
 
 class Budget:
-    """How far an attack may move values, a tensor (R, ...) such as images (B, C, H, W) or points (N, 3).
+    """How far an attack may move values (R, ...), such as images (B, C, H, W) or points (N, 3).
 
     Args:
         eps: Half-width or radius, in the unit of the values.
@@ -95,7 +95,7 @@ class Budget:
 
     @property
     def everything(self) -> float:
-        """An eps within which any network should fail."""
+        """An eps at which any network should fail."""
         raise NotImplementedError
 
     def around(self, clean: Tensor) -> Region:
@@ -107,24 +107,24 @@ class Budget:
         raise NotImplementedError
 
     def distance(self, clean: Tensor, x: Tensor) -> Tensor:
-        """Return the size of each row's change, (R,), in the unit and the norm of eps."""
+        """Return the size of each row's change (R,), in the unit and norm of eps."""
         return (x - clean).abs().flatten(1).amax(dim=1)
 
     def within(self, clean: Tensor, x: Tensor) -> Tensor:
-        """Return which rows (R,) bool lie inside, but for rounding."""
+        """Return which rows (R,) bool lie within the budget, up to rounding."""
         return self.distance(clean, x) <= self.eps + ROUNDING
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Return the step (R, ...) of size 1 that raises an objective of this gradient most; 0 where it is 0."""
+        """Return the step (R, ...) of size 1 that raises an objective with this gradient most; 0 where it is 0."""
         raise NotImplementedError
 
     def noise(self, sizes: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
         """Return a uniformly random change of size 1, in the shape and dtype of `like` (R, ...).
 
         Args:
-            sizes: Rows of each sample; they add up to R.
-            generators: One CPU generator for each sample.
-            like: Any values.
+            sizes: Number of rows of each sample; they add up to R.
+            generators: One CPU generator per sample.
+            like: Any values (R, ...).
         """
         draws = [
             torch.rand((size, *like.shape[1:]), generator=generator, dtype=torch.float64)
@@ -134,13 +134,13 @@ class Budget:
 
 
 class LinfBall(Budget):
-    """Every value moves by at most eps and stays in a range; optionally, only some pixels of an image move.
+    """Every value moves by at most eps and stays in a range; optionally, only some pixels of an image change.
 
     Args:
-        eps: Half-width, in the unit of the values: 8/255 of images in [0, 1].
+        eps: Half-width in the unit of the values, such as 8/255 for images in [0, 1].
         bounds: Smallest and largest value.
         valid_pixels: Share of the pixels that may change, in (0, 1]; see `valid_pixel_mask`.
-        mask: Pixels that may change, (H, W) bool, in place of a random share.
+        mask: Pixels that may change, (H, W) bool, instead of a random share.
 
     Raises:
         ConfigError: A value makes no sense.
@@ -159,27 +159,27 @@ class LinfBall(Budget):
         if not self.low < self.high:
             raise ConfigError(f"bounds must be a smallest and a larger value, got {bounds}")
         if not 0 < valid_pixels <= 1:
-            raise ConfigError(f"valid_pixels must lie in (0, 1], got {valid_pixels}; 0.05 stands for 5 % of the pixels")
+            raise ConfigError(f"valid_pixels must lie in (0, 1], got {valid_pixels}; 0.05 means 5 % of the pixels")
         if mask is not None and valid_pixels != 1.0:
             raise ConfigError(f"give either a mask or valid_pixels={valid_pixels}, not both")
         if mask is not None and not bool(mask.any()):
-            raise ConfigError("mask leaves no pixel that may change; mark at least one with True")
+            raise ConfigError("mask allows no pixel to change; set at least one to True")
         self.valid_pixels, self.mask = valid_pixels, mask
 
     @property
     def everything(self) -> float:
-        """Half of the range, within which every image can become plain grey."""
+        """Half of the range, enough to turn every image plain grey."""
         return 0.5 * (self.high - self.low)
 
     def around(self, clean: Tensor) -> Box:
         return self.box((clean - self.eps).clamp(min=self.low), (clean + self.eps).clamp(max=self.high), clean)
 
     def range(self, clean: Tensor) -> Box:
-        """Return the box of all values in the range, whatever eps is."""
+        """Return the box of all values in the range, for any eps."""
         return self.box(clean.new_tensor(self.low), clean.new_tensor(self.high), clean)
 
     def box(self, lower: Tensor, upper: Tensor, clean: Tensor) -> Box:
-        """Return a box that keeps clean what may not change."""
+        """Return a box in which pixels that may not change stay clean."""
         allowed = self.allowed(clean)
         return Box(torch.where(allowed, lower, clean), torch.where(allowed, upper, clean), allowed)
 
@@ -191,12 +191,14 @@ class LinfBall(Budget):
         return gradient.sign()
 
     def allowed(self, clean: Tensor) -> Tensor:
-        """Return which values may change: all, or pixels (1, 1, H, W) bool of images."""
+        """Return which values may change: all of them, or some pixels (1, 1, H, W) bool."""
         size = clean.shape[2:]
         if self.mask is None and self.valid_pixels == 1.0:
             return torch.ones((1,) * (clean.ndim - len(size)) + tuple(size), dtype=torch.bool, device=clean.device)
         if len(size) != 2:
-            raise ConfigError(f"pixels can be chosen of images (B, C, H, W) only, got values {tuple(clean.shape)}")
+            raise ConfigError(
+                f"valid_pixels and mask are for images (B, C, H, W) only, got values {tuple(clean.shape)}"
+            )
         if self.mask is None:
             mask = valid_pixel_mask(size[0], size[1], self.valid_pixels)
         elif self.mask.shape != size:
@@ -207,7 +209,7 @@ class LinfBall(Budget):
 
 
 class L2Ball(LinfBall):
-    """Each row, such as a whole image, moves by an L2 norm of at most eps; the options are those of `LinfBall`."""
+    """Each row, such as a whole image, changes by an L2 norm of at most eps; options as in `LinfBall`."""
 
     def around(self, clean: Tensor) -> Ball:  # type: ignore[override]
         return Ball(clean, self.eps, self.range(clean))
@@ -228,7 +230,7 @@ class L2Ball(LinfBall):
 
 
 class Cubes(Budget):
-    """Each point moves by at most eps along every axis; the cubes are rounded inwards, so no point moves farther.
+    """Each point moves by at most eps along every axis; cubes are rounded inwards, so that no point moves farther.
 
     Args:
         eps: Half-width, metres.
@@ -238,7 +240,7 @@ class Cubes(Budget):
 
     @property
     def everything(self) -> float:
-        """Half a metre, or eps where that is more."""
+        """Half a metre, or eps if that is more."""
         return max(FAR, self.eps)
 
     def around(self, clean: Tensor) -> Box:
@@ -249,7 +251,7 @@ class Cubes(Budget):
         return Box(lower, upper, torch.ones((1, 1), dtype=torch.bool, device=clean.device))
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Return each point's own gradient over its largest component: the longest move with that direction."""
+        """Return the gradient of each point divided by its largest component: the longest move in that direction."""
         largest = gradient.abs().amax(dim=1, keepdim=True)
         return torch.where(largest > 0, gradient / largest, 0)
 
@@ -261,18 +263,13 @@ def norm(values: Tensor) -> Tensor:
 
 
 def valid_pixel_mask(height: int, width: int, share: float) -> Tensor:
-    """Return the pixel positions that may change, (height, width) bool, on the CPU.
+    """Return the pixels that may change, (height, width) bool, on the CPU.
 
-    It is one random set for all images, channels and runs, with a fixed seed of its own, since the set is part of the
-    task and not of an attack. The number of pixels is rounded down: 5 % of 32 x 32 are 51.
-
-    Args:
-        height: Rows of the image.
-        width: Columns of the image.
-        share: Share of the pixels, in (0, 1].
+    All images, channels and runs share one random set with a fixed seed, since the set is part of the task and not of
+    an attack. The number of pixels is rounded down.
 
     Raises:
-        ConfigError: `share` leaves no pixel.
+        ConfigError: `share` is less than one pixel.
 
     >>> int(valid_pixel_mask(32, 32, 0.05).sum())
     51
@@ -280,7 +277,9 @@ def valid_pixel_mask(height: int, width: int, share: float) -> Tensor:
     pixels = height * width
     count = int(pixels * share + 1e-9)  # 0.29 * 100 is 28.999999999999996
     if count == 0:
-        raise ConfigError(f"valid_pixels={share} leaves no pixel of a {height} x {width} image; give a larger share")
+        raise ConfigError(
+            f"valid_pixels={share} is less than one pixel of a {height} x {width} image; give a larger share"
+        )
     mask = torch.zeros(pixels, dtype=torch.bool)
     mask[torch.randperm(pixels, generator=torch.Generator().manual_seed(PIXEL_SEED))[:count]] = True
     return mask.view(height, width)

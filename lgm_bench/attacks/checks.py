@@ -1,4 +1,4 @@
-"""Checks of what users hand to an attack."""
+"""Checks of the arguments of an attack."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -15,18 +15,23 @@ if TYPE_CHECKING:
     from lgm_bench.attacks.attack import Attack
 
 
-def check_numbers(budget: Budget, step: float, steps: int, fewest: int, seed: int) -> None:
-    """Raise ConfigError where step, steps or seed make no sense."""
+def check_steps(budget: Budget, step: float, steps: int, fewest: int, seed: int) -> None:
+    """Raise ConfigError if step, steps or seed make no sense."""
     if not (math.isfinite(step) and (step > 0 or (step == 0 and budget.eps == 0))):
         raise ConfigError(f"step must be a positive number{budget.unit}, got {step}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < fewest:
-        raise ConfigError(f"steps must be a whole number of at least {fewest}, got {steps!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed must be a whole number of at least 0, got {seed!r}")
+    check_whole(fewest, steps=steps)
+    check_whole(0, seed=seed)
+
+
+def check_whole(least: int, **numbers: Any) -> None:
+    """Raise ConfigError if one of the named numbers is not an int of at least `least`."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ConfigError(f"{name} must be a whole number of at least {least}, got {number!r}")
 
 
 def check_victim(victim: nn.Module) -> None:
-    """Raise ConfigError where the victim is in training mode, or gradients are impossible here."""
+    """Raise ConfigError if the victim is in training mode, or inference mode forbids gradients."""
     if victim.training:
         raise ConfigError(
             f"{type(victim).__name__} is in training mode, where predictions depend on the batch; "
@@ -37,24 +42,26 @@ def check_victim(victim: nn.Module) -> None:
 
 
 def check_task(attack: "Attack", adapter: Adapter, victim: nn.Module, target: Tensor | None) -> None:
-    """Raise ConfigError where an attack, its loss or a target do not suit the victim's task."""
+    """Raise ConfigError if the attack, its loss or a target does not suit the victim's task."""
     kind, task = type(victim).__name__, adapter.task
     if attack.inputs != task.inputs:
         raise ConfigError(
-            f"{type(attack).__name__} attacks {attack.inputs} and {kind} takes {task.inputs} (its task is "
-            f"{task.name!r}); take an attack on {task.inputs}, or another victim"
+            f"{type(attack).__name__} attacks {attack.inputs}, but {kind} takes {task.inputs} (its task is "
+            f"{task.name!r}); choose an attack on {task.inputs}, or another victim"
         )
     if attack.loss == "lovasz" and not task.labels_points:
-        raise ConfigError(f"loss 'lovasz' is of segmentation, {kind} does {task.name}")
+        raise ConfigError(
+            f"loss 'lovasz' is for segmentation, but the task of {kind} is {task.name}; choose another loss"
+        )
     if target is not None and not adapter.can_target:
-        raise ConfigError(f"{kind} does {task.name}, where no class can be the target; leave target out")
+        raise ConfigError(f"the task of {kind} is {task.name}, where no class can be the target; leave target out")
 
 
-def whole_numbers(name: str, classes: Any) -> Tensor:
-    """Return class indices of any integer type as int64; the task refuses other types later.
+def class_indices(name: str, classes: Any) -> Tensor:
+    """Return class indices of any integer type as int64; the task's own check refuses other types.
 
     Raises:
-        ConfigError: They are not a tensor.
+        ConfigError: The classes are not a tensor.
     """
     if not isinstance(classes, Tensor):
         raise ConfigError(f"{name} must be a tensor of class indices, got {type(classes).__name__}")
@@ -64,7 +71,7 @@ def whole_numbers(name: str, classes: Any) -> Tensor:
 
 
 def count_samples(adapter: Adapter, inputs: Any, labels: Tensor) -> int:
-    """Return the number of samples of inputs that have not been checked yet."""
+    """Return the number of samples in inputs that have not been checked yet."""
     try:
         return int(adapter.owner(inputs)[-1]) + 1
     except (AttributeError, IndexError, TypeError):

@@ -1,4 +1,4 @@
-"""Targeted Fast Adaptive Boundary attack (Croce & Hein 2020, their paper on FAB), L-infinity."""
+"""Targeted Fast Adaptive Boundary attack (FAB, Croce & Hein 2020), L-infinity."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lgm_bench.attacks.budgets import Box
 from lgm_bench.attacks.objectives import Objective, Pass, lead_over
-from lgm_bench.attacks.problem import Problem
+from lgm_bench.attacks.problem import Problem, Survivors
 from lgm_bench.losses import margin
 
 ALPHA_MAX = 0.1
@@ -16,10 +16,10 @@ BACKWARD = 0.9
 
 
 class Boundary(Objective):
-    """Lead of the classes `aim` over the label, or in a targeted attack over their strongest rival.
+    """Lead of the classes `aim` over the label; in a targeted attack, over their strongest rival.
 
     Args:
-        aim: Classes (B,) int64 of the samples of the problem.
+        aim: Classes (B,) int64.
     """
 
     def __init__(self, aim: Tensor) -> None:
@@ -37,8 +37,8 @@ def project_onto_hyperplane(point: Tensor, normal: Tensor, value: Tensor, lower:
     """Return the smallest change d (L-infinity) that brings `value` + normal . d to 0 with point + d inside a box.
 
     Every coordinate moves by the same radius r towards the plane, or to the border of the box if that is nearer. The
-    radius solves sum_j |w_j| min(r, room_j) = |value|; the left side rises piecewise linearly in r. Where the box does
-    not reach the plane, all coordinates go to its border (Croce & Hein 2020, FAB, Eq. 5 and 6).
+    radius solves sum_j |w_j| min(r, room_j) = |value|; the left side is piecewise linear in r. If the box does not
+    reach the plane, all coordinates go to its border (Croce & Hein 2020, FAB, Eq. 5 and 6).
 
     Args:
         point: (B, D), inside the box.
@@ -65,46 +65,43 @@ def project_onto_hyperplane(point: Tensor, normal: Tensor, value: Tensor, lower:
 
 
 def fab(problem: Problem, aim: Tensor, box: Box, range_: Box, steps: int, tick: Callable[[], None]) -> Tensor:
-    """Return values (B, ...) in a box: adversarial ones, or the nearest adversarial ones found, projected into the box.
+    """Return values (B, ...) in a box: adversarial ones, or the nearest adversarial ones outside, projected into it.
 
     A hyperplane has the hard network's value and the gradient method's slope. With the value of a soft forward pass,
-    FAB would settle at the soft network's boundary and never cross the hard one's. The hard network's verdict says
-    whether a point is adversarial. A sample is finished as soon as an adversarial point lies within eps.
+    FAB would settle at the soft network's boundary and never cross that of the hard network, whose verdict counts. The
+    attack on a sample ends as soon as an adversarial point lies within eps.
 
     Args:
         problem: Samples to attack.
-        aim: Classes (B,) int64 whose boundary is looked for.
-        box: The values that are allowed.
-        range_: The values that are allowed regardless of eps.
-        steps: Number of iterations.
-        tick: Called after every iteration.
+        aim: Classes (B,) int64; the attack looks for the boundary of each.
+        box: Allowed values.
+        range_: Values that would be allowed if eps were unlimited.
+        steps: Number of iterations; `tick` is called after each.
     """
     clean = problem.clean
-    images, rows = clean.clone(), torch.arange(len(clean), device=clean.device)
-    state = {"x": clean, "aim": aim, "nearest": clean.new_full(aim.shape, torch.inf)}
+    bounds = {"lower": box.lower, "upper": box.upper, "lowest": range_.lower, "highest": range_.upper}
+    nearest = clean.new_full(aim.shape, torch.inf)
+    rest = Survivors(problem, clean, {"x": clean, "aim": aim, "nearest": nearest, **bounds})
     for _ in range(steps):
-        x = _step(problem, range_, state)
+        problem, state = rest.problem, rest.state
+        x = _step(problem, state)
         adversarial = problem.reached(problem.hard_logits(x))
         distance = (x - problem.clean).abs().flatten(1).amax(dim=1)
         nearer = adversarial & (distance < state["nearest"])
-        images[rows[nearer]] = x[nearer]
+        rest.keep(x, nearer)
         state["nearest"] = torch.where(nearer, distance, state["nearest"])
         back = problem.clean + BACKWARD * (x - problem.clean)
         state["x"] = torch.where(problem.wide(adversarial), back, x)
         tick()
-        inside = ((x >= box.lower) & (x <= box.upper)).flatten(1).all(dim=1)
-        keep = ~(adversarial & inside)
-        if not bool(keep.all()):
-            rows, problem, box, range_ = rows[keep], problem.select(keep), box.select(keep), range_.select(keep)
-            state = {name: values[keep] for name, values in state.items()}
-        if not len(rows):
-            return images
-    images[rows] = box.project(images[rows])
-    return images
+        inside = ((x >= state["lower"]) & (x <= state["upper"])).flatten(1).all(dim=1)
+        rest.drop(adversarial & inside)
+        if not len(rest):
+            break
+    return box.project(rest.result)
 
 
-def _step(problem: Problem, range_: Box, state: dict[str, Tensor]) -> Tensor:
-    """Return the next iterate: towards the plane from the iterate, biased towards the plane from the clean image."""
+def _step(problem: Problem, state: dict[str, Tensor]) -> Tensor:
+    """Return the next iterate: a step to the plane from the current one, mixed with a step from the clean image."""
     x, clean = state["x"], problem.clean
     boundary = Boundary(state["aim"])
     evaluation = problem.evaluate(x, boundary)
@@ -112,20 +109,21 @@ def _step(problem: Problem, range_: Box, state: dict[str, Tensor]) -> Tensor:
     if not problem.evaluates_hard:
         value = boundary.distance(problem.hard_logits(x), problem.labels, targeted=problem.targeted)
     at_clean = value + (normal * (clean - x).flatten(1)).sum(dim=1)
-    sides = range_.lower.flatten(1), range_.upper.flatten(1)
+    lowest, highest = state["lowest"], state["highest"]
+    sides = lowest.flatten(1), highest.flatten(1)
     from_x = project_onto_hyperplane(x.flatten(1), normal, _resolvable(value, normal), *sides)
     from_clean = project_onto_hyperplane(clean.flatten(1), normal, at_clean, *sides)
     near, far = (change.abs().amax(dim=1, keepdim=True).clamp(min=1e-8) for change in (from_x, from_clean))
     alpha = (near / (near + far)).clamp(max=ALPHA_MAX)
     forward = (1 - alpha) * (x.flatten(1) + OVERSHOOT * from_x)
     biased = alpha * (clean.flatten(1) + OVERSHOOT * from_clean)
-    return range_.project((forward + biased).view_as(x))
+    return (forward + biased).view_as(x).clamp(lowest, highest)
 
 
 def _resolvable(value: Tensor, normal: Tensor) -> Tensor:
-    """Return the values (B,) of the planes; those not yet crossed are at least a float resolution of an intensity away.
+    """Return the values (B,) of the planes, with planes ahead at least one float resolution of an intensity away.
 
-    If a plane were nearer, the step would be rounded away, overshoot included, and the iterate would stay for good.
+    If a plane were nearer, rounding would undo the step, overshoot included, and the iterate would stay for good.
     """
     least = torch.finfo(value.dtype).eps * normal.abs().sum(dim=1)
     return torch.where(value <= 0, torch.minimum(value, -least), value)

@@ -1,4 +1,4 @@
-"""Gradient attacks on images, or on any other samples that are tensors (B, ...)."""
+"""Gradient attacks on images, or on any other samples in a tensor (B, ...)."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ PATIENCE = 3
 
 
 class BIM(Attack):
-    """Basic iterative method (Kurakin et al. 2017): steps towards a higher objective, along signs within L-infinity.
+    """Basic iterative method (Kurakin et al. 2017): steps along the budget's direction, the sign within L-infinity.
 
     The paper takes 100 steps of 1/255.
     """
@@ -28,15 +28,7 @@ class BIM(Attack):
 
 
 class FGSM(BIM):
-    """Fast gradient sign method (Goodfellow et al. 2015): one step, of size eps by default.
-
-    Args:
-        *args: Those of `Attack`; steps must be None or 1.
-        **options: The other options of `Attack`.
-
-    Raises:
-        ConfigError: A value makes no sense.
-    """
+    """Fast gradient sign method (Goodfellow et al. 2015): one step, of size eps by default."""
 
     name = "fgsm"
     default_step = None
@@ -49,7 +41,7 @@ class FGSM(BIM):
 
 
 class PGD(BIM):
-    """Projected gradient descent (Madry et al. 2018): BIM from a uniformly random point of the budget."""
+    """Projected gradient descent (Madry et al. 2018): BIM from a uniformly random point within the budget."""
 
     name = "pgd"
 
@@ -73,10 +65,10 @@ class AdamSteps(Attack):
 
 
 class CarliniWagner(AdamSteps):
-    """Carlini & Wagner's margin attack (2017), with a budget in place of the norm penalty.
+    """Carlini & Wagner's margin attack (2017), with a budget instead of the norm penalty.
 
-    Adam lowers max(z_y - max_{j != y} z_j, 0), or max(max_{j != t} z_j - z_t, 0) for a target t. Once a sample has
-    arrived its gradient is 0, and Adam coasts on its moments.
+    Adam lowers max(z_y - max_{j != y} z_j, 0), or max(max_{j != t} z_j - z_t, 0) for a target t. The gradient of a
+    sample that has fallen is 0; Adam then moves on by its moments alone.
     """
 
     name = "cw"
@@ -84,23 +76,22 @@ class CarliniWagner(AdamSteps):
 
 
 class AutoPGD(Attack):
-    """The step-halving attack that the released runs call AutoAttack: damped sign steps, halved when the loss stalls.
+    """The attack that the released runs call AutoAttack: damped sign steps, halved when the loss stalls.
 
-    A step goes the share `MOMENTUM` of the way to z = P(x + size * sign(g)), x' = x + 0.75 (z - x). The second term
-    of Auto-PGD's momentum, (1 - 0.75) (x - previous x), is absent: in the released runs the previous x is always x.
+    With z = P(x + size * sign(g)), a step is x' = x + `MOMENTUM` * (z - x). The second term of Auto-PGD's momentum,
+    (1 - 0.75) (x - previous x), is absent: in the released runs the previous x is always x.
 
-    Each sample has its own step size and counts. After each evaluation of a sample, counted from its start or its last
-    restart:
+    Each sample has its own step size and its own counts, which begin anew at every restart. After each evaluation:
 
-    - The loss has risen if it is above that of the previous evaluation; at the first evaluation it always has.
+    - The loss has risen if it is above that of the previous evaluation. The first evaluation always counts as risen.
     - The loss is stale if it is not above the best one.
     - If fewer than 75 % of the evaluations have risen, or three were stale, the sample restarts: its step size is
-      halved. In place of a step, it goes back to where the step from the last risen evaluation before this one led.
+      halved, and it goes back to the point after the step of the last risen evaluation.
     - Otherwise the sample takes the step.
 
-    There are no fixed checkpoints, and a restart costs one of the steps. The result is where the sample is at the end,
-    not its best point. This reading of the released runs' rule gives the released runs' perturbations. Croce & Hein's
-    own schedule is in `lgm_bench.attacks.apgd`, their ensemble in `lgm_bench.attacks.autoattack`.
+    There are no fixed checkpoints, and a restart takes the place of a step. The result is the last point, not the best
+    one. This rule reproduces the perturbations of the released runs. The schedule of Croce & Hein is in
+    `lgm_bench.attacks.apgd`, their ensemble in `lgm_bench.attacks.autoattack`.
     """
 
     name = "autopgd"
@@ -138,6 +129,6 @@ class AutoPGD(Attack):
 
 
 def _fresh(like: Tensor) -> State:
-    """Return the counts of B samples before their first evaluation, each (B,) like `like`."""
+    """Return the counts before the first evaluation, each (B,) in the dtype of `like` (B,)."""
     lowest, none = torch.full_like(like, -torch.inf), torch.zeros_like(like)
     return {"value": lowest, "best": lowest, "evaluations": none, "rises": none, "stales": none}

@@ -1,6 +1,6 @@
 """Objectives: what an attack raises, one number per sample.
 
-The number depends on the sample alone, so that its gradient does not depend on the batch.
+The number depends only on its own sample, so the gradient of a sample does not depend on the batch.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,13 +24,13 @@ class Pass(NamedTuple):
     Attributes:
         logits: (K, C), attached to the graph; K is B, or for a single scene the number of its labelled points.
         labels: (K,) int64.
-        target: Classes wanted, (B,) int64; None is an untargeted attack.
+        target: Target classes, (B,) int64; None for an untargeted attack.
         values: Current values, (R, ...), attached to the graph.
         clean: Values before the attack, (R, ...).
-        owner: (R,) int64, the sample of each row of the values.
-        samples: (B,) int64, places of the samples in the attack's whole batch.
-        decisions: Decisions of the units in this pass, in call order; only for an objective that `reads_decisions`.
-        costs: What each decision costs; only for an objective that `reads_costs`.
+        owner: (R,) int64, sample of each row of the values.
+        samples: (B,) int64, indices of the samples in the whole batch.
+        decisions: Decisions of the units in this pass, in call order; empty unless the objective `reads_decisions`.
+        costs: Cost of each decision; only for an objective that `reads_costs`.
     """
 
     logits: Tensor
@@ -45,31 +45,31 @@ class Pass(NamedTuple):
 
     @property
     def classes(self) -> Tensor:
-        """The targets (K,), or the labels of an untargeted attack."""
+        """The targets (K,), or the labels in an untargeted attack."""
         return self.labels if self.target is None else self.target
 
 
 class Objective:
-    """What an attack raises; called with a `Pass`.
+    """A function of a `Pass` that an attack raises.
 
     Attributes:
-        reads_decisions: Whether it uses the decisions of the pass, which are recorded only then.
-        reads_costs: Whether it uses what decisions cost, which is counted only then.
+        reads_decisions: Whether it uses the decisions of the pass. They are recorded only then.
+        reads_costs: Whether it uses the costs of decisions. They are counted only then.
     """
 
     reads_decisions: ClassVar[bool] = False
     reads_costs: ClassVar[bool] = False
 
     def __call__(self, seen: Pass) -> Tensor:
-        """Return one value per sample, (B,); where B is 1, any number of values, whose sum counts."""
+        """Return one value per sample, (B,); if B is 1, any number of values, which are added up."""
         raise NotImplementedError
 
 
 class CrossEntropy(Objective):
     """The cross-entropy of the labels, or minus that of the targets.
 
-    In scenes it is summed over the labelled points. The released runs take the mean. That changes the gradient of all
-    points by one factor, and no step that is relative to a point's largest component.
+    In scenes it is the sum over the labelled points. The released runs take the mean, which scales the gradients of all
+    points by the same factor. Steps relative to the largest component of a point are the same.
     """
 
     def __call__(self, seen: Pass) -> Tensor:
@@ -97,8 +97,8 @@ class Margin(Objective):
 class DLR(Objective):
     """Difference of logits ratio (Croce & Hein 2020, Eq. 4) of the labels, or minus that of the targets.
 
-    -(z_y - max_{j != y} z_j) / (z_(1) - z_(3)), where z_(k) is the k-th largest logit. With fewer than three classes,
-    the numerator.
+    -(z_y - max_{j != y} z_j) / (z_(1) - z_(3)), where z_(k) is the k-th largest logit. With fewer than three classes
+    it is the numerator alone.
     """
 
     def __call__(self, seen: Pass) -> Tensor:
@@ -109,8 +109,8 @@ class DLR(Objective):
 class TargetedDLR(Objective):
     """The targeted difference of logits ratio (Croce & Hein 2020, Eq. 5) of the classes `aim` over the labels.
 
-    -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2). A targeted attack must beat every class and not only the label: it
-    raises `DLR` of its target instead. With too few classes for a ratio, the difference of the two logits is raised.
+    -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2). A targeted attack has to beat every class and not only the label, so
+    it raises minus the `DLR` of its target instead. With too few classes for a ratio, it is the difference of logits.
 
     Args:
         aim: Classes (B,) int64 of the whole batch.
@@ -138,14 +138,14 @@ class Lovasz(Objective):
 
 
 class Compute(Objective):
-    """The share of the network's multiply-adds that is executed: occupancy times cost, summed over all decisions.
+    """The share of the network's multiply-adds that it executes: occupancy times cost, summed over all decisions.
 
-    Under a leaded gradient its gradient passes through the occupancies. Under FGM they are constant and there is none.
+    Under a leaded gradient its gradient passes through the occupancies. Under FGM they are constant, so it has none.
 
     Args:
         sign: 1 to make the network compute more, -1 to make it compute less.
-        kept: Weight of a prediction that is to stay: lowers the objective by this much for each logit by which another
-            class leads over the label, or over the target. With 0 the prediction does not matter.
+        kept: Weight of keeping the prediction: the objective falls by this much times the lead of another class over
+            the label, or over the target. With 0 the prediction does not matter.
     """
 
     reads_decisions = reads_costs = True
@@ -156,16 +156,18 @@ class Compute(Objective):
     def __call__(self, seen: Pass) -> Tensor:
         costs = seen.costs
         if costs is None:
-            raise ConfigError("the costs of the network's decisions are unknown; say in controls() what gates control")
+            raise ConfigError(
+                "the costs of the network's decisions are unknown; declare in controls() what gates control"
+            )
         share = costs.of({call.name: call.executed for call in seen.decisions}) / costs.full
         return self.sign * share + self.kept * margin(seen.logits, seen.classes).clamp(max=0)
 
 
 class ExitCrossEntropy(Objective):
-    """The cross-entropy of the labels at the exits themselves, or minus that of the targets, whichever exit answers.
+    """The cross-entropy of the labels, or minus that of the targets, at given exits and not at the one that answers.
 
-    These are the losses of RDI-Nets' released attacks (Hu et al. 2020): the main exit, each single one, and their mean.
-    Where a network has no gates but its exits, every gradient method gives the same gradient.
+    These are the losses of the released attacks on RDI-Nets (Hu et al. 2020): main exit, single exits, and their mean.
+    If a network has no gates except its exits, every gradient method gives the same gradient.
 
     Args:
         exit: Number of the exit, from 0; -1 is the last one. None: the mean over all exits.
@@ -185,9 +187,9 @@ class ExitCrossEntropy(Objective):
 
 
 class DeepSloth(Objective):
-    """Minus the distance of every exit but the last to the uniform distribution (Hong et al. 2021), a baseline.
+    """Minus the distance of all exits but the last from the uniform distribution (Hong et al. 2021), a baseline.
 
-    No exit is then confident enough to answer. It follows any gradient, as it looks at the exits' outputs alone.
+    No exit is then confident enough to stop. It works with any gradient, since it depends only on the exits' outputs.
     """
 
     reads_decisions = True
@@ -211,10 +213,10 @@ OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
 
 
 def objective_named(name: str) -> Objective:
-    """Return the objective of that name, with its default options.
+    """Return the objective of a name, with its default options.
 
     Raises:
-        UnknownNameError: There is none.
+        UnknownNameError: There is no such objective.
     """
     if name not in OBJECTIVES:
         raise UnknownNameError("loss", name, OBJECTIVES)
@@ -222,21 +224,21 @@ def objective_named(name: str) -> Objective:
 
 
 def exit_outputs(seen: Pass) -> Tensor:
-    """Return what each exit answers, (B, K, C).
+    """Return the outputs of all exits, (B, K, C).
 
     Raises:
-        ConfigError: There are no exits, or their outputs were not given to the gate.
+        ConfigError: There are no exits, or the gate does not get their outputs.
     """
     outputs = [call.outputs for call in seen.decisions if call.outputs is not None]
     if len(outputs) != 1:
         raise ConfigError(
-            f"this loss is for a network with one Exit gate that is given the exits' outputs, found {len(outputs)}"
+            f"this loss is for a network with one Exit gate that gets the outputs of the exits; found {len(outputs)}"
         )
     return outputs[0]
 
 
 def lead_over(logits: Tensor, aim: Tensor, others: Tensor) -> Tensor:
-    """Return by how much the logits of the classes `aim` (B,) are above those of `others` (B,)."""
+    """Return how far the logits of the classes `aim` (B,) are above those of `others` (B,), (B,)."""
     return (logits.gather(1, aim[:, None]) - logits.gather(1, others[:, None])).squeeze(1)
 
 

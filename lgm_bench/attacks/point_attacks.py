@@ -1,4 +1,4 @@
-"""Attacks that move points, each inside the cube of half-width eps around its clean place."""
+"""Attacks that move points, each within the cube of half-width eps around its clean position."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lgm_bench.attacks.attack import Attack, State
 from lgm_bench.attacks.budgets import Budget, Cubes
+from lgm_bench.attacks.checks import check_whole
 from lgm_bench.attacks.image_attacks import AdamSteps
 from lgm_bench.attacks.objectives import Margin, Objective, Pass
 from lgm_bench.attacks.problem import Evaluation, Problem
@@ -16,23 +17,23 @@ from lgm_bench.attacks.trace import Progress, Trace
 from lgm_bench.errors import ConfigError
 
 SHORTEST_RUN = 4
-"""Iterates of a run of `PointPert`, the clean cloud among them; with few steps there are fewer runs."""
+"""Fewest iterates of a run of `PointPert`, including the clean cloud; with few steps there are fewer runs."""
 
 
 class PointAttack(Attack):
-    """An attack that moves points, each inside the cube of half-width eps around its clean place.
+    """An attack that moves points, each within the cube of half-width eps around its clean position.
 
-    The hard network judges every iterate, the clean cloud first, and the best iterate of each scene is returned. In
-    segmentation that is the one with the lowest mIoU of the scene. In classification a misclassified iterate beats the
-    others; among equals, the lowest margin of the true class wins. Scenes go through the network one by one. Shapes go
-    together, and the objective is then a sum over shapes.
+    The hard network judges every iterate, the clean cloud first, and the attack returns the best iterate of each cloud.
+    In segmentation the best one has the lowest mIoU of the scene. In classification a misclassified iterate beats a
+    correct one, and then the lower margin of the true class wins. Scenes go through the network one by one, shapes
+    together.
 
     Args:
         eps: Largest move of a point along an axis, metres.
-        step: Size of a step, metres; None takes the attack's default.
-        steps: Number of steps; None takes the attack's default.
-        loss: What is raised, as in `Attack`; "lovasz" is for segmentation.
-        seed: Seed of what the attack draws at random.
+        step: Size of a step, metres; None: the attack's default.
+        steps: Number of steps; None: the attack's default.
+        loss: What the attack raises, as in `Attack`; "lovasz" is for segmentation.
+        seed: Seed of all random draws.
 
     Raises:
         ConfigError: A value makes no sense.
@@ -56,8 +57,7 @@ class PointAttack(Attack):
         loss: str | Objective | None = None,
         seed: int = 0,
     ) -> None:
-        self._settle(eps if isinstance(eps, Budget) else Cubes(eps), step, steps, loss, seed)
-        self.active_set = False
+        super().__init__(eps if isinstance(eps, Budget) else Cubes(eps), step, steps, loss=loss, seed=seed)
 
     @classmethod
     def usual_step(cls, eps: float) -> float:
@@ -66,9 +66,9 @@ class PointAttack(Attack):
 
 
 class RandomPerturbation(PointAttack):
-    """A uniform draw from each point's cube, without any gradient; with more `steps`, the best of so many draws.
+    """A uniform draw from each point's cube, without any gradient; `steps` is the number of draws.
 
-    The clean cloud is not a candidate: it would hide draws that happen to help the victim.
+    The best draw is returned. The clean cloud does not count, because it would hide draws that help the victim.
     """
 
     name = "random"
@@ -83,10 +83,10 @@ class RandomPerturbation(PointAttack):
 
 
 class PointBIM(PointAttack):
-    """Point-BIM, the iterative attack of Liu et al. (2019), with the released runs' step.
+    """Point-BIM, the iterative attack of Liu et al. (2019), with the step of the released runs.
 
-    Each point moves along its own gradient, so far that the largest component is a full step:
-    x <- x + step * g / max(|g_x|, |g_y|, |g_z|); a point without a gradient stays. The default step is 0.01 m or eps
+    Each point moves along its own gradient until its largest component is a full step:
+    x <- x + step * g / max(|g_x|, |g_y|, |g_z|). A point without a gradient stays. The default step is 0.01 m, or eps
     if that is less, as in the released indoor runs of the leaded gradient.
     """
 
@@ -97,21 +97,19 @@ class PointBIM(PointAttack):
 
 
 class PointPert(AdamSteps, PointAttack):
-    """Point shifting after Xiang et al. (2019): Adam on the shift of every point, inside the cubes, with a price.
+    """Point shifting after Xiang et al. (2019): Adam on the shift of every point within its cube, with a price.
 
     Lowers max(z_y - max_{j != y} z_j, -kappa) + weight * |shift|, where |shift| is the L2 norm of the whole cloud's
-    shift. In segmentation the margin is summed over the labelled points. Step 0.01 (Adam's learning rate), 500 steps,
-    kappa 0 and weight 10 are those of the publication's code. That code bisects for the weight of the smallest
-    successful shift in ten such runs, and starts from a random shift of 1e-7. Here the cube bounds the shift. The
-    iterates are divided among `runs`, and each run begins at the clean cloud. The weight of a cloud that has not fallen
-    yet (a scene never does) is divided by ten before the next run.
+    shift. In segmentation the margin is summed over the labelled points. The defaults (step, which is Adam's learning
+    rate, steps, kappa and weight) are those of the publication's code. That code starts from a random shift of 1e-7 and
+    bisects the weight in ten runs to find the smallest successful shift. Here the cube bounds the shift, the iterates
+    are divided among `runs`, and each run starts at the clean cloud. Before the next run, the weight is divided by ten
+    for clouds that have not fallen yet; scenes never fall.
 
     Args:
-        args: Of `PointAttack`.
         weight: Price of the shift in the first run.
-        kappa: Margin by which a wrong class has to lead before the price alone counts.
+        kappa: Lead of a wrong class above which only the price counts.
         runs: Number of runs.
-        options: Of `PointAttack`.
 
     Raises:
         ConfigError: A number is negative or not finite, or runs is below 1.
@@ -125,15 +123,15 @@ class PointPert(AdamSteps, PointAttack):
         super().__init__(*args, **options)
         self.weight, self.kappa, self.runs = weight, kappa, runs
         _check_prices(weight=weight, kappa=kappa)
-        _check_count(runs=runs)
+        check_whole(1, runs=runs)
 
     @property
     def objective(self) -> Objective:
-        """What is raised, without the price."""
+        """What the attack raises, without the price."""
         return Margin(self.kappa) if isinstance(self.loss, str) else self.loss
 
     def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:
-        """Walk several times from the clean clouds; each run judges these again as its first iterate."""
+        """Run the loop several times from the clean clouds, which every run judges again as its first iterate."""
         iterates = self.steps + 1
         length = max(-(-iterates // self.runs), SHORTEST_RUN)
         discount = torch.ones(len(problem.ids), dtype=problem.clean.dtype)
@@ -145,25 +143,22 @@ class PointPert(AdamSteps, PointAttack):
             self.walk(problem, min(length, iterates - done) - 1, trace, progress, priced, done=done)
 
     def price(self, points: Tensor, clean: Tensor) -> Tensor:
-        """Return the price of a scene's change from `clean` (N, 3) to `points` in the first run, a scalar."""
+        """Return the price (a scalar) of a cloud's change from `clean` (N, 3) to `points` (N, 3) in the first run."""
         return self.weight * shift_norm(points, clean)
 
 
 class KNNPert(PointPert):
-    """Point shifting after Tsai et al. (2020): the price keeps points near the surface, and outliers near the others.
+    """Point shifting after Tsai et al. (2020): the price keeps points near the surface and outliers near others.
 
-    The price is weight * chamfer + knn_weight * outliers, see `chamfer_distance` and `outlier_distance`. Step 0.001,
-    2500 steps, kappa 15, the weights 3 and 5, k = 5 and alpha = 1.05 are those of the publication's code, which also
-    clips the shift.
+    The price is weight * chamfer + knn_weight * outliers, see `chamfer_distance` and `outlier_distance`. The defaults
+    are those of the publication's code, which also clips the shift.
 
     Args:
-        args: Of `PointAttack`.
         weight: Price of the Chamfer distance.
-        knn_weight: Price of outliers' distances from their neighbours.
+        knn_weight: Price of the outliers' distances from their neighbours.
         k: Number of neighbours.
-        alpha: A point is an outlier so many standard deviations above the mean.
+        alpha: Number of standard deviations above the mean from which a point is an outlier.
         kappa: See `PointPert`.
-        options: Of `PointAttack`.
 
     Raises:
         ConfigError: A number is negative or not finite, or k is below 1.
@@ -186,7 +181,7 @@ class KNNPert(PointPert):
         super().__init__(*args, weight=weight, kappa=kappa, **options)
         self.knn_weight, self.k, self.alpha = knn_weight, k, alpha
         _check_prices(knn_weight=knn_weight, alpha=alpha)
-        _check_count(k=k)
+        check_whole(1, k=k)
 
     def price(self, points: Tensor, clean: Tensor) -> Tensor:
         outliers = outlier_distance(points, self.k, self.alpha)
@@ -194,12 +189,12 @@ class KNNPert(PointPert):
 
 
 class Priced(Objective):
-    """Another objective, minus the price of each sample's change.
+    """An objective minus the price of each sample's change.
 
     Args:
-        objective: What is raised.
+        objective: The objective.
         price: Maps the points (N, 3) of a sample, now and before the attack, to the price of the change.
-        discount: (B,), factor of the price of each sample of the whole batch.
+        discount: (B,), factor of the price of each sample in the whole batch.
     """
 
     def __init__(self, objective: Objective, price: Callable[[Tensor, Tensor], Tensor], discount: Tensor) -> None:
@@ -215,27 +210,27 @@ class Priced(Objective):
 
 
 def shift_norm(points: Tensor, clean: Tensor) -> Tensor:
-    """Return the L2 norm of a cloud's shift from `clean` (N, 3), a scalar; its gradient is 0 where nothing moved."""
+    """Return the L2 norm (a scalar) of a cloud's shift from `clean` (N, 3); its gradient is 0 if nothing moved."""
     squares = (points - clean).square().sum()
     return squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
 
 
 def chamfer_distance(points: Tensor, clean: Tensor) -> Tensor:
-    """Return the sum over `points` (N, 3) of the squared distance to the nearest of the `clean` (M, 3), a scalar.
+    """Return the sum over `points` (N, 3) of the squared distance to the nearest point of `clean` (M, 3), a scalar.
 
-    Only this way round, as Tsai et al. (2020) use it.
+    Tsai et al. (2020) use this direction only.
     """
     return (points - clean[_nearest(points, clean, 1)[:, 0]]).square().sum()
 
 
 def outlier_distance(points: Tensor, k: int, alpha: float) -> Tensor:
-    """Return the sum of the distances of outliers from their neighbours, a scalar (Tsai et al. 2020).
+    """Return the sum of the outliers' distances from their neighbours, a scalar (Tsai et al. 2020).
 
-    The distance d of a point is the mean of its squared distances from its k nearest neighbours. It counts where
-    d >= mean(d) + alpha * std(d), a threshold that is constant to autograd.
+    The distance d of a point is the mean of its squared distances from its k nearest neighbours, or from all others if
+    there are fewer. It counts if d >= mean(d) + alpha * std(d); the gradient ignores this threshold.
 
     Args:
-        points: (N, 3); fewer than k + 1 points have fewer neighbours.
+        points: (N, 3).
         k: Number of neighbours.
         alpha: Standard deviations above the mean.
     """
@@ -249,7 +244,7 @@ def outlier_distance(points: Tensor, k: int, alpha: float) -> Tensor:
 
 
 def _nearest(points: Tensor, others: Tensor, k: int) -> Tensor:
-    """Return the rows (N, k) int64 of the nearest `others` of each point, the nearest first."""
+    """Return the rows (N, k) int64 of the k nearest `others` of each point, the nearest first."""
     tree = cKDTree(others.detach().cpu().numpy())
     rows = tree.query(points.detach().cpu().numpy(), k=list(range(1, k + 1)))[1]
     return torch.from_numpy(rows).to(points.device)
@@ -259,9 +254,3 @@ def _check_prices(**numbers: float) -> None:
     for name, number in numbers.items():
         if not 0 <= number < float("inf"):
             raise ConfigError(f"{name} must be a number of at least 0, got {number}")
-
-
-def _check_count(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ConfigError(f"{name} must be a whole number of at least 1, got {number!r}")

@@ -1,4 +1,4 @@
-"""The problem that an attack solves: a victim, a gradient to follow, samples, and the values that they may take."""
+"""The problem that an attack solves: a victim, a gradient method, samples and the values that these may take."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +21,11 @@ from lgm_bench.tasks.checks import check_output
 
 
 class Evaluation(NamedTuple):
-    """The victim at one place, under the gradient method.
+    """Outputs and gradient of the victim at one point, under the gradient method.
 
     Attributes:
-        logits: Logits that the objective took, (K, C).
-        objective: (B,), the objective of each sample.
+        logits: Logits that entered the objective, (K, C).
+        objective: Objective of each sample, (B,).
         gradient: Gradient of the summed objective with respect to the values, (R, ...).
         costs: Cost of the forward pass, (B,) by name.
     """
@@ -43,16 +43,16 @@ class Problem:
     Attributes:
         adapter: Adapter of the victim's task.
         victim: In eval mode.
-        method: The gradient method, in force only while `evaluate` runs.
-        inputs: What the victim takes, clean.
-        labels: Of the samples, or of their points; int64.
-        target: Classes wanted, (B,) int64; None is an untargeted attack.
+        method: Gradient method, in force only while `evaluate` runs.
+        inputs: Clean inputs of the victim.
+        labels: Labels of the samples or of their points, int64.
+        target: Target classes, (B,) int64; None for an untargeted attack.
         ids: B stable sample ids.
-        region: The values that the inputs may take.
+        region: Values that the budget allows.
         eps: Half-width or radius of the budget, see `Reach`.
         step: Size of a step, see `Reach`.
-        samples: (B,) int64, places of the samples in the whole batch.
-        rows: (R,) int64, places of the rows of their values in the whole batch's.
+        samples: (B,) int64, indices of the samples in the whole batch.
+        rows: (R,) int64, indices of the rows of values in the whole batch.
     """
 
     adapter: Adapter
@@ -75,17 +75,17 @@ class Problem:
 
     @cached_property
     def owner(self) -> Tensor:
-        """The sample of each row of the values, (R,) int64."""
+        """Sample of each row of the values, (R,) int64."""
         return self.adapter.owner(self.inputs)
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The samples in the groups that go through the network together."""
+        """The samples, in groups that go through the network together."""
         return self.adapter.groups(self.inputs, self.labels)
 
     @cached_property
     def costs(self) -> Costs | None:
-        """What each decision of the victim costs; None where that is not known."""
+        """The cost of each decision of the victim; None if it is unknown."""
         first = torch.zeros(1, dtype=torch.int64, device=self.labels.device)
         return decision_costs(self.victim, self.adapter.select(self.inputs, self.labels, first)[0])
 
@@ -96,7 +96,7 @@ class Problem:
 
     @property
     def classes(self) -> Tensor:
-        """The targets (B,), or the labels of an untargeted attack."""
+        """The targets (B,), or the labels in an untargeted attack."""
         return self.labels if self.target is None else self.target
 
     @property
@@ -104,22 +104,16 @@ class Problem:
         """Whether the logits of `evaluate` are those of the hard network."""
         return self.method.shows_hard and self.adapter.scores_outputs
 
-    @property
-    def unevaluated(self) -> Evaluation:
-        """An evaluation of zeros, for attacks that take no gradient."""
-        nothing = self.clean.new_zeros(len(self.ids))
-        return Evaluation(nothing[:, None], nothing, torch.zeros_like(self.clean), {})
-
     def project(self, x: Tensor) -> Tensor:
-        """Return the nearest values (R, ...) that are allowed."""
+        """Return the nearest allowed values (R, ...)."""
         return self.region.project(x)
 
     def wide(self, values: Tensor) -> Tensor:
-        """Return one number per sample (B,) in a shape that broadcasts over the values, (R, 1, ..., 1)."""
+        """Return numbers per sample (B,) in a shape that broadcasts over the values, (R, 1, ..., 1)."""
         return values[self.owner].view(-1, *[1] * (self.clean.ndim - 1))
 
     def evaluate(self, x: Tensor, objective: Objective) -> Evaluation:
-        """Return logits, objective and its gradient at x (R, ...), under the gradient method.
+        """Return logits, objective and gradient at x (R, ...), under the gradient method.
 
         Raises:
             ConfigError: The gradient is not finite, or the victim's logits do not fit the labels.
@@ -132,7 +126,7 @@ class Problem:
         return Evaluation(torch.cat(logits), torch.cat(values), torch.cat(gradients), joined)
 
     def judge(self, x: Tensor) -> Verdict:
-        """Return the hard network's verdict about x (R, ...).
+        """Return the verdict of the hard network on x (R, ...).
 
         Raises:
             ConfigError: The victim's logits allow no verdict.
@@ -140,7 +134,7 @@ class Problem:
         return self.verdict([self._hard(group, x[group.rows]) for group in self.groups])
 
     def verdict(self, logits: Sequence[Tensor]) -> Verdict:
-        """Return the verdict of the hard network's logits, one tensor for each group."""
+        """Return the verdict from logits of the hard network, one tensor per group."""
         return self.adapter.verdicts(self.groups, logits, self.target, self.ids)
 
     def hard_logits(self, x: Tensor) -> Tensor:
@@ -148,7 +142,7 @@ class Problem:
         return torch.cat([self._hard(group, x[group.rows]) for group in self.groups])
 
     def reached(self, logits: Tensor) -> Tensor:
-        """Return which samples (B,) bool have fallen, for a task with a single group."""
+        """Return which samples (B,) bool have fallen; only for tasks with a single group."""
         return self.verdict([logits]).fallen
 
     def select(self, chosen: Tensor) -> "Problem":
@@ -167,7 +161,7 @@ class Problem:
         )
 
     def selected(self, values: Tensor, chosen: Tensor) -> Tensor:
-        """Return the entries of some samples (B,) bool of a tensor that has samples or rows of values first."""
+        """Return the entries of some samples (B,) bool, from a tensor of samples or of rows of values."""
         return values[chosen[self.owner]] if len(values) == len(self.owner) else values[chosen]
 
     def selected_evaluation(self, evaluation: Evaluation, chosen: Tensor) -> Evaluation:
@@ -177,7 +171,7 @@ class Problem:
         return Evaluation(logits, objective, gradient, costs)
 
     def generators(self, seed: int, stream: str) -> list[torch.Generator]:
-        """Return a generator for each sample, see `sample_generator`."""
+        """Return one random generator per sample, see `sample_generator`."""
         return [sample_generator(seed, sample_id, stream) for sample_id in self.ids]
 
     def _hard(self, group: Group, x: Tensor) -> Tensor:
@@ -205,9 +199,9 @@ class Problem:
             values = _per_sample(values, len(ids), objective)
             total = values.sum()
         gradient = torch.zeros_like(x)
-        if total.requires_grad:  # without slopes, colours do not depend on where their points are
-            (found,) = torch.autograd.grad(total, moving, allow_unused=True)
-            gradient = gradient if found is None else found
+        if total.requires_grad:  # without slopes, the features of a voxel do not depend on the points' positions
+            (computed,) = torch.autograd.grad(total, moving, allow_unused=True)
+            gradient = gradient if computed is None else computed
         self._check_finite(gradient, owner, ids)
         return Evaluation(logits.detach(), values.detach(), gradient, work(len(ids)))
 
@@ -231,9 +225,41 @@ def _per_sample(values: Tensor, n_samples: int, objective: Objective) -> Tensor:
     )
 
 
+class Survivors:
+    """The samples that have not fallen yet, with the state of an attack on them and the result on all samples.
+
+    Args:
+        problem: All samples, B of them.
+        result: Values (B, ...) to return for samples that `keep` never names.
+        state: Tensors by name, each with the samples as its first dimension.
+
+    Attributes:
+        problem: The surviving samples, B' of them.
+        result: Values of all samples, (B, ...).
+        state: State of the surviving samples.
+    """
+
+    def __init__(self, problem: Problem, result: Tensor, state: dict[str, Tensor]) -> None:
+        self.problem, self.result, self.state = problem, result.clone(), state
+        self._index = torch.arange(len(result), device=result.device)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def keep(self, values: Tensor, chosen: Tensor | slice = slice(None)) -> None:
+        """Make values (B', ...) the result of the chosen survivors, (B',) bool."""
+        self.result[self._index[chosen]] = values[chosen]
+
+    def drop(self, fallen: Tensor) -> None:
+        """Remove the samples that have fallen, (B',) bool."""
+        if bool(fallen.any()):
+            self._index, self.problem = self._index[~fallen], self.problem.select(~fallen)
+            self.state = {name: values[~fallen] for name, values in self.state.items()}
+
+
 @contextmanager
 def frozen(victim: nn.Module) -> Iterator[None]:
-    """Let no parameter of `victim` require a gradient in this block; their .grad is never touched."""
+    """Turn off the gradients of all parameters of `victim` in this block; their .grad stays as it is."""
     thawed = [parameter for parameter in victim.parameters() if parameter.requires_grad]
     for parameter in thawed:
         parameter.requires_grad_(False)
@@ -246,7 +272,7 @@ def frozen(victim: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def without_autocast() -> Iterator[None]:
-    """Compute in the tensors' own precision in this block."""
+    """Turn off autocast in this block, so that tensors keep their own precision."""
     with ExitStack() as stack:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
@@ -255,12 +281,9 @@ def without_autocast() -> Iterator[None]:
 
 
 def sample_generator(seed: int, sample_id: str, stream: str) -> torch.Generator:
-    """Return the CPU generator of one sample in one attack, whatever its batch, process and device.
+    """Return the CPU generator of one sample in one attack; it does not depend on batch, process or device.
 
-    Args:
-        seed: Seed of the run.
-        sample_id: Stable id of the sample in its data set.
-        stream: Name of the attack, or of a part of it; each draws its own numbers.
+    `stream` is the name of the attack or of a stage of it; each has its own random numbers.
 
     >>> draw = [float(torch.rand((), generator=sample_generator(0, "test-00042", "pgd"))) for _ in range(2)]
     >>> draw[0] == draw[1]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lgm_bench.attacks.budgets import Box
-from lgm_bench.attacks.problem import Problem
+from lgm_bench.attacks.problem import Problem, Survivors
 from lgm_bench.losses import margin
 
 SHARE = 0.8
@@ -16,7 +16,7 @@ HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 def square_side(query: int, height: int, width: int) -> int:
-    """Return the side in pixels of the square that a query changes; its share of the image is halved in stages.
+    """Return the side, in pixels, of the square that a query changes; its area is halved in stages.
 
     >>> [square_side(query, 32, 32) for query in (0, 11, 51, 5000)]
     [29, 20, 14, 3]
@@ -26,62 +26,55 @@ def square_side(query: int, height: int, width: int) -> int:
 
 
 def useful_corners(mask: Tensor, side: int) -> Tensor:
-    """Return the top left corners (K, 2) of all squares that hold at least one pixel of a mask.
-
-    Args:
-        mask: Positions that may change, (H, W) bool; not all False.
-        side: Side of the squares in pixels.
-    """
+    """Return the top left corners (K, 2) of all squares that contain at least one pixel of a mask (H, W) bool."""
     return F.max_pool2d(mask[None].float(), side, stride=1)[0].nonzero()
 
 
 def square(
     problem: Problem, box: Box, generators: Sequence[torch.Generator], queries: int, tick: Callable[[], None]
 ) -> Tensor:
-    """Return images (B, C, H, W): the first that fell on the hard network, or else those of the lowest margin.
+    """Return images (B, C, H, W): the first that fool the hard network, or those with the lowest margin.
 
-    It takes no gradient and uses the hard network only, so every gradient method gives the same result. With a mask,
-    squares are drawn among those that touch it. Each sample draws its own places.
+    The attack uses only scores of the hard network, so every gradient method gives the same result. With a mask, it
+    draws squares that touch the mask. Each sample has its own random places.
 
     Args:
         problem: Samples to attack.
-        box: The allowed intensities.
-        generators: One CPU generator for each sample.
-        queries: Number of proposals for each sample.
-        tick: Called after every proposal.
+        box: Allowed intensities.
+        generators: One CPU generator per sample.
+        queries: Number of proposals per sample; `tick` is called after each.
     """
     channels, height, width = problem.clean.shape[1:]
     stripes, places, signs = _draws(generators, queries, channels, width, problem.clean.device)
     best = torch.where(stripes, box.upper, box.lower)
-    images, rows = best.clone(), torch.arange(len(best), device=best.device)
     lead, fallen = _lead(problem, best)
-    state = {"best": best, "lead": lead, "places": places, "signs": signs}
+    state = {"best": best, "lead": lead, "places": places, "signs": signs, "lower": box.lower, "upper": box.upper}
+    rest = Survivors(problem, best, state)
     side = 0
     for query in range(queries):
-        if bool(fallen.any()):
-            images[rows[fallen]] = state["best"][fallen]
-            rows, problem, box = rows[~fallen], problem.select(~fallen), box.select(~fallen)
-            state = {name: values[~fallen] for name, values in state.items()}
-        if not len(rows):
-            return images
+        rest.keep(rest.state["best"], fallen)
+        rest.drop(fallen)
+        if not len(rest):
+            return rest.result
+        state = rest.state
         if side != square_side(query, height, width):
             side = square_side(query, height, width)
             corners = useful_corners(box.allowed[0, 0], side)
         corner = corners[(state["places"][:, query] * len(corners)).long().clamp(max=len(corners) - 1)]
         window = _windows(corner, side, height, width)
-        colour = torch.where(state["signs"][:, query, :, None, None], box.upper, box.lower)
+        colour = torch.where(state["signs"][:, query, :, None, None], state["upper"], state["lower"])
         proposal = torch.where(window, colour, state["best"])
-        lead, fallen = _lead(problem, proposal)
+        lead, fallen = _lead(rest.problem, proposal)
         accepted = (lead < state["lead"]) | fallen
         state["best"] = torch.where(accepted[:, None, None, None], proposal, state["best"])
         state["lead"] = torch.where(accepted, lead, state["lead"])
         tick()
-    images[rows] = state["best"]
-    return images
+    rest.keep(rest.state["best"])
+    return rest.result
 
 
 def _lead(problem: Problem, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the margin of the labels, or minus that of the targets, (B,), and which samples have fallen, (B,) bool."""
+    """Return the margin (B,) of the labels, or minus that of the targets, and which samples (B,) bool have fallen."""
     logits = problem.hard_logits(x)
     lead = margin(logits, problem.classes)
     return (-lead if problem.targeted else lead), problem.reached(logits)

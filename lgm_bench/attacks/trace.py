@@ -14,15 +14,15 @@ Progress = Callable[[int, int], None]
 
 
 class AttackResult(NamedTuple):
-    """Adversarial inputs of B samples, with the verdicts and costs on the way to them.
+    """Adversarial inputs of B samples, with verdicts and costs of the iterates.
 
     Attributes:
         adversarial: Images (B, C, H, W) or points (N, 3), on the device and in the dtype of the clean ones.
-        kept: (B,) int64, the iterate that is returned of each sample; 0 is the first one judged, or the clean one.
-        scores: (I, B) float64, `Verdict.score` of every iterate that was judged; see `Attack.attack`.
-        fallen: (I, B) bool, `Verdict.fallen` of every iterate that was judged.
-        costs: Cost of each gradient's forward pass, (G, B) by name; empty where it is not counted.
-        felled_by: In an ensemble, the member that felled a sample, by id; "clean" where no attack was needed.
+        kept: (B,) int64, index of the returned iterate of each sample; 0 is the first judged one, or the clean sample.
+        scores: (I, B) float64, `Verdict.score` of every judged iterate; see `Attack.attack`.
+        fallen: (I, B) bool, `Verdict.fallen` of every judged iterate.
+        costs: Cost of the forward pass of each gradient, (G, B) by name; empty if the task counts none.
+        felled_by: In an ensemble, the member that felled a sample, by id; "clean" if no attack was needed.
     """
 
     adversarial: Tensor
@@ -34,7 +34,7 @@ class AttackResult(NamedTuple):
 
 
 class Trace:
-    """Collects the iterates of a batch that are returned, verdicts and costs.
+    """Collects the iterates to return for a batch, and verdicts and costs of all iterates.
 
     Args:
         problem: The whole batch.
@@ -62,9 +62,9 @@ class Trace:
         self.kept[problem.samples[chosen].cpu()] = iterate
 
     def judged(self, problem: Problem, verdict: Verdict) -> Tensor:
-        """Add a verdict about an iterate of the samples of `problem`; return where (B',) bool it is the best so far.
+        """Add a verdict on an iterate of the samples of `problem`; return where (B',) bool it is the best so far.
 
-        Of equals, the first is the best. Samples outside `problem` keep their latest verdict.
+        The first of equal iterates counts as the best. Samples outside `problem` keep their latest verdict.
         """
         samples = problem.samples.cpu()
         score, fallen = (value.clone() for value in self._latest)
@@ -75,8 +75,8 @@ class Trace:
         self._verdicts.append(self._latest)
         return better[samples].to(problem.samples.device)
 
-    def spent(self, problem: Problem, evaluation: Evaluation) -> None:
-        """Add the costs of a gradient."""
+    def add_costs(self, problem: Problem, evaluation: Evaluation) -> None:
+        """Add the costs of one gradient."""
         costs = {}
         for name, values in evaluation.costs.items():
             costs[name] = values.new_zeros(len(self.kept))
@@ -89,7 +89,7 @@ class Trace:
         return len(self._verdicts)
 
     def result(self) -> AttackResult:
-        """Return the result."""
+        """Return everything collected so far."""
         n = len(self.kept)
         scores, fallen = torch.zeros(0, n, dtype=torch.float64), torch.zeros(0, n, dtype=torch.bool)
         if self._verdicts:

@@ -1,1 +1,1 @@
-"""What a benchmark measures besides accuracy."""
+"""Measures other than accuracy: architecture change and IoU."""

@@ -14,9 +14,9 @@ class ChangeCounts(NamedTuple):
 
     Attributes:
         on_before: Decisions that were on before the attack.
-        on_to_off: Decisions that went off.
-        off_to_on: Decisions that went on.
-        positions: Decisions that were compared.
+        on_to_off: Decisions that the attack switched off.
+        off_to_on: Decisions that the attack switched on.
+        positions: All decisions that were compared.
     """
 
     on_before: Tensor
@@ -26,7 +26,7 @@ class ChangeCounts(NamedTuple):
 
     @classmethod
     def joined(cls, parts: "Sequence[tuple[Tensor, ChangeCounts]]", n_samples: int) -> "ChangeCounts":
-        """Return the counts of all samples from those of parts, each with the places (K,) int64 of its samples."""
+        """Join the counts of parts of the samples, each with the indices (K,) int64 of its samples."""
         n_units = max(counts.positions.shape[1] for _, counts in parts)
         whole = [parts[0][0].new_zeros(n_samples, n_units) for _ in cls._fields]
         for places, counts in parts:
@@ -36,11 +36,11 @@ class ChangeCounts(NamedTuple):
 
 
 def change_over(victim: nn.Module) -> Literal["all", "attacked"]:
-    """Return which samples a network's architecture change is about; a module declares it by its `change_over`.
+    """Return over which samples the architecture change is measured, as declared by the attribute `change_over`.
 
-    "attacked", the default, is the paper's definition for networks that decide about whole layers (SkipNet): only
-    samples that count as attacked are perturbed. "all" is the definition for networks that decide about positions
-    (DynConv) and for point clouds: every sample is perturbed.
+    "attacked", the default, is the paper's definition for networks that decide on whole layers (SkipNet): only samples
+    that count as attacked are perturbed. "all" is the definition for networks that decide on positions (DynConv) and
+    for point clouds: every sample is perturbed.
     """
     declared = {getattr(module, "change_over", "attacked") for module in victim.modules()}
     return "all" if "all" in declared else "attacked"
@@ -49,12 +49,12 @@ def change_over(victim: nn.Module) -> Literal["all", "attacked"]:
 def change_counts(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> ChangeCounts | None:
     """Count decisions and their changes; None for a network without adaptive units.
 
-    A unit may decide less often after the attack than before, or more often: a network leaves earlier, or drops a
-    token. Then only decisions that were made both times are compared; the others count nowhere.
+    A unit may make fewer or more decisions after the attack, for example if a network exits earlier or drops a token.
+    Only decisions that were made both times count.
 
     Args:
-        before: By name of the unit, a bool tensor (B, ...) of the clean inputs, see `hard_units`.
-        after: The same of the attacked inputs; it may have other units.
+        before: Decisions (B, ...) bool by name of the unit for clean inputs, see `hard_units`.
+        after: The same for attacked inputs; units may differ.
 
     >>> before, after = {"gate": torch.tensor([[True, True, False]])}, {"gate": torch.tensor([[True, False, True]])}
     >>> counts = change_counts(before, after)
@@ -73,12 +73,12 @@ def change_counts(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> 
 
 
 def voxel_counts(before: Tensor, after: Tensor, n_scenes: int) -> ChangeCounts:
-    """Count occupied voxels of clean and attacked clouds as decisions of one unit: (B, 1); positions are the union.
+    """Count occupied voxels of clean and attacked clouds as decisions of one unit, (B, 1); positions are the union.
 
     Args:
-        before: (M, 4) int64 = scene, x, y, z, each once.
-        after: (M', 4) the same.
-        n_scenes: B.
+        before: (M, 4) int64 = scene, x, y, z, each voxel once.
+        after: (M', 4), the same for the attacked clouds.
+        n_scenes: Number of scenes B.
 
     Raises:
         ConfigError: A shape is wrong, or a voxel is listed twice.
@@ -101,7 +101,7 @@ def voxel_counts(before: Tensor, after: Tensor, n_scenes: int) -> ChangeCounts:
 
 
 def _shared(before: Tensor, after: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the decisions (B, P) that two bool tensors (B, ...) share: the leading ones along every dimension."""
+    """Return the decisions (B, P) that two bool tensors (B, ...) share: the first ones along every dimension."""
     if after is None or before.ndim != after.ndim:
         nothing = before.new_zeros(len(before), 0)
         return nothing, nothing

@@ -11,22 +11,22 @@ from lgm_bench.voxels import IGNORED
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
-    """Return the confusion matrix in points, (C, C) int64: rows labels, columns predictions.
+    """Return the confusion matrix in points, (C, C) int64; rows are labels, columns predictions.
 
     Args:
         labels: (N,) int64 in [0, C); points labelled `IGNORED` are left out.
         predictions: (N,) int64 in [0, C).
-        num_classes: C.
+        num_classes: Number of classes C.
 
     Raises:
-        ConfigError: The two have different shapes, or a class is out of range.
+        ConfigError: Labels and predictions have different shapes, or a class is out of range.
 
     >>> confusion_matrix(torch.tensor([0, 1, 1, 255]), torch.tensor([0, 1, 0, 0]), 2).tolist()
     [[1, 0], [1, 1]]
     """
     if labels.ndim != 1 or labels.shape != predictions.shape:
         raise ConfigError(
-            f"labels and predictions must be (N,) alike, got {tuple(labels.shape)} and {tuple(predictions.shape)}"
+            f"labels and predictions must both be (N,), got {tuple(labels.shape)} and {tuple(predictions.shape)}"
         )
     counted = labels != IGNORED
     labels, predictions = labels[counted], predictions[counted]

@@ -1,1 +1,1 @@
-"""The report of a results folder: one HTML file that needs nothing else, one file a figure."""
+"""The report of a results folder: one self-contained HTML file; each kind of figure has its own module."""

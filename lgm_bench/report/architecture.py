@@ -1,4 +1,4 @@
-"""How attacks change the architecture, adaptive unit by adaptive unit."""
+"""Bar plots of how attacks change the architecture, per adaptive unit."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,39 +15,39 @@ from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE
 
 UNITS = "adaptive unit"
 CAPTION = (
-    "Of all decisions of each adaptive unit, the share that the attack switched on (upwards) and off (downwards, "
+    "Share of the decisions of each adaptive unit that the attack switched on (upwards) and off (downwards, "
     "fainter), in the order of the forward pass."
 )
 VOXEL_CAPTION = (
-    "A network on voxels computes only voxels that hold points. Of all voxels before and after the attack, the share "
-    "that appeared (upwards) and that disappeared (downwards, fainter), for each eps."
+    "A network on voxels computes only voxels that contain points. Share of all voxels before and after the attack "
+    "that appeared (upwards) and disappeared (downwards, fainter), for each eps."
 )
 
 Shares = dict[str, np.ndarray]
 Styles = Mapping[str, Style]
 
 
-def architecture(key: str, groups: Sequence[Group], together: Sequence[Sequence[Group]]) -> list[Figure]:
-    """Return the changes of every victim of one data set.
+def architecture(key: str, groups: Sequence[Group], sweeps: Sequence[Sequence[Group]]) -> list[Figure]:
+    """Return a plot for each victim of one data set; a victim with a single unit is shown for each eps.
 
     Args:
-        key: Of the data set, for names inside the picture.
-        groups: One for each victim, see `groups.telling`.
-        together: All of them, see `groups.series`: units that are alone are shown for each eps.
+        key: Prefix of ids inside the picture, unique on the page.
+        groups: One group per victim, see `groups.representative`.
+        sweeps: All groups, see `groups.eps_sweeps`.
     """
     panels = []
-    for number, one in enumerate(groups):
-        shares = {name: share for name, found in one.arms.items() if (share := shares_of(found)) is not None}
+    for number, group in enumerate(groups):
+        shares = {name: share for name, cell in group.arms.items() if (share := shares_of(cell)) is not None}
         units = max((share.shape[1] for share in shares.values()), default=0)
         if units > 1:
-            title, labels = f"{one.title}, eps {one.eps}", [str(unit + 1) for unit in range(units)]
-            panels.append(_panel(f"{key}-architecture{number}", title, UNITS, labels, shares, one.styles))
+            title, labels = f"{group.title}, eps {group.eps}", [str(unit + 1) for unit in range(units)]
+            panels.append(_panel(f"{key}-architecture{number}", title, UNITS, labels, shares, group.styles))
         elif units:
-            ones = next(ones for ones in together if one in ones)
-            title, labels = one.title, [eps_number(same.cell) for same in ones]
-            across, by_eps = one.eps_axis, _by_eps(ones)
-            panels.append(_panel(f"{key}-architecture{number}", title, across, labels, by_eps, one.styles))
-    points = any(one.points for one in groups)
+            sweep = next(sweep for sweep in sweeps if group in sweep)
+            labels = [eps_number(other.cell) for other in sweep]
+            across, by_eps = group.eps_axis, _by_eps(sweep)
+            panels.append(_panel(f"{key}-architecture{number}", group.title, across, labels, by_eps, group.styles))
+    points = any(group.points for group in groups)
     caption = VOXEL_CAPTION if points else CAPTION
     return [Figure("Architecture change", caption, [panels], legend(groups, random=points))] if panels else []
 
@@ -56,24 +56,25 @@ def _panel(key: str, title: str, across: str, labels: Sequence[str], shares: Sha
     with plot() as (figure, ax):
         _bars(ax, labels, shares, styles)
         finish_axes(ax, title, across, "off (%)  |  on (%)")
-        return Panel(svg(figure, key, _words(title, across, labels, shares, styles)))
+        return Panel(svg(figure, key, _alt_text(title, across, labels, shares, styles)))
 
 
-def shares_of(found: Finished) -> np.ndarray | None:
-    """Return (2, U) shares of decisions, switched on and switched off; None for a victim without adaptive units."""
-    if found.result.metrics[ARCHITECTURE_CHANGE.name] is None:
+def shares_of(finished: Finished) -> np.ndarray | None:
+    """Return the shares (2, U) of decisions switched on and off; None for a victim without adaptive units."""
+    if finished.result.metrics[ARCHITECTURE_CHANGE.name] is None:
         return None
-    _, on_to_off, off_to_on, positions = unit_sums(found.rows())
+    _, on_to_off, off_to_on, positions = unit_sums(finished.rows())
     return np.stack([off_to_on / positions, on_to_off / positions]) if (positions > 0).all() else None
 
 
-def _by_eps(ones: Sequence[Group]) -> Shares:
-    found: Shares = {}
-    for name in ones[0].styles:
-        shares = [shares_of(same.shown[name]) if name in same.shown else None for same in ones]
+def _by_eps(sweep: Sequence[Group]) -> Shares:
+    """Return the shares (2, number of eps) of the single unit, by arm."""
+    by_arm: Shares = {}
+    for name in sweep[0].styles:
+        shares = [shares_of(group.shown[name]) if name in group.shown else None for group in sweep]
         if any(share is not None for share in shares):
-            found[name] = np.stack([np.zeros(2) if share is None else share[:, 0] for share in shares], axis=1)
-    return found
+            by_arm[name] = np.stack([np.zeros(2) if share is None else share[:, 0] for share in shares], axis=1)
+    return by_arm
 
 
 def _bars(ax: Any, labels: Sequence[str], shares: Shares, styles: Styles) -> None:
@@ -89,7 +90,7 @@ def _bars(ax: Any, labels: Sequence[str], shares: Shares, styles: Styles) -> Non
     ax.grid(visible=False, axis="x")
 
 
-def _words(title: str, across: str, labels: Sequence[str], shares: Shares, styles: Styles) -> str:
+def _alt_text(title: str, across: str, labels: Sequence[str], shares: Shares, styles: Styles) -> str:
     over = f"{len(labels)} units" if across == UNITS else f"eps {', '.join(labels)}"
     parts = [f"Bar plot of {' under '.join(title.splitlines())}; mean over {over}:"]
     parts += [

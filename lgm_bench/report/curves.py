@@ -1,4 +1,4 @@
-"""Line plots of accuracy or mIoU against eps and against the iterations of an attack (Tao et al. 2024, Fig. 9)."""
+"""Line plots of accuracy or mIoU over eps and over the iterations of an attack (Tao et al. 2024, Fig. 9)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,130 +15,119 @@ from lgm_bench.results.frame import paper_numbers
 from lgm_bench.results.reading import Finished
 
 LOGARITHMIC_FROM = 5
-"""Ratio of the largest to the smallest eps from which on the axis is logarithmic."""
+"""Ratio of the largest to the smallest eps at which the axis becomes logarithmic."""
 
 CAPTION = (
-    "Each point is one run: the share that the hard network still gets right after an attack of that size. A lower "
-    "line is a stronger attack. The dashed line is the clean network; hollow points are numbers of the paper."
+    "Each point is one run: the accuracy or mIoU of the hard network after an attack with that eps. A lower line is "
+    "a stronger attack. The dashed line is the result without attack; hollow points are the paper's numbers."
 )
 
 ITERATIONS = "Iteration by iteration"
 OF_ITERATIONS = (
-    "The share of the attacked images that the hard network gets wrong (targeted: takes for the target) after so many "
-    "iterations. The steeper, the fewer iterations a gradient needs. Images may recover on the way."
+    "Share of the attacked images that the hard network misclassifies (targeted: as the target) after each "
+    "iteration. The steeper the line, the fewer iterations a gradient needs. Images may recover in between."
 )
 OF_ITERATES = (
-    "The best iterate so far, which is the result if the attack ends there: the share of shapes that have fallen, or "
-    "the mean of the scenes' own mIoUs. The steeper the line, the fewer iterations are needed."
+    "Result of the best iterate so far, which an attack of that length would return: the share of shapes that have "
+    "fallen, or the mean of the mIoU of each scene. The steeper the line, the fewer iterations a gradient needs."
 )
 
 
-def curves(key: str, together: Sequence[Sequence[Group]]) -> list[Figure]:
-    """Return the curves of one data set, a plot for each victim and attack that was run with several eps.
-
-    Args:
-        key: Of the data set, for names inside the pictures.
-        together: See `groups.series`.
-    """
-    shown = [ones for ones in together if len(ones) > 1]
-    panels = [_panel(f"{key}-curve{number}", ones) for number, ones in enumerate(shown)]
-    lines = [(NEUTRAL, "clean"), *legend([one for ones in shown for one in ones])]
-    title = f"{shown[0][0].any.main.title} against eps" if shown else ""
+def curves(key: str, sweeps: Sequence[Sequence[Group]]) -> list[Figure]:
+    """Return a plot over eps for each victim and attack of one data set that has several eps."""
+    shown = [sweep for sweep in sweeps if len(sweep) > 1]
+    panels = [_panel(f"{key}-curve{number}", sweep) for number, sweep in enumerate(shown)]
+    lines = [(NEUTRAL, "clean"), *legend([group for sweep in shown for group in sweep])]
+    title = f"{shown[0][0].any_result.main.title} over eps" if shown else ""
     return [Figure(title, CAPTION, [panels], lines)] if panels else []
 
 
-def _panel(key: str, ones: Sequence[Group]) -> Panel:
+def _panel(key: str, sweep: Sequence[Group]) -> Panel:
     with plot() as (figure, ax):
-        _draw(ax, ones)
-        return Panel(svg(figure, key, _words(ones)))
+        _draw(ax, sweep)
+        return Panel(svg(figure, key, _alt_text(sweep)))
 
 
-def _draw(ax: Any, ones: Sequence[Group]) -> None:
-    first = ones[0].any
+def _draw(ax: Any, sweep: Sequence[Group]) -> None:
+    first = sweep[0].any_result
     ax.axhline(100 * first.clean, color=NEUTRAL, linestyle="--", linewidth=1)
-    for name, style in ones[0].styles.items():
-        found = [(one.cell.attack.eps, one.shown[name].result) for one in ones if name in one.shown]
+    for name, style in sweep[0].styles.items():
+        results = [(group.cell.attack.eps, group.shown[name].result) for group in sweep if name in group.shown]
         look = {"marker": style.marker, "color": style.colour}
-        if found:
-            ax.plot(*zip(*((eps, 100 * result.left) for eps, result in found), strict=True), **look)
-            printed = [(eps, number) for eps, result in found if (number := _printed(result)) is not None]
+        if results:
+            ax.plot(*zip(*((eps, 100 * result.left) for eps, result in results), strict=True), **look)
+            printed = [(eps, number) for eps, result in results if (number := _printed(result)) is not None]
             if printed:
                 ax.plot(*zip(*printed, strict=True), linestyle="", markerfacecolor="none", **look)
-    places = [one.cell.attack.eps for one in ones]
-    if places[-1] >= LOGARITHMIC_FROM * places[0] > 0:
+    ticks = [group.cell.attack.eps for group in sweep]
+    if ticks[-1] >= LOGARITHMIC_FROM * ticks[0] > 0:
         ax.set_xscale("log")
         ax.minorticks_off()
-    ax.set_xticks(places, [eps_number(one.cell) for one in ones])
+    ax.set_xticks(ticks, [eps_number(group.cell) for group in sweep])
     ax.set_ylim(-3, 103)
-    finish_axes(ax, ones[0].title, ones[0].eps_axis, f"{first.main.label} (%)")
+    finish_axes(ax, sweep[0].title, sweep[0].eps_axis, f"{first.main.label} (%)")
 
 
 def _printed(result: CellResult) -> float | None:
     return paper_numbers(result).get(result.main.name)
 
 
-def _words(ones: Sequence[Group]) -> str:
-    first = ones[0].any
-    parts = [
-        f"Line plot of {first.cell.victim.name} under {ones[0].attack}, {first.main.label} {first.clean:.1%} before."
+def _alt_text(sweep: Sequence[Group]) -> str:
+    first = sweep[0].any_result
+    sentences = [
+        f"Line plot of {first.cell.victim.name} under {sweep[0].attack}, {first.main.label} {first.clean:.1%} before."
     ]
-    for one in ones:
-        values = [f"{one.styles[name].name} leaves {arm.result.left:.1%}" for name, arm in one.arms.items()]
-        parts.append(f"At eps {one.eps} {', '.join(values)}.")
-    return " ".join(parts)
+    for group in sweep:
+        values = [f"{group.styles[name].name} leaves {arm.result.left:.1%}" for name, arm in group.arms.items()]
+        sentences.append(f"At eps {group.eps} {', '.join(values)}.")
+    return " ".join(sentences)
 
 
 def iterations(key: str, groups: Sequence[Group]) -> list[Figure]:
-    """Return the progress of attacks with several iterations, a plot for each victim, attack and eps.
-
-    Args:
-        key: Of the data set, for names inside the picture.
-        groups: Those of one data set.
-    """
+    """Return a plot over the iterations for each victim, attack and eps with several iterations."""
     shown = []
-    for one in groups:
-        lines = {name: line for name, found in one.arms.items() if (line := progress(found)) is not None}
+    for group in groups:
+        lines = {name: line for name, cell in group.arms.items() if (line := progress(cell)) is not None}
         if lines:
-            shown.append((one, lines))
-    panels = [_panel_of_iterations(f"{key}-iterations{number}", *one) for number, one in enumerate(shown)]
-    caption = OF_ITERATES if any(one.points for one in groups) else OF_ITERATIONS
+            shown.append((group, lines))
+    panels = [
+        _iterations_panel(f"{key}-iterations{number}", group, lines) for number, (group, lines) in enumerate(shown)
+    ]
+    caption = OF_ITERATES if any(group.points for group in groups) else OF_ITERATIONS
     return [Figure(ITERATIONS, caption, [panels], legend(groups, random=False))] if panels else []
 
 
-def _panel_of_iterations(key: str, one: Group, lines: dict[str, np.ndarray]) -> Panel:
-    main = one.any.main
+def _iterations_panel(key: str, group: Group, lines: dict[str, np.ndarray]) -> Panel:
+    main = group.any_result.main
     with plot() as (figure, ax):
         for name, line in lines.items():
-            ax.plot(range(len(line)), 100 * line, color=one.styles[name].colour)
+            ax.plot(range(len(line)), 100 * line, color=group.styles[name].colour)
         ax.set_ylim(bottom=0, top=103 if main.event else None)
         up = "fallen (%)" if main.event else f"{main.label} (%)"
-        finish_axes(ax, f"{one.title}, eps {one.eps}", "iteration", up)
-        return Panel(svg(figure, key, _words_of_iterations(one, lines)))
+        finish_axes(ax, f"{group.title}, eps {group.eps}", "iteration", up)
+        ends = (f"{group.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
+        alt = f"Line plot of {group.cell.victim.name} under {group.attack}, eps {group.eps}: {', '.join(ends)}."
+        return Panel(svg(figure, key, alt))
 
 
-def progress(found: Finished) -> np.ndarray | None:
-    """Return one number per iteration, the first for the clean samples; None where the iterates were not judged.
+def progress(finished: Finished) -> np.ndarray | None:
+    """Return one number per iteration, the first for the clean samples; None if the iterates were not judged.
 
-    Scenes: the mean of each one's lowest mIoU so far. Shapes: the share that has fallen so far. Images: the share that
-    is wrong at that iteration. Only shapes and images that count as attacked enter.
+    For scenes it is the mean of the lowest mIoU of each scene so far, for shapes the share that has fallen so far, and
+    for images the share that is wrong at that iteration. Only shapes and images that count as attacked enter.
     """
-    rows = found.rows()
+    rows = finished.rows()
     values = None if rows.column("history").null_count else _matrix(rows)
     if values is None or values.shape[1] < 3:
         return None
     keeps_the_best = rows.column("iterate").null_count < len(rows)
     kept = np.minimum.accumulate(values, axis=1) if keeps_the_best else values
-    line: np.ndarray = 1 - kept.mean(axis=0) if found.result.main.event else kept.mean(axis=0)
+    line: np.ndarray = 1 - kept.mean(axis=0) if finished.result.main.event else kept.mean(axis=0)
     return line
 
 
 def _matrix(rows: pa.Table) -> np.ndarray | None:
-    """Return (samples, iterations + 1) float of the attacked samples."""
+    """Return the history (samples, iterations + 1) of the attacked samples; None if their lengths differ."""
     lists = rows.filter(rows.column("attacked")).column("history").to_pylist()
     lengths = {len(values) for values in lists}
     return np.array(lists, float) if len(lengths) == 1 else None
-
-
-def _words_of_iterations(one: Group, lines: dict[str, np.ndarray]) -> str:
-    ends = ", ".join(f"{one.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
-    return f"Line plot of {one.cell.victim.name} under {one.attack}, eps {one.eps}: {ends}."

@@ -1,4 +1,4 @@
-"""Plots as SVG in the page's colours, and pictures as PNG or JPEG, all inside one HTML file."""
+"""Plots as SVG in the page's colours, and pictures as PNG or JPEG, for embedding in HTML."""
 
 import base64
 import io
@@ -26,10 +26,10 @@ ARM_COLOURS = ("#d97706", "#2f7fd0", "#3a9d5d", "#c2417c", "#7a6ff0", "#8a6d3b")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 RANDOM = "random"
 JPEG_FROM = 96 * 96
-"""A picture with at least so many pixels is a JPEG, which is a tenth of a PNG for noise."""
+"""Number of pixels from which pictures are JPEG, which takes a tenth of a PNG's space for noise."""
 Margins = tuple[float, float, float, float]
 MARGINS: Margins = (0.55, 0.1, 0.45, 0.42)
-_INK = "#010203"  # a black that nothing else has: it becomes the page's text colour
+_INK = "#010203"  # a unique black, which is replaced by the page's text colour
 
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -59,9 +59,9 @@ class Style:
     """How an arm is drawn and named.
 
     Attributes:
-        name: In legends and labels.
-        colour: As in HTML.
-        marker: Matplotlib's.
+        name: Name in legends and labels.
+        colour: HTML colour.
+        marker: Matplotlib marker.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Style:
 
 
 def arm_styles(gradients: Sequence[str]) -> dict[str, Style]:
-    """Return the style of random moves and of each gradient; their order decides on colour and marker."""
+    """Return the style of random moves and of each gradient; colours and markers follow the order of the gradients."""
     looks = zip(gradients, itertools.cycle(zip(ARM_COLOURS, MARKERS, strict=True)), strict=False)
     arms = {name: Style(gradient_name(name), colour, marker) for name, (colour, marker) in looks}
     return {RANDOM: Style("random moves", "#a45bb5", "o"), **arms}
@@ -78,12 +78,12 @@ def arm_styles(gradients: Sequence[str]) -> dict[str, Style]:
 
 @contextmanager
 def plot(width: float = 3.1, height: float = 2.4, margins: Margins = MARGINS) -> Iterator[Any]:
-    """Yield a matplotlib figure and its axes, in the report's style and without any display.
+    """Yield a matplotlib figure and its axes, in the report's style and without a display.
 
     Args:
-        width: Inches.
-        height: Inches.
-        margins: From the edges to the axes: left, right, bottom, top, inches. Fitting them would take twice the time.
+        width: Width, inches.
+        height: Height, inches.
+        margins: Left, right, bottom and top margin of the axes, inches; automatic ones would double the time.
     """
     matplotlib = require("matplotlib", "drawing the report")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -98,12 +98,12 @@ def plot(width: float = 3.1, height: float = 2.4, margins: Margins = MARGINS) ->
 
 
 def svg(figure: "Figure", key: str, alt: str) -> Markup:
-    """Return a plot as SVG for the middle of a page.
+    """Return a plot as SVG for embedding in a page.
 
     Args:
-        figure: Drawn within `plot`.
-        key: Unique on the page; names inside the SVG derive from it.
-        alt: What the plot shows, for those who cannot see it.
+        figure: A figure from `plot`.
+        key: Prefix of the ids inside the SVG, unique on the page.
+        alt: Text alternative for screen readers.
     """
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None})
@@ -122,12 +122,12 @@ def svg(figure: "Figure", key: str, alt: str) -> Markup:
 
 
 def picture(pixels: np.ndarray, alt: str, *, scale: int = 1) -> Markup:
-    """Return an image (H, W, 3) or, with transparency, (H, W, 4) uint8.
+    """Return an image as an <img> tag.
 
     Args:
-        pixels: The image.
-        alt: What it shows, for those who cannot see it.
-        scale: How many pixels of the page each pixel is wide; from 2 on they keep their edges.
+        pixels: (H, W, 3) uint8, or (H, W, 4) with transparency.
+        alt: Text alternative for screen readers.
+        scale: Width of each pixel in pixels of the page; from 2 on they keep sharp edges.
     """
     height, width = pixels.shape[:2]
     stream = io.BytesIO()
@@ -145,7 +145,7 @@ def picture(pixels: np.ndarray, alt: str, *, scale: int = 1) -> Markup:
 
 
 def finish_axes(axes: "Axes", title: str, across: str, up: str) -> None:
-    """Give axes their words."""
+    """Set title and axis labels."""
     axes.set_title(title)
     axes.set_xlabel(across)
     axes.set_ylabel(up)

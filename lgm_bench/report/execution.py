@@ -13,28 +13,28 @@ from lgm_bench.results.reading import Finished
 from lgm_bench.tasks.columns import unit_counts
 
 MAP_CAPTION = (
-    "How often each adaptive unit runs (dark: never; bright: always) for the clean images of each class. In networks "
-    "that decide per pixel it is the mean share of pixels. Rows that differ mean that classes take different ways "
-    "through the network: these decisions are what an attack can change."
+    "How often each adaptive unit runs (dark: never; bright: always) for the clean images of each class. For "
+    "networks that decide per pixel this is the mean share of pixels. If rows differ, classes take different paths "
+    "through the network; an attack can change these decisions."
 )
 PLANE_CAPTION = (
     "Each point is one clean image, described only by the units that run for it. t-SNE places images with similar "
-    "decisions close to each other. Colours are classes: the more they separate, the more the decisions say about the "
-    "class. Distances between far groups mean nothing."
+    "decisions close to each other. Colours are classes: the better they separate, the more the decisions depend on "
+    "the class. Distances between distant groups have no meaning."
 )
 FEWEST_POINTS, MOST_POINTS, MOST_CLASSES_NAMED = 10, 300, 24
 
 Colour = tuple[float, float, float]
 
 
-def executions(found: Finished) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return (n, U) shares of each unit's decisions that are on for clean images, and their labels (n,).
+def executions(finished: Finished) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the share of each unit's decisions that are on for clean images, (n, U), and the labels (n,).
 
-    None for victims with fewer than two units that decide anything, and for samples without a label as a whole.
+    None for victims with fewer than two units, and for tasks without one label per sample.
     """
-    if "label" not in found.result.kind.schema().names:
+    if "label" not in finished.result.kind.schema().names:
         return None
-    rows = _first_of_each(found.rows())
+    rows = _first_of_each(finished.rows())
     on, _, _, positions = unit_counts(rows)
     if on.shape[1] < 2:
         return None
@@ -42,18 +42,12 @@ def executions(found: Finished) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def execution_maps(key: str, groups: Sequence[Group], names: Sequence[str]) -> list[Figure]:
-    """Return heat maps of execution by class, a plot for each victim of one data set.
-
-    Args:
-        key: Of the data set, for names inside the picture.
-        groups: One for each victim.
-        names: Of the classes.
-    """
+    """Return heat maps of execution by class, one for each victim of one data set."""
     panels = []
-    for number, one in enumerate(groups):
-        found = executions(next(iter(one.arms.values())))
-        if found is not None:
-            panels.append(_map(f"{key}-map{number}", one.cell.victim.name, *found, names))
+    for number, group in enumerate(groups):
+        executed = executions(next(iter(group.arms.values())))
+        if executed is not None:
+            panels.append(_map(f"{key}-map{number}", group.cell.victim.name, *executed, names))
     return [Figure("Execution of each unit by class", MAP_CAPTION, [panels])] if panels else []
 
 
@@ -84,17 +78,21 @@ def execution_planes(key: str, groups: Sequence[Group], names: Sequence[str]) ->
     """Return t-SNE plots of execution vectors, one for each victim of one data set; see `execution_maps`."""
     from matplotlib.colors import to_hex
 
-    found = [(one.cell.victim.name, *pair) for one in groups if (pair := executions(next(iter(one.arms.values()))))]
-    classes = sorted({label for _, _, labels in found for label in np.unique(labels).tolist()})
+    victims = [
+        (group.cell.victim.name, *executed)
+        for group in groups
+        if (executed := executions(next(iter(group.arms.values()))))
+    ]
+    classes = sorted({label for _, _, labels in victims for label in np.unique(labels).tolist()})
     colours = dict(zip(classes, _colours(len(classes)), strict=True))
     panels = [
         _plane(f"{key}-plane{number}", victim, _laid_out(shares[:MOST_POINTS]), labels[:MOST_POINTS], colours)
-        for number, (victim, shares, labels) in enumerate(found)
+        for number, (victim, shares, labels) in enumerate(victims)
         if len(shares) >= FEWEST_POINTS and len(np.unique(shares, axis=0)) > 2
     ]
     legend = [(to_hex(colour), class_name(names, label)) for label, colour in colours.items()]
-    few = legend if len(legend) <= MOST_CLASSES_NAMED else ()
-    return [Figure("Execution vectors of images (t-SNE)", PLANE_CAPTION, [panels], few)] if panels else []
+    shown = legend if len(legend) <= MOST_CLASSES_NAMED else ()
+    return [Figure("Execution vectors of images (t-SNE)", PLANE_CAPTION, [panels], shown)] if panels else []
 
 
 def _plane(key: str, victim: str, places: np.ndarray, labels: np.ndarray, colours: dict[int, Colour]) -> Panel:
@@ -107,7 +105,7 @@ def _plane(key: str, victim: str, places: np.ndarray, labels: np.ndarray, colour
 
 
 def _laid_out(vectors: np.ndarray) -> np.ndarray:
-    """Return places (n, 2). Equal vectors are spread a little, else hundreds of images would be one point."""
+    """Return positions (n, 2); a little jitter keeps equal vectors from becoming a single point."""
     manifold = require("sklearn.manifold", "laying out images by the units that run for them")
     jitter = np.random.default_rng(0).normal(0, 0.01, vectors.shape)
     perplexity = min(30.0, (len(vectors) - 1) / 3)
@@ -118,7 +116,7 @@ def _laid_out(vectors: np.ndarray) -> np.ndarray:
 
 
 def _first_of_each(rows: pa.Table) -> pa.Table:
-    """Return one row a sample: targeted cells have one for every target."""
+    """Return one row per sample; targeted cells have one for each target."""
     _, first = np.unique(np.array(rows.column("id").to_pylist()), return_index=True)
     return rows.take(pa.array(np.sort(first)))
 

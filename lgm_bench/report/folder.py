@@ -1,4 +1,4 @@
-"""What lies beside the cells in a results folder: tables, comparisons, and the report."""
+"""Files beside the cells of a results folder: tables, comparisons and the report."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ from lgm_bench.evaluation.store.writing import UNUSABLE
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.files import write_whole
 from lgm_bench.report.page import page
-from lgm_bench.results.comparisons import comparisons_to_latex, comparisons_to_markdown
-from lgm_bench.results.formats import to_latex, to_markdown
+from lgm_bench.results.comparisons import comparison_grid
+from lgm_bench.results.formats import grid_to_latex, grid_to_markdown, to_latex, to_markdown
 from lgm_bench.results.frame import frame_of, table_of
 from lgm_bench.results.reading import located, read_results
 from lgm_bench.results.statistics import Comparison, compare_arms
@@ -33,18 +33,18 @@ LOCK, LOCK_SECONDS = ".tables.lock", 120.0
 
 
 class ResultsFolder:
-    """A results folder that several runs may write into."""
+    """A results folder into which several runs may write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._written: tuple[Path, tuple[int, int]] | None = None  # the table of all cells, as this run wrote it
+        self._written: tuple[Path, tuple[int, int]] | None = None  # the CSV file that this run wrote, and its identity
 
     @contextmanager
     def only_writer(self) -> Iterator[None]:
-        """Keep other runs from writing here until the block is left.
+        """Lock the folder against other runs in this block.
 
         Raises:
-            ResultError: The folder cannot be made, or another run does not stop writing.
+            ResultError: The folder cannot be created, or another run holds the lock for too long.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -63,14 +63,14 @@ class ResultsFolder:
             lock.release()
 
     def write_tables(self, results: Sequence[CellResult], cells: Sequence[Cell] | None = None) -> list[Table]:
-        """Return the results' tables after writing them: Markdown and LaTeX, and one CSV file of all cells.
+        """Write tables of the results as Markdown and LaTeX, and a CSV file of all cells; return the tables.
 
-        The file names of limited runs say so, so that a quick look never replaces a full table.
+        The file names of limited runs contain the limit, so that a quick look never replaces a full table.
 
         Args:
-            results: What the tables show.
-            cells: All cells that belong into them, finished or not, so that a file keeps its name while it fills. None:
-                those of the results.
+            results: Finished cells.
+            cells: All cells of the run, finished or not, so that a file keeps its name while more cells are added.
+                None: the cells of the results.
 
         Raises:
             ResultError: The results folder cannot be written.
@@ -88,11 +88,7 @@ class ResultsFolder:
         return tables
 
     def write_comparisons(self, results: Sequence[CellResult], cells: Sequence[Cell]) -> list[Comparison]:
-        """Return each arm against its baseline after writing them as Markdown and LaTeX, if there are any.
-
-        Args:
-            results: Finished cells of the results folder.
-            cells: As for `write_tables`.
+        """Compare each arm with its baseline, write the comparisons as Markdown and LaTeX, and return them.
 
         Raises:
             ResultError: The results folder cannot be written.
@@ -100,22 +96,18 @@ class ResultsFolder:
         comparisons = compare_arms(frame_of(results, self.path))
         if comparisons:
             path = self.path / f"{COMPARISONS}{_limits(cells)}"
-            save(path.with_name(f"{path.name}.md"), comparisons_to_markdown(comparisons))
-            save(path.with_name(f"{path.name}.tex"), comparisons_to_latex(comparisons))
+            grid = comparison_grid(comparisons)
+            save(path.with_name(f"{path.name}.md"), grid_to_markdown(grid))
+            save(path.with_name(f"{path.name}.tex"), grid_to_latex(grid))
         return comparisons
 
     def write_report(
         self, results: RunResults, comparisons: Sequence[Comparison], unfinished: Sequence[Cell]
     ) -> Path | None:
-        """Write the report of a run's results; return its path, or None if it failed.
+        """Write the report of a run; return its path, or None if it failed.
 
-        A run may have taken days, and its report can be made again: the log names an error here, which goes no further.
-        Drawing takes seconds. If another run has written tables of more cells by then, it writes the report too.
-
-        Args:
-            results: What was measured, with the cells that failed.
-            comparisons: Arms against their baselines.
-            unfinished: Cells that are still to come.
+        An error is only logged: the run may have taken days, and its report can be made again. Drawing takes seconds.
+        If another run has meanwhile written newer tables, this report is not written, since that run writes one too.
         """
         notes = [f"Failed: {describe(cell)}: {fault(error)}" for cell, error in results.failures]
         notes += [f"{len(unfinished)} cells of the suite are not finished yet."] if unfinished else []
@@ -133,28 +125,29 @@ class ResultsFolder:
 
 
 def report_of(results: Path, out: Path | None = None) -> list[Path]:
-    """Write the report of a results folder, and its tables as Markdown and LaTeX beside it; return their paths.
+    """Write the report of a results folder, and its tables as Markdown and LaTeX beside it; return the paths.
 
     Args:
-        results: The folder.
-        out: The HTML file; None: `REPORT` in the folder.
+        results: Results folder.
+        out: HTML file; None: `REPORT` in the folder.
 
     Raises:
         ResultError: The folder has no finished cell, or a file cannot be written.
     """
-    found = read_results(results)
+    cells = read_results(results)
     folder = results if results.is_dir() else results.parent
     path = out or folder / REPORT
     if path.suffix in (".md", ".tex"):
         raise ResultError(f"{path} would hold the tables; give the HTML file another name with --out")
-    shown = [one.result for one in found]
-    comparisons = compare_arms(frame_of(shown, found[0].folder.parent))
+    shown = [cell.result for cell in cells]
+    comparisons = compare_arms(frame_of(shown, cells[0].folder.parent))
     tables = build_tables(frame_of(with_places(shown)))
-    html = page(found, comparisons, tables, title=_title(folder), notes=_left_out(folder, len(found)))
+    html = page(cells, comparisons, tables, title=_title(folder), notes=_left_out(folder, len(cells)))
     markdown, latex = [to_markdown(table) for table in tables], [to_latex(table) for table in tables]
     if comparisons:
-        markdown.append(comparisons_to_markdown(comparisons))
-        latex.append(comparisons_to_latex(comparisons))
+        grid = comparison_grid(comparisons)
+        markdown.append(grid_to_markdown(grid))
+        latex.append(grid_to_latex(grid))
     texts = {path: html, path.with_suffix(".md"): "\n".join(markdown), path.with_suffix(".tex"): "\n".join(latex)}
     for file, text in texts.items():
         save(file, text)
@@ -162,10 +155,10 @@ def report_of(results: Path, out: Path | None = None) -> list[Path]:
 
 
 def save(path: Path, text: str) -> Path:
-    """Write a text file whole or not at all; return its path.
+    """Write a text file, completely or not at all; return its path.
 
     Raises:
-        ResultError: It cannot be written.
+        ResultError: The file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,25 +169,22 @@ def save(path: Path, text: str) -> Path:
 
 
 def with_places(results: Sequence[CellResult]) -> list[CellResult]:
-    """Return results once for each table that the shipped suites put their cell in, and as they are if there is none.
+    """Return each result once per table of the shipped suites that shows its cell; unchanged if there is none.
 
-    A cell is computed once, also where several tables print it: Tables VIII to X are of cells of Table IV.
-
-    Args:
-        results: Of finished cells, as they were recorded.
+    A cell is computed once even if several tables show it: Tables VIII to X show cells of Table IV.
     """
     bench = load_bench()
     victims = {result.cell.victim.name for result in results}
     places: dict[Cell, dict[tuple[str, ...], None]] = {}
-    for cell in (one.cell for one in plan(bench, list(bench.suites), full=True)):
+    for cell in (planned.cell for planned in plan(bench, list(bench.suites), full=True)):
         if cell.paper and cell.victim.name in victims:
             places.setdefault(_anywhere(resolved(cell)), {})[cell.paper] = None
-    found = []
+    placed = []
     for result in results:
         known = dict.fromkeys([result.cell.paper, *places.get(_anywhere(result.cell), {})])
         tables = [place for place in known if place is not None or len(known) == 1]
-        found += [result.model_copy(update={"cell": result.cell.replace(paper=place)}) for place in tables]
-    return found
+        placed += [result.model_copy(update={"cell": result.cell.replace(paper=place)}) for place in tables]
+    return placed
 
 
 def _anywhere(cell: Cell) -> Cell:
@@ -202,10 +192,10 @@ def _anywhere(cell: Cell) -> Cell:
 
 
 def _left_out(folder: Path, n_found: int) -> list[str]:
-    """Return what there is in a results folder besides the cells that can be shown."""
+    """Return notes on what a results folder contains besides the `n_found` cells that can be shown."""
     n_records, notes = len(list(folder.glob(f"*/{RESULT}"))), []
     if n_records > n_found:
-        notes.append(f"{n_records - n_found} results are left out: they are damaged or of another version.")
+        notes.append(f"{n_records - n_found} results are left out: they are damaged or from another version.")
     running = sorted(path.parent.name for path in folder.glob(f"*/{PARTS}") if not (path.parent / RESULT).exists())
     if running:
         notes.append(f"{len(running)} cells are not finished: {', '.join(running[:3])}{'…' * (len(running) > 3)}.")
@@ -226,7 +216,7 @@ def _version(path: Path) -> tuple[int, int]:
 
 
 def _limits(cells: Sequence[Cell]) -> str:
-    """Return the part of a file's name that tells the limits of its cells, or nothing."""
+    """Return the part of a file name with the limits of the cells, or nothing."""
     limits = sorted({cell.data.limit for cell in cells if cell.data.limit is not None})
     return "".join(f"-limit{limit}" for limit in limits)
 

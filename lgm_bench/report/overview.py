@@ -1,71 +1,63 @@
-"""The texts of a report: what was run and what came of it, what computed it, and what speaks against it."""
+"""The text sections of a report: overview, provenance and checks."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from lgm_bench.evaluation.cells.units import number_text
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.wording import clock, describe
+from lgm_bench.evaluation.wording import clock, counted, describe
 from lgm_bench.report.groups import Group
-from lgm_bench.report.model import Grid, Section
+from lgm_bench.report.model import Section
 from lgm_bench.results.caveats import caveats, caveats_across
 from lgm_bench.results.comparisons import verdict_counts
+from lgm_bench.results.formats import Grid
 from lgm_bench.results.frame import frame_of, lines_of
 from lgm_bench.results.reading import Finished
 from lgm_bench.results.statistics import Comparison
 
 BEFORE, AFTER = ("victim", "clean"), ("measure", "attack", "eps", "samples", "data")
-"""Columns around those of the arms; a phone shows the first ones."""
+"""Columns before and after those of the arms; a phone shows only the first columns."""
 SOFTWARE = ("versions", "commit", "device", "precision", "sparse backend", "cells")
 SOURCES = ("victim", "data", "subset", "samples", "weights sha256", "sample ids sha256", "cells")
 CELLS = ("cell", "samples", "protocol", "seed", "steps", "step", "wall time (s)", "memory (MB)", "fingerprint")
 CHECKS = (
-    *("cell", "looked at", "zero gradient", "deterministic", "batch invariance", "saturated", "constant units"),
+    *("cell", "samples", "zero gradient", "deterministic", "batch invariance", "saturated", "constant units"),
     "bounds",
 )
 HASH_DIGITS, COMMIT_DIGITS = 16, 12
 
 
-def overview(found: Sequence[Finished], comparisons: Sequence[Comparison], telling: Sequence[Group]) -> Section:
-    """Return the section.
-
-    Args:
-        found: All finished cells.
-        comparisons: Each arm against its baseline.
-        telling: One group for each victim.
-    """
-    victims, data = ({getattr(one.result.cell, part).name for one in found} for part in ("victim", "data"))
-    limited = sum(one.result.cell.data.limit is not None for one in found)
-    nothing = "No samples were attacked under two gradients: there is nothing to compare."
+def overview(cells: Sequence[Finished], comparisons: Sequence[Comparison], chosen: Sequence[Group]) -> Section:
+    """Return a summary of the results, with a table of the chosen group of each victim."""
+    victims, data = ({getattr(finished.result.cell, part).name for finished in cells} for part in ("victim", "data"))
+    limited = sum(finished.result.cell.data.limit is not None for finished in cells)
+    nothing = "No samples were attacked under two gradients, so there is nothing to compare."
     intro = [
-        f"{_counted(len(found), 'cell')} (a victim, an attack, an eps and a gradient each), of "
-        f"{_counted(len(victims), 'victim')} on {_counted(len(data), 'data set')}; "
-        f"{clock(sum(one.result.wall_time_s for one in found))} of computing.",
+        f"{counted(len(cells), 'cell')} (a victim, an attack, an eps and a gradient each), of "
+        f"{counted(len(victims), 'victim')} on {counted(len(data), 'data set')}; "
+        f"{clock(sum(finished.result.wall_time_s for finished in cells))} of computing time.",
         *(verdict_counts(comparisons) or [nothing]),
     ]
     if limited:
-        intro.append(f"{limited} of the cells are of the first few samples of their data sets only.")
-    title = "Each victim under its longest attack with the largest eps: what is left, in percent"
-    styles = telling[0].styles if telling else {}
-    names = [name for name in styles if any(name in one.shown for one in telling)]
+        intro.append(f"{limited} of the cells use only the first few samples of their data sets.")
+    title = "Accuracy or mIoU of each victim after its longest attack with the largest eps, in percent"
+    styles = chosen[0].styles if chosen else {}
+    names = [name for name in styles if any(name in group.shown for group in chosen)]
     header = (*BEFORE, *(styles[name].name for name in names), *AFTER)
-    return Section("overview", "Overview", intro, grids=[Grid(title, header, [_row(one, names) for one in telling])])
+    rows = [_summary(group, names) for group in chosen]
+    return Section("overview", "Overview", intro, grids=[Grid(title, header, rows)])
 
 
-def _row(one: Group, names: Sequence[str]) -> tuple[str, ...]:
-    values = [f"{100 * one.shown[name].result.left:.2f}" if name in one.shown else "–" for name in names]
-    first = one.any
-    setting = (first.main.label, one.attack, one.eps, f"{first.n_samples:,}", one.cell.data.name)
-    return (one.cell.victim.name, f"{100 * first.clean:.2f}", *values, *setting)
+def _summary(group: Group, names: Sequence[str]) -> tuple[str, ...]:
+    values = [f"{100 * group.shown[name].result.left:.2f}" if name in group.shown else "–" for name in names]
+    first = group.any_result
+    setting = (first.main.label, group.attack, group.eps, f"{first.n_samples:,}", group.cell.data.name)
+    return (group.cell.victim.name, f"{100 * first.clean:.2f}", *values, *setting)
 
 
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' * (n != 1)}"
-
-
-def provenance(found: Sequence[Finished]) -> Section:
-    """Return what computed the numbers, and from what."""
-    results = [one.result for one in found]
+def provenance(cells: Sequence[Finished]) -> Section:
+    """Return the software, machines, weights and samples behind the numbers."""
+    results = [finished.result for finished in cells]
     grids = [
         Grid("Software and machine", SOFTWARE, _counts([_software(result) for result in results])),
         Grid(
@@ -80,7 +72,7 @@ def provenance(found: Sequence[Finished]) -> Section:
 
 
 def _counts(texts: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return the distinct rows, sorted, each with the number of cells that it is of."""
+    """Return the distinct rows, sorted, each with its number of cells."""
     return [(*row, str(n)) for row, n in sorted(Counter(texts).items())]
 
 
@@ -96,18 +88,18 @@ def _sources(result: CellResult) -> tuple[str, ...]:
     return (cell.victim.name, *samples, *(sha256[:HASH_DIGITS] for sha256 in hashes))
 
 
-def checks(found: Sequence[Finished]) -> Section:
-    """Return the checks made before and after each cell, and what is suspicious."""
-    results = [one.result for one in found]
-    named = [f"{describe(result.cell)}: {caveat}." for result in results for caveat in caveats(result)]
-    named += [f"{caveat}." for caveat in caveats_across(lines_of(frame_of(results)))]
+def checks(cells: Sequence[Finished]) -> Section:
+    """Return the checks before and after each cell, and the caveats."""
+    results = [finished.result for finished in cells]
+    remarks = [f"{describe(result.cell)}: {caveat}." for result in results for caveat in caveats(result)]
+    remarks += [f"{caveat}." for caveat in caveats_across(lines_of(frame_of(results)))]
     intro = [
-        "Before a cell is computed, its first samples tell whether gradients are there, come out the same a second "
-        "time, and do not depend on the batch; afterwards every sample is compared with its bounds.",
-        f"{_counted(len(named), 'remark')} on these cells:" if named else "There is nothing suspicious.",
+        "Before a cell is computed, its first samples are used to check that gradients exist, repeat exactly, and do "
+        "not depend on the batch. Afterwards every sample is checked against its bounds.",
+        f"{counted(len(remarks), 'remark')} on these cells:" if remarks else "There are no remarks.",
     ]
     grid = Grid("Checks of every cell", CHECKS, [_check(result) for result in results], folded=True)
-    return Section("checks", "Checks", intro, grids=[grid], notes=named)
+    return Section("checks", "Checks", intro, grids=[grid], notes=remarks)
 
 
 def _cell(result: CellResult) -> tuple[str, ...]:

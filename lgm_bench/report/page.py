@@ -10,24 +10,12 @@ from lgm_bench import __version__
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.store.samples import read_examples
-from lgm_bench.report import (
-    architecture,
-    cloud_examples,
-    curves,
-    execution,
-    image_examples,
-    relations,
-)
+from lgm_bench.report import architecture, cloud_examples, curves, execution, image_examples, relations
 from lgm_bench.report.drawing import RANDOM
-from lgm_bench.report.groups import Group, class_names, grouped, series, telling
-from lgm_bench.report.model import Grid, Section, attempted
+from lgm_bench.report.groups import Group, class_names, eps_sweeps, grouped, representative
+from lgm_bench.report.model import Section, attempted
 from lgm_bench.report.overview import checks, overview, provenance
-from lgm_bench.results.comparisons import (
-    comparisons_head,
-    comparisons_notes,
-    comparisons_rows,
-    comparisons_title,
-)
+from lgm_bench.results.comparisons import comparison_grid
 from lgm_bench.results.formats import heading, row_label
 from lgm_bench.results.frame import frame_of
 from lgm_bench.results.reading import Finished
@@ -36,7 +24,7 @@ from lgm_bench.results.tables import Table, build_tables
 
 
 def page(
-    found: Sequence[Finished],
+    cells: Sequence[Finished],
     comparisons: Sequence[Comparison] = (),
     tables: Sequence[Table] | None = None,
     *,
@@ -46,11 +34,11 @@ def page(
     """Return the report of finished cells as HTML that needs no other file and no network.
 
     Args:
-        found: The cells.
-        comparisons: Arms against their baselines on the same samples.
-        tables: The tables of the section of tables; None: those of the cells.
+        cells: Finished cells.
+        comparisons: Arms against their baselines.
+        tables: Tables to show; None: those of the cells.
         title: Heading of the page.
-        notes: Remarks on the whole, such as what is missing.
+        notes: General remarks, such as what is missing.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -61,7 +49,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = [section for section in sections(found, comparisons, tables, notes) if section.has_something]
+    shown = [section for section in sections(cells, comparisons, tables, notes) if not section.is_empty]
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     template = environment.get_template("report.html.j2")
     return template.render(
@@ -70,50 +58,51 @@ def page(
 
 
 def sections(
-    found: Sequence[Finished],
+    cells: Sequence[Finished],
     comparisons: Sequence[Comparison] = (),
     tables: Sequence[Table] | None = None,
     notes: Sequence[str] = (),
 ) -> list[Section]:
-    """Return the sections of the report, empty ones too; see `page`."""
-    groups = grouped(found)
-    chosen = telling(groups)
-    first = overview(found, comparisons, chosen)
+    """Return the sections of the report, including empty ones; see `page`."""
+    groups = grouped(cells)
+    chosen = representative(groups)
+    first = overview(cells, comparisons, chosen)
     first.notes += notes
     if tables is None:
-        tables = build_tables(frame_of(one.result for one in found))
+        tables = build_tables(frame_of(cell.result for cell in cells))
     chapters = [first, Section("tables", "Tables", tables=_in_order(tables))]
     if comparisons:
-        title, head = comparisons_title(comparisons), comparisons_head(comparisons)
-        grid = Grid(title, head, comparisons_rows(comparisons), comparisons_notes(comparisons))
-        chapters.append(Section("comparisons", "How sure the differences are", grids=[grid]))
-    chapters += [_of_data(name, groups, chosen) for name in dict.fromkeys(one.cell.data.name for one in groups)]
-    if any(one.points for one in groups):
-        intro = ["The leaded gradient of point clouds lets a point belong to several voxels, each to some degree."]
+        grids = [comparison_grid(comparisons)]
+        chapters.append(Section("comparisons", "How certain the differences are", grids=grids))
+    chapters += [
+        _data_section(name, groups, chosen) for name in dict.fromkeys(group.cell.data.name for group in groups)
+    ]
+    if any(group.points for group in groups):
+        intro = ["Under the leaded gradient a point belongs to several voxels, to each with a weight between 0 and 1."]
         chapters.append(attempted(Section("relations", "Points and voxels", intro), relations.relations))
-    return [*chapters, provenance(found), checks(found)]
+    return [*chapters, provenance(cells), checks(cells)]
 
 
-def _of_data(name: str, groups: Sequence[Group], telling: Sequence[Group]) -> Section:
+def _data_section(name: str, all_groups: Sequence[Group], representatives: Sequence[Group]) -> Section:
     """Return the pictures of one data set."""
     key = "data-" + re.sub(r"[^A-Za-z0-9]+", "-", name)
     section = Section(key, f"Data set {name}")
-    ours, chosen = ([one for one in many if one.cell.data.name == name] for many in (groups, telling))
-    together, names = series(ours), class_names(ours[0].any)
-    attempted(section, partial(curves.curves, key, together))
-    ours, chosen = (_readable(many, section) for many in (ours, chosen))
-    together = series(ours)
-    attempted(section, partial(curves.iterations, key, ours))
-    iterative = any((found.result.cell.attack.steps or 1) > 1 for one in ours for found in one.arms.values())
+    groups = [group for group in all_groups if group.cell.data.name == name]
+    names = class_names(groups[0].any_result)
+    attempted(section, partial(curves.curves, key, eps_sweeps(groups)))
+    groups = _readable(groups, section)
+    chosen = _readable([group for group in representatives if group.cell.data.name == name], section)
+    attempted(section, partial(curves.iterations, key, groups))
+    iterative = any((arm.result.cell.attack.steps or 1) > 1 for group in groups for arm in group.arms.values())
     if iterative and curves.ITERATIONS not in [figure.title for figure in section.figures]:
         section.notes.append(
-            "Not known iteration by iteration: of images that takes --history, and older versions did not look."
+            "There is no plot by iteration: for images it needs --history, and older versions did not record it."
         )
-    attempted(section, partial(architecture.architecture, key, chosen, together))
-    points = any(one.points for one in chosen)
+    attempted(section, partial(architecture.architecture, key, chosen, eps_sweeps(groups)))
+    points = any(group.points for group in chosen)
     show = cloud_examples.cloud_examples if points else image_examples.image_examples
-    if chosen and not any(read_examples(found.folder) for one in chosen for found in one.arms.values()):
-        section.notes.append("No sample can be shown: these results have no examples beside them.")
+    if chosen and not any(read_examples(arm.folder) for group in chosen for arm in group.arms.values()):
+        section.notes.append("No samples can be shown: these results were saved without examples.")
     attempted(section, partial(show, chosen, names))
     attempted(section, partial(execution.execution_maps, key, chosen, names))
     attempted(section, partial(execution.execution_planes, key, chosen, names))
@@ -121,26 +110,26 @@ def _of_data(name: str, groups: Sequence[Group], telling: Sequence[Group]) -> Se
 
 
 def _readable(groups: Sequence[Group], section: Section) -> list[Group]:
-    """Return the groups without results whose rows cannot be used; a note names each of these."""
-    kept = []
-    for one in groups:
-        usable = {name: result for name, result in one.shown.items() if _is_readable(result, section)}
-        random = usable.pop(RANDOM, None)
-        kept += [replace(one, arms=usable, random=random)] if usable else []
-    return kept
+    """Return the groups without results whose rows cannot be read; a note names each of them."""
+    readable = []
+    for group in groups:
+        arms = {name: finished for name, finished in group.shown.items() if _is_readable(finished, section)}
+        random = arms.pop(RANDOM, None)
+        readable += [replace(group, arms=arms, random=random)] if arms else []
+    return readable
 
 
-def _is_readable(one: Finished, section: Section) -> bool:
+def _is_readable(finished: Finished, section: Section) -> bool:
     try:
-        one.rows()
+        finished.rows()
     except ResultError as error:
-        note = f"Not in the pictures: {error}."
+        note = f"Left out of the pictures: {error}."
         section.notes += [note] if note not in section.notes else []
         return False
     return True
 
 
 def _in_order(tables: Sequence[Table]) -> list[Table]:
-    """Return the paper's tables in the paper's order, the others behind."""
+    """Return the paper's tables in the paper's order, then the others."""
     order = list(paper_tables())
     return sorted(tables, key=lambda table: order.index(table.name) if table.name in order else len(order))

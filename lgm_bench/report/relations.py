@@ -1,4 +1,4 @@
-"""Relation functions: how much a point belongs to a voxel (Tao et al. 2024, Fig. 6)."""
+"""Plots of the relation functions: how much a point belongs to a voxel (Tao et al. 2024, Fig. 6)."""
 
 import torch
 
@@ -9,10 +9,9 @@ from lgm_bench.voxels.relation import RELATIONS
 SLOPES = {"sigmoid": (5.0, 10.0, 40.0), "bilinear": (1.0,), "rbf": (2.0, 5.0, 20.0)}
 REACH = 1.2
 CAPTION = (
-    "How much a point belongs to a voxel, against its distance from the voxel's centre along one axis. Dotted lines "
-    "are the voxel's faces. The hard relation jumps from 1 to 0 there; the smooth ones have a gradient. With a larger "
-    "slope the sigmoid comes closer to the hard relation, and the bell of rbf is narrower; the bilinear relation has "
-    "no slope."
+    "How much a point belongs to a voxel, over its distance from the voxel's centre along one axis. Dotted lines are "
+    "the voxel's faces, where the hard relation jumps from 1 to 0 and the smooth ones have a gradient. A larger "
+    "slope brings the sigmoid closer to the hard relation and makes the bell of rbf narrower; bilinear has no slope."
 )
 SHAPES = {
     "sigmoid": "A plateau over the voxel that falls through one half at its faces, the steeper the larger the slope.",

@@ -1,4 +1,4 @@
-"""What is made of finished cells. `lgm_bench.results("results/mini")` returns them as a table, see `frame.results`."""
+"""Views of finished cells. `lgm_bench.results("results/mini")` returns them as a table, see `frame.results`."""
 
 import sys
 from types import ModuleType
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class _Results(ModuleType):
-    """This package, which can be called too: the table is what notebooks want of it."""
+    """This package, made callable so that `lgm_bench.results(folder)` works in a notebook."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the table of a results folder, see `frame.results`."""

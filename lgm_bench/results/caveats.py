@@ -1,4 +1,4 @@
-"""Reasons to doubt the numbers of a record, in words short enough for the foot of a table."""
+"""Reasons to doubt the numbers of a record, as short phrases for the notes below a table."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -11,48 +11,50 @@ from lgm_bench.results.reading import Line, alike
 from lgm_bench.tasks.base import task_named
 
 ZERO_GRADIENT = 0.5
-"""Share of an input gradient that may be exactly 0."""
+"""Largest share of an input gradient that may be exactly 0."""
 TUNED_TO_EPS = ("eps", "step", "slope", "input_slope", "output_slope", "floor_slope")
 INVARIANCE = {"float32": 1e-4, "float64": 1e-9}
-"""Difference of a logit between batches that rounding explains, as a share of the largest logit, by precision."""
+"""Largest difference of a logit between batches due to rounding, relative to the largest logit, by precision."""
 SATURATED = 0.9
-"""Share of the occupancies that may have no derivative."""
+"""Largest share of the occupancies that may have no derivative."""
 WEAKER = 0.98
-"""Share of the attack's loss that an attack with twice the steps has to reach."""
+"""Smallest loss of an attack with twice the steps, relative to the attack's own loss."""
 LEFT_AT_LARGE_EPS = 0.1
-"""Accuracy that a large eps may leave."""
+"""Largest accuracy that may remain at a large eps."""
 RISE = 0.01
-"""How much more of the accuracy or mIoU a larger eps may leave than a smaller one."""
+"""How much higher accuracy or mIoU may be at a larger eps than at a smaller one."""
 
 
 def caveats(result: CellResult) -> list[str]:
-    """Return a phrase per thing that is suspicious about a result."""
+    """Return one phrase per reason to doubt a result."""
     checks = result.checks
-    found = []
+    phrases = []
     if not checks.deterministic:
-        found.append("the same input gave other gradients a second time")
+        phrases.append("a second pass over the same input gave other gradients")
     if checks.batch_invariance > INVARIANCE.get(result.precision, 1.0):
-        found.append(f"logits depend on the batch (by {checks.batch_invariance:.1e} of the largest)")
+        phrases.append(f"logits depend on the batch (by {checks.batch_invariance:.1e} of the largest)")
     if not checks.within_bounds:
-        found.append("adversarial samples left their bounds")
+        phrases.append("adversarial samples are out of bounds")
     if checks.zero_gradient_share > ZERO_GRADIENT and result.cell.gradient.name != NO_GRADIENT:
-        found.append(f"{checks.zero_gradient_share:.0%} of the input gradient is exactly 0")
+        phrases.append(f"{checks.zero_gradient_share:.0%} of the input gradient is exactly 0")
     if checks.saturated_occupancies is not None and checks.saturated_occupancies > SATURATED:
-        found.append(f"{checks.saturated_occupancies:.0%} of the occupancies have no derivative at slope "
-                     f"{result.cell.gradient.slope_text}; a smaller one may be stronger")  # fmt: skip
+        phrases.append(
+            f"{checks.saturated_occupancies:.0%} of the occupancies have no derivative at slope "
+            f"{result.cell.gradient.slope_text}; a smaller slope may give a stronger attack"
+        )
     if checks.units and checks.constant_units == checks.units:
-        found.append(f"none of the {checks.units} adaptive units decides differently for any sample looked at")
-    found += _signs_of_masking(result.cell, checks)
+        phrases.append(f"each of the {checks.units} adaptive units decides the same for all checked samples")
+    phrases += _signs_of_masking(result.cell, checks)
     if result.precision not in INVARIANCE:
-        found.append(f"computed in {result.precision}, which decides signs by rounding")
+        phrases.append(f"computed in {result.precision}, in which rounding decides signs")
     if result.n_attacked == 0:
-        found.append("nothing was attacked")
-    return found
+        phrases.append("no sample was attacked")
+    return phrases
 
 
 def caveats_across(lines: Iterable[Line]) -> list[str]:
-    """Return what is suspicious about results beside each other: a larger eps that leaves more."""
-    found = []
+    """Return one phrase per pair of results in which the larger eps leaves a higher accuracy or mIoU."""
+    phrases = []
     for same in alike((line for line in lines if not line["targeted"]), *TUNED_TO_EPS):
         if same[0]["attack"] in ("fgsm", "random"):  # one step may overshoot, and a random one need not hit
             continue
@@ -61,15 +63,15 @@ def caveats_across(lines: Iterable[Line]) -> list[str]:
             before, after = small[task.main], large[task.main]
             if large["eps"] > small["eps"] and None not in (before, after) and after > before + RISE:
                 name = f"{large['victim']} {large['attack']} {gradient_name(large['gradient'])}"
-                found.append(
+                phrases.append(
                     f"{name} leaves more at eps {large['eps_label']} ({after:.1%}) than at {small['eps_label']} "
                     f"({before:.1%})"
                 )
-    return found
+    return phrases
 
 
 def caveat_notes(lines: Sequence[Line]) -> list[str]:
-    """Return the notes of a table: a sentence for each caveat, with the cells that share it, and those across cells."""
+    """Return the caveats of all cells as notes below a table, each with the cells that share it."""
     named: dict[str, list[str]] = {}
     for line in lines:
         for caveat in line["caveats"]:
@@ -85,13 +87,15 @@ def _few(names: Sequence[str], most: int = 3) -> str:
 
 
 def _signs_of_masking(cell: Cell, checks: Checks) -> list[str]:
-    found = []
+    phrases = []
     once, twice, left = checks.loss_of_the_steps, checks.loss_of_twice_the_steps, checks.accuracy_at_large_eps
     if once is not None and twice is not None and twice < WEAKER * once:
-        found.append(f"twice the steps are weaker: loss {twice:.2f} in place of {once:.2f}, a sign of gradient masking")
-    if left is not None and left > LEFT_AT_LARGE_EPS:
-        found.append(
-            f"eps {true_text(cell, checks.large_eps or 0)} leaves {left:.0%} of {checks.masking_samples} samples "
-            "right, a sign of gradient masking"
+        phrases.append(
+            f"twice the steps are weaker: loss {twice:.2f} instead of {once:.2f}, a sign of gradient masking"
         )
-    return found
+    if left is not None and left > LEFT_AT_LARGE_EPS:
+        phrases.append(
+            f"at eps {true_text(cell, checks.large_eps or 0)}, {left:.0%} of {checks.masking_samples} samples are "
+            "still right, a sign of gradient masking"
+        )
+    return phrases

@@ -1,4 +1,4 @@
-"""Comparisons of arms with their baselines as a table."""
+"""Comparisons of arms with their baselines, as a table and as JSON."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,45 +11,81 @@ from rich.table import Table
 from rich.text import Text
 
 from lgm_bench.evaluation.wording import gradient_name
-from lgm_bench.results.formats import latex_row, latex_table, markdown, markdown_table
+from lgm_bench.results.formats import Grid
 from lgm_bench.results.statistics import ALPHA, CONFIDENCE, RESAMPLES, TUNED, Comparison
 
-N_TEXTS = 3
 DIFFERENCE = 6
 COLOURS = {"stronger": "bold green", "weaker": "bold red", "undecided": ""}
-"""Of a difference in a terminal: the attack is stronger or weaker than the baseline."""
+"""Styles of a difference in a terminal, by whether the arm is a stronger or weaker attack than the baseline."""
 IN_TERMINAL = (3, 6, 7, 8, 9, 11)
-"""Columns for a terminal, behind the cell in full: without the numbers of the tables of results above it."""
+"""Columns that a terminal shows beside the cell; the tables of results above have the other numbers."""
 
 
-def comparisons_title(comparisons: Sequence[Comparison]) -> str:
-    """Return what the table shows."""
-    baselines = dict.fromkeys(gradient_name(one.baseline["gradient"]) for one in comparisons)
-    return f"Against {' and '.join(baselines)}, on the same samples"
+def comparison_grid(comparisons: Sequence[Comparison]) -> Grid:
+    """Return a table with a row for each comparison.
 
-
-def comparisons_head(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """Return the names of the columns, with the gradients' names where there is one baseline or one arm."""
-    baseline = _only([one.baseline["gradient"] for one in comparisons], "baseline")
-    arm = _only([one.arm["gradient"] for one in comparisons], "arm")
+    The column heads name the gradients if there is only one baseline or only one arm.
+    """
+    baselines = dict.fromkeys(gradient_name(pair.baseline["gradient"]) for pair in comparisons)
+    baseline = next(iter(baselines)) if len(baselines) == 1 else "baseline"
+    arms = {gradient_name(pair.arm["gradient"]) for pair in comparisons}
+    arm = arms.pop() if len(arms) == 1 else "arm"
     values = (baseline, arm, f"{arm} - {baseline}", f"{CONFIDENCE:.0%} interval")
-    return ("cell", "gradient", "measure", "samples", *values, f"{baseline} only", f"{arm} only", "p", "p Holm")
+    header = ("cell", "gradient", "measure", "samples", *values, f"{baseline} only", f"{arm} only", "p", "p Holm")
+    title = f"Against {' and '.join(baselines)}, on the same samples"
+    return Grid(title, header, [_texts(pair) for pair in comparisons], _notes(comparisons, header))
 
 
-def comparisons_rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    """Return the rows below `comparisons_head`, as texts."""
-    return [_row(one) for one in comparisons]
+def comparisons_to_rich(comparisons: Sequence[Comparison]) -> RenderableType:
+    """Return the tables for a terminal, one per victim."""
+    grid = comparison_grid(comparisons)
+    tables: dict[str, Table] = {}
+    for pair, row in zip(comparisons, grid.rows, strict=True):
+        victim = pair.arm["victim"]
+        if victim not in tables:
+            tables[victim] = _terminal_table(victim, grid.header)
+        texts = [Text(row[index], COLOURS[pair.verdict] if index == DIFFERENCE else "") for index in IN_TERMINAL]
+        tables[victim].add_row(f"{pair.arm['setting'].removeprefix(victim).strip()} {pair.arm['arm']}", *texts)
+    notes = [Text(note, style="dim") for note in grid.notes]
+    return Group(Text(f"\n{grid.title}", style="bold"), *tables.values(), *notes)
+
+
+def _terminal_table(victim: str, header: Sequence[str]) -> Table:
+    table = Table(title=victim, title_style="cyan", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("cell", vertical="bottom")  # shrinks on a narrow terminal
+    for index in IN_TERMINAL:
+        head = header[index].replace(" only", "\nonly")
+        table.add_column(head, justify="right", no_wrap=True, vertical="bottom")
+    return table
+
+
+def comparisons_as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Return plain values; each of the two cells has its description and its fingerprint."""
+    names = [field.name for field in fields(Comparison) if field.name not in ("baseline", "arm")]
+    return [
+        {
+            "cell": pair.arm["setting"],
+            "gradient": pair.arm["arm"],
+            "against": pair.baseline["arm"],
+            "baseline": pair.baseline["fingerprint"],
+            "arm": pair.arm["fingerprint"],
+            **{name: getattr(pair, name) for name in names},
+            "metric": pair.metric.name,
+            "verdict": pair.verdict,
+        }
+        for pair in comparisons
+    ]
 
 
 def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
     """Return a sentence for each arm, baseline and measure: how often the arm is the stronger attack.
 
-    Differences of other measures or other data are never averaged: they are counted.
+    Comparisons are counted and not averaged, since measures and data sets differ.
     """
     kinds: dict[tuple[str, str, str], Counter[str]] = {}
-    for one in comparisons:
-        arm, baseline = (gradient_name(line["gradient"]) for line in (one.arm, one.baseline))
-        kinds.setdefault((arm, baseline, one.metric.label), Counter())[one.verdict] += 1
+    for pair in comparisons:
+        arm, baseline = (gradient_name(line["gradient"]) for line in (pair.arm, pair.baseline))
+        kinds.setdefault((arm, baseline, pair.metric.label), Counter())[pair.verdict] += 1
     sentences = []
     for (arm, baseline, measure), counts in kinds.items():
         undecided = f"{counts['undecided']} comparison{'s' * (counts['undecided'] != 1)}"
@@ -60,94 +96,8 @@ def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
     return sentences
 
 
-def comparisons_notes(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return the sentences below the table, as far as they concern something in it."""
-    *_, difference, interval, only_baseline, only_arm, p, p_holm = comparisons_head(comparisons)
-    metrics = dict.fromkeys(one.metric for one in comparisons)
-    stronger = [f"{'below' if metric.stronger < 0 else 'above'} 0 of {metric.label}" for metric in metrics]
-    notes = [
-        *verdict_counts(comparisons),
-        f"In percent, {difference} in points; the arm is the stronger attack {' and '.join(stronger)}.",
-    ]
-    if any(one.interval for one in comparisons):
-        notes.append(f"{interval}: percentile bootstrap over samples, {RESAMPLES:,} resamples; each row by itself.")
-    tests = {one.test for one in comparisons if one.p_value is not None}
-    if "McNemar" in tests:
-        notes.append(f"{p}: McNemar's exact test of {only_baseline} and {only_arm}, the attacks that succeed alone.")
-    if "sign-flip" in tests:
-        notes.append(
-            f"{p} of scenes, and of images with several targets: permutation test that swaps the two results of a "
-            "sample."
-        )
-    if tests:
-        notes.append(f"{p_holm}: corrected for all {len(comparisons)} comparisons of this table.")
-    unlike = dict.fromkeys(text for one in comparisons for text in _unlike(one))
-    if unlike:
-        notes.append(f"Here the two differ in more than the gradient (baseline, arm): {'; '.join(unlike)}.")
-    few = dict.fromkeys(f"{one.arm['data']} ({one.n_samples})" for one in comparisons if one.note == "too few samples")
-    if few:
-        notes.append(f"Too few samples to say how sure the difference is: {', '.join(few)}.")
-    if any(one.note == "all samples alike" for one in comparisons):
-        notes.append("All samples alike: every one differs by the same, so resampling them shows no spread.")
-    return notes
-
-
-def comparisons_to_rich(comparisons: Sequence[Comparison]) -> RenderableType:
-    """Return the tables for a terminal, one per victim."""
-    head = comparisons_head(comparisons)
-    tables: dict[str, Table] = {}
-    for one, row in zip(comparisons, comparisons_rows(comparisons), strict=True):
-        victim = one.arm["victim"]
-        if victim not in tables:
-            tables[victim] = _table_of(victim, head)
-        texts = [Text(row[index], COLOURS[one.verdict] if index == DIFFERENCE else "") for index in IN_TERMINAL]
-        tables[victim].add_row(f"{one.arm['setting'].removeprefix(victim).strip()} {one.arm['arm']}", *texts)
-    notes = [Text(note, style="dim") for note in comparisons_notes(comparisons)]
-    return Group(Text(f"\n{comparisons_title(comparisons)}", style="bold"), *tables.values(), *notes)
-
-
-def _table_of(victim: str, head: Sequence[str]) -> Table:
-    table = Table(title=victim, title_style="cyan", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("cell", vertical="bottom")  # gives way on a narrow terminal
-    for index in IN_TERMINAL:
-        table.add_column(head[index].replace(" only", "\nonly"), justify="right", no_wrap=True, vertical="bottom")
-    return table
-
-
-def comparisons_to_markdown(comparisons: Sequence[Comparison]) -> str:
-    """Return the table as GitHub Markdown."""
-    rows = [[markdown(text) for text in row] for row in comparisons_rows(comparisons)]
-    title, notes = comparisons_title(comparisons), comparisons_notes(comparisons)
-    return markdown_table(title, list(map(markdown, comparisons_head(comparisons))), rows, notes, N_TEXTS)
-
-
-def comparisons_to_latex(comparisons: Sequence[Comparison]) -> str:
-    """Return the table as LaTeX, for the packages booktabs and graphicx."""
-    head, *bodies = map(latex_row, [comparisons_head(comparisons), *comparisons_rows(comparisons)])
-    columns = "l" * N_TEXTS + "r" * (len(comparisons_head(comparisons)) - N_TEXTS)
-    return latex_table(comparisons_title(comparisons), [head], bodies, comparisons_notes(comparisons), columns)
-
-
-def comparisons_as_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """Return plain values; the two cells by what they are and by the names of their folders."""
-    names = [field.name for field in fields(Comparison) if field.name not in ("baseline", "arm")]
-    return [
-        {
-            "cell": one.arm["setting"],
-            "gradient": one.arm["arm"],
-            "against": one.baseline["arm"],
-            "baseline": one.baseline["fingerprint"],
-            "arm": one.arm["fingerprint"],
-            **{name: getattr(one, name) for name in names},
-            "metric": one.metric.name,
-            "verdict": one.verdict,
-        }
-        for one in comparisons
-    ]
-
-
 def p_text(value: float | None) -> str:
-    """Return a p-value in words that do not promise more digits than matter.
+    """Return a p-value with as many digits as matter.
 
     >>> p_text(0.0123), p_text(1.0), p_text(3e-8), p_text(None)
     ('0.012', '1.000', '< 0.001', '–')
@@ -155,26 +105,56 @@ def p_text(value: float | None) -> str:
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _row(one: Comparison) -> tuple[str, ...]:
-    interval = "{:+.2f} to {:+.2f}".format(*(100 * end for end in one.interval)) if one.interval else one.note
-    counts = ["–" if count is None else str(count) for count in (one.only_baseline, one.only_arm)]
-    values = (f"{100 * one.baseline_value:.2f}", f"{100 * one.arm_value:.2f}", f"{100 * one.difference:+.2f}")
-    texts = (one.arm["setting"], one.arm["arm"], one.metric.label)
-    return (*texts, f"{one.n_samples:,}", *values, interval, *counts, p_text(one.p_value), p_text(one.p_holm))
+def _texts(pair: Comparison) -> tuple[str, ...]:
+    interval = "{:+.2f} to {:+.2f}".format(*(100 * end for end in pair.interval)) if pair.interval else pair.note
+    counts = ["–" if count is None else str(count) for count in (pair.only_baseline, pair.only_arm)]
+    values = (f"{100 * pair.baseline_value:.2f}", f"{100 * pair.arm_value:.2f}", f"{100 * pair.difference:+.2f}")
+    names = (pair.arm["setting"], pair.arm["arm"], pair.metric.label)
+    return (*names, f"{pair.n_samples:,}", *values, interval, *counts, p_text(pair.p_value), p_text(pair.p_holm))
 
 
-def _only(gradients: Sequence[str], several: str) -> str:
-    return gradient_name(gradients[0]) if len(set(gradients)) == 1 else several
-
-
-def _unlike(one: Comparison) -> list[str]:
-    """Return what else than the gradient differs between the two cells."""
-    pairs = ((name, one.baseline[name], one.arm[name]) for name in TUNED if name != "relation")
-    return [
-        f"{one.arm['victim']} {name} {_plain(first)}, {_plain(second)}"
-        for name, first, second in pairs
-        if first != second
+def _notes(comparisons: Sequence[Comparison], header: Sequence[str]) -> list[str]:
+    """Return the sentences below the table; only those that concern something in it."""
+    *_, difference, interval, only_baseline, only_arm, p, p_holm = header
+    metrics = dict.fromkeys(pair.metric for pair in comparisons)
+    stronger = [f"{'below' if metric.stronger < 0 else 'above'} 0 of {metric.label}" for metric in metrics]
+    notes = [
+        *verdict_counts(comparisons),
+        f"Values are in percent, {difference} in percentage points; the arm is the stronger attack "
+        f"{' and '.join(stronger)}.",
     ]
+    if any(pair.interval for pair in comparisons):
+        notes.append(f"{interval}: percentile bootstrap over samples, {RESAMPLES:,} resamples, for each row alone.")
+    tests = {pair.test for pair in comparisons if pair.p_value is not None}
+    if "McNemar" in tests:
+        notes.append(
+            f"{p}: McNemar's exact test of {only_baseline} and {only_arm}, the attacks that succeed under one of the "
+            "two gradients only."
+        )
+    if "sign-flip" in tests:
+        notes.append(
+            f"{p} of scenes, and of images with several targets: permutation test that swaps the two results of a "
+            "sample."
+        )
+    if tests:
+        notes.append(f"{p_holm}: corrected for all {len(comparisons)} comparisons of this table.")
+    differing = dict.fromkeys(text for pair in comparisons for text in _other_differences(pair))
+    if differing:
+        notes.append(f"Pairs that differ in more than the gradient (baseline, arm): {'; '.join(differing)}.")
+    few = dict.fromkeys(
+        f"{pair.arm['data']} ({pair.n_samples})" for pair in comparisons if pair.note == "too few samples"
+    )
+    if few:
+        notes.append(f"Too few samples to say how certain the difference is: {', '.join(few)}.")
+    if any(pair.note == "all samples alike" for pair in comparisons):
+        notes.append("All samples alike: every sample differs by the same amount, so resampling shows no spread.")
+    return notes
+
+
+def _other_differences(pair: Comparison) -> list[str]:
+    """Return what differs between the two cells besides the gradient."""
+    values = ((name, pair.baseline[name], pair.arm[name]) for name in TUNED if name != "relation")
+    return [f"{pair.arm['victim']} {name} {_plain(a)}, {_plain(b)}" for name, a, b in values if a != b]
 
 
 def _plain(value: float | str | None) -> str:

@@ -1,8 +1,9 @@
-"""Tables in the forms of terminals, Markdown and LaTeX."""
+"""Tables for terminals, in Markdown and in LaTeX."""
 
 import html
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.columns import Columns
@@ -14,13 +15,38 @@ from rich.text import Text
 from lgm_bench.results.frame import TARGETED
 from lgm_bench.results.tables import CLEAN, Column, Entry, Table, variant_words
 
+_NUMBER = re.compile(r"[-+–<]? ?[\d.,]*(e[-+]\d+)?%?")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A plain table of texts.
+
+    Attributes:
+        title: What it shows.
+        header: Names of the columns.
+        rows: One text per column and row.
+        notes: Sentences below the table.
+        folded: Whether a page shows only the title at first.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    folded: bool = False
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column holds numbers, which are aligned to the right."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
+        return [all(_NUMBER.fullmatch(text) for text in column) for column in columns]
+
 
 def to_rich(table: Table, hidden: Collection[str] = ()) -> RenderableType:
-    """Return a table for a terminal: one block per victim and kind of target, side by side as far as they fit.
+    """Return a table for a terminal, without the columns whose headers are `hidden`.
 
-    Args:
-        table: The table.
-        hidden: Headers of columns to leave out.
+    There is one block per victim, untargeted and targeted, side by side as far as they fit.
     """
     blocks = []
     for group, all_columns in table.groups().items():
@@ -40,29 +66,26 @@ def to_markdown(table: Table) -> str:
         [markdown(row_label(row)), *(_markdown_entry(table.entry(row, column)) for column in table.columns)]
         for row in table.rows
     ]
-    return markdown_table(table.title, [markdown(table.corner), *heads], rows, table.notes)
+    numeric = [False] + [True] * len(heads)
+    return _markdown_table(Grid(table.title, [markdown(table.corner), *heads], rows, table.notes), numeric)
 
 
-def markdown_table(
-    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], n_texts: int = 1
-) -> str:
-    """Return a table as GitHub Markdown.
+def grid_to_markdown(grid: Grid) -> str:
+    """Return a grid as GitHub Markdown, with its title above and its notes below."""
+    head, *rows = ([markdown(text) for text in row] for row in (grid.header, *grid.rows))
+    return _markdown_table(Grid(grid.title, head, rows, grid.notes), grid.numeric)
 
-    Args:
-        title: Stands above, as text.
-        head: Names of the columns, as Markdown.
-        rows: As Markdown.
-        notes: Stand below, as text.
-        n_texts: First columns that stand to the left.
-    """
-    rules = ["---"] * n_texts + ["---:"] * (len(head) - n_texts)
-    lines = [f"| {' | '.join(cells)} |" for cells in (head, rules, *rows)]
-    below = [f"- {markdown(note)}" for note in notes]
-    return "\n".join([f"**{markdown(title)}**", "", *lines, "", *below]) + "\n"
+
+def _markdown_table(grid: Grid, numeric: Sequence[bool]) -> str:
+    """Return a table whose header and rows are Markdown already; `numeric` columns are aligned to the right."""
+    rules = ["---:" if to_right else "---" for to_right in numeric]
+    lines = [f"| {' | '.join(cells)} |" for cells in (grid.header, rules, *grid.rows)]
+    below = [f"- {markdown(note)}" for note in grid.notes]
+    return "\n".join([f"**{markdown(grid.title)}**", "", *lines, "", *below]) + "\n"
 
 
 def to_latex(table: Table) -> str:
-    """Return a table as LaTeX, for the packages booktabs and graphicx; victims and gradients span their columns."""
+    """Return a table as LaTeX (packages booktabs and graphicx); victims and gradients span their columns."""
     spans = [(group, len(columns)) for group, columns in table.groups().items()]
     variants = _runs([(column.group, column.variant) for column in table.columns])
     heads = [
@@ -70,25 +93,24 @@ def to_latex(table: Table) -> str:
         _rules([n for _, n in spans]),
         " & ".join(["", *(rf"\multicolumn{{{n}}}{{c}}{{{tex(variant_words(key[1]))}}}" for key, n in variants)])
         + r" \\",
-        latex_row([table.corner, *(column.header for column in table.columns)]),
+        _latex_row([table.corner, *(column.header for column in table.columns)]),
     ]
     bodies = []
     for row in table.rows:
         entries = [_latex_entry(table.entry(row, column)) for column in table.columns]
         bodies.append(" & ".join([tex(row_label(row)), *entries]) + r" \\")
-    return latex_table(table.title, heads, bodies, table.notes, f"l{'r' * len(table.columns)}")
+    return _latex_table(table.title, heads, bodies, table.notes, f"l{'r' * len(table.columns)}")
 
 
-def latex_table(title: str, heads: Sequence[str], bodies: Sequence[str], notes: Sequence[str], columns: str) -> str:
-    """Return a table as LaTeX.
+def grid_to_latex(grid: Grid) -> str:
+    """Return a grid as LaTeX (packages booktabs and graphicx)."""
+    head, *bodies = map(_latex_row, [grid.header, *grid.rows])
+    columns = "".join("r" if to_right else "l" for to_right in grid.numeric)
+    return _latex_table(grid.title, [head], bodies, grid.notes, columns)
 
-    Args:
-        title: As text.
-        heads: Lines above the rule, as LaTeX.
-        bodies: Lines below it, as LaTeX.
-        notes: As text, which become part of the caption.
-        columns: Alignment of the columns, such as "lrr".
-    """
+
+def _latex_table(title: str, heads: Sequence[str], bodies: Sequence[str], notes: Sequence[str], columns: str) -> str:
+    """Return a table from lines of LaTeX above and below the middle rule; the notes become part of the caption."""
     lines = [
         r"\begin{table*}",
         r"\centering",
@@ -106,8 +128,7 @@ def latex_table(title: str, heads: Sequence[str], bodies: Sequence[str], notes: 
     return "\n".join(lines) + "\n"
 
 
-def latex_row(texts: Sequence[str]) -> str:
-    """Return a line of a table as LaTeX."""
+def _latex_row(texts: Sequence[str]) -> str:
     return " & ".join(map(tex, texts)) + r" \\"
 
 
@@ -126,17 +147,17 @@ def _block(table: Table, group: str, columns: list[Column]) -> RenderableType:
 
 
 def heading(column: Column) -> str:
-    """Return the words above a column: its gradient and what is measured."""
+    """Return the words above a column: the gradient and the measure."""
     return f"{variant_words(column.variant)} {column.header}".strip()
 
 
 def row_label(row: str) -> str:
-    """Return the words before a row."""
+    """Return the words at the beginning of a row."""
     return row.removeprefix("eps=").removeprefix("slope=")
 
 
 def markdown(text: str) -> str:
-    """Return text with what means something to Markdown or HTML escaped.
+    """Return text with the special characters of Markdown and HTML escaped.
 
     >>> print(markdown("my_data|<b>*[x]"))
     my_data\\|&lt;b>\\*\\[x]
@@ -158,7 +179,7 @@ def _latex_entry(entry: Entry | None) -> str:
 
 
 def tex(text: str) -> str:
-    """Return text with what means something to LaTeX escaped."""
+    """Return text with the special characters of LaTeX escaped."""
     return text.translate(_LATEX)
 
 

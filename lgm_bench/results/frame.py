@@ -1,4 +1,4 @@
-"""Results as one tidy pandas table, a line for every finished cell: tables, statistics and files are views of it."""
+"""Results as one tidy pandas table with a line per finished cell; tables, statistics and files are views of it."""
 
 import json
 import logging
@@ -26,28 +26,28 @@ log = logging.getLogger(__name__)
 CACHE = ".frame.json"
 TARGETED = "-targeted"
 OF_THE_CELL = ("victim", "data", "attack", "eps", "eps_label", "gradient", "slope", "fingerprint")
-"""Columns that stand before those of the rows of a cell."""
+"""Columns before those of the rows themselves, see `rows`."""
 RECORDED = (
     *("task", "n_samples", "n_attempts", "n_attacked", "fingerprint", "checkpoint_sha256", "data_sha256"),
     *("content_sha256", "sources", "precision", "backend", "folded", "device", "git_commit", "wall_time_s"),
     *("peak_memory", "peak_gpu_memory"),
 )
-"""Columns with the names that they have in the record, see `CellResult`."""
+"""Columns with the same names as in the record, see `CellResult`."""
 
 
 def results(path: str | Path) -> pd.DataFrame:
-    """Return the finished cells of a results folder, a line each.
+    """Return the finished cells of a results folder, one line each.
 
     Columns:
         - what was run: `victim`, `data`, `attack`, `eps` (`eps_label` has the unit), `steps`, `gradient`, `slope`, ...,
-          in words `setting` and `arm` (the gradient with its slope), and `baseline`, what the arm is compared with;
+          in words `setting` and `arm` (the gradient with its slope), and `baseline`, with which the arm is compared;
         - every figure under its name in the record: shares, accuracies and mIoUs as fractions in [0, 1], `kvoxels` in
-          thousands, `gflops` in GFLOPs, `iou_wall` and `clean_iou_wall` of a class; NaN where a cell has none;
-        - what the paper prints for it (`paper_accuracy`, ...), and the place in its tables (`table`, `row`, `variant`,
-          `paper_victim`);
+          thousands, `gflops` in GFLOPs, `iou_wall` and `clean_iou_wall` for the class "wall"; NaN if a cell has none;
+        - the paper's number for each figure (`paper_accuracy`, ...), and its position in the paper's tables (`table`,
+          `row`, `variant`, `paper_victim`);
         - the number of samples, `caveats`, and the origin (`fingerprint`, `folder`, `date`, hashes, machine, seconds).
 
-    A copy of the table is kept in the folder, and made again as soon as a record is new or has changed.
+    The table is cached in the folder until a record is added or changes.
 
     Args:
         path: A results folder, the folder of one cell, or its `result.json`.
@@ -61,29 +61,29 @@ def results(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     records = sorted(path.glob(f"*/{RESULT}"))
     state = _state(records)
-    lines = _kept(path / CACHE, state) if records else None
+    lines = _read_cache(path / CACHE, state) if records else None
     if lines is None:
-        found = read_results(path)
-        lines = [_line(one.result) | {"folder": one.folder.name} for one in found]
-        if len(found) == len(records):  # else some are damaged, which the log should say every time
-            _keep(path / CACHE, state, lines)
+        finished = read_results(path)
+        lines = [_line(cell.result) | {"folder": cell.folder.name} for cell in finished]
+        if len(finished) == len(records):  # else some are damaged, and the log should name them every time
+            _write_cache(path / CACHE, state, lines)
     frame = pd.DataFrame(lines)
     frame["date"] = pd.to_datetime(frame["date"], format="ISO8601", utc=True)
-    one_cell = path if path.is_dir() else path.parent
-    frame["folder"] = [str(path / name) for name in frame["folder"]] if records else str(one_cell)
+    cell_folder = path if path.is_dir() else path.parent
+    frame["folder"] = [str(path / name) for name in frame["folder"]] if records else str(cell_folder)
     return frame
 
 
 def rows(cells: pd.DataFrame | str | Path) -> pd.DataFrame:
-    """Return every row of some cells, a line each: a sample, or in targeted cells a sample and a target.
+    """Return the rows of some cells, one line per sample, or in targeted cells per sample and target.
 
-    Columns: `OF_THE_CELL`, then those of `rows.parquet`; NaN where a cell has none.
+    Columns: `OF_THE_CELL`, then those of `rows.parquet`; NaN if a cell lacks a column.
 
     Args:
-        cells: Lines of `results`, or a results folder, which stands for all of its cells.
+        cells: Lines of `results`, or a results folder for all of its cells.
 
     Raises:
-        ResultError: There are no finished cells, or rows are missing, damaged, or of other samples than the record.
+        ResultError: There are no finished cells, or rows are missing, damaged, or do not match the record.
     """
     frame = cells if isinstance(cells, pd.DataFrame) else results(cells)
     parts = []
@@ -94,7 +94,7 @@ def rows(cells: pd.DataFrame | str | Path) -> pd.DataFrame:
 
 
 def frame_of(cells: Iterable[CellResult], out: Path | None = None) -> pd.DataFrame:
-    """Return results as a table, see `results`; with their folders if `out` is the results folder that has them."""
+    """Return results as a table, see `results`; with their folders if the results folder `out` is given."""
     lines = [_line(result) for result in cells]
     for line in lines if out else ():
         line["folder"] = str(CellStore(Path(out or ""), line["title"], line["fingerprint"]).folder)
@@ -102,21 +102,18 @@ def frame_of(cells: Iterable[CellResult], out: Path | None = None) -> pd.DataFra
 
 
 def lines_of(frame: pd.DataFrame) -> list[Line]:
-    """Return the lines of a table, with None where they have no value."""
+    """Return the lines of a table, with None for missing values."""
     lines: list[Line] = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return lines
 
 
 def table_of(cell: Cell) -> str:
-    """Return the name of the table that a cell's result stands in: the paper's, or that of its data set.
-
-    File names derive from it.
-    """
+    """Return the name of the table that shows a cell: the paper's, or that of its data set; used in file names."""
     return cell.paper[0] if cell.paper else f"results-{re.sub(r'[^A-Za-z0-9._-]+', '-', cell.data.name)}"
 
 
 def paper_numbers(result: CellResult) -> dict[str, float]:
-    """Return what the paper prints for a result, by the names of its figures; shares in percent."""
+    """Return the paper's numbers for a result by name of the figure, with shares in percent."""
     place = result.cell.paper
     table = paper_tables().get(place[0]) if place else None
     if place is None or table is None:
@@ -128,7 +125,7 @@ def paper_numbers(result: CellResult) -> dict[str, float]:
 def _line(result: CellResult) -> Line:
     cell, kind = result.cell, result.kind
     flat = {name: ", ".join(map(str, v)) if isinstance(v, tuple) else v for name, v in cell.flat().items()}
-    table, row, paper_victim, variant = cell.paper or (table_of(cell), _row(cell), None, _variant(cell))
+    table, row, paper_victim, variant = cell.paper or (table_of(cell), _row_label(cell), None, _variant(cell))
     printed = {
         f"paper_{name}": number if kind.metric(name).unit else number / 100
         for name, number in paper_numbers(result).items()
@@ -161,12 +158,12 @@ def _classes(result: CellResult) -> dict[str, float | None]:
     return {f"{side}_{name}": iou for side, ious in sides for name, iou in zip(classes.names, ious, strict=True)}
 
 
-def _row(cell: Cell) -> str:
+def _row_label(cell: Cell) -> str:
     """Return the row of a cell in the table of its data set.
 
     >>> from lgm_bench.evaluation.cells.cell import AttackSpec, DataSpec, GradientSpec, VictimSpec
     >>> attack, gradient = AttackSpec("bim", 8 / 255, valid_pixels=0.05), GradientSpec("soft")
-    >>> _row(Cell(VictimSpec("dynconv8-mini"), DataSpec("digits"), attack, gradient))
+    >>> _row_label(Cell(VictimSpec("dynconv8-mini"), DataSpec("digits"), attack, gradient))
     'bim 5% pixels eps=8/255'
     """
     pixels = "" if cell.attack.valid_pixels == 1 else f" {cell.attack.valid_pixels:.3%} pixels".replace(".000", "")
@@ -180,23 +177,23 @@ def _variant(cell: Cell) -> str:
 
 
 def _state(records: Iterable[Path]) -> list[Any]:
-    """Return what changes as soon as one of the records does."""
+    """Return a value that changes as soon as one of the records changes."""
     files = [path.with_name(name) for path in records for name in (RESULT, ROWS)]
     states = [(path, path.stat()) for path in files if path.exists()]
     return [__version__, *([path.parent.name, state.st_mtime_ns, state.st_size] for path, state in states)]
 
 
-def _kept(path: Path, state: list[Any]) -> list[Line] | None:
+def _read_cache(path: Path, state: list[Any]) -> list[Line] | None:
     try:
-        kept = json.loads(path.read_bytes())
-    except (OSError, ValueError):  # not there, or damaged: it is made again
+        cached = json.loads(path.read_bytes())
+    except (OSError, ValueError):  # missing or damaged, so it is written again
         return None
-    lines: list[Line] | None = kept["lines"] if kept["state"] == state else None
+    lines: list[Line] | None = cached["lines"] if cached["state"] == state else None
     return lines
 
 
-def _keep(path: Path, state: list[Any], lines: list[Line]) -> None:
+def _write_cache(path: Path, state: list[Any], lines: list[Line]) -> None:
     try:
         write_whole(path, json.dumps({"state": state, "lines": lines}).encode())
-    except OSError as error:  # a folder that may only be read has no copy
-        log.debug("%s is not kept: %s", path, error)
+    except OSError as error:  # a read-only folder has no cache
+        log.debug("%s is not written: %s", path, error)

@@ -1,7 +1,4 @@
-"""Reading a results folder: its finished cells, their rows, and which of them belong together.
-
-Nothing here needs pandas or PyTorch, so that commands that only read start at once.
-"""
+"""Reading the finished cells of a results folder and their rows, without pandas and PyTorch, so that it starts fast."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -21,25 +18,25 @@ from lgm_bench.files import is_named_pipe
 log = logging.getLogger(__name__)
 
 Line = dict[str, Any]
-"""A line of the table of results (`frame.results`) by column; None where it has no value."""
+"""A line of the table of results (`frame.results`) by column; None for missing values."""
 IDENTITY = (
-    *(part if one.name == "name" else one.name for part, kind in KINDS.items() for one in fields(kind)),
+    *(part if field.name == "name" else field.name for part, kind in KINDS.items() for field in fields(kind)),
     "protocol",
 )
 """Columns that say what was run."""
 BASELINE = "fgm"
-"""The gradient that others are compared with, where it is among them and their cells name no other."""
+"""Default gradient to compare others with."""
 SHORTEST, MOST_LISTED = 4, 10
-"""Digits of a fingerprint that are enough to find a cell, and names that an error lists at most."""
+"""Fewest digits of a fingerprint that find a cell, and most names that an error lists."""
 
 
 def baseline_of(named: Iterable[str | None]) -> str:
-    """Return the gradient to compare with: the first that cells name as their baseline, else `BASELINE`."""
+    """Return the gradient to compare with: the first baseline that a cell names, else `BASELINE`."""
     return next(filter(None, named), BASELINE)
 
 
 def in_order(gradients: Iterable[str], baseline: str = BASELINE) -> list[str]:
-    """Return the distinct gradients, the baseline first and the others as they come.
+    """Return the distinct gradients, the baseline first and the others in their order.
 
     >>> in_order(["lgm", "soft", "fgm", "lgm"])
     ['fgm', 'lgm', 'soft']
@@ -48,7 +45,7 @@ def in_order(gradients: Iterable[str], baseline: str = BASELINE) -> list[str]:
 
 
 def alike(lines: Iterable[Line], *but: str, also: Sequence[str] = ()) -> list[list[Line]]:
-    """Return together the lines of cells that are the same but for some columns; those of `also` count too."""
+    """Return groups of lines that agree in `IDENTITY` without the columns `but`, and in the columns `also`."""
     columns = [*(name for name in IDENTITY if name not in but), *also]
     groups: dict[tuple[Any, ...], list[Line]] = {}
     for line in lines:
@@ -58,7 +55,7 @@ def alike(lines: Iterable[Line], *but: str, also: Sequence[str] = ()) -> list[li
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished cell and the folder that it lies in."""
+    """A finished cell and its folder."""
 
     folder: Path
     result: CellResult
@@ -67,16 +64,16 @@ class Finished:
         """Return the rows, with the schema of their task.
 
         Raises:
-            ResultError: They are missing, damaged, or not those that the record is of.
+            ResultError: The rows are missing or damaged, or do not match the record.
         """
         return read_rows(self.folder, self.result.fingerprint, self.result.data_sha256)
 
 
 def read_rows(folder: Path, fingerprint: str, data_sha256: str) -> pa.Table:
-    """Return the rows in the folder of the cell with these hashes; see `Finished.rows`.
+    """Return the rows in a cell's folder and check them against the hashes of its record.
 
     Raises:
-        ResultError: They are missing, damaged, or not those that the record is of.
+        ResultError: The rows are missing or damaged, or do not match the record.
     """
     path = folder / ROWS
     try:
@@ -85,46 +82,41 @@ def read_rows(folder: Path, fingerprint: str, data_sha256: str) -> pa.Table:
         raise ResultError(f"{path} cannot be used: {error}; delete {folder} and run again") from error
     ids = list(dict.fromkeys(table.column("id").to_pylist()))
     if ids_sha256(ids) != data_sha256:
-        raise ResultError(f"{path} is of other samples than {RESULT} beside it; delete the folder and run again")
+        raise ResultError(f"{path} has other samples than the {RESULT} beside it; delete the folder and run again")
     return table
 
 
 def located(results: Iterable[CellResult], out: Path) -> list[Finished]:
-    """Return results with the folders that they have in a results folder."""
-    return [Finished(CellStore(out, one.cell.title, one.fingerprint).folder, one) for one in results]
+    """Return results with their folders in a results folder."""
+    return [Finished(CellStore(out, result.cell.title, result.fingerprint).folder, result) for result in results]
 
 
 def read_results(path: Path) -> list[Finished]:
-    """Return the finished cells of a results folder, the newest of each kind first.
+    """Return the finished cells of a results folder; among equal cells the newest comes first.
 
-    The log names records that are damaged or of another version; they are left out.
-
-    Args:
-        path: A results folder, the folder of one cell, or its `result.json`.
+    Records that are damaged or from another version are left out; the log names them. The path may also be the folder
+    of one cell, or its `result.json`.
 
     Raises:
-        ResultError: There is none, or a record does not say what its rows say.
+        ResultError: There is no finished cell, or a record contradicts its rows.
     """
     require_there(path)
     if path.is_file():
         records = [path]
     else:
         records = [path / RESULT] if (path / RESULT).exists() else list(path.glob(f"*/{RESULT}"))
-    newest = newest_first(records)
-    found = [one for record in newest if (one := _read(record)) is not None]
-    if not found:
+    finished = [cell for record in newest_first(records) if (cell := _read(record)) is not None]
+    if not finished:
         reason = f"{len(records)} that cannot be read" if records else "none"
-        raise ResultError(
-            f"{path} has no finished cells ({reason}); give the folder that `lgm-bench run --out` has written to"
-        )
-    return sorted(found, key=_order)
+        raise ResultError(f"{path} has no finished cells ({reason}); give the folder of `lgm-bench run --out`")
+    return sorted(finished, key=_order)
 
 
 def require_there(path: Path) -> None:
-    """Check that a results folder or a record is there.
+    """Check that a results folder or a record exists.
 
     Raises:
-        ResultError: It is not there (the message has the nearest name), or is a named pipe.
+        ResultError: It does not (the message suggests the most similar name), or it is a named pipe.
     """
     if is_named_pipe(path):
         raise ResultError(f"{path} is a named pipe; give a results folder")
@@ -133,42 +125,42 @@ def require_there(path: Path) -> None:
         raise ResultError(f"there is no results folder {path}{did_you_mean(path.name, siblings)}")
 
 
-def find_cell(found: Sequence[Finished], text: str) -> Finished:
-    """Return the cell with this folder name, beginning of a fingerprint, or words of a folder's name.
+def find_cell(cells: Sequence[Finished], text: str) -> Finished:
+    """Return the cell with a given folder name, beginning of a fingerprint, or words of its folder name.
 
     Words are separated by spaces, such as "dynconv8 eps8/255 lgm".
 
     Raises:
-        ResultError: There is none, or several; they are listed.
+        ResultError: No cell matches, or several, which the message lists.
     """
     name = Path(text.rstrip("/")).name
-    exact = [one for one in found if name in (one.folder.name, one.result.fingerprint)]
-    starting = [one for one in found if len(name) >= SHORTEST and one.result.fingerprint.startswith(name)]
+    exact = [cell for cell in cells if name in (cell.folder.name, cell.result.fingerprint)]
+    starting = [cell for cell in cells if len(name) >= SHORTEST and cell.result.fingerprint.startswith(name)]
     words = set(text.lower().replace("/", "_").split())
-    named = [one for one in found if all(word in one.folder.name.lower() for word in words)]
-    whole = [one for one in named if words <= set(one.folder.name.lower().split("-"))]
-    chosen = exact or starting or whole or named
+    containing = [cell for cell in cells if all(word in cell.folder.name.lower() for word in words)]
+    whole = [cell for cell in containing if words <= set(cell.folder.name.lower().split("-"))]
+    chosen = exact or starting or whole or containing
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:
-        raise ResultError(f"there is no cell {text!r} here{did_you_mean(text, (one.folder.name for one in found))}")
-    listed = ", ".join(one.folder.name for one in chosen[:MOST_LISTED])
+        raise ResultError(f"there is no cell {text!r} here{did_you_mean(text, (cell.folder.name for cell in cells))}")
+    listed = ", ".join(cell.folder.name for cell in chosen[:MOST_LISTED])
     more = f", and {len(chosen) - MOST_LISTED} more" if len(chosen) > MOST_LISTED else ""
-    raise ResultError(f"{text!r} means {len(chosen)} cells: {listed}{more}; give more words of the folder's name")
+    raise ResultError(f"{text!r} means {len(chosen)} cells: {listed}{more}; give more words of the folder name")
 
 
 def _read(path: Path) -> Finished | None:
     try:
         return Finished(path.parent, read_record(path))
     except ContradictionError as error:
-        raise ResultError(f"{path} is not to be believed: {error}; delete the folder and run its cell again") from error
+        raise ResultError(f"{path} contradicts its rows: {error}; delete the folder and run its cell again") from error
     except (UnusableError, ResultError) as error:
         log.warning("%s is not used: %s", getattr(error, "path", path), error)
         return None
 
 
-def _order(one: Finished) -> tuple[object, ...]:
-    cell: Cell = one.result.cell
+def _order(finished: Finished) -> tuple[object, ...]:
+    cell: Cell = finished.result.cell
     attack, gradient = cell.attack, cell.gradient.name
     attacked = (attack.name, -attack.valid_pixels, attack.targeted, attack.eps)
     return cell.data.name, cell.victim.name, *attacked, gradient != baseline_of([cell.baseline]), gradient

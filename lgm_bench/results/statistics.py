@@ -1,4 +1,4 @@
-"""How sure it is that two gradients differ: each arm against its baseline, on the same samples."""
+"""How certain it is that two gradients differ: each arm against its baseline, on the same samples."""
 
 import itertools
 import logging
@@ -21,20 +21,20 @@ log = logging.getLogger(__name__)
 
 RESAMPLES, CONFIDENCE, SEED = 10_000, 0.95, 0
 TUNED = ("step", "steps", "relation", "loss")
-"""Settings in which a baseline and its arm may differ: the released attacks on scenes choose them for each gradient."""
+"""Settings in which a baseline and its arm may differ, since the released attacks on scenes tune them per gradient."""
 OF_A_GRADIENT = ("gradient", "slope", "input_slope", "output_slope", "floor_slope")
 SAME = ("checkpoint_sha256", "data_sha256", "content_sha256", "precision", "backend")
-"""Columns that an arm and its baseline have in common, beside those that say what was run."""
+"""Columns in which an arm and its baseline must agree, besides those of the cell itself."""
 ALPHA = 0.05
 """Corrected p-value below which a difference counts as significant."""
 FEWEST = 5
-"""With fewer samples than these, resampling says nothing about other samples."""
+"""Fewest samples for an interval; resampling fewer says nothing about other samples."""
 AT_ONCE = 500
-"""Resamples drawn at once; a limit on memory for thousands of scenes."""
+"""Resamples drawn at once, which limits memory for thousands of scenes."""
 
 Numbers = np.ndarray
 Value = Callable[[Numbers], Numbers]
-"""From sums over samples (..., K) to the measure (...)."""
+"""Maps sums over samples (..., K) to the measure (...)."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,20 @@ class Comparison:
     """Two cells that differ in the gradient, and at most in `TUNED`, compared on the samples that they share.
 
     Attributes:
-        baseline: Line of the table of results under the gradient that others are compared with.
-        arm: That under another gradient.
-        metric: What is compared.
-        n_samples: Images, shapes or scenes.
-        baseline_value: The metric under the baseline, a fraction in [0, 1].
-        arm_value: Under the arm.
-        difference: Arm minus baseline, a fraction; the metric says under which sign the arm is the stronger attack.
-        interval: Bootstrap interval of the difference over samples, at `CONFIDENCE`; `note` says why if it is None.
-        only_baseline: Attempts that succeed under the baseline alone; None for scenes.
-        only_arm: Attempts that succeed under the arm alone.
-        p_value: Two-sided, by `test`; None for scenes and images with several targets of which there are too few.
-        test: "McNemar" of `only_baseline` and `only_arm`, or "sign-flip" where a sample is more than one attempt.
+        baseline: Line of the table of results under the baseline gradient.
+        arm: Line under the other gradient.
+        metric: The compared metric.
+        n_samples: Number of images, shapes or scenes.
+        baseline_value: Metric under the baseline, a fraction in [0, 1].
+        arm_value: Metric under the arm.
+        difference: Arm minus baseline, a fraction; `metric.stronger` gives the sign of a stronger attack.
+        interval: Bootstrap interval of the difference over samples, at `CONFIDENCE`; if None, `note` gives the reason.
+        only_baseline: Number of attempts that succeed under the baseline only; None for scenes.
+        only_arm: Number of attempts that succeed under the arm only.
+        p_value: Two-sided p-value of `test`; None if the sign-flip test has too few samples.
+        test: "McNemar" of `only_baseline` and `only_arm`; "sign-flip" for scenes and samples with several attempts.
         p_holm: `p_value` after Holm's correction over all comparisons of one table.
-        note: Why there is no interval, or nothing.
+        note: Reason why there is no interval, or empty.
     """
 
     baseline: Line
@@ -75,21 +75,18 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Whether the arm is a significantly "stronger" or "weaker" attack than the baseline, or "undecided"."""
+        """ "stronger" or "weaker" if the arm is significantly so as an attack, else "undecided"."""
         if self.p_holm is None or self.p_holm >= ALPHA:
             return "undecided"
         return "stronger" if self.difference * self.metric.stronger > 0 else "weaker"
 
 
 def compare_arms(frame: pd.DataFrame) -> list[Comparison]:
-    """Return each arm against the baseline of its group, corrected together; groups in the order of the results.
+    """Compare each arm with the baseline of its group, in the order of the results, with Holm's correction over all.
 
-    The baseline is the one that the cells name, else `BASELINE`; where that is not there, the first of the gradients.
-    Of several cells of the baseline the one is taken that agrees in most of `TUNED`. The log names pairs whose rows
-    are missing or damaged; they are left out.
-
-    Args:
-        frame: Finished cells with their folders, see `frame.results`.
+    The baseline is the gradient that the cells name, else `BASELINE`, else the first gradient of the group. Among
+    several cells of the baseline, the one that agrees with the arm in most of `TUNED` counts. Pairs whose rows are
+    missing or damaged are left out; the log names them. The frame needs the folders of the cells.
     """
     lines = [line for line in lines_of(frame) if line["gradient"] != NO_GRADIENT]
     comparisons = []
@@ -97,43 +94,44 @@ def compare_arms(frame: pd.DataFrame) -> list[Comparison]:
         baseline = baseline_of(line["baseline"] for line in group)
         first = in_order((line["gradient"] for line in group), baseline)[0]
         for arm in (line for line in group if line["gradient"] != first):
-            candidates = [line for line in group if line["gradient"] == first and _of_one_code(line, arm)]
+            candidates = [line for line in group if line["gradient"] == first and _same_code(line, arm)]
             if not candidates:
                 continue
             nearest = max(candidates, key=lambda line: sum(line[name] == arm[name] for name in TUNED))
             try:
                 comparisons.append(compare_pair(nearest, arm))
             except ResultError as error:
-                log.warning("%s is compared with no baseline: %s", Path(arm["folder"]).name, error)
-    corrected = holm([one.p_value for one in comparisons])
-    return [replace(one, p_holm=p) for one, p in zip(comparisons, corrected, strict=True)]
+                log.warning("%s is not compared with its baseline: %s", Path(arm["folder"]).name, error)
+    corrected = holm([pair.p_value for pair in comparisons])
+    return [replace(pair, p_holm=p) for pair, p in zip(comparisons, corrected, strict=True)]
 
 
-def _of_one_code(first: Line, second: Line) -> bool:
-    """Return whether no file that both were computed with changed in between."""
-    one, other = first["sources"], second["sources"]
-    return all(one[name] == other[name] for name in one.keys() & other.keys())
+def _same_code(first: Line, second: Line) -> bool:
+    """Return whether the source files that both cells used are the same."""
+    ours, theirs = first["sources"], second["sources"]
+    return all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys())
 
 
 def compare_pair(baseline: Line, arm: Line) -> Comparison:
     """Return the comparison of two cells, without Holm's correction.
 
     Raises:
-        ResultError: Rows are missing or damaged, or the two are not of the same samples.
+        ResultError: Rows are missing or damaged, or the two cells have different samples.
     """
-    before, after = (read_rows(Path(one["folder"]), one["fingerprint"], one["data_sha256"]) for one in (baseline, arm))
+    lines = (baseline, arm)
+    before, after = (read_rows(Path(line["folder"]), line["fingerprint"], line["data_sha256"]) for line in lines)
     ids = list(dict.fromkeys(before.column("id").to_pylist()))
     before, after = merged([before], ids), merged([after], ids)
-    names = " and ".join(Path(one["folder"]).name for one in (baseline, arm))
+    names = " and ".join(Path(line["folder"]).name for line in lines)
     if any(before.column(key).combine_chunks() != after.column(key).combine_chunks() for key in ("id", "target")):
-        raise ResultError(f"{names} are not of the same samples and targets")
+        raise ResultError(f"{names} do not have the same samples and targets")
     metric = task_named(arm["task"]).compared(targeted=arm["targeted"])
     rows = [metric.parts(table) for table in (before, after)]
-    if any(np.isnan(metric.value(part.sum(axis=0))) for part in rows):
+    if any(np.isnan(metric.value(parts.sum(axis=0))) for parts in rows):
         raise ResultError(f"{names} have no {metric.label} to compare")
     only = _alone(metric, *rows) if metric.event else None
-    # A sample with several targets is several rows, which go together into a resample.
-    first, second = (part.reshape(len(ids), -1, part.shape[1]).sum(axis=1) for part in rows)
+    # A sample with several targets has several rows, which stay together in a resample.
+    first, second = (parts.reshape(len(ids), -1, parts.shape[1]).sum(axis=1) for parts in rows)
     value, k = metric.value, first.shape[1]
 
     def difference(sums: Numbers) -> Numbers:
@@ -142,7 +140,7 @@ def compare_pair(baseline: Line, arm: Line) -> Comparison:
 
     few, both = len(ids) < FEWEST, np.concatenate([first, second], axis=1)
     interval = None if few else bootstrap(both, difference)
-    pairs = only if len(rows[0]) == len(ids) else None  # McNemar's test takes one attempt a sample
+    pairs = only if len(rows[0]) == len(ids) else None  # McNemar's test needs one attempt per sample
     p_value = mcnemar(*pairs) if pairs else None if few else sign_flip(first, second, value)
     return Comparison(
         baseline=baseline,
@@ -162,37 +160,32 @@ def compare_pair(baseline: Line, arm: Line) -> Comparison:
 
 
 def _alone(metric: Metric, first: Numbers, second: Numbers) -> tuple[int, int]:
-    """Return in how many rows the attack succeeds under the first arm alone, and under the second alone."""
-    gone, goes = (part[:, 0] * metric.stronger for part in (first, second))
-    return int((gone > goes).sum()), int((goes > gone).sum())
+    """Return in how many rows the attack succeeds under the first arm only, and under the second only."""
+    before, after = (parts[:, 0] * metric.stronger for parts in (first, second))
+    return int((before > after).sum()), int((after > before).sum())
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided p-value of McNemar's exact test: both sides of a discordant pair are equally likely.
 
-    Args:
-        only_first: Pairs in which the first alone succeeds.
-        only_second: Pairs in which the second alone succeeds.
-
     >>> mcnemar(0, 0), mcnemar(0, 5), mcnemar(3, 3)
     (1.0, 0.0625, 1.0)
     """
-    from scipy.stats import binomtest  # takes a second to load, and only some results are compared
+    from scipy.stats import binomtest  # loads slowly, and is not always needed
 
     discordant = only_first + only_second
     return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 def sign_flip(first: Numbers, second: Numbers, value: Value, seed: int = SEED) -> float:
-    """Return the two-sided p-value of the paired permutation test: the two arms of each sample can be swapped.
+    """Return the two-sided p-value of the paired permutation test, which swaps the two arms of each sample.
 
-    All swaps are tried where there are at most `RESAMPLES` of them, else that many random ones.
+    It tries all combinations of swaps if there are fewer than `RESAMPLES`, else that many random ones.
 
     Args:
         first: (n, K) numbers of each sample under one arm.
-        second: (n, K) under the other.
-        value: The measure of sums over samples.
-        seed: Of the random swaps.
+        second: (n, K) numbers under the other arm.
+        value: The measure.
     """
     middle, half = (first + second).sum(0) / 2, (second - first) / 2
 
@@ -210,31 +203,30 @@ def sign_flip(first: Numbers, second: Numbers, value: Value, seed: int = SEED) -
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values after Holm's correction over all of them that are not None.
+    """Return p-values after Holm's correction over all that are not None.
 
     >>> holm([0.25, None, 0.125, 1.0])
     [0.5, None, 0.375, 1.0]
     """
-    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for rank, (p, place) in enumerate(known):
-        corrected[place] = largest = max(largest, min(1.0, (len(known) - rank) * p))
+    for rank, (p, index) in enumerate(known):
+        corrected[index] = largest = max(largest, min(1.0, (len(known) - rank) * p))
     return corrected
 
 
 def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[float, float] | None:
     """Return the percentile bootstrap interval of a statistic of the samples' sum.
 
-    A resample draws how often each sample occurs, which is a multinomial draw. Samples that are alike share one count.
+    A resample is a multinomial draw of how often each sample occurs. Equal samples share one count.
 
     Args:
-        samples: (n, K) numbers of each sample; those of both cells together, which keeps pairs together.
-        statistic: From sums (..., K) to values (...).
-        seed: Of the resamples.
+        samples: (n, K) numbers of each sample, of both cells side by side so that pairs stay together.
+        statistic: Maps sums (..., K) to values (...).
 
     Returns:
-        The interval; None if all resamples are the same or have no value: that is no sign of certainty.
+        The interval; None if all resamples are equal or have no value, which must not look like certainty.
     """
     kinds, counts = np.unique(samples, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)
@@ -252,7 +244,7 @@ def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[flo
 
 
 def _signs(n: int, seed: int) -> Iterator[Numbers]:
-    """Yield arrays (m, n) of signs: all there are, or `RESAMPLES` random ones."""
+    """Yield arrays (m, n) of signs: all combinations, or `RESAMPLES` random ones."""
     if 2**n < RESAMPLES:
         yield np.array(list(itertools.product((1.0, -1.0), repeat=n)))
         return

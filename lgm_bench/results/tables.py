@@ -1,4 +1,4 @@
-"""Results as tables: in the paper's layout, with its number beside each of ours, and else one for each data set."""
+"""Tables of results: the paper's, with its numbers beside ours, and one per data set for all other results."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,18 +23,18 @@ MOST_ROWS_NAMED = 3
 OFFICIAL_UNIT = " (an eps of 1 is 2/255 of the intensity range)"
 UNITS = {"m": "metres", "radii": "radii of the unit sphere"}
 CORNERS = {"": "attack", "relation": "eps", "attack and eps": "eps"}
-"""Words above the rows, by the layout of the paper's table; other layouts are their own word."""
+"""Heading of the row labels, by the layout of the paper's table; default: the name of the layout."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of ours and the paper's for the same thing, in percent.
+    """A measured number beside the paper's, in percent.
 
     Attributes:
-        ours: Measured; None where nothing was measured.
-        paper: Printed; None where the paper prints none.
-        n_samples: Images measured on, where that is not the same all over the table.
-        best: Whether it stands out as the best of its column.
+        ours: Measured number; None if there is none.
+        paper: Printed number; None if the paper has none.
+        n_samples: Number of samples; None if it is the same throughout the table.
+        best: Whether to highlight it as the best of its column.
     """
 
     ours: float | None
@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its victim, the gradient it was attacked with, and what is measured."""
+    """A column: victim (`group`), gradient (`variant`) and measure (`header`)."""
 
     group: str
     variant: str
@@ -59,15 +59,15 @@ class Column:
 
 @dataclass
 class Table:
-    """A table ready to be printed, see `formats`.
+    """A table for `formats` to print.
 
     Attributes:
-        name: Such as "table_1"; file names derive from it.
+        name: Name for files, such as "table_1".
         title: What it shows.
-        corner: What a row stands for.
+        corner: Heading of the row labels.
         rows: Keys of the rows, in order.
-        columns: In order; columns of one group stand side by side.
-        entries: (row, column) to number.
+        columns: Columns in order; those of one group are side by side.
+        entries: Numbers by (row, column).
         notes: Sentences below the table.
     """
 
@@ -80,19 +80,19 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def entry(self, row: str, column: Column) -> Entry | None:
-        """Return what stands at a place, or None."""
+        """Return the entry at a row and column, or None."""
         return self.entries.get((row, column))
 
     def groups(self) -> dict[str, list[Column]]:
         """Return the columns by group, in order."""
-        found: dict[str, list[Column]] = {}
+        groups: dict[str, list[Column]] = {}
         for column in self.columns:
-            found.setdefault(column.group, []).append(column)
-        return found
+            groups.setdefault(column.group, []).append(column)
+        return groups
 
 
 def build_tables(frame: pd.DataFrame) -> list[Table]:
-    """Return a table for each of the paper's that the results belong to, and one a data set for those of no table."""
+    """Return the paper's tables that the results belong to, and one per data set for all other results."""
     by_table: dict[str, list[Line]] = {}
     for line in lines_of(frame):
         by_table.setdefault(line["table"], []).append(line)
@@ -134,7 +134,7 @@ def _table(name: str, paper: PaperTable | None, lines: Sequence[Line]) -> Table:
 
 
 def _class_table(paper: PaperTable, lines: Sequence[Line]) -> Table:
-    """Return a table such as VIII to X: a row a class in the paper's order, then classes that only we have."""
+    """Return a table such as VIII to X, with a row per class: first in the paper's order, then our other classes."""
     entries: dict[tuple[str, Column], Entry] = {}
     for line in lines:
         task = task_named(line["task"])
@@ -142,7 +142,7 @@ def _class_table(paper: PaperTable, lines: Sequence[Line]) -> Table:
         for variant, prefix, mean in ((CLEAN, "clean_iou_", main.before), (line["variant"], "iou_", main.name)):
             ious = {name.removeprefix(prefix): iou for name, iou in line.items() if name.startswith(prefix)}
             for row, iou in {"mean": line[mean], **ious}.items() if ious else ():
-                if iou is not None:  # a class that is left out by definition, or that occurs nowhere
+                if iou is not None:  # None for a class that is left out or occurs nowhere
                     printed = paper.number(row, line["paper_victim"], variant, "iou")
                     entries[row, Column(line["victim"], variant, "IoU")] = Entry(100 * iou, printed)
     rows = sorted(dict.fromkeys(row for row, _ in entries), key=lambda row: _place(paper.rows, row))
@@ -151,9 +151,9 @@ def _class_table(paper: PaperTable, lines: Sequence[Line]) -> Table:
 
 
 def _shown(line: Line, paper: PaperTable | None) -> list[Metric]:
-    """Return those of a result's figures that a table shows: what the paper prints there, else what leaderboards have.
+    """Return the metrics of a result that a table shows: those of the paper's table, else those of leaderboards.
 
-    Shares of the attacked say the same as shares of all; only cells that are compared by them show them.
+    Shares of the attacked samples repeat the shares of all, so only cells that are compared by them show them.
     """
     task = task_named(line["task"])
     decides = any(line[metric.name] is not None for metric in task.metrics if metric.per == "decisions")
@@ -171,7 +171,7 @@ def _shown(line: Line, paper: PaperTable | None) -> list[Metric]:
 
 
 def _free_group(entries: Iterable[tuple[str, Column]], row: str, group: str, variant: str) -> str:
-    """Return `group`, or "group #2" if a result of the same place was there first: no number hides another."""
+    """Return `group`, or "group #2" and so on if its entry is taken, so that no number hides another."""
     taken = {(r, c.group, c.variant) for r, c in entries}
     names = [group, *(f"{group} #{count}" for count in range(2, len(taken) + 3))]
     return next(name for name in names if (row, name, variant) not in taken)
@@ -180,7 +180,7 @@ def _free_group(entries: Iterable[tuple[str, Column]], row: str, group: str, var
 def _columns_in_order(
     entries: Iterable[tuple[str, Column]], lines: Sequence[Line], known_groups: Sequence[str]
 ) -> list[Column]:
-    """Return the columns: known groups first, in each the baseline first, in each of these the task's figures."""
+    """Return the columns by group (known ones first), then variant (baseline first), then metric."""
     columns = list(dict.fromkeys(column for _, column in entries))
     groups = sorted(dict.fromkeys(column.group for column in columns), key=lambda group: _place(known_groups, group))
     variants = in_variant_order((column.variant for column in columns), baseline_of(line["baseline"] for line in lines))
@@ -189,7 +189,7 @@ def _columns_in_order(
 
 
 def in_variant_order(variants: Iterable[str], baseline: str = BASELINE) -> list[str]:
-    """Return the distinct variants: clean and random first, then gradient by gradient, each untargeted before targeted.
+    """Return the distinct variants: clean, random, then each gradient, untargeted before targeted.
 
     >>> in_variant_order(["lgm-targeted", "random", "lgm", "clean"])
     ['clean', 'random', 'lgm', 'lgm-targeted']
@@ -201,7 +201,7 @@ def in_variant_order(variants: Iterable[str], baseline: str = BASELINE) -> list[
 
 
 def variant_words(variant: str) -> str:
-    """Return a column's variant in words: a gradient, with the attack before it where a table has several.
+    """Return a column's variant in words: the gradient, preceded by the attack if a table has several.
 
     >>> variant_words("lgm-targeted"), variant_words("straight-through"), variant_words("knnpert-lgm")
     ('LGM, targeted', 'straight-through', 'knnpert, LGM')
@@ -218,23 +218,23 @@ def _place(known: Sequence[str], name: str) -> int:
 
 
 def _rows_of(line: Line, lines: Sequence[Line]) -> list[str]:
-    """Return the rows that a result stands in, of the table that `lines` make up.
+    """Return the rows of a result in the table of `lines`.
 
-    In the table of a data set, an attack that follows no gradient stands in a column of its own, in the rows of all
-    attacks on its victim with its eps, and in a row of its own only where there are none.
+    In the table of a data set, an attack without gradient has its own column and appears in the rows of all other
+    attacks on the same victim with the same eps; if there are none, in its own row.
     """
     if line["paper_victim"] is not None or line["gradient"] != NO_GRADIENT:
         return [line["row"]]
-    beside = (
+    others = (
         other["row"]
         for other in lines
         if (other["victim"], other["eps"]) == (line["victim"], line["eps"]) and other["gradient"] != NO_GRADIENT
     )
-    return list(dict.fromkeys(beside)) or [line["row"]]
+    return list(dict.fromkeys(others)) or [line["row"]]
 
 
 def _plain_rows(lines: Sequence[Line]) -> list[str]:
-    """Return the rows in order: attack by attack as they come, each by its share of pixels and then by eps."""
+    """Return the rows in order: by attack as they come, then by share of pixels, then by eps."""
     attacks = list(dict.fromkeys(line["attack"] for line in lines))
     ordered = sorted(lines, key=lambda line: (attacks.index(line["attack"]), -line["valid_pixels"], line["eps"]))
     return list(dict.fromkeys(line["row"] for line in ordered))
@@ -251,7 +251,7 @@ def _title_of_data(line: Line) -> str:
 def _notes(lines: Sequence[Line], paper: PaperTable | None, entries: Iterable[Entry]) -> list[str]:
     unit = paper.unit if paper and paper.unit else "In percent"
     printed = any(entry.paper is not None for entry in entries)
-    notes = [f"{unit}; in brackets what the paper prints{_other_victims(lines)}." if printed else f"{unit}."]
+    notes = [f"{unit}; in brackets the paper's numbers{_other_victims(lines)}." if printed else f"{unit}."]
     inputs = inputs_named(task_named(lines[0]["task"]).inputs)
     what = inputs.sample
     sizes = sorted({(line["n_samples"], line["data"], line["subset"]) for line in lines})
@@ -273,13 +273,13 @@ def _distinct(lines: Sequence[Line], name: str) -> list[str]:
 
 
 def _other_victims(lines: Sequence[Line]) -> str:
-    """Return for which victims the paper's numbers are, where they are not for the ones measured."""
+    """Return the victims of the paper's numbers if they differ from the measured ones, else nothing."""
     others = {line["paper_victim"] for line in lines} - {line["victim"] for line in lines} - {None}
     return f" for {' and '.join(sorted(others))}" if others else ""
 
 
 def _slope_notes(lines: Sequence[Line]) -> list[str]:
-    """Return a sentence a victim: each slope with the rows that it was used for, the commonest one without them."""
+    """Return a sentence per victim: each slope with its rows, and the most frequent one as "otherwise"."""
     victims: dict[str, dict[str, list[str]]] = {}
     for line in lines:
         if line["slope"] is not None:
@@ -288,9 +288,9 @@ def _slope_notes(lines: Sequence[Line]) -> list[str]:
             rows.append(line["row"] + " targeted" * line["targeted"])
     notes = []
     for victim, slopes in victims.items():
-        rest = max(slopes, key=lambda slope: len(slopes[slope]))
-        rest = rest if len(slopes) == 1 or len(slopes[rest]) > MOST_ROWS_NAMED else ""
-        parts = [f"{slope} for {' and '.join(dict.fromkeys(rows))}" for slope, rows in slopes.items() if slope != rest]
-        parts += [f"{rest}{' otherwise' * bool(parts)}"] if rest else []
-        notes.append(f"Slope for {victim}: {', '.join(parts)}.")
+        usual = max(slopes, key=lambda slope: len(slopes[slope]))
+        usual = usual if len(slopes) == 1 or len(slopes[usual]) > MOST_ROWS_NAMED else ""
+        texts = [f"{slope} for {' and '.join(dict.fromkeys(rows))}" for slope, rows in slopes.items() if slope != usual]
+        texts += [f"{usual}{' otherwise' * bool(texts)}"] if usual else []
+        notes.append(f"Slope for {victim}: {', '.join(texts)}.")
     return notes

@@ -1,4 +1,4 @@
-"""Sparse convolution whose coordinate levels carry occupancy."""
+"""Sparse convolution with an occupancy for each voxel."""
 
 from lgm_bench.sparse.convolution import SparseConv3d, SparseConvTranspose3d, WindowConv3d, WindowInverse3d
 from lgm_bench.sparse.layers import SparseBatchNorm, activated, global_average_pool, joined

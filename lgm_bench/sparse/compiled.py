@@ -1,4 +1,4 @@
-"""The compiled functions of this folder: C++ beside this file, built at first use by the machine's compiler."""
+"""Compiled functions: the C++ beside this file, built at first use with the machine's compiler."""
 
 import ctypes
 import hashlib
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 SOURCES, HEADERS = (tuple(sorted(Path(__file__).parent.glob(pattern))) for pattern in ("*.cpp", "*.h"))
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-pthread")
 FLOATING = {torch.float32: "float", torch.float64: "double"}
-"""Types of numbers that there are compiled functions for, and the endings of their names."""
+"""Types with compiled functions, and the suffixes of the functions' names."""
 
 _failure = ""
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the compiled library, built if the cache has no build for these sources and this processor.
+    """Return the compiled library, after building it unless the cache has a build of these sources for this processor.
 
-    None, with a note in the log, where it cannot be built; `why_not` returns the reason.
+    None, with a note in the log, if it cannot be built; `why_not` returns the reason.
     """
     global _failure
     path = cache_folder("kernels") / f"sparse-{_build_id()}.so"
@@ -50,12 +50,12 @@ def why_not() -> str:
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Return whether there is compiled code for the devices of these tensors."""
+    """Return whether compiled code can use these tensors: they are on the CPU, and the library is there."""
     return all(tensor.device.type == "cpu" for tensor in tensors) and library() is not None
 
 
 def call(name: str, *arguments: Tensor | int) -> int:
-    """Call a function of the library with the addresses of contiguous tensors, and with whole numbers."""
+    """Call a function of the library; contiguous tensors are passed by address."""
     function = getattr(library(), name)
     function.restype = ctypes.c_int64
     values = (ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int64(a) for a in arguments)
@@ -76,7 +76,7 @@ def _build(path: Path) -> None:
 
 
 def _build_id() -> str:
-    """Return a name for the sources, the flags and the processor that they were optimized for."""
+    """Return a hash of the sources, the flags and the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     processor = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())

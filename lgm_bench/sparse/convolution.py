@@ -1,4 +1,4 @@
-"""Sparse convolutions with occupancy: submanifold, strided, transposed, and strided by windows as spconv has them."""
+"""Sparse convolutions with occupancy: submanifold, strided, transposed, and strided by windows as in spconv."""
 
 import math
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from lgm_bench.sparse.tensor import SparseTensor
 class SparseConv3d(nn.Module):
     """Convolution over occupied voxels, out(p) = o(p) * sum_k f(p + u_k) W_k (Tao et al. 2024, Eq. 24, 34).
 
-    Stride 1 keeps the voxels (submanifold). A larger stride leads to the coarse voxels that hold the fine ones: their
-    coordinates are rounded down to multiples of the stride. Offsets u_k are ordered with x running fastest, centred for
-    odd sizes and from 0 for even ones.
+    Stride 1 keeps the voxels (submanifold). A larger stride leads to coarse voxels: coordinates are rounded down to
+    multiples of the stride. Offsets u_k are ordered with x running fastest; they are centred for odd sizes and start at
+    0 for even ones.
 
     Args:
         in_channels: Channels of the input.
@@ -28,8 +28,8 @@ class SparseConv3d(nn.Module):
         kernel_size: A number, or one for each of x, y, z.
         stride: A number, or one for each of x, y, z.
         bias: Whether to add a bias.
-        offsets_of: Size of another kernel with as many weights, whose offsets replace this one's own, as where a kernel
-            reuses the map of a layer before it (Cylinder3D).
+        offsets_of: Size of another kernel with as many weights, whose offsets to use instead. Cylinder3D does so where
+            a kernel reuses the map of an earlier layer.
     """
 
     def __init__(
@@ -53,9 +53,6 @@ class SparseConv3d(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Return the output on the voxels of the input, or on the coarser ones.
-
-        Args:
-            x: Features (N, in_channels).
 
         Raises:
             ConfigError: The input has another number of channels.
@@ -88,11 +85,7 @@ class SparseConvTranspose3d(SparseConv3d):
     """
 
     def forward(self, x: SparseTensor, level: CoordinateLevel | None = None) -> SparseTensor:
-        """Return the output on finer voxels.
-
-        Args:
-            x: Features (M, in_channels).
-            level: The finer voxels; None: those that the input's level was made from.
+        """Return the output on the finer voxels of `level`; by default those from which the input's level was made.
 
         Raises:
             ConfigError: There is no such finer level, or the strides do not fit.
@@ -107,15 +100,12 @@ class SparseConvTranspose3d(SparseConv3d):
 
 
 class WindowConv3d(SparseConv3d):
-    """Strided convolution, out(p) = o(p) * sum_k f(p + u_k) W_k, to every p whose window holds a fine voxel (spconv).
+    """Strided convolution to every voxel p whose window contains a fine voxel, as in spconv.
 
-    A coarse voxel is occupied if one in its window is: o = 1 - prod(1 - o) over the pairs (Tao et al. 2024, Eq. 36).
+    out(p) = o(p) * sum_k f(p + u_k) W_k. A coarse voxel is occupied if any voxel in its window is: o = 1 - prod(1 - o)
+    over the pairs (Tao et al. 2024, Eq. 36).
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        kernel_size: A number, or one for each of x, y, z.
-        stride: A number, or one for each of x, y, z.
         grid: Size of the finest grid; coarse voxels lie inside [0, grid).
     """
 
@@ -141,10 +131,10 @@ class WindowConv3d(SparseConv3d):
         return coarse, kernel_map
 
     def _reached(self, fine: CoordinateLevel, stride: Triple) -> Tensor:
-        """Return the coarse voxels (M, 4) inside the grid whose windows hold a fine voxel, in ascending order."""
+        """Return the coarse voxels (M, 4) in the grid whose windows contain a fine voxel, in ascending order."""
         cells = [-(-size // step) for size, step in zip(self.grid, stride, strict=True)]
         row, key = torch.arange(len(fine), device=fine.coordinates.device), fine.coordinates[:, 0]
-        for axis in range(3):  # axis by axis, to drop early what does not fit
+        for axis in range(3):  # axis by axis, so that voxels that do not fit are dropped early
             reached = []
             for offset in sorted({offsets[axis] for offsets in self.offsets}):
                 place = fine.coordinates[row, axis + 1] - offset * fine.stride[axis]
@@ -159,7 +149,7 @@ class WindowConv3d(SparseConv3d):
 
 
 class WindowInverse3d(SparseConv3d):
-    """Convolution from the coarse voxels of a `WindowConv3d` back to the fine ones, over the same pairs reversed."""
+    """Convolution from the coarse voxels of a `WindowConv3d` back to the fine ones, over the reversed pairs."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Return the output on the fine voxels.

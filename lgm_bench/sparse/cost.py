@@ -1,4 +1,4 @@
-"""Operations of a forward pass, counted as in the paper's Table VI."""
+"""Number of operations of a forward pass, counted as in Table VI of the paper."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 Rows = int | Tensor
-"""Rows of a layer: the scene of each, (R,) int64, or only their number."""
+"""The scene of each row of a layer, (R,) int64; or only the number of rows."""
 
 
 class Cost:
-    """Operations, added up over the forward passes inside a `counted_cost`."""
+    """Operations of all forward passes in a block of `counted_cost`."""
 
     def __init__(self) -> None:
         self._scenes = torch.zeros(0, dtype=torch.int64)
@@ -25,11 +25,11 @@ class Cost:
 
     @property
     def gflops(self) -> float:
-        """Operations in 1e9."""
+        """Billions of operations."""
         return self.operations / 1e9
 
     def of_scenes(self, n_scenes: int) -> Tensor:
-        """Return the operations (B,) float64 of each scene; rows without a scene are shared out evenly."""
+        """Return the operations (B,) float64 of each scene; those of no scene are divided evenly."""
         counts = torch.zeros(n_scenes, dtype=torch.float64)
         counts[: len(self._scenes)] = self._scenes.double()
         return counts + self._of_no_scene / n_scenes
@@ -55,7 +55,7 @@ _cost: ContextVar[Cost | None] = ContextVar("cost", default=None)
 
 @contextmanager
 def counted_cost() -> Iterator[Cost]:
-    """Count the forward passes of this thread in this block; backward passes are not counted.
+    """Count the operations of forward passes in this block, in this thread; backward passes do not count.
 
     A convolution counts 2 * pairs * C_in * C_out, a linear layer 2 * rows * C_in * C_out, a batch norm
     2 * rows * C, a product with the occupancy rows * C (Tao et al. 2024, Table VI).
@@ -69,14 +69,7 @@ def counted_cost() -> Iterator[Cost]:
 
 
 def count_products(rows: Rows, in_channels: int, out_channels: int, pairs: Tensor | None = None) -> None:
-    """Count a matrix product per row of a linear layer, or per pair of a kernel map.
-
-    Args:
-        rows: See `Rows`.
-        in_channels: C_in.
-        out_channels: C_out.
-        pairs: (P,) int64, the row of each pair; None: one product per row.
-    """
+    """Count a matrix product per row of a linear layer, or per pair of a kernel map with target rows (P,) int64."""
     _count(rows, 2 * in_channels * out_channels, pairs)
 
 

@@ -1,4 +1,4 @@
-"""Rows in groups: the points of a voxel, the children of a coarse voxel, the voxels of a window or of a scene."""
+"""Reductions over groups of rows, such as the points of a voxel or the voxels of a scene."""
 
 from typing import Any
 
@@ -10,24 +10,19 @@ from lgm_bench.sparse.compiled import FLOATING, call, usable
 
 
 def rows_of(values: Tensor, row: Tensor) -> Tensor:
-    """Return values[row], with a gradient of the same bits every time; that of values[row] depends on threads.
-
-    Args:
-        values: (N, ...).
-        row: (K,) int64 in [0, N).
-    """
+    """Return values[row] for rows (K,) int64, with a deterministic gradient; that of indexing depends on threads."""
     return values.index_select(0, row)
 
 
 def soft_or(occupancy: Tensor, group: Tensor, n_groups: int) -> Tensor:
     """Return 1 - prod(1 - o) over the members of each group, (n_groups,) (Tao et al. 2024, Eq. 31).
 
-    The gradient is right also where members are exactly 0 or 1; differentiable once.
+    The gradient is exact even if members are exactly 0 or 1; differentiable once.
 
     Args:
         occupancy: (N,) in [0, 1].
         group: (N,) int64 in [0, n_groups).
-        n_groups: Number of groups; one without members gets 0.
+        n_groups: Number of groups; an empty group gets 0.
     """
     ones = occupancy.new_ones(n_groups)
     return 1 - ones.scatter_reduce(0, group, 1 - occupancy, "prod", include_self=True)
@@ -36,14 +31,14 @@ def soft_or(occupancy: Tensor, group: Tensor, n_groups: int) -> Tensor:
 def group_maximum(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
     """Return the maximum (n_groups, C) of each group's rows; differentiable once.
 
-    Rows that attain a maximum together share its gradient evenly. A group without rows gets -inf.
+    Rows that share a maximum share its gradient evenly. An empty group gets -inf.
 
     Args:
         values: (N, C) floating point.
         group: (N,) int64 in [0, n_groups).
         n_groups: Number of groups.
     """
-    if values.dtype not in FLOATING or not usable(values):  # PyTorch's gradient passes over the values ten times
+    if values.dtype not in FLOATING or not usable(values):  # the compiled gradient is faster than this one
         lowest = values.new_full((n_groups, values.shape[1]), -torch.inf)
         return lowest.scatter_reduce(0, group[:, None].expand_as(values), values, "amax")
     result: Tensor = _GroupMaximum.apply(values, group, n_groups)

@@ -1,4 +1,4 @@
-"""Kernel maps: which voxel contributes to which through which kernel offset."""
+"""Kernel maps: the pairs of input and output voxels for each kernel offset."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lgm_bench.sparse.compiled import call, usable
 from lgm_bench.sparse.level import CoordinateLevel, KeySpace, Triple
 
 BLOCK = 512
-"""Targets per work item of the compiled product: their rows and those of their pairs fit into a core's cache."""
+"""Targets per work item of the compiled product; their rows and those of their pairs fit into a core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,9 @@ class KernelMap:
         counts: Number of pairs of each offset.
         n_sources: Rows of the input.
         n_targets: Rows of the output.
-        blocks: (blocks + 1, K) int64, the pair at which each block of `BLOCK` neighbouring targets begins, by offset.
-        source_blocks: The same of the sources.
-        symmetric: Whether offset k, from target to source, is offset K - 1 - k from source to target.
+        blocks: (blocks + 1, K) int64, the first pair of each block of `BLOCK` neighbouring targets, by offset.
+        source_blocks: The same for sources.
+        symmetric: Whether offset k from target to source is offset K - 1 - k from source to target.
     """
 
     source: Tensor
@@ -61,9 +61,9 @@ class KernelMap:
 
 
 def kernel_offsets(kernel_size: Triple) -> list[Triple]:
-    """Return the offsets of a kernel in units of the input's stride, x running fastest, as MinkowskiEngine orders them.
+    """Return the offsets of a kernel in units of the input's stride, in MinkowskiEngine's order, x running fastest.
 
-    Odd sizes are centred, even ones begin at 0.
+    Odd sizes are centred, even ones start at 0.
 
     >>> kernel_offsets((2, 1, 1)), len(kernel_offsets((3, 3, 3)))
     ([(0, 0, 0), (1, 0, 0)], 27)
@@ -73,19 +73,13 @@ def kernel_offsets(kernel_size: Triple) -> list[Triple]:
 
 
 def map_between(source: CoordinateLevel, target: CoordinateLevel, offsets: list[Triple]) -> KernelMap:
-    """Return what `build_map` returns, built once for these two levels and offsets."""
-    other = None if target is source else target  # a level that refers to itself would outlive its tensors
+    """Return the result of `build_map`, cached for these two levels and offsets."""
+    other = None if target is source else target  # a level that refers to itself would never be freed
     return source.once(("map", tuple(offsets), other), lambda: build_map(source, target, offsets))
 
 
 def build_map(source: CoordinateLevel, target: CoordinateLevel, offsets: list[Triple]) -> KernelMap:
-    """Return the pairs of voxels with source = target + offset * source.stride.
-
-    Args:
-        source: The input's voxels.
-        target: The output's voxels.
-        offsets: In units of the source's stride.
-    """
+    """Return the pairs of voxels with source = target + offset * source.stride."""
     sx, sy, sz = source.stride
     steps = [(x * sx, y * sy, z * sz) for x, y, z in offsets]
     reach = source.coordinates.new_tensor([0, *(max(abs(step[axis]) for step in steps) for axis in range(3))])
@@ -108,23 +102,17 @@ def searched_map(
     shifts: list[int],
     symmetric: bool,
 ) -> KernelMap:
-    """Return the pairs with source key = target key + shift, by a binary search per target and offset; plain PyTorch.
+    """Return the pairs with source key = target key + shift, for each shift, in plain PyTorch.
 
-    Args:
-        source: The input's voxels.
-        target: The output's voxels.
-        source_keys: (N,) of the sources in ascending order.
-        target_keys: (M,) of the targets in ascending order.
-        shifts: One per offset.
-        symmetric: As in `KernelMap`.
+    The keys of sources (N,) and targets (M,) are ascending; each target is looked up by binary search.
     """
     places, ranks = [], []
     for shift in shifts:
         wanted = target_keys + shift
         place = torch.searchsorted(source_keys, wanted).clamp_(max=len(source_keys) - 1)
-        found = source_keys[place] == wanted
-        ranks.append(found.nonzero().squeeze(1))
-        places.append(place[found])
+        exists = source_keys[place] == wanted
+        ranks.append(exists.nonzero().squeeze(1))
+        places.append(place[exists])
     return KernelMap(
         source=source.order[torch.cat(places)],
         target=target.order[torch.cat(ranks)],
@@ -145,7 +133,7 @@ def merged_map(
     shifts: list[int],
     symmetric: bool,
 ) -> KernelMap:
-    """Return what `searched_map` returns, by compiled code that merges the sorted keys once per offset."""
+    """Return the same as `searched_map`, from compiled code that merges the sorted keys once per offset."""
     n, m, k, threads = len(source), len(target), len(shifts), torch.get_num_threads()
     offsets, counts = torch.tensor(shifts), torch.empty(k, dtype=torch.int64)
     call("count_pairs", source_keys, n, target_keys, m, offsets, k, counts, symmetric, threads)
@@ -159,7 +147,7 @@ def merged_map(
 
 
 def _starts(places: list[Tensor], n: int) -> Tensor:
-    """Return the pair at which each block of rows begins, (blocks + 1, K), from the ascending places of each offset."""
+    """Return the first pair of each block of rows, (blocks + 1, K), from the ascending places of each offset."""
     firsts = torch.arange(-(-n // BLOCK) + 1, device=places[0].device) * BLOCK
     ends = torch.tensor([len(place) for place in places]).cumsum(0).tolist()
     columns = [torch.searchsorted(place, firsts) + end - len(place) for place, end in zip(places, ends, strict=True)]

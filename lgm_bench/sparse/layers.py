@@ -1,4 +1,4 @@
-"""Layers beside convolutions: norm, activation, concatenation, pooling, and the way back to finer voxels."""
+"""Layers other than convolutions: norm, activation, concatenation, pooling and upsampling."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,7 @@ from lgm_bench.sparse.tensor import SparseTensor
 
 
 class SparseBatchNorm(nn.Module):
-    """Batch norm over voxels, times the occupancy where there is one; the norm itself is `bn`.
-
-    Args:
-        channels: Channels of the features.
-    """
+    """Batch norm `bn` over voxels, times the occupancy if there is one."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,10 +32,10 @@ def activated(x: SparseTensor, function: Callable[[Tensor], Tensor] = torch.relu
 
 
 def joined(x: SparseTensor, other: SparseTensor) -> SparseTensor:
-    """Return the channels of both, on their common voxels.
+    """Concatenate the channels of two tensors on the same voxels.
 
     Raises:
-        ConfigError: They lie on different levels.
+        ConfigError: The tensors lie on different levels.
     """
     if x.level is not other.level:
         raise ConfigError(f"only tensors on one level can be joined, got {x!r} and {other!r}")
@@ -47,7 +43,7 @@ def joined(x: SparseTensor, other: SparseTensor) -> SparseTensor:
 
 
 def global_average_pool(x: SparseTensor) -> Tensor:
-    """Return the mean of the features over the voxels of each batch entry, (B, C), weighted by occupancy."""
+    """Return the mean (B, C) of the features over the voxels of each batch entry, weighted by occupancy."""
     batch = x.coordinates[:, 0]
     weight = x.features.new_ones(len(batch)) if x.occupancy is None else x.occupancy
     n = int(batch.max()) + 1
@@ -59,10 +55,7 @@ def global_average_pool(x: SparseTensor) -> Tensor:
 def max_pool(x: SparseTensor, kernel_size: Triple, stride: Triple) -> SparseTensor:
     """Return the maximum of each channel over the windows of the coarser voxels, times their occupancy.
 
-    Args:
-        x: Features (N, C).
-        kernel_size: Size of a window along x, y, z, placed as a convolution's.
-        stride: Coarse over fine stride.
+    Windows of `kernel_size` are positioned as for a convolution.
     """
     level = coarser(x.level, stride)
     kernel_map = map_between(x.level, level, kernel_offsets(kernel_size))
@@ -78,7 +71,7 @@ def global_max_pool(x: SparseTensor) -> Tensor:
 
 
 def spread(x: SparseTensor, level: CoordinateLevel) -> SparseTensor:
-    """Return on each voxel of a finer level its coarse voxel's features, times the finer voxel's occupancy."""
+    """Copy the features of coarse voxels to the voxels of a finer level, times the finer voxels' occupancy."""
     steps = level.coordinates.new_tensor([1, *x.level.stride])
     holder = level.coordinates.div(steps, rounding_mode="floor") * steps
     space = KeySpace(holder.amin(dim=0).minimum(x.level.lowest), holder.amax(dim=0).maximum(x.level.highest))
@@ -88,10 +81,10 @@ def spread(x: SparseTensor, level: CoordinateLevel) -> SparseTensor:
 
 
 def _present(x: SparseTensor) -> Tensor:
-    """Return the features (N, C), interpolated by occupancy down to the lowest value of the batch entry.
+    """Return the features (N, C), interpolated by occupancy towards the lowest value of the batch entry.
 
-    So a voxel that is not occupied never is the maximum. The product with the occupancy would make it 0, and the
-    features of occupied voxels may be negative.
+    A voxel that is not occupied is then never the maximum. A product with the occupancy would make it 0, which is not
+    enough because features of occupied voxels may be negative.
     """
     if x.occupancy is None:
         return x.features

@@ -1,4 +1,4 @@
-"""Coordinate levels: the voxels of one resolution as sorted keys, their occupancy, and the next coarser level."""
+"""Coordinate levels: the voxels of one resolution, their order, their occupancy and the next coarser level."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -22,8 +22,8 @@ class KeySpace:
     """Maps coordinates in a box to integers in the order of batch, x, y, z; a shift in space adds a constant.
 
     Args:
-        lowest: Smallest coordinates (4,) of the box.
-        highest: Largest coordinates (4,).
+        lowest: Smallest coordinates of the box, (4,).
+        highest: Largest coordinates of the box, (4,).
 
     Raises:
         DataError: The box has too many cells.
@@ -52,7 +52,7 @@ class KeySpace:
 
 
 def sorted_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Return keys (N,) int64 >= 0 in ascending order and the row (N,) of each; equal keys keep their order."""
+    """Return keys (N,) int64 >= 0 in ascending order, and their rows (N,); equal keys keep their order."""
     if not usable(keys):
         ascending, order = keys.sort(stable=True)
         return ascending, order
@@ -63,7 +63,7 @@ def sorted_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unique_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct keys (M,) int64 >= 0 in ascending order, and the place (N,) of each row's key among them."""
+    """Return the distinct keys (M,) int64 >= 0 in ascending order, and the index (N,) of each row's key among them."""
     if not usable(keys):
         unique, place = torch.unique(keys, return_inverse=True)
         return unique, place
@@ -74,13 +74,13 @@ def unique_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unique_voxels(voxels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct rows (M, 4) of voxels (P, 4) in ascending order, and the place (P,) of each among them.
+    """Return the distinct voxels (M, 4) of (P, 4) in ascending order, and the index (P,) of each among them.
 
     Raises:
-        DataError: There are none, or their extent is too large for 64-bit keys.
+        DataError: There are no voxels, or their extent is too large for 64-bit keys.
     """
     if len(voxels) == 0:
-        raise DataError("there are no points, and so no voxels; is the scene empty?")
+        raise DataError("there are no points and therefore no voxels; is the scene empty?")
     keys = KeySpace(voxels.amin(dim=0), voxels.amax(dim=0)).keys(voxels)
     unique, row = unique_keys(keys)
     coordinates = voxels.new_empty(len(unique), voxels.shape[1])
@@ -94,14 +94,14 @@ class CoordinateLevel:
     Args:
         coordinates: (N, 4) int64 = batch, x, y, z, unique, all multiples of `stride`.
         stride: Distance of neighbours along x, y, z, in units of the finest level.
-        occupancy: (N,) in [0, 1], or None: every voxel is occupied.
+        occupancy: (N,) in [0, 1]; None if every voxel is occupied.
 
     Attributes:
-        lowest: (4,) smallest batch, x, y, z.
-        highest: (4,) largest ones.
-        order: (N,) int64 rows in the ascending order of batch, x, y, z.
-        finer: The level that this one was made from, if any.
-        finer_map: The pairs from there to here, where a `WindowConv3d` made this level.
+        lowest: Smallest batch, x, y, z, (4,).
+        highest: Largest batch, x, y, z, (4,).
+        order: (N,) int64, rows in ascending order of batch, x, y, z.
+        finer: The level from which this one was made, if any.
+        finer_map: The pairs from that level to this one, if a `WindowConv3d` made it.
 
     Raises:
         DataError: The shape or type is wrong, a voxel is listed twice, or the extent is too large for 64-bit keys.
@@ -135,7 +135,7 @@ class CoordinateLevel:
         return len(self.coordinates)
 
     def once(self, name: object, build: Callable[[], Built]) -> Built:
-        """Return what `build` gives, calling it only the first time for this `name`."""
+        """Return the result of `build`, which is called only the first time for a name."""
         if name not in self._built:
             self._built[name] = build()
         return self._built[name]  # type: ignore[return-value]
@@ -153,13 +153,9 @@ class CoordinateLevel:
 
 
 def coarser(level: CoordinateLevel, factor: Triple) -> CoordinateLevel:
-    """Return the level of the coarse voxels that hold those of `level`, at multiples of its stride; built once.
+    """Return the coarser level with `factor` times the stride along x, y, z; built once.
 
-    A coarse voxel is occupied if one of its children is: o = 1 - prod(1 - o) (Tao et al. 2024, Eq. 36).
-
-    Args:
-        level: The finer voxels.
-        factor: Coarse over fine stride along x, y, z.
+    A coarse voxel is occupied if any of its children is: o = 1 - prod(1 - o) (Tao et al. 2024, Eq. 36).
     """
     return level.once(("coarser", factor), lambda: _coarser(level, factor))
 

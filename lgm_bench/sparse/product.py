@@ -1,4 +1,4 @@
-"""The sums of a convolution over its kernel map, with gradients to features and weight: compiled, or plain PyTorch."""
+"""Sums of a convolution over its kernel map with gradients to features and weight: compiled, or in plain PyTorch."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from lgm_bench.sparse.kernel_map import KernelMap
 
 
 def product(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Return out (M, C_out), out[target] = sum of features[source] @ weight[k] over the pairs; differentiable once.
+    """Return out (M, C_out) with out[target] = sum of features[source] @ weight[k] over the pairs; differentiable once.
 
     Args:
         features: (N, C_in).
@@ -62,10 +62,7 @@ def summed_products(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> 
 def weight_gradient(features: Tensor, gradient: Tensor, kernel_map: KernelMap) -> Tensor:
     """Return the sum of features[source]^T gradient[target] of each offset, (K, C_in, C_out).
 
-    Args:
-        features: (N, C_in).
-        gradient: (M, C_out), that of the output.
-        kernel_map: K offsets, from N rows to M.
+    The features are (N, C_in), the gradient of the output is (M, C_out).
     """
     if not _compiled(features, gradient):
         return torch.stack([features[source].T @ gradient[target] for source, target in kernel_map.pairs()])
@@ -79,5 +76,5 @@ def weight_gradient(features: Tensor, gradient: Tensor, kernel_map: KernelMap) -
 
 
 def _compiled(features: Tensor, other: Tensor) -> bool:
-    """Return whether there is compiled code for both; there is none for two different types, which PyTorch refuses."""
+    """Return whether there is compiled code for two tensors, which must have the same type."""
     return features.dtype in FLOATING and features.dtype == other.dtype and usable(features, other)

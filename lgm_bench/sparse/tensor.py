@@ -15,7 +15,7 @@ class SparseTensor:
         features: (N, C) floating point.
         occupancy: (N,) in [0, 1] with the leaded gradient, or None for the hard network, in which every listed voxel is
             occupied (Tao et al. 2024, Eq. 34).
-        level: The voxels' level, where it exists already, in place of coordinates and occupancy.
+        level: An existing level of the voxels, instead of coordinates and occupancy.
 
     Raises:
         DataError: Shapes or types do not fit, or a voxel is listed twice.
@@ -48,7 +48,7 @@ class SparseTensor:
 
     @property
     def occupancy(self) -> Tensor | None:
-        """(N,) in [0, 1], or None."""
+        """(N,) in [0, 1]; None if every voxel is occupied."""
         return self.level.occupancy
 
     def with_features(self, features: Tensor) -> "SparseTensor":
@@ -56,7 +56,7 @@ class SparseTensor:
         return SparseTensor(None, features, level=self.level)
 
     def occupied(self) -> "SparseTensor":
-        """Return the features times the occupancy, f' = o(x) * Phi(f) (Tao et al. 2024, Eq. 4), where there is one."""
+        """Return the features times the occupancy, f' = o(x) * Phi(f) (Tao et al. 2024, Eq. 4), if there is one."""
         if self.occupancy is None:
             return self
         count_occupancy(self.coordinates[:, 0], self.features.shape[1])

@@ -1,1 +1,1 @@
-"""What is attacked: images or shapes that are classified, scenes whose points are labelled. One task a file."""
+"""Tasks: image classification, shape classification and scene segmentation."""

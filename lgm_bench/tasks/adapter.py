@@ -1,4 +1,4 @@
-"""The seam between attacks and tasks: all that differs between tasks is in the methods of one class."""
+"""Adapters: one class per task, with everything that attacks and the attack stage handle differently."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,22 +17,22 @@ from lgm_bench.tasks.checks import check_output
 from lgm_bench.voxels.neighbours import Reach
 
 Work = Callable[[int], dict[str, Tensor]]
-"""Maps a number of samples B to the cost of each, (B,) by name."""
+"""Returns the cost of each of B samples, (B,) by name."""
 
 
 class Verdict(NamedTuple):
-    """The hard network's verdict about B samples.
+    """The hard network's verdict on B samples.
 
     Attributes:
         score: (B,) float64, lower is better for the attack: the margin of the true class, or a scene's mIoU.
-        fallen: (B,) bool, whether the attack has reached its goal; always False for scenes, which have none.
+        fallen: (B,) bool, whether the attack has reached its goal; always False for scenes, which have no such goal.
     """
 
     score: Tensor
     fallen: Tensor
 
     def beats(self, other: "Verdict") -> Tensor:
-        """Return where (B,) this is better for the attack: fallen before not fallen, then the lower score."""
+        """Return where (B,) bool this verdict is better for the attack: fallen first, then the lower score."""
         return (self.fallen & ~other.fallen) | ((self.fallen == other.fallen) & (self.score < other.score))
 
 
@@ -41,8 +41,8 @@ class Judged(NamedTuple):
 
     Attributes:
         logits: (K, C), group after group.
-        verdict: (B,).
-        decisions: For each group, by name of the unit, (B', ...) bool; see `hard_units`.
+        verdict: The verdict on each sample.
+        decisions: For each group, the decisions (B', ...) bool by name of the unit; see `hard_units`.
     """
 
     logits: Tensor
@@ -54,9 +54,9 @@ class Attempt(NamedTuple):
     """The result of one attack on some samples.
 
     Attributes:
-        target: The class wanted; None is an untargeted attack.
-        inputs: After the attack.
-        predictions: (K,) int64, the hard network's, one per row of its logits.
+        target: Target class; None for an untargeted attack.
+        inputs: Adversarial inputs.
+        predictions: (K,) int64, of the hard network after the attack, one per row of its logits.
         attacked: (B,) bool, whether the sample counts as attacked.
     """
 
@@ -73,8 +73,8 @@ class Group:
     Attributes:
         inputs: Inputs of the victim.
         labels: Labels of these samples.
-        rows: Their rows of the batch's values.
-        samples: Their places in the batch.
+        rows: Rows of these samples in the values of the batch.
+        samples: Indices of these samples in the batch.
     """
 
     inputs: Any
@@ -84,21 +84,21 @@ class Group:
 
 
 class Adapter:
-    """Inputs and outputs of a victim in one task, and when an attack on it has succeeded.
+    """Inputs, outputs and verdicts of victims in one task.
 
-    An attack changes the *values* of a batch, a tensor (R, ...): the images (B, C, H, W), or the points (N, 3) of B
-    clouds. Each row of it belongs to one sample.
+    An attack changes the *values* of a batch, a tensor (R, ...): images (B, C, H, W), or the points (N, 3) of B clouds.
+    Each row belongs to one sample.
 
     Args:
-        ignored_classes: Classes that no verdict and no metric counts.
+        ignored_classes: Classes that verdicts and metrics leave out.
 
     Attributes:
-        task: Declares the rows and figures of such samples.
+        task: Declares rows and metrics.
         can_target: Whether attacks can be targeted.
-        scores_outputs: Whether `scored` returns the victim's own output, so that the forward pass of an attack's
-            gradient, if it is hard, is a verdict too.
-        folds: Whether batch norm may be folded into convolutions, and channels be last.
-        kept: Type of what `saved` returns; None: nothing is kept of samples beside their rows.
+        scores_outputs: Whether `scored` returns the victim's own output. A hard forward pass for an attack's gradient
+            then gives a verdict too.
+        folds: Whether batch norm may be folded into convolutions, and tensors be channels-last.
+        kept: Type that `saved` returns; None if only the rows of samples are kept.
     """
 
     task: ClassVar[type[Task]]
@@ -111,10 +111,10 @@ class Adapter:
         self.ignored_classes = tuple(ignored_classes)
 
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
-        """Check the arguments of an attack; labels are int64 already.
+        """Check the arguments of an attack; labels are already int64.
 
         Raises:
-            ConfigError: A shape, a type or a value is wrong.
+            ConfigError: A shape, type or value is wrong.
         """
         raise NotImplementedError
 
@@ -127,11 +127,11 @@ class Adapter:
         raise NotImplementedError
 
     def owner(self, inputs: Any) -> Tensor:
-        """Return the sample of each row of the values, (R,) int64, ascending."""
+        """Return the sample of each row of values, (R,) int64, ascending."""
         raise NotImplementedError
 
     def groups(self, inputs: Any, labels: Tensor) -> list[Group]:
-        """Return the samples of a batch in the groups that go through a network together."""
+        """Return the samples of a batch, in groups that go through a network together."""
         raise NotImplementedError
 
     def select(self, inputs: Any, labels: Tensor, samples: Tensor) -> tuple[Any, Tensor]:
@@ -139,17 +139,17 @@ class Adapter:
         raise NotImplementedError
 
     def laid_out(self, batch: Any) -> Any:
-        """Return a batch (inputs, labels, ids) in the memory layout that is fastest for the networks."""
+        """Return a batch (inputs, labels, ids) in the memory layout in which networks are fastest."""
         return batch
 
     def detached(self, inputs: Any) -> Any:
-        """Return inputs without a graph; see `usable`."""
+        """Return inputs without autograd graph; see `usable`."""
         raise NotImplementedError
 
     def scored(self, victim: Any, inputs: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what an objective compares: logits (K, C) and labels (K,).
+        """Return the logits (K, C) and labels (K,) that an objective compares.
 
-        K is the number of samples; in a group of a single sample it can be any number, such as that of its points.
+        K is the number of samples, or for a single sample any number, such as that of its points.
 
         Raises:
             ConfigError: The victim's output does not fit the labels.
@@ -162,7 +162,7 @@ class Adapter:
         """Check that logits fit the labels, or the target if there is one.
 
         Raises:
-            ConfigError: They are not a tensor, have another shape, or too few classes.
+            ConfigError: The logits are not a tensor, or have a wrong shape or too few classes.
         """
         check_output(logits)
         classes = labels if target is None else target
@@ -177,7 +177,7 @@ class Adapter:
             )
 
     def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
-        """Return the verdict from logits of the hard network for the samples of a group.
+        """Return the verdict on one group from logits of the hard network.
 
         Raises:
             ConfigError: The logits allow no verdict.
@@ -187,15 +187,15 @@ class Adapter:
     def verdicts(
         self, groups: Sequence[Group], logits: Sequence[Tensor], target: Tensor | None, ids: Sequence[str]
     ) -> Verdict:
-        """Return the verdict from the hard network's logits of all groups; see `verdict`."""
-        found = []
-        for group, of_group in zip(groups, logits, strict=True):
-            wanted = None if target is None else target[group.samples]
-            found.append(self.verdict(of_group, group.labels, wanted, ids[group.samples]))
-        return found[0] if len(found) == 1 else Verdict(*map(torch.cat, zip(*found, strict=True)))
+        """Return the verdict on all groups from logits of the hard network; see `verdict`."""
+        verdicts = []
+        for group, group_logits in zip(groups, logits, strict=True):
+            group_target = None if target is None else target[group.samples]
+            verdicts.append(self.verdict(group_logits, group.labels, group_target, ids[group.samples]))
+        return verdicts[0] if len(verdicts) == 1 else Verdict(*map(torch.cat, zip(*verdicts, strict=True)))
 
     def judged(self, victim: Any, inputs: Any, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Judged:
-        """Return the hard network's logits, verdict and decisions for inputs; see `verdict`."""
+        """Return logits, verdict and decisions of the hard network; see `verdict`."""
         groups = self.groups(inputs, labels)
         logits, decisions = zip(*(hard_units(victim, group.inputs) for group in groups), strict=True)
         verdict = self.verdicts(groups, logits, target, ids)
@@ -212,11 +212,11 @@ class Adapter:
     def columns(
         self, inputs: Any, labels: Tensor, clean: Tensor, logits: Tensor, attacked: Tensor, target: int | None
     ) -> dict[str, Tensor | list[int]]:
-        """Return the task's own columns of B rows, from logits (K, C) before and after an attack."""
+        """Return the task's own columns for B rows, from logits (K, C) before and after an attack."""
         raise NotImplementedError
 
     def losses(self, inputs: Any, labels: Tensor, logits: Tensor) -> Tensor:
-        """Return each sample's cross-entropy with its labels, (B,)."""
+        """Return the cross-entropy of each sample with its labels, (B,)."""
         raise NotImplementedError
 
     def withstood(self, verdict: Verdict) -> Tensor:
@@ -231,54 +231,46 @@ class Adapter:
         before: Sequence[dict[str, Tensor]],
         after: Sequence[dict[str, Tensor]],
     ) -> ChangeCounts | None:
-        """Return the changes from the clean inputs' decisions `before` to those `after`, both by group."""
-        counted = [change_counts(*pair) for pair in zip(before, after, strict=True)]
-        found = [counts for counts in counted if counts is not None]
-        return ChangeCounts(*map(torch.cat, zip(*found, strict=True))) if found else None
+        """Return how decisions changed from `before` (clean inputs) to `after`, both by group; None without units."""
+        by_group = [change_counts(*pair) for pair in zip(before, after, strict=True)]
+        counts = [group_counts for group_counts in by_group if group_counts is not None]
+        return ChangeCounts(*map(torch.cat, zip(*counts, strict=True))) if counts else None
 
     def saved(
         self, sample_id: str, clean: Any, labels: Tensor, predictions: Tensor, attempts: Sequence[Attempt]
     ) -> Any:
-        """Return a `kept` of one sample.
+        """Return what to keep of one sample, of the type `kept`.
 
-        Args:
-            sample_id: Id of the sample.
-            clean: Its inputs before the attack.
-            labels: Its labels.
-            predictions: The hard network's before the attack.
-            attempts: One per target; one in an untargeted attack.
+        `predictions` are those of the hard network for the clean inputs. There is one attempt per target, or a single
+        one in an untargeted attack.
         """
         raise NotImplementedError
 
     def example(self, sample: Any, victim: Any) -> Any:
-        """Return the part of a `kept` that pictures need."""
+        """Return the part of a `saved` sample that pictures need."""
         return sample
 
     def reach(self, clean: Tensor, step: float, eps: float) -> Reach | None:
-        """Return how far an attack can move points, clean (R, 3); None where there are no voxels."""
+        """Return how far an attack can move points from their clean positions (R, 3); None in tasks without voxels."""
         return None
 
     @contextmanager
     def measured(self, victim: Any) -> Iterator[Work]:
-        """Yield a function that returns the cost of the victim's forward passes in this block; here, of none."""
+        """Yield a function that returns the cost of the victim's forward passes in this block; by default empty."""
         yield lambda _: {}
 
 
 def adapter_named(name: str, ignored_classes: Sequence[int] = ()) -> Adapter:
-    """Return the adapter of a task.
-
-    Args:
-        name: Of the task: registered, or `package.module:Class`.
-        ignored_classes: Classes that no verdict and no metric counts.
+    """Return the adapter of a task by its registered name, or by `package.module:Class`.
 
     Raises:
         UnknownNameError: There is no such task.
-        ConfigError: It cannot be imported.
+        ConfigError: The task cannot be imported.
     """
     adapter: Adapter = resolve("adapter", task_named(name).adapter, TASKS)(ignored_classes)
     return adapter
 
 
 def adapter_of(victim: Any) -> Adapter:
-    """Return the adapter of the task that a victim names as its `task`, of image classification if it names none."""
+    """Return the adapter of a victim's `task`; without such an attribute, that of image classification."""
     return adapter_named(getattr(victim, "task", "images"))

@@ -1,4 +1,4 @@
-"""What a task declares, and the task of a name or of rows."""
+"""Declarations of tasks, and how to look a task up."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -15,21 +15,21 @@ TASKS = {
     "classification": "lgm_bench.tasks.point_clouds:ShapeClassification",
     "segmentation": "lgm_bench.tasks.point_clouds:SceneSegmentation",
 }
-"""By the name that data sets and victims give in their `task`."""
+"""Tasks by the name in the `task` attribute of data sets and victims."""
 
 _KEY = b"task"
 
 
 class ClassRecord(BaseModel):
-    """IoUs of every class, over the confusion matrix summed over all scenes, as fractions in [0, 1].
+    """IoU of every class from the confusion matrix summed over all scenes, as fractions in [0, 1].
 
     Attributes:
-        names: In the order of the IoUs.
+        names: Names of the classes.
         clean_iou: IoU of each class before the attack; None for a class that neither occurs nor is predicted, and for
             classes that the data set leaves out.
-        iou: After it.
+        iou: The same after the attack.
         clean_confusion: (C, C) points before the attack; rows are labels, columns predictions.
-        confusion: After it.
+        confusion: The same after the attack.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,21 +42,20 @@ class ClassRecord(BaseModel):
 
 
 class Task:
-    """The rows of one kind of samples, and the figures that are computed from them.
+    """Rows and metrics of one kind of samples.
 
     Attributes:
-        name: Key in `TASKS`, or the "module:Class" of a user's own.
-        adapter: "module:Class" of the `Adapter` that attacks and stage use; a name, since reading results needs no
-            PyTorch.
-        inputs: Inputs of the attacks that fit: "images" (any tensor (B, ...)) or "points".
+        name: Key in `TASKS`, or "module:Class" of a user's own task.
+        adapter: "module:Class" of the `Adapter`; not the class itself, since reading results needs no PyTorch.
+        inputs: Which attacks fit: those on "images" (any tensor (B, ...)) or on "points".
         sample: Word for one sample.
-        unit_of_eps: Unit of eps; empty where the protocol decides.
+        unit_of_eps: Unit of eps; empty if it depends on the protocol.
         units: Heading of a table of the adaptive units.
-        decisions: What the architecture change is a share of.
-        labels_points: Whether every point has a label, in place of the sample as a whole.
-        columns: Columns of its own, beside those of all tasks.
-        metrics: Its figures, in their order in tables.
-        main: Name of the figure that an attack lowers.
+        decisions: Words for the decisions that the architecture change counts.
+        labels_points: Whether every point has a label, instead of the sample as a whole.
+        columns: Columns beside those that all tasks have.
+        metrics: Metrics, in the order of tables.
+        main: Name of the metric that an attack lowers.
     """
 
     name: ClassVar[str]
@@ -73,36 +72,36 @@ class Task:
 
     @classmethod
     def schema(cls) -> pa.Schema:
-        """Return the schema of its rows, with the task's name in the metadata."""
+        """Return the schema of the rows, with the name of the task in the metadata."""
         return pa.schema([*IDENTITY, *cls.columns, *MEASURED], metadata={_KEY: cls.name.encode()})
 
     @classmethod
     def metric(cls, name: str) -> Metric:
-        """Return one of its figures."""
+        """Return a metric by its name."""
         return next(metric for metric in cls.metrics if metric.name == name)
 
     @classmethod
     def compared(cls, *, targeted: bool) -> Metric:
-        """Return the figure that attacks are compared by."""
-        own = [metric for metric in cls.metrics if metric.name == "success_rate"] if targeted else []
-        return own[0] if own else cls.metric(cls.main)
+        """Return the metric by which attacks are compared: the success rate of targeted attacks, else the main one."""
+        rates = [metric for metric in cls.metrics if metric.name == "success_rate"] if targeted else []
+        return rates[0] if rates else cls.metric(cls.main)
 
     @classmethod
     def class_record(cls, table: pa.Table, names: Sequence[str]) -> ClassRecord | None:  # noqa: ARG003
-        """Return the figures of each class over all rows of a cell; None where the task has none."""
+        """Return the results of each class over all rows of a cell; None for tasks that have none."""
         return None
 
 
 def task_named(name: str) -> type[Task]:
-    """Return a task.
+    """Return a task by its name.
 
     Raises:
-        UnknownNameError: There is none of this name.
+        UnknownNameError: There is no such task.
     """
     task: type[Task] = resolve("task", name, TASKS)
     return task
 
 
 def task_of(table: pa.Table) -> type[Task]:
-    """Return the task that the schema of rows names."""
+    """Return the task of rows, from the metadata of their schema."""
     return task_named((table.schema.metadata or {})[_KEY].decode())

@@ -1,4 +1,4 @@
-"""Adapters of the two tasks of point clouds: clouds as inputs, their points as values."""
+"""Adapters of the two point cloud tasks: inputs are clouds, values their points."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,14 +13,7 @@ from lgm_bench.metrics.architecture_change import ChangeCounts, voxel_counts
 from lgm_bench.metrics.confusion import confusion_matrix, mean_iou_of
 from lgm_bench.sparse.cost import counted_cost
 from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Verdict, Work
-from lgm_bench.tasks.checks import (
-    check_classes,
-    check_cloud,
-    check_finite_cloud,
-    check_precision,
-    check_verdict,
-    usable,
-)
+from lgm_bench.tasks.checks import check_classes, check_cloud, check_logits_finite, check_precision, usable
 from lgm_bench.tasks.point_clouds import SceneSegmentation, ShapeClassification
 from lgm_bench.tasks.samples import ExampleCloud, SavedCloud, example_cloud
 from lgm_bench.tasks.tensors import Classified
@@ -39,10 +32,7 @@ class Clouds(Adapter):
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
         if not isinstance(inputs, PointCloud):
             raise ConfigError(f"the inputs must be a PointCloud, got {type(inputs).__name__}")
-        check_cloud(inputs)
-        if len(ids) != inputs.n_scenes:
-            raise ConfigError(f"{inputs.n_scenes} scenes have {len(ids)} ids; every scene needs one")
-        check_finite_cloud(inputs, ids)
+        check_cloud(inputs, ids)
         check_precision(victim, inputs.points, inputs.features)
 
     def values(self, inputs: PointCloud) -> Tensor:
@@ -62,10 +52,10 @@ class Clouds(Adapter):
 
     @contextmanager
     def measured(self, victim: Any) -> Iterator[Work]:
-        """Yield what returns "voxels" (B,) int64 that took part, and "gflops" (B,) float64, see `sparse.cost`."""
+        """Yield a function that returns the "voxels" (B,) int64 and "gflops" (B,) float64, see `sparse.cost`."""
         scenes = []
 
-        def note(_module: nn.Module, _arguments: Any, voxels: Any) -> None:
+        def record(_module: nn.Module, _arguments: Any, voxels: Any) -> None:
             scenes.append(voxels.coordinates[:, 0])
 
         def work(n_samples: int) -> dict[str, Tensor]:
@@ -73,7 +63,7 @@ class Clouds(Adapter):
             return {"voxels": voxels, "gflops": cost.of_scenes(n_samples) / 1e9}
 
         with counted_cost() as cost:
-            handle = victim.voxelization.register_forward_hook(note)
+            handle = victim.voxelization.register_forward_hook(record)
             try:
                 yield work
             finally:
@@ -102,10 +92,10 @@ class Clouds(Adapter):
         return example_cloud(sample, victim.voxelization.grid)
 
     def check_labelled(self, labels: Tensor, scene: Tensor, ids: Sequence[str]) -> None:
-        """Raise ConfigError where no label of a scene counts; `scene` (len(labels),) is the scene of each label."""
+        """Raise ConfigError if a scene has no label that counts; `scene` (len(labels),) is the scene of each label."""
         counted = labels != IGNORED
-        for number in self.ignored_classes:
-            counted &= labels != number
+        for ignored in self.ignored_classes:
+            counted &= labels != ignored
         n_counted = torch.bincount(scene[counted], minlength=len(ids))
         if bool((n_counted == 0).any()):
             name = ids[int((n_counted == 0).nonzero()[0])]
@@ -113,7 +103,7 @@ class Clouds(Adapter):
 
 
 class Shapes(Classified, Clouds):
-    """Clouds of B shapes, logits (B, C), labels (B,); they are small, so all go through the network together."""
+    """Clouds of B shapes, logits (B, C), labels (B,). Shapes are small, so all go through the network together."""
 
     task = ShapeClassification
     can_target = True
@@ -134,13 +124,9 @@ class Shapes(Classified, Clouds):
     def logit_owner(self, inputs: PointCloud) -> Tensor:
         return torch.arange(inputs.n_scenes, device=inputs.scene.device)
 
-    def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
-        check_verdict(logits, ids[0])
-        return super().verdict(logits, labels, target, ids)
-
 
 class Scenes(Clouds):
-    """Clouds of B scenes, logits (N, C) and labels (N,) of points; scenes go through the network one by one."""
+    """Clouds of B scenes, logits (N, C) and labels (N,) of points. Scenes go through the network one by one."""
 
     task = SceneSegmentation
 
@@ -164,7 +150,7 @@ class Scenes(Clouds):
         return cloud, labels[rows]
 
     def scored(self, victim: Any, inputs: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits and labels of the points, or voxels, that have a label."""
+        """Return the logits and labels of the labelled points, or of the labelled voxels."""
         logits, labels = victim.scored(inputs, labels)
         counted = labels != IGNORED
         logits, labels = logits[counted], labels[counted]
@@ -172,11 +158,11 @@ class Scenes(Clouds):
         return logits, labels
 
     def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
-        """Return the mIoU of one scene, over the classes that occur among its labels or predictions."""
+        """Return the mIoU of one scene over the classes among its labels or predictions."""
         if len(logits) != len(labels):
             raise ConfigError(f"the victim gave {len(logits)} rows of logits for {len(labels)} labels")
         self.check_logits(logits[labels != IGNORED], labels[labels != IGNORED], None)
-        check_verdict(logits, ids[0])
+        check_logits_finite(logits[None], ids)
         score = mean_iou_of(confusion_matrix(labels, logits.argmax(dim=1), logits.shape[1]), self.ignored_classes)
         return Verdict(score[None], torch.zeros(1, dtype=torch.bool, device=logits.device))
 
@@ -198,7 +184,7 @@ class Scenes(Clouds):
         }
 
     def losses(self, inputs: PointCloud, labels: Tensor, logits: Tensor) -> Tensor:
-        """Return each scene's mean over its labelled points."""
+        """Return the mean of each scene over its labelled points."""
         losses = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
         counted = torch.bincount(inputs.scene[labels != IGNORED], minlength=inputs.n_scenes)
         return losses.new_zeros(inputs.n_scenes).index_add(0, inputs.scene, losses) / counted
@@ -208,7 +194,7 @@ class Scenes(Clouds):
 
 
 def rows_of(cloud: PointCloud, samples: Tensor) -> tuple[PointCloud, Tensor]:
-    """Return a cloud of some scenes (K,) int64 in ascending order, and which points (N,) bool are in them."""
+    """Return the cloud of some scenes (K,) int64, ascending, and which points (N,) bool belong to them."""
     place = torch.full((cloud.n_scenes,), -1, device=cloud.scene.device)
     place[samples] = torch.arange(len(samples), device=place.device)
     rows = place[cloud.scene] >= 0
@@ -216,6 +202,6 @@ def rows_of(cloud: PointCloud, samples: Tensor) -> tuple[PointCloud, Tensor]:
 
 
 def _confusions(labels: Tensor, logits: Tensor, sizes: list[int]) -> Tensor:
-    """Return the confusion matrices (B, C, C) of scenes of so many points each."""
+    """Return the confusion matrices (B, C, C) of scenes with `sizes` points each."""
     pairs = zip(torch.split(labels, sizes), torch.split(logits.argmax(1), sizes), strict=True)
     return torch.stack([confusion_matrix(*pair, logits.shape[1]) for pair in pairs])

@@ -19,7 +19,7 @@ ACCURACY = Metric(
     "accuracy", "accuracy", "Acc.", lambda table: share_of(table, values(table, "correct")),
     stronger=-1, before="clean_accuracy", event=True, tolerance=_FEW,
 )  # fmt: skip
-"""Over all attempts; one that does not count as attacked keeps its clean prediction."""
+"""Over all attempts; those that do not count as attacked keep their clean prediction."""
 SUCCESS_RATE = Metric(
     "success_rate", "success rate", "Suc.",
     lambda table: share_of(table, values(table, "success"), values(table, "attacked")),
@@ -27,9 +27,9 @@ SUCCESS_RATE = Metric(
 )  # fmt: skip
 """Share of the samples that count as attacked and fell."""
 
-#: label, clean_prediction, adversarial_prediction: class indices, the predictions by the hard network;
-#: adversarial_prediction repeats the clean one where the sample was not perturbed. success: the sample counts and fell.
-#: correct: it counts as correct after the attack.
+#: label, clean_prediction, adversarial_prediction: class indices; predictions of the hard network. Without an attack
+#: adversarial_prediction repeats the clean one. success: the sample counts as attacked and fell. correct: it counts as
+#: correct after the attack.
 CLASSIFIED = (
     pa.field("label", pa.int32(), nullable=False),
     pa.field("clean_prediction", pa.int32(), nullable=False),
@@ -39,7 +39,7 @@ CLASSIFIED = (
 )
 
 #: compute_clean, compute_adversarial: multiply-adds that the hard network executes before and after the attack;
-#: compute_full: with every decision on. Null where the network does not say what its gates control.
+#: compute_full: with every decision on. Null if the network does not declare what its gates control.
 COMPUTE_COLUMNS = (
     pa.field("compute_clean", pa.float64()),
     pa.field("compute_adversarial", pa.float64()),
@@ -50,9 +50,9 @@ MILLION = 1e6
 
 
 def _compute(table: pa.Table, *, after: bool, saved: bool = False) -> Numbers:
-    """Return (rows, 2): the multiply-adds of each row, and 1 where they are known; or those saved, and all of them.
+    """Return (rows, 2): the multiply-adds of each row and 1, or with `saved` the saved ones and all; 0 if unknown.
 
-    These are whole numbers, so that their sums do not depend on the order of the rows.
+    These are whole numbers, so their sums do not depend on the order of the rows.
     """
     executed, full = (values(table, name) for name in (("compute_clean", "compute_adversarial")[after], "compute_full"))
     known = ~np.isnan(executed) & (values(table, "perturbed") > 0 if after else True)
@@ -88,15 +88,15 @@ COMPUTE = (
     ),
     Metric("recovered_compute", "recovered compute", "Recovered", _recovered, signed=True),
 )  # fmt: skip
-"""Means over images; after the attack, over those that were perturbed.
+"""Means over images; after the attack, over the perturbed ones.
 
-Efficacy is the share of the full network's compute that is saved: the area under the share of images that are done over
-the share of the cost, as DeepSloth has it (Hong et al. 2021), as a step function. Recovered is the share of that saving
-which the attack takes back, (attacked - clean) / (full - clean); negative where it makes the network save more."""
+Efficacy is the saved share of the full network's compute. As in DeepSloth (Hong et al. 2021) it is the area under the
+share of finished images as a step function of the share of the cost. Recovered compute is the share of the saving that
+the attack undoes, (attacked - clean) / (full - clean); it is negative if the network saves more."""
 
 
 class ImageClassification(Task):
-    """An image counts as attacked if the hard network classifies it correctly; with a target, see `AttackStage`."""
+    """Rows and metrics of images; `Classified.attacked` says which of them count as attacked."""
 
     name = "images"
     adapter = "lgm_bench.tasks.tensors:Images"

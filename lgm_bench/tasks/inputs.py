@@ -1,4 +1,4 @@
-"""What attacks change: intensities of images, or positions of points. Needs no PyTorch."""
+"""The two kinds of inputs of attacks: images and points. Needs no PyTorch."""
 
 import math
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ class Inputs:
     """How the settings of attacks on one kind of inputs are written, and which values make sense.
 
     Attributes:
-        name: What attacks and tasks write in their `inputs`.
-        sample: What tables call one sample.
-        unit: Of an eps of 1; empty for intensities, which are written as fractions such as 8/255.
+        name: Name in the `inputs` of attacks and tasks.
+        sample: Word for one sample in tables.
+        unit: Unit of eps; empty for intensities, which are written as fractions such as 8/255.
         paper_unit: The eps that the paper prints as 1.
-        smallest: Smallest eps that float32 tells from none.
+        smallest: Smallest eps that changes anything in float32.
         largest: Largest eps that makes sense.
-        too_small: End of the error for a smaller eps.
-        too_large: End of the error for a larger eps or step.
-        usual_eps: The eps that `lgm-bench attack` takes.
-        searched_eps: Those that `lgm-bench search` takes.
-        voxels: Whether a victim turns its inputs into voxels, whose soft occupancies have settings of their own.
+        too_small: End of the error message for a smaller eps.
+        too_large: End of the error message for a larger eps or step.
+        usual_eps: Default eps of `lgm-bench attack`.
+        searched_eps: Default eps of `lgm-bench search`.
+        voxels: Whether victims turn their inputs into voxels, whose soft occupancies have their own settings.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Inputs:
     voxels: bool
 
     def text(self, width: float) -> str:
-        """Return a true half-width without its unit.
+        """Return a true half-width as text, without its unit.
 
-        Intensities are a decimal number or a fraction of the 255 levels, whichever is shorter.
+        Intensities are written as a decimal number or a fraction of 255, whichever is shorter.
 
         >>> IMAGES.text(8 / 255), IMAGES.text(0.5 / 255), IMAGES.text(0.03), POINTS.text(0.02)
         ('8/255', '0.5/255', '0.03', '0.02')
@@ -57,10 +57,10 @@ class Inputs:
         return fraction if math.isclose(levels / LEVELS, width) and len(fraction) < len(decimal) else decimal
 
     def check(self, eps: float, step: float | None, unit: float) -> None:
-        """Check that eps and step, in units of `unit`, are of a sensible size.
+        """Check that eps and step, in units of `unit`, have a sensible size.
 
         Raises:
-            ConfigError: They are not; the error says what to write.
+            ConfigError: One of them does not; the message says what to write.
         """
         for name, value in (("eps", eps), ("step", step)):
             if value is not None and not (math.isfinite(value) and value >= 0):
@@ -102,10 +102,10 @@ INPUTS = {kind.name: kind for kind in (IMAGES, POINTS)}
 
 
 def inputs_named(name: str) -> Inputs:
-    """Return what attacks or tasks mean by their `inputs`.
+    """Return a kind of inputs by its name.
 
     Raises:
-        UnknownNameError: There are no such inputs.
+        UnknownNameError: There is no such kind.
     """
     if name not in INPUTS:
         raise UnknownNameError("kind of inputs", name, INPUTS)
@@ -113,7 +113,7 @@ def inputs_named(name: str) -> Inputs:
 
 
 def parse_number(value: Any) -> Any:
-    """Return the number that a text such as "8/255" stands for; anything else as it is.
+    """Return the number of a text such as "8/255"; other values unchanged.
 
     >>> parse_number("8/255") == 8 / 255, parse_number("0.02"), parse_number(0.02), parse_number("x")
     (True, 0.02, 0.02, 'x')

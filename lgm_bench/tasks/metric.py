@@ -1,4 +1,4 @@
-"""Metrics: each is declared once, for all code that computes, compares, prints or draws it."""
+"""Metrics. Each is declared once, for all code that computes, compares, prints or draws it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from lgm_bench.tasks.columns import Numbers, unit_counts, values
 
 
 def ratio(sums: Numbers) -> Numbers:
-    """Return the first of two sums (..., 2) over the second, NaN where that is 0."""
-    over = sums[..., 1]
-    shares: Numbers = np.divide(sums[..., 0], over, out=np.full(over.shape, np.nan), where=over > 0)
+    """Return the first of two sums (..., 2) divided by the second; NaN if that is 0."""
+    total = sums[..., 1]
+    shares: Numbers = np.divide(sums[..., 0], total, out=np.full(total.shape, np.nan), where=total > 0)
     return shares
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Largest difference of a figure between machines: the largest of the three.
+    """How much a figure may differ between machines: the largest of three limits.
 
     Attributes:
-        absolute: In the figure's own unit.
-        relative: As a share of the figure.
+        absolute: Difference in the unit of the figure.
+        relative: Difference as a share of the figure.
         samples: Number of samples whose result may differ.
     """
 
@@ -38,23 +38,23 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a cell: a function of the sum of what each row contributes, so that rows can be resampled.
+    """A figure of a cell, computed from a sum over rows, so that rows can be resampled.
 
     Attributes:
-        name: In records and files.
-        label: In sentences.
-        heading: Above a column of a table.
-        parts: Contribution of each row of a table, (rows, K).
-        value: The figure (...) from sums (..., K); NaN where there is none.
+        name: Name in records and files.
+        label: Name in sentences.
+        heading: Heading of a table column.
+        parts: Contribution of each row of a table to the sum, (rows, K).
+        value: Figure (...) from sums (..., K); NaN if there is none.
         per: Denominator of a share; "attempts" and "attacked" count rows.
-        stronger: -1 where a lower figure means a stronger attack, 1 where a higher one does, 0 where neither does.
+        stronger: -1 if a lower figure means a stronger attack, 1 if a higher one does, 0 if neither does.
         before: Name of the same figure before the attack.
-        unit: Unit of a figure that is not a share.
+        unit: Unit; empty for shares.
         per_class: Whether a row contributes two numbers per class; otherwise K is 2.
-        event: Whether `parts` are whether something happened to the row and whether it could have happened. Two attacks
-            can then be compared by the rows to which it happened under only one of them.
-        tolerance: None for figures that leaderboards do not compare.
-        shown: Whether tables show it without a tolerance too, where it has a value.
+        event: Whether a row contributes two flags: whether an event happened, and whether it could have. Two attacks
+            can then be compared by the rows in which it happened under only one of them.
+        tolerance: How much machines may differ; None for figures that leaderboards do not compare.
+        shown: Whether tables show it even without a tolerance, if it has a value.
         signed: Whether it can be negative.
     """
 
@@ -79,12 +79,12 @@ class Metric:
         return self.label if self.label != self.label.lower() else self.label.capitalize()
 
     def figure(self, sums: Numbers) -> float | None:
-        """Return the figure of sums (K,); None where there is none."""
+        """Return the figure from sums (K,); None if there is none."""
         value = float(self.value(sums))
         return None if np.isnan(value) else value
 
     def number(self, value: float | None) -> float | None:
-        """Return a figure as tables print it: shares in percent."""
+        """Return a figure as tables print it, with shares in percent."""
         return value if value is None or self.unit else 100 * value
 
     def text(self, value: float) -> str:
@@ -98,7 +98,7 @@ class Metric:
 
 
 def share_of(table: pa.Table, happened: Numbers, could: Numbers | None = None) -> Numbers:
-    """Return (rows, 2): whether something happened to a row (bool), and whether it could have (None: always)."""
+    """Return (rows, 2): whether an event happened in a row, and whether it could have (None: always)."""
     could = np.ones(table.num_rows) if could is None else could
     return np.stack([happened, could], axis=1).astype(np.float64)
 
@@ -107,16 +107,17 @@ def _executed(table: pa.Table, *, after: bool) -> Numbers:
     on_before, on_to_off, off_to_on, positions = unit_counts(table).sum(axis=2)
     if not after:
         return np.stack([on_before, positions], axis=1).astype(np.float64)
-    both = np.stack([on_before - on_to_off + off_to_on, positions], axis=1)
-    perturbed: Numbers = both * values(table, "perturbed")[:, None]
-    return perturbed
+    return _if_perturbed(table, on_before - on_to_off + off_to_on, positions)
 
 
 def _changed(table: pa.Table) -> Numbers:
     _, on_to_off, off_to_on, positions = unit_counts(table).sum(axis=2)
-    both = np.stack([on_to_off + off_to_on, positions], axis=1)
-    perturbed: Numbers = both * values(table, "perturbed")[:, None]
-    return perturbed
+    return _if_perturbed(table, on_to_off + off_to_on, positions)
+
+
+def _if_perturbed(table: pa.Table, counts: Numbers, positions: Numbers) -> Numbers:
+    parts: Numbers = np.stack([counts, positions], axis=1) * values(table, "perturbed")[:, None]
+    return parts
 
 
 def _mean(table: pa.Table, name: str, unit: float = 1.0) -> Numbers:
@@ -129,8 +130,8 @@ ARCHITECTURE_CHANGE = Metric(
     "architecture_change", "architecture change", "Arch. chg.", _changed, per="decisions",
     tolerance=Tolerance(0.002, relative=0.05),
 )  # fmt: skip
-"""Over the samples that were perturbed: those that count as attacked where networks decide about layers (SkipNet), all
-where they decide about positions (DynConv) and for point clouds."""
+"""Over the perturbed samples: those that count as attacked if networks decide on layers (SkipNet), all samples if they
+decide on positions (DynConv) and for point clouds."""
 
 EXECUTED = (
     Metric(
@@ -141,7 +142,7 @@ EXECUTED = (
         before="executed_clean",
     ),
 )  # fmt: skip
-"""Shares of the decisions that are on; after the attack, over the samples that were perturbed."""
+"""Shares of the decisions that are on; after the attack, over the perturbed samples."""
 
 COST = (
     Metric(

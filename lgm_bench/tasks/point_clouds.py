@@ -1,4 +1,4 @@
-"""Point clouds: shapes that are classified as a whole, and scenes whose points are labelled."""
+"""Point clouds: shapes with one label each, and scenes with one label per point."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,13 +13,13 @@ from lgm_bench.tasks.images import ACCURACY, CLASSIFIED, CLEAN_ACCURACY, SUCCESS
 from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE, COST, EXECUTED, Metric, Tolerance
 
 CHANGE_OF_VOXELS = replace(ARCHITECTURE_CHANGE, tolerance=Tolerance(0.1))
-"""Rounding may make another iterate the best one, with other voxels."""
+"""The tolerance is large because rounding may make another iterate, with other voxels, the best one."""
 VOXELS = "Voxels", "all voxels that there ever were"
-"""`Task.units` and `Task.decisions` where the decisions are voxels."""
+"""`Task.units` and `Task.decisions` for tasks whose decisions are voxels."""
 
 
 class ShapeClassification(Task):
-    """A shape counts as attacked if the hard network classifies it correctly; its decisions are its occupied voxels."""
+    """Rows and metrics of shapes, as for images; the decisions of a shape are its occupied voxels."""
 
     name = "classification"
     adapter = "lgm_bench.tasks.clouds:Shapes"
@@ -30,8 +30,8 @@ class ShapeClassification(Task):
     main = "accuracy"
 
 
-#: clean_confusion, confusion: the hard network's confusion matrix before and after the attack, (C, C) row by row, rows
-#: are labels, without ignored points. ignored_classes: classes that the mIoU leaves out. clean_miou, miou: mIoU of the
+#: clean_confusion, confusion: confusion matrix (C, C) of the hard network before and after the attack, without ignored
+#: points, row by row; rows are labels. ignored_classes: classes that the mIoU leaves out. clean_miou, miou: mIoU of the
 #: scene alone, NaN without labelled points.
 LABELLED = (
     pa.field("n_points", pa.int64(), nullable=False),
@@ -74,7 +74,7 @@ def _of_classes(table: pa.Table, name: str) -> tuple[tuple[float | None, ...], t
 
 
 class SceneSegmentation(Task):
-    """Every scene counts as attacked; its decisions are its occupied voxels."""
+    """Rows and metrics of scenes. Every scene counts as attacked; its decisions are its occupied voxels."""
 
     name = "segmentation"
     adapter = "lgm_bench.tasks.clouds:Scenes"
@@ -107,7 +107,7 @@ class SceneSegmentation(Task):
 
     @classmethod
     def class_record(cls, table: pa.Table, names: Sequence[str]) -> ClassRecord:
-        """Return the IoU and the confusion matrix before and after."""
+        """Return IoUs and confusion matrices before and after the attack."""
         clean_iou, clean_confusion = _of_classes(table, "clean_confusion")
         iou, confusion = _of_classes(table, "confusion")
         return ClassRecord(

@@ -1,4 +1,4 @@
-"""Adapters of samples with one label each: in general, and of tensors (B, ...) such as images."""
+"""Adapters of samples with one label each, and of tensors (B, ...) such as images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor
 from lgm_bench.errors import ConfigError
 from lgm_bench.losses import margin
 from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Judged, Verdict
-from lgm_bench.tasks.checks import check_classes, check_finite, check_finite_logits, check_precision, usable
+from lgm_bench.tasks.checks import check_classes, check_finite, check_logits_finite, check_precision, usable
 from lgm_bench.tasks.images import ImageClassification
 from lgm_bench.tasks.samples import SavedImage
 
@@ -18,7 +18,7 @@ NO_TARGET = -1
 
 
 class Classified(Adapter):
-    """Samples with logits (B, C) and labels (B,); all of a batch go through the network together."""
+    """Samples with logits (B, C) and labels (B,). A batch goes through the network as one group."""
 
     def groups(self, inputs: Any, labels: Tensor) -> list[Group]:
         return [Group(inputs, labels, slice(None), slice(None))]
@@ -26,8 +26,8 @@ class Classified(Adapter):
     def attacked(self, clean: Judged, labels: Tensor, target: int | None) -> Tensor:
         """Return which samples (B,) bool count as attacked.
 
-        Untargeted, those that the hard network classifies correctly. With a target, those that neither have it as their
-        label nor are predicted as it: to lead a sample to its own label is no attack.
+        In an untargeted attack these are the samples that the hard network classifies correctly. In a targeted attack
+        neither the label nor the clean prediction may be the target.
         """
         predicted = clean.logits.argmax(dim=1)
         return predicted == labels if target is None else (predicted != target) & (labels != target)
@@ -49,9 +49,9 @@ class Classified(Adapter):
         return F.cross_entropy(logits, labels, reduction="none")
 
     def verdict(self, logits: Tensor, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Verdict:
-        """Return the lead of the true class, or minus that of the target, and whether the prediction is the goal."""
+        """Return the margin of the true class, or minus that of the target, and whether the attack has succeeded."""
         self.check_logits(logits, labels, target)
-        check_finite_logits(logits, ids)
+        check_logits_finite(logits, ids)
         predicted = logits.argmax(dim=1)
         if target is None:
             return Verdict(margin(logits, labels).double(), predicted != labels)
@@ -124,7 +124,7 @@ class Images(Tensors):
     def saved(
         self, sample_id: str, clean: Tensor, labels: Tensor, predictions: Tensor, attempts: Sequence[Attempt]
     ) -> SavedImage:
-        """Return the image before and after; with several attempts, those are stacked."""
+        """Return the image before and after the attack; several attempts are stacked."""
         targets = [NO_TARGET if attempt.target is None else attempt.target for attempt in attempts]
         several = len(attempts) > 1
         after = [torch.cat([attempt.inputs for attempt in attempts]), torch.tensor(targets)]

@@ -1,4 +1,4 @@
-"""Voxels of point clouds: grids, relations of points and voxels, and the way between them."""
+"""Voxels of point clouds: grids, relations between points and voxels, and conversions in both directions."""
 
 from lgm_bench.voxels.neighbours import Reach
 from lgm_bench.voxels.point_cloud import IGNORED, PointCloud

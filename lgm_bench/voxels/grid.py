@@ -1,4 +1,4 @@
-"""Voxel grids: from points in metres to places in voxels."""
+"""Voxel grids: from points in metres to positions in voxels."""
 
 import math
 
@@ -10,20 +10,17 @@ from lgm_bench.errors import ConfigError, DataError
 Triple = tuple[int, int, int]
 LOW, HIGH = (0.0, -3.1415926, -4.0), (50.0, 3.1415926, 2.0)
 """Bounds in rho, phi, z (metres, radians, metres) of the published Cylinder3D's grid."""
-_FARTHEST = 2**20  # voxels from the origin along an axis; beyond it float32 does not resolve places in a voxel
+_FARTHEST = 2**20  # voxels from the origin along an axis; beyond it float32 cannot resolve positions in a voxel
 
 
 class CartesianGrid:
     """Cubes of equal size, without bounds.
 
     Args:
-        voxel_size: Edge of a voxel, metres.
-
-    Attributes:
-        edge: The same.
+        voxel_size: Edge of a voxel, metres; also the attribute `edge`.
 
     Raises:
-        ConfigError: It is not positive.
+        ConfigError: The size is not positive.
     """
 
     size: Triple | None = None
@@ -34,15 +31,11 @@ class CartesianGrid:
         self.voxel_size = self.edge = voxel_size
 
     def units(self, points: Tensor) -> Tensor:
-        """Return places (N, 3) in voxels, differentiable; voxel k extends from k to k + 1.
-
-        Args:
-            points: (N, 3) metres.
-        """
+        """Return the positions (N, 3) in voxels of points (N, 3) in metres, differentiable; voxel k is [k, k + 1)."""
         return points / self.voxel_size
 
     def places(self, points: Tensor) -> Tensor:
-        """Return `units`; nothing lies outside."""
+        """Return `units`, since nothing lies outside."""
         return self.units(points)
 
     def voxels(self, points: Tensor) -> Tensor:
@@ -61,17 +54,16 @@ class CartesianGrid:
         return units.floor().long()
 
     def moves(self, points: Tensor, distance: float) -> Tensor:
-        """Return the longest way (N, 3), in voxels, of a move of at most `distance` metres along x, y and z."""
+        """Return the largest move (N, 3), in voxels, that at most `distance` metres along x, y and z make."""
         return torch.full_like(points, distance / self.voxel_size)
 
 
 class CylindricalGrid:
-    """Cells of equal width in rho, phi and z, between bounds; points outside are counted to the cells at the border.
+    """Cells of equal width in rho, phi and z between bounds; points outside belong to the cells at the border.
 
-    A cell is 1 / (cells - 1) of the range wide along each axis, as in the published Cylinder3D. The grid does not wrap
-    around: the first and the last cell in phi touch behind the sensor, but neither the convolutions of the network nor
-    the neighbours of a point join them. A point that crosses this seam changes its cell as in any other place. Only the
-    leaded gradient has no share in the cell on the other side before the point gets there.
+    As in the published Cylinder3D, a cell is 1 / (cells - 1) of the range wide along each axis, and the grid does not
+    wrap around: the first and the last cell in phi touch behind the sensor, but they are no neighbours in the network's
+    convolutions, nor for the leaded gradient. A point that crosses this seam still changes its cell.
 
     Args:
         size: Number of cells along rho, phi, z.
@@ -97,31 +89,31 @@ class CylindricalGrid:
         self.edge = (high[0] - low[0]) / (size[0] - 1)
 
     def interval(self, like: Tensor) -> Tensor:
-        """Return the widths (3,) of a cell."""
+        """Return the widths of a cell, (3,)."""
         low, high = like.new_tensor(self.low), like.new_tensor(self.high)
         return (high - low) / (like.new_tensor(self.size) - 1)
 
     def cylindrical(self, points: Tensor) -> Tensor:
-        """Return (rho, phi, z), (N, 3), differentiable; at the axis itself the gradient of rho and phi is 0."""
+        """Return rho, phi, z (N, 3), differentiable; on the axis the gradient of rho and phi is 0."""
         x, y, z = points.unbind(dim=1)
-        on_axis = x.square() + y.square() == 0  # also where squares are too small for a number
+        on_axis = x.square() + y.square() == 0  # also if the squares underflow
         safe_x = torch.where(on_axis, torch.ones_like(x), x)
         rho = torch.where(on_axis, torch.zeros_like(x), (safe_x.square() + y.square()).sqrt())
         phi = torch.where(on_axis, torch.atan2(y, x).detach(), torch.atan2(y, safe_x))
         return torch.stack([rho, phi, z], dim=1)
 
     def units(self, points: Tensor) -> Tensor:
-        """Return places (N, 3) in cells, differentiable; clipped to the bounds, where the gradient is 0."""
+        """Return positions (N, 3) in cells, differentiable; clipped to the bounds, where the gradient is 0."""
         low, high = points.new_tensor(self.low), points.new_tensor(self.high)
         place = self.cylindrical(points)
         return (place.maximum(low).minimum(high) - low) / self.interval(points)
 
     def places(self, points: Tensor) -> Tensor:
-        """Return places (N, 3) in cells without clipping, so that those outside the bounds are outside the grid."""
+        """Return positions (N, 3) in cells without clipping; those outside the bounds are outside the grid."""
         return (self.cylindrical(points) - points.new_tensor(self.low)) / self.interval(points)
 
     def voxels(self, points: Tensor) -> Tensor:
-        """Return the cell (N, 3) int64 that each point is counted to.
+        """Return the cell (N, 3) int64 of each point.
 
         Raises:
             DataError: A coordinate is not finite.
@@ -132,7 +124,7 @@ class CylindricalGrid:
         return self.units(points.detach()).floor().long()
 
     def moves(self, points: Tensor, distance: float) -> Tensor:
-        """Return the longest way (N, 3), in cells, of a move of at most `distance` metres along x, y and z."""
+        """Return the largest move (N, 3), in cells, that at most `distance` metres along x, y and z make."""
         around = math.sqrt(2) * distance
         rho = points[:, :2].norm(dim=1)
         turn = torch.where(rho > around, torch.asin((around / rho.clamp(min=around)).clamp(max=1)), math.pi)

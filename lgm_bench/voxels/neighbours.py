@@ -1,4 +1,4 @@
-"""Pairs of points and the voxels that they may lie in after the next step."""
+"""Pairs of points and the voxels in which they may lie after the next step."""
 
 from itertools import product
 from typing import NamedTuple
@@ -27,21 +27,21 @@ class Reach(NamedTuple):
 
 
 def own_pairs(grid: Grid, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each point (N,) with the voxel (N, 3) that it lies in."""
+    """Return each point (N,) with its voxel (N, 3)."""
     return torch.arange(len(points), device=points.device), grid.voxels(points)
 
 
 def neighbour_pairs(grid: Grid, points: Tensor, reach: Reach | None) -> tuple[Tensor, Tensor]:
     """Return the pairs (x, p) with p in N(x) (Tao et al. 2024, Eq. 31): points (P,) int64 and voxels (P, 3) int64.
 
-    N(x) is the voxel that the point lies in and those of its 26 neighbours that a move of one step along each axis
-    could reach, if they touch the cube that the point must stay in. The pairs of points with their own voxels come
-    first. Cells of a `CylindricalGrid` do not wrap around in phi, see there.
+    N(x) is the voxel of the point, and those of its 26 neighbours that one step along each axis can reach and that
+    touch the cube in which the point must stay. Pairs of points with their own voxels come first. Cells of a
+    `CylindricalGrid` do not wrap around in phi.
 
     Args:
         grid: The voxels.
         points: (N, 3) metres.
-        reach: None: all neighbours.
+        reach: How far the points can move; None: to all neighbours.
     """
     points = points.detach()
     own = grid.voxels(points)
@@ -54,7 +54,7 @@ def neighbour_pairs(grid: Grid, points: Tensor, reach: Reach | None) -> tuple[Te
 
 
 def _reachable(grid: Grid, points: Tensor, own: Tensor, reach: Reach | None) -> Tensor:
-    """Return (N, 3, 3) bool: whether the previous voxel, the own one and the next one can be reached, for each axis."""
+    """Return (N, 3, 3) bool: per axis, whether the point can reach the previous, its own and the next voxel."""
     before, behind = torch.ones_like(own, dtype=torch.bool), torch.ones_like(own, dtype=torch.bool)
     if reach is not None:
         place, move = grid.places(points), grid.moves(points, reach.step)

@@ -1,4 +1,4 @@
-"""Point clouds: what a point victim takes."""
+"""Point clouds, the inputs of point victims."""
 
 from typing import NamedTuple
 
@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 IGNORED = 255
-"""The label of points that count neither in a loss nor in a metric."""
+"""Label of points that count in no loss and no metric."""
 
 
 class PointCloud(NamedTuple):
     """The points of one or several scenes (or shapes), one scene after another.
 
     Attributes:
-        points: (N, 3) floating point, metres; this is what attacks move.
+        points: (N, 3) floating point, metres; attacks move them.
         features: (N, F) floating point: colours in [0, 1], reflectance in [0, 1], or nothing (F = 0).
-        scene: (N,) int64, ascending from 0: the scene that a point belongs to.
+        scene: (N,) int64, ascending from 0: the scene of each point.
     """
 
     points: Tensor
@@ -28,7 +28,7 @@ class PointCloud(NamedTuple):
         return int(self.scene[-1]) + 1
 
     def moved(self, points: Tensor) -> "PointCloud":
-        """Return the cloud with its points elsewhere, (N, 3)."""
+        """Return the cloud with other points (N, 3)."""
         return self._replace(points=points)
 
     def to(self, device: torch.device | str) -> "PointCloud":

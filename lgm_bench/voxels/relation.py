@@ -1,4 +1,4 @@
-"""Relation functions: smooth weights of points in voxels."""
+"""Relation functions: smooth weights between points and voxels."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ def sigmoid(distance: Tensor, slope: float) -> Tensor:
 
     Args:
         distance: (P, 3) absolute distances of points from voxel centres along each axis, in voxels.
-        slope: Positive; the larger, the harder.
+        slope: Positive; a larger one is closer to the hard relation.
     """
     return F.logsigmoid(slope * (0.5 - distance)).sum(dim=1)
 
@@ -35,18 +35,18 @@ RELATIONS = {"sigmoid": sigmoid, "bilinear": bilinear, "rbf": rbf}
 
 @dataclass(frozen=True)
 class VoxelSlopes:
-    """Slopes of the way from points to voxels and back, under a gradient method.
+    """Slopes between points and voxels under a gradient method.
 
     Attributes:
-        input: Slope of the relation that weighs a point's features in a voxel (Eq. 37); None: all points of a voxel
-            have the same weight, as in the hard network.
-        output: Slope of the relation that weighs a voxel's logits in a point (Eq. 40); None: a point takes the logits
-            of the voxel that it lies in.
-        floor: Slope of the soft floor in features that are voxel coordinates (S3DIS); None: they carry no gradient.
+        input: Slope of the weights of points in the features of a voxel (Eq. 37); None: all points of a voxel have the
+            same weight, as in the hard network.
+        output: Slope of the weights of voxels in the logits of a point (Eq. 40); None: a point takes the logits of its
+            own voxel.
+        floor: Slope of the soft floor for features that are voxel coordinates (S3DIS); None: they carry no gradient.
         relation: Name of the relation function.
         normalized: Whether the weights of a point's voxels add up to 1 (Eq. 40). The released runs do not normalize
-            them, and FGM's result depends on that: only so do a point's logits depend on its place in its voxel.
-        automatic: Whether a slope of None stands for the slope of the occupancy in the convolutions.
+            them. FGM's result depends on this detail, since its only weight per point would otherwise be constant.
+        automatic: Whether None means the slope of the occupancy in the convolutions.
 
     Raises:
         ConfigError: A slope is not a positive number.
@@ -69,21 +69,21 @@ class VoxelSlopes:
             raise UnknownNameError("relation function", self.relation, RELATIONS)
 
     def at(self, slope: float) -> "VoxelSlopes":
-        """Return the slopes with this one, that of the occupancy, in place of automatic ones."""
+        """Return the slopes, with `slope` (that of the occupancy) for automatic ones."""
         if not self.automatic:
             return self
         ends = [slope if end is None else end for end in (self.input, self.output, self.floor)]
         return replace(self, input=ends[0], output=ends[1], floor=ends[2], automatic=False)
 
     def log_relation(self, distance: Tensor, slope: float) -> Tensor:
-        """Return log r (P,) of distances (P, 3), in voxels, for one of the slopes."""
+        """Return log r (P,) of distances (P, 3) in voxels."""
         return RELATIONS[self.relation](distance, slope)
 
 
 def soft_floor(value: Tensor, slope: float) -> Tensor:
-    """Return a smooth floor: a sigmoid of the given slope at every whole number, of the shape of `value`.
+    """Return a smooth floor of each value: a sigmoid of the given slope at every whole number.
 
-    The released runs place the sigmoid half a step lower, where it is flat and rounds instead.
+    The released runs place the sigmoid half a step lower, which rounds instead.
 
     >>> soft_floor(torch.tensor([1.4, 2.0, 2.6]), 50.0)
     tensor([1.0000, 1.5000, 2.0000])

@@ -1,4 +1,4 @@
-"""From points to voxels and back: hard, and leaded so that occupancy carries gradient to the points."""
+"""From points to voxels and back: hard, or leaded so that occupancies have gradients with respect to the points."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,10 +19,10 @@ _CLIPPED = 1e-3  # voxels: more than rounding moves a place
 
 
 class Voxelization(Unit):
-    """Finds the voxels of point clouds; without parameters or buffers, so checkpoints do not see it.
+    """Computes the voxels of point clouds; without parameters or buffers, so that it is not part of checkpoints.
 
-    Under a hard gradient method these are the voxels that points lie in. Under one that softens, the voxels that points
-    may reach are added, and each voxel has an occupancy in [0, 1].
+    Under a hard gradient method these are the voxels that contain points. A method that softens adds the voxels that
+    points may reach, and each voxel has an occupancy in [0, 1].
 
     Args:
         grid: The voxels.
@@ -33,7 +33,7 @@ class Voxelization(Unit):
         self.grid = grid
 
     def own_slope(self, reach: Reach | None) -> float:
-        """Return 10, and more where eps is less than a voxel: 10 / (eps in voxels), see docs/slopes.md."""
+        """Return 10, or 10 / (eps in voxels) if eps is less than a voxel; see docs/slopes.md."""
         return SLOPE if reach is None else SLOPE * max(1.0, self.grid.edge / reach.eps)
 
     def forward(self, cloud: PointCloud) -> "Voxels":
@@ -50,7 +50,7 @@ class Voxelization(Unit):
         return Voxels(coordinates, point, row, cloud, self.grid, self.gradient, self.slope)
 
     def occupied(self, cloud: PointCloud) -> Tensor:
-        """Return the voxels of the hard network, (M, 4) int64 = scene, x, y, z, each once, in ascending order."""
+        """Return the voxels of the hard network, (M, 4) int64 = scene, x, y, z, unique and ascending."""
         voxels = torch.cat([cloud.scene[:, None], self.grid.voxels(cloud.points)], dim=1)
         return unique_voxels(voxels)[0]
 
@@ -60,13 +60,13 @@ class Voxels:
     """The voxels of a point cloud, and the pairs of points and voxels.
 
     Attributes:
-        coordinates: (M, 4) int64 = scene, x, y, z, each once.
-        point: (P,) int64, the point of each pair; the first N pairs are those of points and their own voxels.
-        row: (P,) int64, the voxel of each pair, as a row of `coordinates`.
+        coordinates: (M, 4) int64 = scene, x, y, z, each voxel once.
+        point: (P,) int64, point of each pair; in the first N pairs, points are paired with their own voxels.
+        row: (P,) int64, voxel of each pair, as a row of `coordinates`.
         cloud: The points.
-        grid: Their grid.
-        gradient: The method in force when the voxels were found.
-        slope: The slope in force of the occupancy in the convolutions.
+        grid: The grid.
+        gradient: The gradient method in force.
+        slope: The slope in force, of the occupancy in the convolutions.
     """
 
     coordinates: Tensor
@@ -82,14 +82,14 @@ class Voxels:
 
     @property
     def own(self) -> Tensor:
-        """(N,) int64, the row of the voxel that each point lies in."""
+        """(N,) int64, row of the voxel of each point."""
         return self.row[: len(self.cloud.points)]
 
     @cached_property
     def slopes(self) -> VoxelSlopes:
-        """The slopes of the input, output and floor: those of the gradient method, or else the slope in force.
+        """The slopes of input, output and floor: those of the gradient method, or by default the slope in force.
 
-        FGM then has none. The floor has the slope in force only where that is automatic.
+        By default FGM has none, and the floor has one only if the slope is automatic.
         """
         gradient = self.gradient
         if gradient.voxels is not None or not gradient.softens:
@@ -99,18 +99,18 @@ class Voxels:
 
     @cached_property
     def occupied(self) -> Tensor:
-        """(M,) bool, whether a point lies in the voxel."""
+        """(M,) bool, whether a voxel contains a point."""
         return torch.zeros(len(self), dtype=torch.bool, device=self.row.device).index_fill_(0, self.own, True)
 
     @cached_property
     def occupancy(self) -> Tensor | None:
-        """(M,) occupancy o(p) = 1 - prod_x (1 - r(x, p)) in the convolutions (Tao et al. 2024, Eq. 31), or None."""
+        """(M,) occupancy o(p) = 1 - prod_x (1 - r(x, p)) in convolutions (Tao et al. 2024, Eq. 31); None if hard."""
         return self._occupancy(self.slope)
 
     def gather(self, values: Tensor) -> Tensor:
         """Return features (M, F) of voxels from those of points (N, F) (Tao et al. 2024, Eq. 22; leaded: Eq. 37-38).
 
-        Hard, the mean over the points of a voxel; leaded, o(p) * sum_x r(x, p) f(x) / sum_x r(x, p).
+        The hard value is the mean over the points of a voxel, the leaded one o(p) sum_x r(x, p) f(x) / sum_x r(x, p).
         """
         return self.occupied_input(self.average(values))
 
@@ -119,9 +119,9 @@ class Voxels:
         return self.average_of_pairs(rows_of(values, self.point))
 
     def average_of_pairs(self, values: Tensor) -> Tensor:
-        """Return the weighted mean (M, F) over each voxel's pairs of values (P, F) of pairs.
+        """Return the weighted mean (M, F) of values (P, F) over the pairs of each voxel.
 
-        With a hard forward pass, the mean over the points in a voxel; an empty voxel keeps its soft mean.
+        With a hard forward pass it is the mean over the points in the voxel; an empty voxel keeps its soft mean.
         """
         soft = self._mean(values)
         if not self._shows_hard:
@@ -131,19 +131,19 @@ class Voxels:
         return hard if self.slopes.input is None else _through(hard, soft)
 
     def occupied_input(self, features: Tensor) -> Tensor:
-        """Return features (M, F) times `input_occupancy`, where there is one (Eq. 38)."""
+        """Return features (M, F) times `input_occupancy` if there is one (Eq. 38)."""
         occupancy = self.input_occupancy
         return features if occupancy is None else features * occupancy[:, None]
 
     @cached_property
     def input_occupancy(self) -> Tensor | None:
-        """(M,) occupancy with the input's slope, or None."""
+        """(M,) occupancy with the slope of the input; None if hard."""
         return self._occupancy(self.slopes.input or self.slope)
 
     def scatter(self, values: Tensor) -> Tensor:
         """Return logits (N, C) of points from those of voxels (M, C) (Tao et al. 2024, Eq. 23; leaded: Eq. 39-40).
 
-        Hard, the logits of the voxel that a point lies in; leaded, sum_p r(x, p) y(p) over its pairs.
+        The hard value is that of the point's own voxel, the leaded one sum_p r(x, p) y(p) over the point's pairs.
         """
         if self.slopes.output is None:
             return rows_of(values, self.own)
@@ -156,9 +156,9 @@ class Voxels:
         return _through(rows_of(values, self.own), soft) if self._shows_hard else soft
 
     def coordinate_features(self) -> Tensor:
-        """Return the voxels' coordinates (M, 3), x and y relative to their mean over a scene's points.
+        """Return the coordinates (M, 3) of voxels, with x and y relative to the mean over the points of the scene.
 
-        With a slope of the floor they depend smoothly on the points.
+        If the floor has a slope, they depend smoothly on the points.
         """
         slope = self.slopes.floor
         own = self.coordinates[self.own, 1:].to(self.cloud.points.dtype)
@@ -177,15 +177,15 @@ class Voxels:
 
     @property
     def _shows_hard(self) -> bool:
-        """Whether values are those of the hard network, with the gradient of the soft one."""
+        """Whether values are hard but have the gradient of the soft ones."""
         return self.gradient.softens and self.gradient.shows_hard
 
     @cached_property
     def _distance(self) -> Tensor:
-        """(P, 3) distance of each pair's point from the voxel's centre, in voxels.
+        """(P, 3) distance between point and centre of the voxel in each pair, in voxels.
 
-        Along an axis on which a point lies outside the grid, its distance from its own voxel is 0: it would have to
-        come back inside before it could leave that voxel.
+        If a point is outside the grid along an axis, the distance to its own voxel along that axis is 0: the point
+        would have to come back inside before it could leave the voxel.
         """
         units = self.grid.units(self.cloud.points)
         outside = (self.grid.places(self.cloud.points.detach()) - units.detach()).abs() > _CLIPPED
@@ -222,7 +222,7 @@ class Voxels:
 
 
 def _normalized(log_weight: Tensor, group: Tensor, n_groups: int) -> Tensor:
-    """Return weights (P,) that add up to 1 in each group; stable where all weights of a group are tiny."""
+    """Return weights (P,) that add up to 1 in each group; stable even if all weights of a group are tiny."""
     lowest = log_weight.new_full((n_groups,), -torch.inf)
     largest = lowest.scatter_reduce(0, group, log_weight.detach(), "amax")
     weight = (log_weight - largest[group]).exp()

@@ -160,7 +160,7 @@ def test_a_verdict_of_logits_that_are_no_numbers() -> None:
     offsets = torch.tensor([0, NAN, 0])
     victim.register_forward_hook(lambda _, __, logits: logits + (0 if torch.is_grad_enabled() else offsets[:, None]))
     for attack in (BIM(8 * BITS, steps=2, active_set=True), AutoAttack(8 * BITS, members=["square"], queries=2)):
-        with pytest.raises(ConfigError, match=r"logits of 1 samples are not numbers \(first: 'sample-001'\)"):
+        with pytest.raises(ConfigError, match=r"logits of 1 samples are not finite \(first: 'sample-001'\)"):
             perturbed(attack, victim, batch, LGM(5.0))
 
 

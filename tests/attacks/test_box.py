@@ -73,7 +73,7 @@ def test_a_share_of_pixels_out_of_range(share: float) -> None:
 
 def test_a_share_that_leaves_no_pixel() -> None:
     victim = Gated()
-    with pytest.raises(ConfigError, match="no pixel of a 4 x 4 image"):
+    with pytest.raises(ConfigError, match="less than one pixel of a 4 x 4 image"):
         perturbed(BIM(8 * BITS, valid_pixels=0.05), victim, batch_for(victim, images(1, size=4)))
 
 

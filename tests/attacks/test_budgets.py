@@ -67,7 +67,7 @@ def test_images_of_any_number_of_channels() -> None:
 
 
 def test_pixels_are_of_images() -> None:
-    with pytest.raises(ConfigError, match=r"pixels can be chosen of images \(B, C, H, W\) only"):
+    with pytest.raises(ConfigError, match=r"valid_pixels and mask are for images \(B, C, H, W\) only"):
         LinfBall(0.1, valid_pixels=0.5).around(torch.zeros(3, 7))
 
 

@@ -95,7 +95,7 @@ def test_losses_of_single_exits_do_not_depend_on_which_exit_answers() -> None:
 
 def test_what_a_network_lacks_is_named() -> None:
     static = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
-    for loss, message in (("compute", "say in controls"), ("deepsloth", "network with one Exit gate")):
+    for loss, message in (("compute", "declare in controls"), ("deepsloth", "network with one Exit gate")):
         with pytest.raises(ConfigError, match=message):
             FGSM(0.1, loss=loss).perturb(static, torch.rand(1, 3, 2, 2), torch.tensor([0]))
     assert isinstance(objective_named("underload"), Compute)

@@ -58,7 +58,7 @@ def test_defaults_follow_the_budget() -> None:
 
 def test_victims() -> None:
     network = nn.Linear(3, 2).eval()
-    with pytest.raises(ConfigError, match="PointBIM attacks points and Linear takes images"):
+    with pytest.raises(ConfigError, match="PointBIM attacks points, but Linear takes images"):
         perturbed(PointBIM(0.02), network, batch(SCENES, (20,)))
     training = victim(SCENES, seed=1).train()
     with pytest.raises(ConfigError, match=r"SceneVictim is in training mode.*call victim\.eval\(\)"):
@@ -71,7 +71,9 @@ def test_victims() -> None:
         PointBIM(0.02).perturb(victim(SCENES), torch.zeros(20, 3), torch.zeros(20, dtype=torch.int64))
     with pytest.raises(ConfigError, match="where no class can be the target"):
         attacked(PointBIM(0.02), victim(SCENES), batch(SCENES, (20,)), target=torch.zeros(1, dtype=torch.int64))
-    with pytest.raises(ConfigError, match="loss 'lovasz' is of segmentation, ShapeVictim does classification"):
+    with pytest.raises(
+        ConfigError, match="loss 'lovasz' is for segmentation, but the task of ShapeVictim is classification"
+    ):
         perturbed(PointBIM(0.02, loss="lovasz"), victim(SHAPES), batch(SHAPES, (20,)))
 
 
@@ -98,9 +100,9 @@ GOOD = batch(SCENES, (12, 8))
         ({"points": GOOD.cloud.points.long()}, r"got torch\.int64"),
         ({"features": GOOD.cloud.features[1:]}, r"features must be floating point of shape \(20, F\)"),
         ({"scene": GOOD.cloud.scene.float()}, r"scene must be int64 of shape \(20,\)"),
-        ({"scene": GOOD.cloud.scene + 1}, "scene must count the scenes from 0"),
-        ({"scene": GOOD.cloud.scene.flip(0)}, "scene must count the scenes from 0"),
-        ({"scene": GOOD.cloud.scene * 2}, "leave none out"),
+        ({"scene": GOOD.cloud.scene + 1}, "scene must number the scenes from 0"),
+        ({"scene": GOOD.cloud.scene.flip(0)}, "scene must number the scenes from 0"),
+        ({"scene": GOOD.cloud.scene * 2}, "without gaps"),
         (
             {"points": with_value(GOOD.cloud.points, 13, NAN)},
             r"points must be finite, .* row 13 \(scene 'scene-1'\)",

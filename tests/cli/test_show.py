@@ -93,7 +93,7 @@ def test_what_is_not_to_be_believed_is_refused_by_all_who_read_it(
         path.write_text(json.dumps(record))
     for answer in (show(), show("lgm"), lgm_bench("report", "results"), lgm_bench("compare", "results")):
         assert answer.code == 2, answer.out
-        assert "result.json is not to be believed: " in answer.err
+        assert "result.json contradicts its rows: " in answer.err
     one = ("dynconv8-cifar10", "--checkpoint", "random", "--gradient", "lgm", "--eps", "16/255", "--quiet", "--json")
     again = lgm_bench("attack", *one, "--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
     assert again.code == 0, again.err

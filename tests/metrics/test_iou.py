@@ -97,7 +97,7 @@ def test_against_the_official_evaluation_of_semantickitti() -> None:
 @pytest.mark.parametrize(
     ("labels", "predictions", "message"),
     [
-        ([0, 1], [0], r"must be \(N,\) alike, got \(2,\) and \(1,\)"),
+        ([0, 1], [0], r"must both be \(N,\), got \(2,\) and \(1,\)"),
         ([0, 7], [0, 1], "label 7 is out of range: there are 6 classes"),
         ([0, 1], [0, -1], "prediction -1 is out of range"),
         ([0, 1], [0, 6], "prediction 6 is out of range"),

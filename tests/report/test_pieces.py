@@ -11,13 +11,13 @@ from PIL import Image
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import resolved
-from lgm_bench.report.cloud_view import Camera, View
+from lgm_bench.report.cloud_examples import Camera, View
 from lgm_bench.report.curves import _draw
 from lgm_bench.report.drawing import arm_styles, picture, plot, svg
 from lgm_bench.report.folder import with_places
-from lgm_bench.report.groups import grouped, legend, series, telling
-from lgm_bench.report.model import Grid
+from lgm_bench.report.groups import eps_sweeps, grouped, legend, representative
 from lgm_bench.report.overview import overview
+from lgm_bench.results.formats import Grid
 from lgm_bench.results.reading import Finished
 
 RED, BLUE, GREY = np.array([255, 0, 0], np.uint8), np.array([0, 0, 255], np.uint8), np.array([9, 9, 9], np.uint8)
@@ -96,11 +96,11 @@ def test_gradients_of_one_attack_are_compared_and_sweeps_come_last() -> None:
     swept = cell(attack="pointbim", eps=0.01, gradient="lgm", slope=9.0, paper=("table_7", "slope=9", "v", "eps=0.01"))
     random, large = cell(attack="random", eps=0.01), cell(attack="pointbim", eps=0.02)
     groups = grouped(finished(swept, large, fgm, random, lgm))
-    assert [one.cell.attack.eps for one in series(groups)[0]] == [0.01, 0.02]
+    assert [one.cell.attack.eps for one in eps_sweeps(groups)[0]] == [0.01, 0.02]
     small, other = sorted(groups, key=lambda one: one.cell.attack.eps)
     assert [one.result.cell for one in small.shown.values()] == [random, fgm, lgm]
     assert [one.result.cell for one in other.shown.values()] == [large]
-    assert telling(groups) == [small]
+    assert representative(groups) == [small]
 
 
 def test_of_sweeps_the_default_relation_stands_for_lgm() -> None:
@@ -116,15 +116,15 @@ def test_of_sweeps_the_default_relation_stands_for_lgm() -> None:
 def test_pictures_are_of_the_most_samples_and_say_how_many_if_not_of_all() -> None:
     few = Finished(Path("few"), result(cell(limit=2, eps=8.0), n_samples=2))
     many = Finished(Path("many"), result(cell(limit=50, eps=4.0), n_samples=50))
-    (chosen,) = telling(grouped([few, many]))
+    (chosen,) = representative(grouped([few, many]))
     assert chosen.arms == {"fgm": many}
     assert chosen.title == "dynconv8-cifar10\nfgsm, first 50"
-    assert telling(grouped(finished(cell())))[0].title == "dynconv8-cifar10\nfgsm"
+    assert representative(grouped(finished(cell())))[0].title == "dynconv8-cifar10\nfgsm"
 
 
 @pytest.mark.parametrize(("several", "scale"), [((0.005, 0.01, 0.05), "log"), ((3.0, 4.0, 6.0), "linear")])
 def test_close_eps_do_not_run_into_each_other(several: tuple[float, ...], scale: str) -> None:
-    ((ones),) = series(grouped(finished(*(cell(eps=eps) for eps in several))))
+    ((ones),) = eps_sweeps(grouped(finished(*(cell(eps=eps) for eps in several))))
     with plot() as (_, ax):
         _draw(ax, ones)
         assert ax.get_xscale() == scale
@@ -155,7 +155,7 @@ def test_columns_of_numbers_stand_to_the_right(text: str, numeric: bool) -> None
 
 def test_the_overview_counts_victims_and_data_sets_by_name() -> None:
     found = finished(*(cell(eps=eps, limit=limit) for eps, limit in ((1.0, 5), (2.0, None))), cell(victim="other"))
-    section = overview(found, [], telling(grouped(found)))
+    section = overview(found, [], representative(grouped(found)))
     assert section.intro[0].startswith(
         "3 cells (a victim, an attack, an eps and a gradient each), of 2 victims on 1 data"
     )

@@ -29,8 +29,8 @@ HTML = "{http://www.w3.org/1999/xhtml}"
 SVG = "{http://www.w3.org/2000/svg}"
 N_IMAGES, STEPS = 13, 3
 FIGURES = {
-    "Accuracy against eps",
-    "mIoU against eps",
+    "Accuracy over eps",
+    "mIoU over eps",
     "Iteration by iteration",
     "Architecture change",
     "Execution of each unit by class",
@@ -180,8 +180,8 @@ def test_what_is_damaged_or_missing_is_named_and_the_rest_shown(run: tuple[Path,
     (out / "half-done" / "parts").mkdir(parents=True)
     html = report_of(out)[0].read_text()
     parsed(html)
-    assert "Not in the pictures: " in html
-    assert "1 results are left out: they are damaged or of another version." in html
+    assert "Left out of the pictures: " in html
+    assert "1 results are left out: they are damaged or from another version." in html
     assert "1 cells are not finished: half-done." in html
     assert "mIoU before and after attacks" in html
     assert "could not be drawn" not in html
@@ -209,7 +209,7 @@ def test_names_are_never_markup(tmp_path: Path) -> None:
     (plot,) = (svg for svg in document.iter(f"{SVG}svg"))
     assert NASTY in plot.get("aria-label")
     assert any(NASTY in "".join(text.itertext()) for text in plot.iter(f"{SVG}text"))
-    assert "Not in the pictures" in html
+    assert "Left out of the pictures" in html
 
 
 def test_a_report_that_fails_fails_no_run(
@@ -232,7 +232,7 @@ def test_one_picture_that_fails_costs_only_itself(
 
     monkeypatch.setattr("lgm_bench.report.curves.curves", broken)
     html = page(read_results(run[0]))
-    assert "Some of it could not be drawn (ZeroDivisionError: nothing there)." in html
+    assert "Some figures could not be drawn (ZeroDivisionError: nothing there)." in html
     assert "Iteration by iteration" in html
 
 

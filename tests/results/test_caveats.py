@@ -19,14 +19,17 @@ def checked(**changes: Any) -> CellResult:
 
 
 SUSPICIOUS = {
-    "gradients": ({"deterministic": False}, "other gradients a second time"),
+    "gradients": ({"deterministic": False}, "a second pass over the same input gave other gradients"),
     "batch": ({"batch_invariance": 0.01}, "depend on the batch (by 1.0e-02"),
-    "bounds": ({"within_bounds": False}, "left their bounds"),
+    "bounds": ({"within_bounds": False}, "are out of bounds"),
     "zero": ({"zero_gradient_share": 0.75}, "75% of the input gradient is exactly 0"),
     "saturated": ({"saturated_occupancies": 0.95}, "95% of the occupancies have no derivative at slope 5"),
-    "constant": ({"units": 6, "constant_units": 6}, "none of the 6 adaptive units decides differently"),
-    "weaker": ({"loss_of_the_steps": 2.0, "loss_of_twice_the_steps": 1.5}, "loss 1.50 in place of 2.00"),
-    "large": ({"masking_samples": 8, "large_eps": 127.5, "accuracy_at_large_eps": 0.25}, "eps 127.5 leaves 25% of 8"),
+    "constant": ({"units": 6, "constant_units": 6}, "each of the 6 adaptive units decides the same"),
+    "weaker": ({"loss_of_the_steps": 2.0, "loss_of_twice_the_steps": 1.5}, "loss 1.50 instead of 2.00"),
+    "large": (
+        {"masking_samples": 8, "large_eps": 127.5, "accuracy_at_large_eps": 0.25},
+        "at eps 127.5, 25% of 8 samples are still right",
+    ),
 }
 
 
@@ -60,6 +63,6 @@ def test_cells_with_the_same_caveat_share_a_note() -> None:
     same = [result(cell(eps=eps), n_attacked=0) for eps in (1.0, 2.0, 4.0, 8.0)]
     (note,) = caveat_notes(lines([*same, result()]))
     assert note == (
-        "Note: nothing was attacked (dynconv8-cifar10 fgsm eps 1 (2/255) FGM, dynconv8-cifar10 fgsm eps 2 (4/255) FGM, "
-        "dynconv8-cifar10 fgsm eps 4 (8/255) FGM, and 1 more)."
+        "Note: no sample was attacked (dynconv8-cifar10 fgsm eps 1 (2/255) FGM, "
+        "dynconv8-cifar10 fgsm eps 2 (4/255) FGM, dynconv8-cifar10 fgsm eps 4 (8/255) FGM, and 1 more)."
     )

@@ -56,7 +56,7 @@ def test_table_4_shows_what_the_paper_prints_there() -> None:
 def test_a_small_victim_stands_beside_the_published_ones_numbers_and_that_is_said() -> None:
     table = only(scenes("table_4", victim=SMALL, paper=VICTIM))
     assert str(table.entry("eps=0.01", Column(SMALL, "fgm", "mIoU"))) == "20.00 (55.51)"
-    assert table.notes[0] == f"In percent; in brackets what the paper prints for {VICTIM}."
+    assert table.notes[0] == f"In percent; in brackets the paper's numbers for {VICTIM}."
 
 
 def test_table_5_has_a_column_a_relation() -> None:

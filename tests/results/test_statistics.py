@@ -13,11 +13,8 @@ from scipy import stats
 
 from lgm_bench.evaluation.store.store import ROWS
 from lgm_bench.metrics.iou import iou_counts, mean_iou
-from lgm_bench.results.comparisons import (
-    comparisons_as_json,
-    comparisons_to_latex,
-    comparisons_to_markdown,
-)
+from lgm_bench.results.comparisons import comparison_grid, comparisons_as_json
+from lgm_bench.results.formats import grid_to_latex, grid_to_markdown
 from lgm_bench.results.frame import frame_of
 from lgm_bench.results.reading import read_results
 from lgm_bench.results.statistics import bootstrap, compare_arms, holm, mcnemar, sign_flip
@@ -145,7 +142,7 @@ def test_the_targets_of_an_image_go_together(tmp_path: Path) -> None:
         n_resamples=10_000, rng=np.random.default_rng(6),
     ).pvalue  # fmt: skip
     assert one.p_value == pytest.approx(swapped, abs=0.01)
-    text = comparisons_to_markdown([one])
+    text = grid_to_markdown(comparison_grid([one]))
     assert "several targets" in text
     assert "stronger attack above 0 of success rate" in text
     assert "below 0" not in text
@@ -160,8 +157,8 @@ def test_few_scenes_get_words_in_place_of_an_interval(tmp_path: Path) -> None:
     found = compare_arms(frame_of(results, tmp_path))
     assert (found[0].interval, found[0].p_holm, found[0].note) == (None, None, "too few samples")
     assert found[0].verdict == "undecided"
-    text = comparisons_to_markdown(found)
-    assert "Too few samples to say how sure the difference is: s3dis (3)" in text
+    text = grid_to_markdown(comparison_grid(found))
+    assert "Too few samples to say how certain the difference is: s3dis (3)" in text
     assert "bootstrap" not in text
 
 
@@ -200,9 +197,9 @@ def test_of_several_baselines_the_one_with_the_same_steps_counts_else_any(tmp_pa
     released = finished(tmp_path, "s50", rows, {**LGM, "steps": 50, "step": 0.5})
     (one,) = compare_arms(frame_of([baselines[0], released], tmp_path))
     assert (one.baseline["fingerprint"], one.arm["fingerprint"]) == ("b10", "s50")
-    told = "(baseline, arm): dynconv8-cifar10 step 1, 0.5; dynconv8-cifar10 steps 10, 50."
-    assert told in comparisons_to_markdown([one])
-    assert "more than the gradient" not in comparisons_to_markdown(found)
+    differences = "(baseline, arm): dynconv8-cifar10 step 1, 0.5; dynconv8-cifar10 steps 10, 50."
+    assert differences in grid_to_markdown(comparison_grid([one]))
+    assert "more than the gradient" not in grid_to_markdown(comparison_grid(found))
 
 
 def test_damaged_rows_are_named_and_leave_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -234,9 +231,9 @@ def test_the_table_has_the_same_numbers_in_all_forms(tmp_path: Path) -> None:
     results = [finished(tmp_path, "aa", image_rows(fgm), FGM), finished(tmp_path, "bb", image_rows(lgm), LGM)]
     found = compare_arms(frame_of(results, tmp_path))
     row = "| dynconv8-cifar10 fgsm eps 1 (2/255) | LGM slope 5 | accuracy | 10 | 80.00 | 20.00 | -60.00 |"
-    assert row in comparisons_to_markdown(found)
-    assert "| 0 | 6 | 0.031 | 0.031 |" in comparisons_to_markdown(found)
-    assert r"accuracy & 10 & 80.00 & 20.00 & -60.00 &" in comparisons_to_latex(found)
+    assert row in grid_to_markdown(comparison_grid(found))
+    assert "| 0 | 6 | 0.031 | 0.031 |" in grid_to_markdown(comparison_grid(found))
+    assert r"accuracy & 10 & 80.00 & 20.00 & -60.00 &" in grid_to_latex(comparison_grid(found))
     (plain,) = comparisons_as_json(found)
     assert (plain["baseline"], plain["arm"], plain["only_arm"], plain["p_value"]) == ("aa", "bb", 6, 0.03125)
 
@@ -251,7 +248,7 @@ def test_every_arm_is_compared_with_the_baseline_and_all_are_corrected_together(
     assert [(one.baseline["fingerprint"], one.arm["fingerprint"]) for one in found] == [("fgm", "lgm"), ("fgm", "soft")]
     assert [one.p_holm for one in found] == pytest.approx([2 * 2 / 2**12, 2 / 2**5])
     assert [one.verdict for one in found] == ["stronger", "undecided"]
-    text = comparisons_to_markdown(found)
+    text = grid_to_markdown(comparison_grid(found))
     assert (
         "LGM against FGM, accuracy: significantly stronger in 1, weaker in 0, undecided in 0 comparisons (Holm, 5%)."
         in text

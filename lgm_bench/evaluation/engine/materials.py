@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from datamodules import DATAMODULES
 from datamodules.samples_datamodule import SamplesDataModule
-from lgm_bench.attacks.checks import whole_numbers
+from lgm_bench.attacks.checks import class_indices
 from lgm_bench.errors import ConfigError, DataError, LgmBenchError, fault
 from lgm_bench.evaluation.cells.cell import Cell, DataSpec
 from lgm_bench.evaluation.engine.preflight import N_SAMPLES
@@ -199,7 +199,7 @@ def check_forward(cell: Cell, victim: Victim, data: DataSet) -> None:
     """
     adapter = adapter_named(data.datamodule.task)
     inputs, labels, ids = data.probe
-    labels = whole_numbers("labels", labels)
+    labels = class_indices("labels", labels)
     adapter.check(victim, inputs, labels, ids)
     group = adapter.groups(inputs, labels)[0]
     try:

@@ -1,1 +1,1 @@
-"""Expected numbers of a suite, and comparing results with them."""
+"""Leaderboards: expected numbers of a suite, and comparisons of results with them."""

@@ -1,6 +1,7 @@
-"""A leaderboard: the numbers that a suite is expected to give, as typed JSON with a line for each entry.
+"""Leaderboards: the expected numbers of a suite, as typed JSON.
 
-It is made of records and rows, and not of the frame of results: an entry holds the cell itself and a letter a sample.
+A leaderboard is made from records and rows instead of the frame of results, since an entry contains the cell itself and
+one letter per sample.
 """
 
 import json
@@ -25,9 +26,9 @@ from lgm_bench.tasks.base import task_named, task_of
 FOLDER = "leaderboard"
 DIGITS = 6
 ROUNDING = 10**-DIGITS
-"""Numbers in a file are rounded."""
+"""Rounding error of the numbers in a file."""
 SAMPLE_LETTERS = {(True, True): "+", (True, False): "x", (False, False): "-", (False, True): "*"}
-"""A sample's letter by whether it is right before and after the attack."""
+"""Letter of a sample, by whether it is right before and after the attack."""
 
 
 class _Strict(BaseModel):
@@ -35,7 +36,7 @@ class _Strict(BaseModel):
 
 
 class Number(_Strict):
-    """A number as a fraction in [0, 1], and by how much another machine's may differ."""
+    """A number as a fraction in [0, 1], and how much another machine's may differ from it."""
 
     expected: Annotated[float, Field(ge=0, le=1)]
     tolerance: Annotated[float, Field(ge=0, le=1)]
@@ -45,7 +46,7 @@ def _known_names(value: Any) -> Any:
     content = value if isinstance(value, dict) else {}
     kinds = [(Cell, content), *((KINDS[part], content[part]) for part in KINDS if isinstance(content.get(part), dict))]
     for kind, values in kinds:
-        names = [one.name for one in fields(kind) if one.name not in NO_IDENTITY]
+        names = [field.name for field in fields(kind) if field.name not in NO_IDENTITY]
         for name in values:
             if name not in names:
                 raise UnknownNameError("value of a cell", str(name), names)
@@ -53,20 +54,20 @@ def _known_names(value: Any) -> Any:
 
 
 class Entry(_Strict):
-    """What is expected of one cell.
+    """Expected results of one cell.
 
     Attributes:
-        task: Kind of the samples, see `lgm_bench.tasks`.
-        cell: What it is, see `identity`; values that are the default's are left out of the file.
-        n_samples: Images, shapes or scenes.
-        checkpoint_sha256: Of the victim's weights.
-        data_sha256: Of the sample ids, in order.
-        precision: Of what the victim computed, see `CellResult`.
-        git_commit: Of the source tree that measured it; None if it is not known.
-        numbers: By the names of the task's figures, with their tolerances.
-        samples: Of what is right or wrong, a letter (`SAMPLE_LETTERS`) for each row in the data set's order (targeted:
-            for each target of each sample); None where there are no rows.
-        scenes: Of what is more or less right, its own figure before and after the attack to three digits.
+        task: Name of the task, see `lgm_bench.tasks`.
+        cell: The cell, see `identity`; the file leaves out default values.
+        n_samples: Number of images, shapes or scenes.
+        checkpoint_sha256: Hash of the victim's weights.
+        data_sha256: Hash of the sample ids, in order.
+        precision: Precision of the victim, see `CellResult`.
+        git_commit: Commit of the source tree that measured the cell; None if unknown.
+        numbers: Expected numbers and tolerances by name of the metric.
+        samples: One letter (`SAMPLE_LETTERS`) per row, in the order of the data set; in targeted cells one per sample
+            and target. None without rows, and for scenes.
+        scenes: The main metric of each scene before and after the attack, to three digits; None for other tasks.
     """
 
     task: str
@@ -90,12 +91,12 @@ class Entry(_Strict):
 
 
 class Leaderboard(_Strict):
-    """What is expected of the cells of a suite.
+    """Expected results of the cells of a suite.
 
     Attributes:
-        suite: Its name.
-        version: Of lgm-bench, when the file was last written.
-        cells: In the suite's order.
+        suite: Name of the suite.
+        version: Version of lgm-bench that last wrote the file.
+        cells: Entries in the order of the suite.
     """
 
     suite: str
@@ -104,25 +105,25 @@ class Leaderboard(_Strict):
 
 
 def read_leaderboard(path: Path) -> Leaderboard:
-    """Return the content of a file.
+    """Read a leaderboard from a file.
 
     Raises:
         ResultError: There is no such file, or it cannot be read.
-        ConfigError: It is not a leaderboard; each misfit is named.
+        ConfigError: It is not a leaderboard; the message names each error.
     """
     if is_named_pipe(path):
         raise ResultError(f"{path} is a named pipe; give a file")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        there = [other.name for other in path.parent.glob("*.json")] if path.parent.is_dir() else []
+        names = [other.name for other in path.parent.glob("*.json")] if path.parent.is_dir() else []
         raise ResultError(
-            f"no leaderboard {path}{did_you_mean(path.name, there)}; compare --update --suite NAME starts one"
+            f"no leaderboard {path}{did_you_mean(path.name, names)}; compare --update --suite NAME starts one"
         ) from error
     except OSError as error:
         raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ResultError(f"{path} is not JSON: {error}; it is damaged: take it from git again") from error
+        raise ResultError(f"{path} is not JSON: {error}; give a leaderboard, or restore it from git") from error
     try:
         return check(Leaderboard, content, str(path))
     except UnknownNameError as error:
@@ -130,10 +131,10 @@ def read_leaderboard(path: Path) -> Leaderboard:
 
 
 def write_leaderboard(path: Path, board: Leaderboard) -> None:
-    """Write a file, whole or not at all.
+    """Write a leaderboard to a file, completely or not at all.
 
     Raises:
-        ResultError: It cannot be written.
+        ResultError: The file cannot be written.
     """
     content = board.model_dump(mode="json", exclude_defaults=True)
     try:
@@ -144,26 +145,26 @@ def write_leaderboard(path: Path, board: Leaderboard) -> None:
 
 
 def shipped_leaderboards() -> dict[str, Path]:
-    """Return the files that come with lgm-bench by the suite that they are named after."""
+    """Return the leaderboard files that come with lgm-bench, by name of the suite."""
     return {path.stem: path for path in sorted(resource(FOLDER).glob("*.json"))}
 
 
 def _lines(value: Any, indent: str = "") -> str:
-    """Return JSON in which what holds no mapping is a line, so that a changed number is a changed line."""
+    """Return JSON with one line per value that contains no mapping, so that a changed number changes a single line."""
     inner = value.values() if isinstance(value, dict) else value
-    if not isinstance(value, dict | list) or not any(_holds_mapping(one) for one in inner):
+    if not isinstance(value, dict | list) or not any(_has_mapping(item) for item in inner):
         return json.dumps(value)
     deeper = indent + " "
     if isinstance(value, dict):
-        parts = [f"{json.dumps(name)}: {_lines(one, deeper)}" for name, one in value.items()]
+        parts = [f"{json.dumps(name)}: {_lines(item, deeper)}" for name, item in value.items()]
     else:
-        parts = [_lines(one, deeper) for one in value]
+        parts = [_lines(item, deeper) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{closing}"
 
 
-def _holds_mapping(value: Any) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list) and any(_holds_mapping(one) for one in value))
+def _has_mapping(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_has_mapping, value)))
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,9 @@ class Measured:
     """A finished cell.
 
     Attributes:
-        entry: Its entry for a leaderboard, with default tolerances.
-        rows: Name of the sample of each letter of `entry.samples` or pair of `entry.scenes`; empty without rows.
-        folder: Its folder.
+        entry: Entry for a leaderboard, with default tolerances.
+        rows: Name of the sample of each letter in `entry.samples` or pair in `entry.scenes`; empty without rows.
+        folder: Folder of the cell.
     """
 
     entry: Entry
@@ -182,38 +183,38 @@ class Measured:
 
 
 def identity(cell: Cell) -> Cell:
-    """Return a cell as it is on any machine: without paths, and without what changes no number."""
+    """Return a cell without paths and other values that differ between machines but change no number."""
     checkpoint = "random" if cell.victim.checkpoint == "random" else None
     return cell.without(*NO_IDENTITY).replace(victim={"checkpoint": checkpoint})
 
 
 def read_measured(results: Path) -> list[Measured]:
-    """Return the finished cells of a results folder, of a cell's folder, or of one result.json.
+    """Return the finished cells in a results folder, a cell's folder, or one result.json.
 
     If several records have the same cell and precision, as after an update of lgm-bench, the newest counts.
 
     Raises:
-        ResultError: There is nothing, or rows are damaged.
+        ResultError: There are no finished cells, or rows are damaged.
     """
     newest: dict[tuple[Cell, str], Finished] = {}
-    for one in read_results(results):
-        newest.setdefault((one.result.cell.without("paper"), one.result.precision), one)
-    return [measured(one) for one in newest.values()]
+    for finished in read_results(results):
+        newest.setdefault((finished.result.cell.without("paper"), finished.result.precision), finished)
+    return [measured(finished) for finished in newest.values()]
 
 
 def is_one_cell(results: Path) -> bool:
-    """Return whether a path is of one cell and not of a results folder."""
+    """Return whether a path belongs to one cell instead of a whole results folder."""
     return results.is_file() or (results / RESULT).exists()
 
 
-def measured(one: Finished) -> Measured:
+def measured(finished: Finished) -> Measured:
     """Return the entry of a finished cell, with its rows and folder.
 
     Raises:
-        ResultError: The rows are damaged or not the record's.
+        ResultError: The rows are damaged or do not match the record.
     """
-    result = one.result
-    table = one.rows() if (one.folder / ROWS).exists() else None
+    result = finished.result
+    table = finished.rows() if (finished.folder / ROWS).exists() else None
     samples, scenes = (None, None) if table is None else (_letters(table), _scenes(table))
     entry = Entry(
         task=result.task,
@@ -227,18 +228,18 @@ def measured(one: Finished) -> Measured:
         samples=samples,
         scenes=scenes,
     )
-    return Measured(entry, () if table is None else tuple(_names(table)), one.folder)
+    return Measured(entry, () if table is None else tuple(_names(table)), finished.folder)
 
 
 def numbers_of(result: CellResult) -> dict[str, Number]:
     """Return a record's numbers with their tolerances; docs/leaderboard.md gives the reasons for these."""
-    found = {}
+    numbers = {}
     for metric in result.kind.metrics:
         value, n = result.metrics[metric.name], result.n_attacked if metric.per == "attacked" else result.n_attempts
         if metric.tolerance and value is not None:
             tolerance = min(1.0, round(metric.tolerance.of(value, n), DIGITS))
-            found[metric.name] = Number(expected=round(value, DIGITS), tolerance=tolerance)
-    return found
+            numbers[metric.name] = Number(expected=round(value, DIGITS), tolerance=tolerance)
+    return numbers
 
 
 def _letters(table: pa.Table) -> str | None:
@@ -264,7 +265,7 @@ def _three_digits(value: float | None) -> float | None:
 
 
 def _names(table: pa.Table) -> list[str]:
-    """Return the samples' ids, in targeted cells with the target."""
+    """Return the ids of the samples, with the target in targeted cells."""
     ids = [str(sample_id) for sample_id in table.column("id").to_pylist()]
     targets = table.column("target").to_pylist()
     return [name if target is None else f"{name} (target {target})" for name, target in zip(ids, targets, strict=True)]

@@ -1,4 +1,4 @@
-"""How measured numbers differ from those that a leaderboard expects, and that as a table and sentences."""
+"""Differences between measured and expected numbers, and their table and sentences for the terminal."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.wording import describe, values_of
+from lgm_bench.evaluation.wording import counted, describe, values_of
 from lgm_bench.results.leaderboard.board import (
     ROUNDING,
     Entry,
@@ -26,16 +26,16 @@ from lgm_bench.tasks.metric import Metric
 OK, CHANGED, MISSING, EXTRA = "ok", "changed", "missing", "extra"
 OTHER_CHECKPOINT, OTHER_SAMPLES, OTHER_PRECISION = "other checkpoint", "other samples", "other precision"
 SAME_SCENE = 0.002
-"""Difference of a scene's mIoU, of three digits, that counts as none."""
+"""Largest difference of a scene's mIoU, rounded to three digits, that is ignored."""
 NEAR = 2
-"""Values in which a cell may differ from one that is named as the nearest."""
+"""Most values in which a cell may differ from another to be named as its nearest."""
 FIRST_SAMPLES, MOST_EXTRA = 5, 10
 WORDS = {"+": "withstands", "x": "falls", "-": "wrong without attack", "*": "wrong without attack, right after it"}
 
 
 @dataclass(frozen=True)
 class NumberCompared:
-    """One number, expected and got; None where a side has none."""
+    """An expected number and the measured one; None if a side has none."""
 
     metric: Metric
     expected: float | None
@@ -44,12 +44,12 @@ class NumberCompared:
 
     @property
     def delta(self) -> float | None:
-        """How much more was got than expected."""
+        """Measured minus expected number."""
         return None if self.expected is None or self.got is None else self.got - self.expected
 
     @property
     def verdict(self) -> str:
-        """Either "ok" or what the change is."""
+        """Either "ok" or the kind of change."""
         if self.delta is None:
             return OK if self.expected is self.got else "gone" if self.got is None else "new"
         if abs(self.delta) <= (self.tolerance or 0) + ROUNDING:
@@ -66,13 +66,13 @@ class NumberCompared:
 
 @dataclass(frozen=True)
 class CellCompared:
-    """One cell, expected and got.
+    """Expected and measured results of one cell.
 
     Attributes:
         cell: The cell.
-        verdicts: "ok", "missing" or "extra" alone, or all of the others that hold.
-        numbers: Its numbers, if both sides have the cell.
-        differing: Name of each sample that differs and how, in the data set's order.
+        verdicts: Either "ok", "missing" or "extra", or all reasons why the cell needs attention.
+        numbers: Numbers, if both sides have the cell.
+        differing: Each sample that differs, with its name and how, in the order of the data set.
         note: A remark, such as the nearest cell to one that is missing.
     """
 
@@ -84,7 +84,7 @@ class CellCompared:
 
     @property
     def bad(self) -> bool:
-        """Whether it needs a look."""
+        """Whether the cell needs attention."""
         return not set(self.verdicts) <= {OK, EXTRA}
 
     def as_json(self) -> dict[str, Any]:
@@ -98,17 +98,14 @@ class CellCompared:
         }
 
 
-def compare(board: Leaderboard, found: Sequence[Measured], *, whole: bool = True) -> list[CellCompared]:
-    """Return how every cell of a leaderboard compares with what was measured, then the cells that only were measured.
+def compare(board: Leaderboard, measurements: Sequence[Measured], *, whole: bool = True) -> list[CellCompared]:
+    """Compare each cell of a leaderboard with its measurement; measured cells that it lacks come last.
 
-    Args:
-        board: What is expected.
-        found: What was measured.
-        whole: Whether cells that were not measured count as missing.
+    Cells without measurement count as missing if `whole`, and are left out otherwise.
     """
-    pairs = _pairs(board.cells, found)
+    pairs = _pairs(board.cells, measurements)
     used = {id(measured) for _, measured in pairs if measured}
-    extra = [measured for measured in found if id(measured) not in used]
+    extra = [measured for measured in measurements if id(measured) not in used]
     compared = []
     for entry, measured in pairs:
         if measured:
@@ -119,52 +116,53 @@ def compare(board: Leaderboard, found: Sequence[Measured], *, whole: bool = True
     return compared + [CellCompared(measured.entry.cell, (EXTRA,)) for measured in extra]
 
 
-def check_common(board: Leaderboard, found: Sequence[Measured]) -> None:
+def check_common(board: Leaderboard, measurements: Sequence[Measured]) -> None:
     """Check that there is something to compare.
 
     Raises:
-        ResultError: No cell was measured that the leaderboard has.
+        ResultError: None of the measured cells is in the leaderboard.
     """
-    if _common(board, found):
+    if _common(board, measurements):
         return
-    ours = found[0].entry.cell
+    ours = measurements[0].entry.cell
     near = _nearest(ours, [entry.cell for entry in board.cells], "there")
-    what = "the cell that was measured is not" if len(found) == 1 else f"none of the {len(found)} measured cells is"
+    several = len(measurements) > 1
+    what = f"none of the {len(measurements)} measured cells is" if several else "the measured cell is not"
     raise ResultError(
-        f"{what} in the leaderboard of {board.suite}{', such as' if len(found) > 1 else ':'} {describe(ours)}"
+        f"{what} in the leaderboard of {board.suite}{', such as' if several else ':'} {describe(ours)}"
         f"{'; ' * bool(near)}{near}; run the suite, or name another leaderboard"
     )
 
 
-def shipped_for(found: Sequence[Measured]) -> Path:
-    """Return the leaderboard that ships with lgm-bench and has most of the cells that were measured.
+def shipped_for(measurements: Sequence[Measured]) -> Path:
+    """Return the shipped leaderboard that has most of the measured cells.
 
     Raises:
-        ResultError: None has any.
+        ResultError: No shipped leaderboard has any of them.
     """
     paths = shipped_leaderboards()
-    counts = {path: _common(read_leaderboard(path), found) for path in paths.values()}
+    counts = {path: _common(read_leaderboard(path), measurements) for path in paths.values()}
     if not any(counts.values()):
         raise ResultError(
             f"no shipped leaderboard ({', '.join(paths) or 'there is none'}) has a cell of these results, such as "
-            f"{describe(found[0].entry.cell)}; name a file with --against"
+            f"{describe(measurements[0].entry.cell)}; name a file with --against"
         )
     return max(counts, key=lambda path: counts[path])
 
 
-def _common(board: Leaderboard, found: Sequence[Measured]) -> int:
+def _common(board: Leaderboard, measurements: Sequence[Measured]) -> int:
     cells = {entry.cell for entry in board.cells}
-    return sum(measured.entry.cell in cells for measured in found)
+    return sum(measured.entry.cell in cells for measured in measurements)
 
 
-def _pairs(entries: Sequence[Entry], found: Sequence[Measured]) -> list[tuple[Entry, Measured | None]]:
-    """Return each entry with what was measured of its cell, preferably with the same weights and precision."""
-    left, chosen = list(found), dict[int, Measured]()
-    for anyway in (False, True):
+def _pairs(entries: Sequence[Entry], measurements: Sequence[Measured]) -> list[tuple[Entry, Measured | None]]:
+    """Return each entry with the measurement of its cell, preferably with the same weights and precision."""
+    left, chosen = list(measurements), dict[int, Measured]()
+    for with_other_weights in (False, True):
         for number, entry in enumerate(entries):
             for measured in left:
-                same = anyway or _made_alike(entry, measured.entry)
-                if number not in chosen and same and measured.entry.cell == entry.cell:
+                fits = with_other_weights or _made_alike(entry, measured.entry)
+                if number not in chosen and fits and measured.entry.cell == entry.cell:
                     chosen[number] = measured
                     left.remove(measured)
                     break
@@ -206,9 +204,9 @@ def _differing(entry: Entry, measured: Measured) -> Iterator[tuple[str, str]]:
                 yield name, f"was: {WORDS[before]}, is: {WORDS[after]}"
     for name, *both in zip(measured.rows, entry.scenes or (), got.scenes or (), strict=False):
         before_after = zip(labels, *both, strict=True)
-        told = [f"{what} was {_text(old)}, is {_text(new)}" for what, old, new in before_after if _differ(old, new)]
-        if told:
-            yield name, "; ".join(told)
+        changes = [f"{what} was {_text(old)}, is {_text(new)}" for what, old, new in before_after if _differ(old, new)]
+        if changes:
+            yield name, "; ".join(changes)
 
 
 def _differ(old: float | None, new: float | None) -> bool:
@@ -220,7 +218,7 @@ def _text(value: float | None) -> str:
 
 
 def _nearest(cell: Cell, others: Sequence[Cell], where: str) -> str:
-    """Return in words how the most similar cell differs, or nothing if none is similar."""
+    """Return how the most similar cell differs, in words; empty if no cell is similar."""
     own, differences = values_of(cell), []
     for other in map(values_of, others):
         differences.append(
@@ -231,35 +229,37 @@ def _nearest(cell: Cell, others: Sequence[Cell], where: str) -> str:
 
 
 def as_table(compared: Sequence[CellCompared], source: str) -> Table:
-    """Return a table in percent: a row for each number of cells that need a look, and one for each of the others."""
+    """Return a table in percent: one row per number of cells that need attention, one row for each other cell."""
     table = Table("cell", "number", box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
     table.title = f"Against {source}, in percent"
     for name in ("expected", "got", "delta", "tolerance"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
-    for one in compared:
-        if one.verdicts != (EXTRA,):
-            _add(table, one)
+    for result in compared:
+        if result.verdicts != (EXTRA,):
+            _add(table, result)
     return table
 
 
-def _add(table: Table, one: CellCompared) -> None:
-    name = describe(one.cell)
-    if not one.bad:
-        for number in [number for number in one.numbers if number.metric.stronger][:1] or one.numbers[:1]:
-            table.add_row(name, *_row(number), f"ok (all {len(one.numbers)} numbers)" if one.numbers[1:] else OK)
+def _add(table: Table, result: CellCompared) -> None:
+    name = describe(result.cell)
+    if not result.bad:
+        for number in [number for number in result.numbers if number.metric.stronger][:1] or result.numbers[:1]:
+            table.add_row(
+                name, *_texts(number), f"ok (all {len(result.numbers)} numbers)" if result.numbers[1:] else OK
+            )
         return
-    other = [verdict for verdict in one.verdicts if verdict != "changed"]
+    other = [verdict for verdict in result.verdicts if verdict != "changed"]
     if other:
-        note = f" ({one.note})" * bool(one.note)
+        note = f" ({result.note})" * bool(result.note)
         table.add_row(name, "", "", "", "", "", f"{', '.join(other)}{note}", style="bold red")
         name = ""
-    for number in one.numbers:
-        table.add_row(name, *_row(number), number.verdict, style="" if number.verdict == OK else "bold red")
+    for number in result.numbers:
+        table.add_row(name, *_texts(number), number.verdict, style="" if number.verdict == OK else "bold red")
         name = ""
 
 
-def _row(number: NumberCompared) -> tuple[str, ...]:
+def _texts(number: NumberCompared) -> tuple[str, ...]:
     delta = "–" if number.delta is None else f"{100 * number.delta:+.2f}"
     shares = (number.expected, number.got, number.tolerance)
     expected, got, tolerance = ("–" if value is None else f"{100 * value:.2f}" for value in shares)
@@ -267,15 +267,15 @@ def _row(number: NumberCompared) -> tuple[str, ...]:
 
 
 def as_lines(compared: Sequence[CellCompared]) -> list[str]:
-    """Return what stands below the table: the first samples of cells that need a look, extra cells, the count."""
+    """Return the lines below the table: first differing samples of cells that need attention, extra cells, counts."""
     lines = []
-    for one in compared:
-        if one.bad and one.differing:
-            lines.append(f"{describe(one.cell)}: {_counted(len(one.differing), 'sample')} differ, the first:")
-            lines += [f"  {name} {how}" for name, how in one.differing[:FIRST_SAMPLES]]
-        elif one.bad and one.numbers and one.note:
-            lines.append(f"{describe(one.cell)}: {one.note}")
-    extra = [describe(one.cell) for one in compared if one.verdicts == (EXTRA,)]
+    for result in compared:
+        if result.bad and result.differing:
+            lines.append(f"{describe(result.cell)}: {counted(len(result.differing), 'sample')} differ, the first:")
+            lines += [f"  {name} {how}" for name, how in result.differing[:FIRST_SAMPLES]]
+        elif result.bad and result.numbers and result.note:
+            lines.append(f"{describe(result.cell)}: {result.note}")
+    extra = [describe(result.cell) for result in compared if result.verdicts == (EXTRA,)]
     if extra:
         more = f" and {len(extra) - MOST_EXTRA} more" if len(extra) > MOST_EXTRA else ""
         lines.append(f"not in the leaderboard, and not compared: {', '.join(extra[:MOST_EXTRA])}{more}")
@@ -284,13 +284,9 @@ def as_lines(compared: Sequence[CellCompared]) -> list[str]:
 
 def summary(compared: Sequence[CellCompared]) -> str:
     """Return the outcome in a sentence."""
-    expected = [one for one in compared if one.verdicts != (EXTRA,)]
-    counts = Counter(verdict for one in expected for verdict in one.verdicts)
+    expected = [result for result in compared if result.verdicts != (EXTRA,)]
+    counts = Counter(verdict for result in expected for verdict in result.verdicts)
     parts = [f"{count} {verdict}" for verdict, count in counts.items()]
-    flips = sum(len(one.differing) for one in expected if not one.bad)
-    within = f"; {_counted(flips, 'sample')} differ within the tolerances" if flips else ""
-    return f"{_counted(len(expected), 'cell')}: {', '.join(parts)}{within}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
+    flips = sum(len(result.differing) for result in expected if not result.bad)
+    within = f"; {counted(flips, 'sample')} differ within the tolerances" if flips else ""
+    return f"{counted(len(expected), 'cell')}: {', '.join(parts)}{within}"

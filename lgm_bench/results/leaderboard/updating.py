@@ -1,4 +1,4 @@
-"""Making a leaderboard of a whole suite's results, and the reasons to refuse."""
+"""Making a leaderboard from the results of a whole suite, and the reasons to refuse."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,22 +38,16 @@ _OTHER = (OTHER_CHECKPOINT, OTHER_SAMPLES, OTHER_PRECISION)
 def updated(
     old: Leaderboard | None, suite: str, planned: Sequence[Planned], results: Path, data_root: str | None = None
 ) -> tuple[Leaderboard, list[Measured]]:
-    """Return the leaderboard that a suite's results make, and what was measured.
+    """Return the leaderboard from a suite's results, and the measured cells.
 
-    Entries that stay as they are stay word for word, and so do their tolerances as long as the number of samples does.
-
-    Args:
-        old: The present leaderboard.
-        suite: Name of the suite.
-        planned: All of its cells; optional ones may be missing.
-        results: Results folder.
-        data_root: As for a run.
+    Entries without a change are copied verbatim. Tolerances are kept as long as the number of samples is the same.
+    `planned` has all cells of the suite; only optional ones may lack a result.
 
     Raises:
-        ResultError: Cells are missing, limited, or measured by a source tree that nobody can get again.
+        ResultError: Cells are missing, limited, or measured by a source tree without a clean commit.
     """
-    records = finished_results([one.cell for one in planned], results, data_root=data_root)
-    unfinished = [one.cell for one in planned if one.cell not in records and not one.optional]
+    records = finished_results([plan.cell for plan in planned], results, data_root=data_root)
+    unfinished = [plan.cell for plan in planned if plan.cell not in records and not plan.optional]
     if unfinished:
         raise ResultError(_refusal(suite, unfinished, results))
     unknown = [cell for cell, record in records.items() if not _is_of_a_commit(record)]
@@ -62,30 +56,30 @@ def updated(
             f"{_count(unknown)} measured by a source tree with changes or without a git commit, or by several:\n"
             f"{_named(unknown)}\ncommit, and run the suite from a clean checkout into a folder of its own"
         )
-    finished = {one.result.fingerprint: one for one in located(records.values(), results)}
-    found = {fingerprint: measured(one) for fingerprint, one in finished.items()}
-    board = Leaderboard(suite=suite, version=__version__, cells=tuple(_kept(old, list(found.values()))))
+    finished = {cell.result.fingerprint: cell for cell in located(records.values(), results)}
+    measurements = {fingerprint: measured(cell) for fingerprint, cell in finished.items()}
+    board = Leaderboard(suite=suite, version=__version__, cells=tuple(_kept(old, list(measurements.values()))))
     _check_distinct(board.cells)
     same = old is not None and (old.suite, old.cells) == (board.suite, board.cells)
-    return (old if old is not None and same else board), list(found.values())
+    return (old if old is not None and same else board), list(measurements.values())
 
 
-def changes(old: Leaderboard | None, found: Sequence[Measured]) -> list[str]:
-    """Return a line per cell that differs from the present leaderboard."""
+def changes(old: Leaderboard | None, measurements: Sequence[Measured]) -> list[str]:
+    """Return one line per cell that differs from the present leaderboard."""
     if old is None:
         return []
     lines = []
-    for one in compare(old, found):
-        what = [verdict for verdict in one.verdicts if verdict in _OTHER]
+    for result in compare(old, measurements):
+        what = [verdict for verdict in result.verdicts if verdict in _OTHER]
         what += [
             f"{number.metric.name} {_percent(number.expected)} -> {_percent(number.got)}"
-            for number in one.numbers
+            for number in result.numbers
             if number.delta is None or abs(number.delta) > ROUNDING
         ]
-        what += [f"{len(one.differing)} samples"] if one.differing else []
-        word = {MISSING: "removed", EXTRA: "added"}.get(one.verdicts[0])
+        what += [f"{len(result.differing)} samples"] if result.differing else []
+        word = {MISSING: "removed", EXTRA: "added"}.get(result.verdicts[0])
         if word or what:
-            lines.append(f"{word or 'changed'}: {describe(one.cell)}{': ' * bool(what)}{', '.join(what)}")
+            lines.append(f"{word or 'changed'}: {describe(result.cell)}{': ' * bool(what)}{', '.join(what)}")
     return lines
 
 
@@ -93,16 +87,17 @@ def _percent(value: float | None) -> str:
     return "none" if value is None else f"{100 * value:.2f}"
 
 
-def _kept(old: Leaderboard | None, found: Sequence[Measured]) -> Iterator[Entry]:
+def _kept(old: Leaderboard | None, measurements: Sequence[Measured]) -> Iterator[Entry]:
     before = {(entry.cell, entry.checkpoint_sha256): entry for entry in (old.cells if old else ())}
-    for one in found:
-        known = before.get((one.entry.cell, one.entry.checkpoint_sha256))
-        if one.entry.samples is None and one.entry.scenes is None:
-            raise ResultError(f"no rows beside {one.folder}; delete its folder and run the suite again")
-        if known is None or known.n_samples != one.entry.n_samples:
-            yield one.entry
+    for measurement in measurements:
+        entry = measurement.entry
+        known = before.get((entry.cell, entry.checkpoint_sha256))
+        if entry.samples is None and entry.scenes is None:
+            raise ResultError(f"no rows beside {measurement.folder}; delete its folder and run the suite again")
+        if known is None or known.n_samples != entry.n_samples:
+            yield entry
             continue
-        entry = one.entry.model_copy(update={"numbers": _with_tolerances(one.entry.numbers, known.numbers)})
+        entry = entry.model_copy(update={"numbers": _with_tolerances(entry.numbers, known.numbers)})
         yield known if entry.model_copy(update={"git_commit": known.git_commit}) == known else entry
 
 
@@ -127,15 +122,16 @@ def _check_distinct(entries: Sequence[Entry]) -> None:
 
 
 def _refusal(suite: str, unfinished: Sequence[Cell], results: Path) -> str:
-    """Return an error message with the reason per cell without a result, as far as records tell it."""
-    there = {_unlimited(one.entry.cell): one.entry.cell.data.limit for one in read_measured(results)}
+    """Return an error message with the reason for each cell without a result, as far as it is known."""
+    cells = [measurement.entry.cell for measurement in read_measured(results)]
+    limits = {_unlimited(cell): cell.data.limit for cell in cells}
     lines = []
     for cell in unfinished[:MOST_NAMED]:
         own = _unlimited(identity(resolved(cell)))
         why = "not finished"
-        if own in there and there[own] != cell.data.limit:
-            why = f"limit is {there[own] or 'none'}, the suite's own {cell.data.limit or 'none'}"
-        elif own in there:
+        if own in limits and limits[own] != cell.data.limit:
+            why = f"limit is {limits[own] or 'none'}, the suite's own {cell.data.limit or 'none'}"
+        elif own in limits:
             why = "of another version, checkpoint, data set, precision or backend"
         lines.append(f"  {describe(cell)}: {why}")
     lines += [f"  ... and {len(unfinished) - MOST_NAMED} more"] if len(unfinished) > MOST_NAMED else []

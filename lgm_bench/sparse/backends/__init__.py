@@ -1,4 +1,4 @@
-"""Backends, which compute the sums of sparse convolutions: this project's own code, MinkowskiEngine or spconv."""
+"""Backends that compute the sums of sparse convolutions: our own code, MinkowskiEngine or spconv."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -49,7 +49,7 @@ class Convolution:
 
 
 class Backend(Protocol):
-    """Computes convolutions; occupancy, norms and coordinate levels stay outside."""
+    """Computes convolutions, without occupancy, norms and coordinate levels."""
 
     name: str
 
@@ -65,7 +65,7 @@ class Backend(Protocol):
 
 
 class NativeBackend:
-    """This project's own kernels, or plain PyTorch where they cannot be compiled; the default."""
+    """Our own kernels, or plain PyTorch if they cannot be compiled; the default."""
 
     name = "native"
 
@@ -75,13 +75,13 @@ class NativeBackend:
 
 
 class use_backend:  # noqa: N801  it reads as a statement: `with use_backend("spconv"):`
-    """Set the backend of this process's convolutions from here on, or inside a `with` block only.
+    """Set the backend of all convolutions in this process, from here on or only in a `with` block.
 
     Args:
         name: "native" (the default), "minkowski" or "spconv".
 
     Raises:
-        UnknownNameError: There is no such backend; the nearest names are listed.
+        UnknownNameError: There is no such backend.
         ConfigError: It is not installed; the message says how to install it.
     """
 

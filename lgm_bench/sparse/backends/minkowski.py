@@ -1,4 +1,4 @@
-"""MinkowskiEngine 0.5: its convolutions between this project's coordinate levels."""
+"""MinkowskiEngine 0.5: its convolutions between our coordinate levels."""
 
 import collections
 import collections.abc
@@ -16,7 +16,7 @@ from lgm_bench.sparse.level import CoordinateLevel
 
 @dataclass
 class _Placed:
-    """Two levels in a coordinate manager of the engine, which has its own order of rows."""
+    """Two levels in a coordinate manager of the engine, with the engine's own order of rows."""
 
     manager: Any
     source_key: Any
@@ -26,7 +26,7 @@ class _Placed:
 
 
 class MinkowskiBackend:
-    """Gives every convolution its own manager, which is kept as long as the kernel map.
+    """Convolutions of MinkowskiEngine, each with its own coordinate manager, which lives as long as the kernel map.
 
     Raises:
         ImportError: MinkowskiEngine is not installed.
@@ -45,7 +45,7 @@ class MinkowskiBackend:
         self._placed: WeakKeyDictionary[KernelMap, _Placed] = WeakKeyDictionary()
 
     def convolve(self, features: Tensor, weight: Tensor, convolution: Convolution) -> Tensor:
-        """Return what the engine's convolution, or transposed convolution, between the two levels gives."""
+        """Return the result of the engine's convolution, or transposed convolution, between the two levels."""
         if len(weight) == 1 and convolution.source is convolution.target:
             return features @ weight[0]  # as the engine's own layer does
         if convolution.kernel_map not in self._placed:

@@ -1,4 +1,4 @@
-"""spconv 2.x: its products over the pairs of this project's kernel maps."""
+"""spconv 2.x: its products over the pairs of our kernel maps."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from lgm_bench.sparse.kernel_map import KernelMap
 
 
 class SpconvBackend:
-    """Gathers, multiplies and scatters by spconv's own functions; on the CPU in one thread.
+    """Gathers, multiplies and scatters with the functions of spconv; in one thread on the CPU.
 
     Raises:
         ImportError: spconv is not installed.
@@ -67,7 +67,7 @@ class _Product(torch.autograd.Function):
 
 @contextmanager
 def _one_thread(features: Tensor) -> Iterator[None]:
-    """Keep to one thread on the CPU: with more, spconv's scattered sums are a data race and silently wrong."""
+    """Use one thread on the CPU, since spconv's scattered sums have a data race with more and are silently wrong."""
     threads = torch.get_num_threads()
     if features.is_cuda or threads == 1:
         yield
@@ -80,7 +80,7 @@ def _one_thread(features: Tensor) -> Iterator[None]:
 
 
 def _pairs(kernel_map: KernelMap) -> tuple[Tensor, Tensor]:
-    """Return the pairs as spconv lists them, (2, K, longest) int32 padded with -1, and their numbers (K,) int32."""
+    """Return the pairs in spconv's form, (2, K, longest) int32 padded with -1, and their numbers (K,) int32."""
     device = kernel_map.source.device
     shape = (2, len(kernel_map.counts), max(kernel_map.counts))
     pairs = torch.full(shape, -1, dtype=torch.int32, device=device)

@@ -21,7 +21,7 @@ from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.samples import KeptSamples, read_sample, sample_path
 from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.tasks.samples import SavedCloud
-from lgm_bench.voxels import VoxelSlopes
+from lgm_bench.voxels import PointCloud, VoxelSlopes
 from victims import load_victim
 
 EPS, STEPS = 0.03, 4
@@ -180,6 +180,10 @@ def test_checks_are_made_on_the_first_clouds() -> None:
     assert checks.zero_gradient_share < 0.2
 
 
+def cloud_of(saved: SavedCloud) -> PointCloud:
+    return PointCloud(saved.points, saved.features, torch.zeros(len(saved.points), dtype=torch.int64))
+
+
 def test_a_saved_cloud_scores_as_it_did_when_it_was_saved(tmp_path: Path) -> None:
     rows = staged("scenes", folder=tmp_path)[0].rows
     victim = load_victim(SCENE_NET)
@@ -190,7 +194,7 @@ def test_a_saved_cloud_scores_as_it_did_when_it_was_saved(tmp_path: Path) -> Non
         assert torch.equal(saved.features, clean.features)
         assert torch.equal(saved.labels, labels)
         with torch.no_grad():
-            logits = victim(saved.batch.cloud)
+            logits = victim(cloud_of(saved))
         assert torch.equal(logits.argmax(1), saved.prediction)
         matrix = numpy_confusion(labels.numpy(), logits.argmax(1).numpy())
         assert matrix.flatten().tolist() == row["confusion"]
@@ -206,6 +210,6 @@ def test_saved_shapes_keep_their_verdict(tmp_path: Path) -> None:
     for row in rows:
         saved = read_sample(sample_path(tmp_path / "clouds", row["id"]), SavedCloud)
         with torch.no_grad():
-            prediction = int(victim(saved.batch.cloud).argmax())
+            prediction = int(victim(cloud_of(saved)).argmax())
         assert prediction == row["adversarial_prediction"] == int(saved.prediction)
         assert int(saved.labels) == row["label"]

@@ -125,7 +125,7 @@ def test_logits_that_are_no_numbers_are_no_verdict(judged, attacked: bool) -> No
         return logits if torch.is_grad_enabled() else logits.masked_fill((known != attacked)[:, None], torch.nan)
 
     victim.register_forward_hook(spoilt)
-    with pytest.raises(ConfigError, match=r"logits of \d samples are not numbers"):
+    with pytest.raises(ConfigError, match=r"logits of \d samples are not finite"):
         staged(victim, data, FGSM(EPS), FGM())
 
 
