@@ -1,4 +1,4 @@
-"""Victim networks, one family a file."""
+"""Victim networks, one family per file."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ _HOMES = {"checkpoint_status": "victims.checkpoints", "victim_names": "victims.n
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch only when it is needed: the names of the victims and their checkpoints' status do without."""
+    """Import a function when it is first used, since the victims' names and checkpoint status need no torch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return resolve("function", f"{_HOMES.get(name, 'victims.loading')}:{name}", {})

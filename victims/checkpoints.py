@@ -1,8 +1,8 @@
 """Stores of checkpoints: safetensors files and their registry, written atomically and verified when read.
 
-The package ships one store, `checkpoints/`. What a user imports or trains goes to a store of their own:
+The package ships one store, `checkpoints/`. Imported and trained checkpoints go to the user's own store:
 `$LGM_BENCH_CHECKPOINTS`, else `$XDG_DATA_HOME/lgm-bench/checkpoints`, else `~/.local/share/lgm-bench/checkpoints`.
-The user's entries win over the shipped ones.
+Entries of the user's store take precedence over the shipped ones.
 """
 
 import hashlib
@@ -37,30 +37,29 @@ class CheckpointStore:
     folder: Path
 
     def entries(self) -> list[CheckpointEntry]:
-        """Return all entries, ready or still to be brought."""
+        """Return all entries, including those without a file."""
         return read_registry(self.folder / REGISTRY_FILE)
 
     def ready(self, victim: str) -> CheckpointEntry | None:
-        """Return the entry of `victim` that has a file, or None."""
+        """Return the entry of a victim that has a file, or None."""
         return next((entry for entry in self.entries() if entry.victim == victim and entry.file), None)
 
     def content(self, entry: CheckpointEntry) -> bytes:
-        """Return the bytes of the entry's file, after comparing their sha256.
+        """Return the content of the entry's file after checking its sha256.
 
         Raises:
-            CheckpointError: The file is missing, not readable, or not the one that was registered.
+            CheckpointError: The file is missing, unreadable, or not the registered one.
         """
         return verified_bytes(self.folder / str(entry.file), entry.sha256)
 
     def add(self, entry: CheckpointEntry, content: bytes) -> Path:
         """Write a checkpoint and register it in place of the victim's earlier one; return the file's path.
 
-        Slopes that were stored for the same weights are kept.
-
-        A reader sees the old state or the new one, never something in between, also when this is killed.
+        Slopes stored for the same weights are kept. A reader sees either the old or the new state, even if this process
+        is killed.
 
         Raises:
-            CheckpointError: The store cannot be written (disk full, no permission) or another run keeps it locked.
+            CheckpointError: The store cannot be written (disk full, no permission) or another run has locked it.
         """
         path = self.folder / str(entry.file)
         with self._locked(path):
@@ -74,12 +73,12 @@ class CheckpointStore:
         return path
 
     def add_slopes(self, entry: CheckpointEntry, found: StoredSlopes) -> Path:
-        """Register slopes beside an entry's weights; return the registry's path.
+        """Add slopes to an entry; return the path of the registry.
 
-        They replace those of an earlier search of the same kind at the same half-widths.
+        They replace those of an earlier search with the same settings at the same half-widths.
 
         Raises:
-            CheckpointError: See `add`; or the entry is no longer there.
+            CheckpointError: As for `add`, or the entry no longer exists.
         """
         path = self.folder / REGISTRY_FILE
         with self._locked(path):
@@ -96,14 +95,14 @@ class CheckpointStore:
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
-        """Keep other runs from writing to the folder, and say what to do if `path` in it cannot be written."""
+        """Lock the folder, and turn errors in writing `path` into CheckpointErrors."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=LOCK_SECONDS):
                 yield
         except Timeout as error:
             raise CheckpointError(
-                f"{self.folder} is locked by another run for more than {LOCK_SECONDS:.0f} s; wait for it to finish"
+                f"another run has locked {self.folder} for more than {LOCK_SECONDS:.0f} s; wait for it to finish"
             ) from error
         except OSError as error:
             raise CheckpointError(
@@ -114,12 +113,12 @@ class CheckpointStore:
 
 @dataclass(frozen=True)
 class CheckpointStatus:
-    """What `lgm-bench ls` shows of a victim.
+    """A victim's line in `lgm-bench ls`.
 
     Attributes:
         name: Victim name.
         ready: Whether `load_victim(name)` finds weights.
-        detail: The file in use, or what is missing.
+        detail: The file in use, or how to get one.
     """
 
     name: str
@@ -128,12 +127,12 @@ class CheckpointStatus:
 
 
 def shipped_store() -> CheckpointStore:
-    """Return the store that comes with the package."""
+    """Return the store that ships with the package."""
     return CheckpointStore(resource("checkpoints"))
 
 
 def user_store() -> CheckpointStore:
-    """Return the user's own store; its folder need not exist yet."""
+    """Return the user's own store; its folder need not exist."""
     folder = os.environ.get("LGM_BENCH_CHECKPOINTS")
     if folder:
         return CheckpointStore(expanded(folder))
@@ -142,24 +141,24 @@ def user_store() -> CheckpointStore:
 
 
 def default_checkpoint(victim: str) -> tuple[CheckpointStore, CheckpointEntry]:
-    """Return the checkpoint that `victim` is loaded with by default, and the store it lies in.
+    """Return the default checkpoint of a victim, and its store.
 
     Raises:
-        CheckpointError: There is none; the message says what to get, where, and how to import it.
+        CheckpointError: There is none; the message says where to get one and how to import it.
     """
-    found = registered(victim, None)
-    if found:
-        return found
+    default = registered(victim, None)
+    if default:
+        return default
     own = f'checkpoint="random" gives untrained weights, `lgm-bench train {victim} --data-root DIR` trains some.'
     raise CheckpointError(f"{victim} has no checkpoint yet. {how_to_get(victim)} {own}")
 
 
 def registered(victim: str, checkpoint: str | None) -> tuple[CheckpointStore, CheckpointEntry] | None:
-    """Return the entry of the weights that a victim is loaded with and the store it lies in, or None if there is none.
+    """Return the entry of a victim's weights and its store, or None if no registry lists them.
 
     Args:
-        victim: Its name.
-        checkpoint: None for its default; a path; or "random".
+        victim: The victim's name.
+        checkpoint: A path or "random"; None: the default.
     """
     if checkpoint is not None:
         path = expanded(checkpoint)
@@ -170,12 +169,12 @@ def registered(victim: str, checkpoint: str | None) -> tuple[CheckpointStore, Ch
 
 
 def store_slopes(victim: str, checkpoint: str | None, found: StoredSlopes) -> Path:
-    """Register slopes beside a victim's weights; return the path of the registry.
+    """Store slopes for a victim's weights; return the path of the registry.
 
-    The package's own store is left as it is: slopes of weights in it go, with a copy of these, to the user's store.
+    The shipped store is never changed: slopes for its weights go to the user's store with a copy of the weights.
 
     Raises:
-        CheckpointError: No registry has the weights, or it cannot be written.
+        CheckpointError: No registry lists the weights, or it cannot be written.
     """
     place = registered(victim, checkpoint)
     if place is None:
@@ -191,7 +190,7 @@ def store_slopes(victim: str, checkpoint: str | None, found: StoredSlopes) -> Pa
 
 
 def checkpoint_status() -> list[CheckpointStatus]:
-    """Return, for every registered victim, whether it has a checkpoint, or what is missing."""
+    """Return for every registered victim whether it has a checkpoint, or how to get one."""
     entries = [*user_store().entries(), *shipped_store().entries()]
     return [_status(name, [entry for entry in entries if entry.victim == name]) for name in victim_names()]
 
@@ -202,6 +201,8 @@ def sha256_of(path: Path) -> str:
     Raises:
         CheckpointError: The file cannot be read.
     """
+    if is_named_pipe(path):
+        raise CheckpointError(f"{path} is a named pipe; give a file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -210,10 +211,10 @@ def sha256_of(path: Path) -> str:
 
 
 def verified_bytes(path: Path, sha256: str | None) -> bytes:
-    """Return the bytes of a file, after comparing their sha256 if one is known.
+    """Return the content of a file after checking its sha256, if one is given.
 
     Raises:
-        CheckpointError: The file cannot be read, or its sha256 is another one.
+        CheckpointError: The file cannot be read, or has another sha256.
     """
     if is_named_pipe(path):
         raise CheckpointError(f"{path} is a named pipe; give a file")
@@ -223,10 +224,10 @@ def verified_bytes(path: Path, sha256: str | None) -> bytes:
         raise CheckpointError(
             f"cannot read checkpoint {path}: {error.strerror or error}; import or train it again"
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
+    actual = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and actual != sha256:
         raise CheckpointError(
-            f"{path} has sha256 {found}, but {path.parent / REGISTRY_FILE} says {sha256}: the file was changed or is "
+            f"{path} has sha256 {actual}, but {path.parent / REGISTRY_FILE} says {sha256}: the file was changed or is "
             "damaged; import it again"
         )
     return content
@@ -243,7 +244,7 @@ def _status(name: str, entries: list[CheckpointEntry]) -> CheckpointStatus:
 
 
 def how_to_get(victim: str) -> str:
-    """Return which published files hold a victim's weights, where to get them, and how to import them."""
+    """Return a sentence on where to get a victim's published weights, and how to import them."""
     entries = [entry for entry in shipped_store().entries() if entry.victim == victim]
     if not entries:
         return f"No published file of it is known; `lgm-bench train {victim} --data-root DIR` makes one."

@@ -1,4 +1,4 @@
-"""The CIFAR-10 victims: 6n + 2 layers, three groups of widths 16, 32 and 64, images of 32 x 32 pixels."""
+"""The victims for CIFAR-10: 6n + 2 layers, three groups of widths 16, 32 and 64, images of 32 x 32 pixels."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ WIDTHS = (16, 32, 64)
 
 
 def resnet(depth: int) -> ImageVictim:
-    """Return a static victim; its published weights were trained with ImageNet's mean and standard deviation."""
+    """Return a static victim; the published weights were trained with ImageNet's mean and standard deviation."""
     return ImageVictim(ResNetCIFAR(depth), IMAGENET_MEAN, IMAGENET_STD)
 
 

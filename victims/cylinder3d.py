@@ -1,4 +1,4 @@
-"""Cylinder3D (Zhu et al. 2021): asymmetrical sparse convolutions on a cylindrical grid; modules named as published."""
+"""Cylinder3D (Zhu et al. 2021): asymmetrical sparse convolutions on a cylindrical grid; published module names."""
 
 from collections.abc import Mapping
 
@@ -17,15 +17,15 @@ POINT_FEATURES, COMPRESSED = 9, 16
 
 
 class Cylinder3D(nn.Module):
-    """Point features to logits of the voxels they lie in.
+    """Maps features of points to logits of the voxels that contain them.
 
     Args:
-        classes: Number of classes, the ignored one included.
+        classes: Number of classes, including the ignored one.
         width: Channels of the first block.
         grid: Number of cells along rho, phi, z.
         point_channels: Width of a point's features after the point network.
-        shared: Whether a block's kernels all use the offsets of its first one. The published weights were trained so
-            and are right only so; False gives every kernel its own offsets.
+        shared: Whether all kernels of a block use the offsets of its first kernel. The published weights were trained
+            in this way and need it. False gives every kernel its own offsets.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Cylinder3D(nn.Module):
 
         Args:
             points: (N, 9) features of the points.
-            rows: (N,) int64, the voxel that each point lies in, as a row of `voxels`.
+            rows: (N,) int64 index of each point's voxel in `voxels`.
             voxels: (M, 4) int64 = batch, rho, phi, z.
             occupancy: (M,) in [0, 1], or None for the hard network.
         """
@@ -56,9 +56,9 @@ class Cylinder3D(nn.Module):
 
 
 class PointNetwork(nn.Module):
-    """Layers on single points, the maximum over a voxel, and a compression.
+    """Layers on single points, the maximum over each voxel, and a compression.
 
-    Under the leaded method the occupancy of a point's voxel multiplies the output of every linear layer and norm.
+    With soft occupancies, the output of every linear layer and norm is multiplied by the occupancy of the voxel.
     """
 
     def __init__(self, channels: int) -> None:
@@ -72,14 +72,14 @@ class PointNetwork(nn.Module):
         self.fea_compression = nn.Sequential(nn.Linear(channels, COMPRESSED), nn.ReLU())
 
     def forward(self, points: Tensor, rows: Tensor, n_voxels: int, occupancy: Tensor | None) -> Tensor:
-        """Return features (n_voxels, 16) of voxels, from points (N, 9) in the voxels `rows` (N,)."""
+        """Return features (n_voxels, 16) of voxels, given points (N, 9) and each point's voxel `rows` (N,)."""
         per_point = None if occupancy is None else rows_of(occupancy, rows)
         x = _leaded(self.PPmodel, points, per_point)
         return _leaded(self.fea_compression, group_maximum(x, rows, n_voxels), occupancy)
 
 
 class VoxelNetwork(nn.Module):
-    """U-Net of four downsamplings (the last two leave z alone), a context block, and a head."""
+    """U-Net of four downsamplings (the last two keep the resolution in z), a context block, and a head."""
 
     def __init__(self, classes: int, width: int, grid: Size, shared: bool) -> None:
         super().__init__()
@@ -109,13 +109,13 @@ class VoxelNetwork(nn.Module):
 
 
 class AsymmetricBlock(nn.Module):
-    """Two branches of a 1x3x3 and a 3x1x3 kernel in opposite orders, added.
+    """The sum of two branches, each of a 1x3x3 and a 3x1x3 kernel, in opposite orders.
 
     Args:
         in_channels: Channels of the input.
         channels: Channels of the output.
-        first: Size of the kernel that the first branch begins with.
-        shared: Whether all kernels use its offsets.
+        first: Size of the first branch's first kernel.
+        shared: Whether all kernels use the offsets of that kernel.
     """
 
     def __init__(self, in_channels: int, channels: int, first: Size, shared: bool) -> None:
@@ -135,7 +135,7 @@ class AsymmetricBlock(nn.Module):
 
 
 class DownBlock(AsymmetricBlock):
-    """An asymmetrical block and a strided 3x3x3 convolution."""
+    """An asymmetrical block followed by a strided 3x3x3 convolution."""
 
     def __init__(self, in_channels: int, channels: int, stride: Size, grid: Size, shared: bool) -> None:
         super().__init__(in_channels, channels, ALONG_RHO, shared)
@@ -148,7 +148,7 @@ class DownBlock(AsymmetricBlock):
 
 
 class UpBlock(nn.Module):
-    """A convolution, the way back to the finer voxels, the skip connection, three more convolutions."""
+    """A convolution, upsampling to the finer voxels, the skip connection, and three more convolutions."""
 
     def __init__(self, in_channels: int, channels: int, shared: bool) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class UpBlock(nn.Module):
 
 
 class ContextBlock(nn.Module):
-    """Dimension-decomposition context: three line kernels with sigmoids, added, as weights of the input."""
+    """Dimension-decomposition context: the input is weighted by the sum of three line kernels with sigmoids."""
 
     def __init__(self, channels: int, shared: bool) -> None:
         super().__init__()
@@ -187,18 +187,18 @@ class ContextBlock(nn.Module):
 
 
 SPCONV_AXES = ((3, 2, 1, 4, 0), (2, 1, 0, 4, 3), (2, 1, 0, 3, 4))
-"""Axes of spconv's kernels in this project's order, (k, k, k, C_in, C_out) with the spatial axes reversed.
+"""Permutations from spconv's kernel axes to this project's, (k, k, k, C_in, C_out) with the spatial axes reversed.
 
-Versions from 2.2 on have (C_out, k, k, k, C_in), 2.0 and 2.1 (k, k, k, C_out, C_in), and 1.x (k, k, k, C_in, C_out).
+spconv >= 2.2 has (C_out, k, k, k, C_in), 2.0 and 2.1 have (k, k, k, C_out, C_in), and 1.x has (k, k, k, C_in, C_out).
 """
 
 
 def from_official(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """Return spconv's state dict, of whatever version, in this project's layout.
+    """Convert a state dict of any version of spconv to this project's layout.
 
     Args:
         state: Published keys and tensors.
-        shapes: Shapes of the network's own tensors; they tell which version's layout the kernels have.
+        shapes: Shapes of the network's own tensors, from which the version is inferred.
     """
     kernels = {key: value for key, value in state.items() if value.ndim == 5}
 

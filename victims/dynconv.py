@@ -1,4 +1,4 @@
-"""DynConv (Verelst & Tuytelaars 2020): every residual block computes only the positions that its mask switches on."""
+"""DynConv (Verelst & Tuytelaars 2020): every residual block computes only the positions in its mask."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from victims.residual import BasicBranch, BottleneckBranch, stem
 
 
 class MaskConv(nn.Module):
-    """Score of every output position: a 3x3 convolution plus a linear layer on the globally pooled input."""
+    """Scores of output positions: a 3x3 convolution plus a linear layer on the globally pooled input."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -24,16 +24,16 @@ class MaskConv(nn.Module):
 
 
 class Masker(nn.Module):
-    """The mask of a block's output positions, and the dilated mask of the positions that its inner layers need.
+    """The mask of a block's output positions, and a dilated mask of the positions that its inner layers need.
 
     Args:
         channels: Channels of the block's input.
         stride: Stride of the block.
-        upsample: Factor between the mask and the dilated mask (the stride in bottlenecks, whose first layer works
-            at the input's resolution; 1 in basic blocks).
+        upsample: Resolution of the dilated mask relative to the mask: the stride in bottlenecks, whose first layer
+            works at the input's resolution, and 1 in basic blocks.
     """
 
-    change_over = "all"  # the architecture change is that of all images, see `metrics.architecture_change`
+    change_over = "all"  # over all images, see `metrics.architecture_change`
 
     def __init__(self, channels: int, stride: int, upsample: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class MaskedBasic(BasicBranch):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, channels * expansion, H / stride, W / stride) for x (B, in_channels, H, W).
 
-        Inner positions outside the dilated mask cannot reach the output, so they need no masking.
+        Inner positions outside the dilated mask do not affect the output, so they are not masked.
         """
         mask, _ = self.masker(x)
         return F.relu(self.identity(x) + mask * self.residual(x))
@@ -115,7 +115,7 @@ class DynConv(nn.Module):
         widths: Width of each group, before the block's expansion.
         block: `MaskedBasic` or `MaskedBottleneck`; `BasicBranch` makes the network static.
         imagenet: 7x7 stem with max pooling (True) or 3x3 stem (False).
-        num_classes: Width of the logits.
+        num_classes: Number of logits.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""A victim made faster for attacks: batch norms folded into convolutions, channels-last memory, no parameter gradients.
+"""Makes a victim faster to attack: folded batch norms, channels-last memory, no gradients of parameters.
 
-Outputs, decisions and gradients change in their last float digits only.
+Outputs, decisions and gradients change only in their last float digits.
 """
 
 import copy
@@ -33,23 +33,22 @@ _NUMBERED = (
     ResNetCIFAR,
     RDIResNet,
 )
-"""Modules of ours in which bn{i} is applied to what conv{i} returns, and to nothing else."""
+"""This package's modules in which bn{i} is applied exactly to the output of conv{i}."""
 
 
 def folded(victim: Victim) -> Victim:
     """Return a copy of `victim` in evaluation mode with frozen parameters, for many forward and backward passes.
 
-    Every batch norm that directly follows a convolution is folded into it: in an `nn.Sequential`, and as conv{i},
-    bn{i} in the networks of this package and torchvision's ResNets. Nothing is guessed: where the order of a module's
-    layers is not known (a network of your own, a subclass, a layer with hooks), its batch norms are left as they are
-    and named in the log. The victim itself is not touched.
+    Batch norms that directly follow a convolution are folded into it: in an `nn.Sequential`, and as conv{i}, bn{i} in
+    the networks of this package and torchvision's ResNets. If the order of a module's layers is not certain (your own
+    network, a subclass, a layer with hooks), its batch norms are kept and logged. The victim itself is not changed.
 
     Args:
-        victim: Any module; 4-dimensional inputs profit.
+        victim: Any module; networks on 4-dimensional inputs become faster.
     """
     copied = copy.deepcopy(victim).eval()
     for module in list(copied.modules()):
-        # Exact types: a subclass may use the same layers in another order.
+        # Exact types, since a subclass may use the same layers in another order.
         if type(module) is nn.Sequential:
             _fold_sequential(module)
         elif type(module) in _NUMBERED or type(module).__module__ == "torchvision.models.resnet":
@@ -78,13 +77,13 @@ def _fold_numbered(module: nn.Module) -> None:
 
 
 def _fused(conv: nn.Module, norm: nn.Module | None) -> nn.Conv2d | None:
-    """Return one convolution in place of both, or None unless they are a plain pair with running statistics."""
+    """Return a convolution that replaces both, or None unless they are a plain pair with running statistics."""
     if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_var is None:
         return None
     return None if _hooked(conv) or _hooked(norm) else fuse_conv_bn_eval(conv, norm)
 
 
 def _hooked(module: nn.Module) -> bool:
-    """Return whether somebody listens to this very layer, and would hear something else, or nothing, once folded."""
+    """Return whether a layer has hooks, which would see other values after folding."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return any(getattr(module, kind) for kind in kinds)

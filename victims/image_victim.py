@@ -1,6 +1,7 @@
-"""What all image classification victims share: raw images in, normalization inside, training steps."""
+"""The base of all image classifiers: it normalizes raw images, and has the training steps."""
 
 import logging
+import re
 from collections.abc import Sequence
 
 import torch
@@ -21,9 +22,9 @@ class ImageVictim(Victim):
     """A classifier of raw images.
 
     Args:
-        network: Normalized images (B, C, H, W) to logits (B, classes). Its state dict has the official keys.
-        mean: Mean of each channel of the training images in [0, 1], or one of all channels.
-        std: Standard deviation of each channel, or one of all.
+        network: Maps normalized images (B, C, H, W) to logits (B, classes). Its state dict has the official keys.
+        mean: Mean of each channel of the training images in [0, 1], or one mean for all channels.
+        std: Standard deviation of each channel, or one for all channels.
     """
 
     mean: Tensor
@@ -36,19 +37,33 @@ class ImageVictim(Victim):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, classes) for images (B, C, H, W) in [0, 1]."""
+        """Return logits (B, classes) for images (B, C, H, W) in [0, 1].
+
+        Raises:
+            ConfigError: The network takes images with another number of channels.
+        """
         if images.shape[1] != self.mean.numel() != 1:
             self._check_channels(images.shape[1])
-        logits: Tensor = self.network((images - self.mean) / self.std)
+        try:
+            logits: Tensor = self.network((images - self.mean) / self.std)
+        except RuntimeError as error:
+            channels = re.search(r"to have (\d+) channels?, but got (\d+) channels? instead", str(error))
+            if channels is None or int(channels[2]) != images.shape[1]:
+                raise
+            grey = ", or give the victim 3 means and stds: grey images are then repeated for its 3 channels"
+            raise ConfigError(
+                f"the network takes images with {channels[1]} channel{'s' * (channels[1] != '1')}, but these have "
+                f"{channels[2]}; use data with {channels[1]}{grey * (channels.group(1, 2) == ('3', '1'))}"
+            ) from error
         return logits
 
     def _check_channels(self, channels: int) -> None:
-        """Raise ConfigError unless images of one channel, repeated, fit the network; say once that they are."""
+        """Raise ConfigError unless the images are grey and can be repeated for each channel; warn once if so."""
         first = next((module for module in self.network.modules() if isinstance(module, nn.Conv2d)), None)
         if channels != 1 or (first is not None and first.in_channels == 1):
             raise ConfigError(
                 f"a victim with {self.mean.numel()} means cannot normalize images with {channels} "
-                f"channel{'s' * (channels > 1)}; give it one mean and std for all channels, or one for each"
+                f"channel{'s' * (channels > 1)}; give it one mean and std for all channels, or one per channel"
             )
         if not self._repeats_grey:
             log.warning("grey images are repeated for the %d channels that the network takes", self.mean.numel())
@@ -59,7 +74,7 @@ class ImageVictim(Victim):
         self.to(memory_format=torch.channels_last)
 
     def training_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> Tensor:
-        """Return the objective's loss for one batch."""
+        """Return the training loss of one batch."""
         images, labels, _ = batch
         loss, logs = self.objective.loss(self, images, labels, self.epoch_at(batch_index))
         figures = {"loss": loss.detach()} | logs
@@ -67,7 +82,7 @@ class ImageVictim(Victim):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> None:  # noqa: ARG002
-        """Log accuracy and executed share of the hard network."""
+        """Log the accuracy of the hard network and its share of executed units."""
         images, labels, _ = batch
         logits, decisions = hard_forward(self, images)
         correct = (logits.argmax(1) == labels).float().mean()

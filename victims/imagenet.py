@@ -1,4 +1,4 @@
-"""The ImageNet victims: four groups of widths 64, 128, 256 and 512, images of 224 x 224 pixels."""
+"""The victims for ImageNet: four groups of widths 64, 128, 256 and 512, images of 224 x 224 pixels."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ CLASSES = 1000
 
 
 def resnet(depth: int) -> ImageVictim:
-    """Return torchvision's static network, with the key names of its published weights."""
+    """Return torchvision's static network."""
     network = getattr(torchvision.models, f"resnet{depth}")(weights=None)
     return ImageVictim(network, IMAGENET_MEAN, IMAGENET_STD)
 

@@ -1,4 +1,4 @@
-"""From a victim's name to the network with its weights, and from published files to registered checkpoints."""
+"""Loads victims with their weights, and imports published checkpoints."""
 
 import hashlib
 import inspect
@@ -47,20 +47,20 @@ def load_victim(
     """Return a victim in evaluation mode, in torch's default dtype, on the CPU.
 
     Args:
-        name: Registered name (`victims.victim_names()`), or `package.module:Class` of a network of your own. Such a
-            class is called with `kwargs`; unless it returns an `ImageVictim` it gets images in [0, 1] as they are, or
-            normalized by `mean` and `std`.
-        checkpoint: None for the registry's default, or, for a network of your own without one, the weights that it
-            was constructed with; a path (.safetensors, or a published .pth, .pth.tar, .th, which is imported on the
-            fly); or "random" for untrained weights that depend on `seed` alone.
-        mean: Mean of each channel of the training images in [0, 1], instead of the checkpoint's.
-        std: Standard deviation of each channel, instead of the checkpoint's.
-        seed: Seed of the untrained weights. Global random state is left as it was.
-        kwargs: Keyword arguments of a network of your own.
+        name: Registered name (`victims.victim_names()`), or `package.module:Class` of your own network, which is called
+            with `kwargs`. Unless it returns a `Victim`, it receives images in [0, 1], normalized by `mean` and `std` if
+            these are given.
+        checkpoint: A path (.safetensors, or a published .pth, .pth.tar or .th), or "random" for untrained weights that
+            depend only on `seed`. None: the registry's default, or, for your own network without one, the weights that
+            it was constructed with.
+        mean: Mean of each channel of the training images in [0, 1]; replaces the checkpoint's.
+        std: Standard deviation of each channel; replaces the checkpoint's.
+        seed: Seed of the untrained weights. The global random state is not changed.
+        kwargs: Keyword arguments of your own network.
 
     Raises:
-        UnknownNameError: No victim of that name.
-        CheckpointError: The checkpoint is missing, damaged, of another network, or not the registered one.
+        UnknownNameError: There is no such victim.
+        CheckpointError: The checkpoint is missing, damaged, not the registered one, or does not fit the network.
         ConfigError: A mean, std or argument is invalid.
     """
     victim = _untrained(name, seed, kwargs or {})
@@ -82,7 +82,7 @@ def load_victim(
 
 
 def checkpoint_id(name: str, checkpoint: str | Path | None = None, seed: int = 0) -> str:
-    """Return what identifies the weights that `load_victim` would load: the file's sha256, or "random-SEED".
+    """Return the identity of the weights that `load_victim` would load: the file's sha256, or "random-SEED".
 
     Raises:
         CheckpointError: There is no such checkpoint.
@@ -103,22 +103,23 @@ def import_checkpoint(
     source: str | None = None,
     licence: str | None = None,
 ) -> Path:
-    """Read a published checkpoint strictly, store it as safetensors, register it; return the new file's path.
-
-    Afterwards `load_victim(name)` loads it.
+    """Import a published checkpoint: read it strictly, store it as safetensors and register it as the victim's default.
 
     Args:
         name: Victim name.
-        path: The published file (.pth, .pth.tar, .th), or a .safetensors file with the same keys; of a victim of
-            several networks, such as a cascade, the folder with their published files.
-        out: Folder of the store to write to; None for the user's own (see `victims.checkpoints`).
-        normalization: (mean, std) that the weights were trained with; None for the victim's default.
-        source: Who published it; None for what the shipped registry says of a file of this name (and of this sha256,
-            where the name holds its first digits).
-        licence: Licence of the weights; None as for `source`.
+        path: The published file (.pth, .pth.tar, .th), or a .safetensors file with the same keys. For a
+            victim of several networks, such as a cascade: the folder with their published files.
+        out: Folder of the store to write to; None: the user's own (see `victims.checkpoints`).
+        normalization: (mean, std) that the weights were trained with; None: the victim's default.
+        source: Who published it; None: as stated in the shipped registry for a file of this name. If the name
+            contains the first digits of a sha256, the file must have it.
+        licence: Licence of the weights; None: as for `source`.
+
+    Returns:
+        The path of the new file.
 
     Raises:
-        UnknownNameError: No victim of that name.
+        UnknownNameError: There is no such victim.
         CheckpointError: The file does not fit the victim (one message lists all keys), or cannot be written.
     """
     path = expanded(path)
@@ -150,21 +151,21 @@ def save_checkpoint(
 
     Args:
         name: Victim name.
-        victim: Its network's state dict and, of images, its normalization are written.
-        source: How the weights came to be.
-        out: Folder of the store; None for the user's own.
+        victim: The victim. Its network's state dict and, for images, its normalization are stored.
+        source: How the weights were made.
+        out: Folder of the store; None: the user's own.
         licence: Licence of the weights.
         official_file: Name of the published file that they were read from.
 
     Raises:
         CheckpointError: The store cannot be written.
     """
-    metadata = {}  # at most one entry: the order of several, and so the sha256, would be arbitrary
+    metadata = {}  # at most one entry, since the order of several, and thus the sha256, would be arbitrary
     normalization = None
     if isinstance(victim, ImageVictim):
         normalization = Normalization(mean=_channels(victim.mean), std=_channels(victim.std))
         metadata["normalization"] = normalization.model_dump_json()
-    # Copies: SkipNet lists a skip path under two keys, and safetensors stores no shared memory.
+    # Copies, since SkipNet lists a skip path under two keys, and safetensors cannot store shared memory.
     state = {key: value.detach().cpu().contiguous().clone() for key, value in victim.network.state_dict().items()}
     content = safetensors.torch.save(state, metadata)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -182,7 +183,7 @@ def save_checkpoint(
 
 
 def _default(name: str) -> tuple[CheckpointStore, CheckpointEntry] | None:
-    """Return the checkpoint to load by default, and its store; None for a network of one's own that has none."""
+    """Return the default checkpoint and its store; None for a user's own network without one."""
     if name in VICTIMS or user_store().ready(name):
         return default_checkpoint(name)
     return None
@@ -195,22 +196,22 @@ def _untrained(name: str, seed: int, kwargs: Mapping[str, Any]) -> Victim:
     except TypeError as error:
         given = f"with {', '.join(kwargs)}" if kwargs else "without arguments"
         raise ConfigError(
-            f"victim {name!r} is called {given}, but: {error}; arguments of your own class belong in `kwargs`"
+            f"victim {name!r} cannot be called {given}: {error}; pass the arguments of your own class as `kwargs`"
         ) from error
     except ValueError:
-        pass  # some built-in types do not tell
+        pass  # some built-in types have no signature
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         built = build(**kwargs)
     if isinstance(built, Victim):
         return built
     if not isinstance(built, nn.Module):
-        raise ConfigError(f"victim {name!r} is a {type(built).__name__}; expected something that returns an nn.Module")
-    return ImageVictim(built, mean=(0.0,), std=(1.0,))  # of any number of channels
+        raise ConfigError(f"victim {name!r} is a {type(built).__name__}; expected a callable that returns an nn.Module")
+    return ImageVictim(built, mean=(0.0,), std=(1.0,))  # for any number of channels
 
 
 def _load_file(victim: Victim, name: str, path: Path, keep_precision: bool = False) -> Normalization | None:
-    """Load any checkpoint file and return the normalization that it or its registry states."""
+    """Load any checkpoint file; return the normalization stated in the file or in its registry."""
     network = victim.network
     if path.suffix == _SUFFIX:
         entries = CheckpointStore(path.parent).entries()
@@ -242,7 +243,7 @@ def _parts(victim: Victim, folder: Path) -> dict[str, Tensor]:
 
 
 def _load_safetensors(network: nn.Module, content: bytes, name: str, path: Path) -> Normalization | None:
-    """Load a safetensors file's bytes and return the normalization in its header, if there is one."""
+    """Load the content of a safetensors file; return the normalization in its header, if any."""
     try:
         state: dict[str, Tensor] = safetensors.torch.load(content)
         (length,) = struct.unpack("<Q", content[:8])
@@ -250,7 +251,7 @@ def _load_safetensors(network: nn.Module, content: bytes, name: str, path: Path)
         text = metadata.get("normalization")
         normalization = Normalization.model_validate_json(text) if text else None
     except (SafetensorError, struct.error, ValueError, ValidationError) as error:
-        raise CheckpointError(f"{path} is truncated or no safetensors file ({error}); import it again") from error
+        raise CheckpointError(f"{path} is truncated or not a safetensors file ({error}); import it again") from error
     load_into(network, state, name=name, path=path)
     return normalization
 
@@ -258,13 +259,13 @@ def _load_safetensors(network: nn.Module, content: bytes, name: str, path: Path)
 def _normalize(
     victim: Victim, stored: Normalization | None, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> None:
-    """Set the victim's normalization: what the caller asks for, else the checkpoint's, else the victim's default."""
+    """Set the normalization: the caller's, else the checkpoint's, else the victim's default."""
     default_mean, default_std = (stored.mean, stored.std) if stored else (None, None)
     for name, asked in (("mean", mean or default_mean), ("std", std or default_std)):
         if asked is None:
             continue
         if not isinstance(victim, ImageVictim):
-            raise ConfigError(f"{name} is for victims of images; a {type(victim).__name__} takes none")
+            raise ConfigError(f"{name} applies only to image classifiers, not to a {type(victim).__name__}")
         buffer: Tensor = getattr(victim, name)
         values = torch.tensor([float(value) for value in asked], dtype=buffer.dtype)
         valid = bool(values.isfinite().all()) and (name == "mean" or bool((values > 0).all()))
@@ -276,12 +277,12 @@ def _normalize(
 
 
 def _channels(buffer: Tensor) -> tuple[float, ...]:
-    """Return the values of a (1, C, 1, 1) buffer, as short decimal numbers that give the same float32."""
+    """Return the values of a (1, C, 1, 1) buffer as the short decimal numbers that round to the same float32."""
     return tuple(float(f"{value:.7g}") for value in buffer.flatten().tolist())
 
 
 def _published(name: str, path: Path) -> CheckpointEntry | None:
-    """Return the shipped entry of a published file of this name, unless the name holds another file's sha256."""
+    """Return the shipped entry of a published file of this name, unless the name contains another sha256."""
     stated = re.search(r"-([0-9a-f]{8})\.", path.name)  # resnet32-d509ac18.th
     if stated and not sha256_of(path).startswith(stated[1]):
         return None

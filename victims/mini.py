@@ -1,7 +1,7 @@
-"""Miniature victims for handwritten digits: few and narrow layers.
+"""Miniature victims for handwritten digits.
 
-Those for digits of 32 x 32 pixels are half as wide as the networks for CIFAR-10. Those for digits in ImageNet's form
-have ImageNet's 7x7 stem and its four groups, an eighth as wide or less, for images a quarter as long and wide.
+Those for digits of 32 x 32 pixels are half as wide as the networks for CIFAR-10. Those for digits in ImageNet's layout
+have the 7x7 stem and the four groups of the networks for ImageNet, at most an eighth as wide.
 """
 
 from victims.dynconv import DynConv
@@ -21,7 +21,7 @@ def resnet8() -> ImageVictim:
 
 
 def skipnet14() -> ImageVictim:
-    """Return a SkipNet of 6 blocks, 5 of which can be skipped."""
+    """Return a SkipNet of 6 blocks, of which 5 can be skipped."""
     return ImageVictim(SkipNet((2, 2, 2), WIDTHS), DIGITS_MEAN, DIGITS_STD)
 
 
@@ -36,7 +36,7 @@ def resnet10_imagenet() -> ImageVictim:
 
 
 def skipnet10_imagenet() -> ImageVictim:
-    """Return a SkipNet of 4 blocks, 3 of which can be skipped."""
+    """Return a SkipNet of 4 blocks, of which 3 can be skipped."""
     return ImageVictim(SkipNet((1, 1, 1, 1), IMAGENET_WIDTHS, imagenet=True), DIGITS_MEAN, DIGITS_STD)
 
 

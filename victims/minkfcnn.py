@@ -1,4 +1,4 @@
-"""MinkowskiFCNN: the sparse shape classifier of MinkowskiEngine's ModelNet40 example; modules named as published."""
+"""MinkowskiFCNN: the sparse shape classifier of MinkowskiEngine's ModelNet40 example, with its module names."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from lgm_bench.sparse.layers import global_max_pool, joined, max_pool, spread
 
 
 class MinkowskiFCNN(nn.Module):
-    """Four scales of features, brought back to the finest voxels, reduced to one vector a shape.
+    """Features of four scales, concatenated on the finest voxels and pooled to one vector per shape.
 
     Args:
         in_channels: Channels of the points' features.
@@ -73,7 +73,7 @@ class PointLayer(nn.Sequential):
         super().__init__(linear, nn.ModuleDict({"bn": nn.BatchNorm1d(channels)}))
 
     def forward(self, x: Tensor, shape: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """Return (N, channels) for (N, in_channels); `shape` (N,) int64, which each row is of, is for counts alone."""
+        """Return (N, channels) for (N, in_channels); `shape` (N,) int64, each row's shape, only serves for counting."""
         linear, norm = self
         rows = len(x) if shape is None else shape
         count_products(rows, *linear["linear"].weight.T.shape)

@@ -1,4 +1,4 @@
-"""MinkUNet (Choy et al. 2019): a sparse residual U-Net that labels voxels; modules are named as the published ones."""
+"""MinkUNet (Choy et al. 2019): a sparse residual U-Net that labels voxels; modules have the published names."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ STEM_WIDTH = 32
 
 
 class SparseBasicBlock(nn.Module):
-    """conv - BN - ReLU - conv - BN on the same voxels, with a 1x1x1 shortcut where the width changes."""
+    """conv - BN - ReLU - conv - BN on the same voxels, with a 1x1x1 shortcut if the width changes."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class MinkUNet(nn.Module):
         in_channels: Channels of the voxels' features.
         out_channels: Number of classes.
         planes: Widths of the eight stages.
-        blocks: Number of residual blocks in each.
+        blocks: Number of residual blocks in each stage.
         first_kernel: Size of the first convolution.
         stem: Width of the first convolution.
     """
@@ -81,8 +81,8 @@ class MinkUNet(nn.Module):
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Return logits (N, out_channels) on the voxels of `x` (N, in_channels).
 
-        The last layer is not multiplied by the occupancy, which takes the place of the division in Eq. 39 of Tao et
-        al. 2024.
+        The output of the last layer is not multiplied by the occupancy; this replaces the division in Eq. (39) of Tao
+        et al. 2024.
         """
         x = activated(self.bn0(self.conv0p1s1(x)))
         skips = [x]
@@ -103,9 +103,9 @@ class MinkUNet(nn.Module):
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return MinkowskiEngine's state dict in this project's layout.
+    """Convert a state dict of MinkowskiEngine to this project's layout.
 
-    Its kernels are called `kernel` and are (C_in, C_out) for size 1, its biases (1, C_out).
+    MinkowskiEngine names weights `kernel`, with shape (C_in, C_out) for size 1, and has biases (1, C_out).
     """
     return dict(_converted(key, value) for key, value in state.items())
 

@@ -1,4 +1,4 @@
-"""The victims by name. A network's module is imported when its name is used."""
+"""The victims by name. A module is imported only when one of its networks is used."""
 
 VICTIMS: dict[str, str] = {
     **{f"resnet{depth}-cifar10": f"victims.cifar10:resnet{depth}" for depth in (20, 32, 44, 56, 110)},
@@ -23,14 +23,14 @@ VICTIMS: dict[str, str] = {
     **{f"{miniature}-mini": f"victims.mini:{miniature}" for miniature in ("resnet8", "skipnet14", "dynconv8")},
     **{f"{family}10-imagenet-mini": f"victims.mini:{family}10_imagenet" for family in ("resnet", "skipnet", "dynconv")},
 }
-"""Every callable can be called without arguments and returns a `Victim` with untrained weights."""
+"""Victim name to a callable that takes no arguments and returns a `Victim` with untrained weights."""
 
 STATIC_VICTIMS = frozenset(
     name for name, target in VICTIMS.items() if name.startswith("resnet") and "early_exit" not in target
 )
-"""Networks that compute the same for every input."""
+"""Networks without gates."""
 
 
 def victim_names() -> list[str]:
-    """Return the registered names in a reader's order: family, then depth, for each data set."""
+    """Return the registered names: for each data set by family, then by depth."""
     return list(VICTIMS)

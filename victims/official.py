@@ -1,4 +1,4 @@
-"""Strict reading of published checkpoint files, and strict comparison of a state dict with its network."""
+"""Strict reading of published checkpoint files, and strict loading of a state dict into its network."""
 
 import difflib
 import logging
@@ -16,19 +16,19 @@ from torch import Tensor, nn
 from lgm_bench.errors import CheckpointError
 
 SHOWN = 8
-"""How many keys of a kind an error message lists."""
+"""Largest number of keys of each kind that an error message lists."""
 
 _COUNTER = "num_batches_tracked"
 log = logging.getLogger(__name__)
 
 PREFIXES = ("module.", "network.", "model.", "_orig_mod.")
-"""Prefixes of all keys in the files of `DataParallel`, of Lightning modules, and of compiled networks."""
+"""Prefixes of all keys in files of `DataParallel`, Lightning modules and compiled networks."""
 
 ENTRIES = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
-"""Entries under which published files hold their state dict."""
+"""Entries of published files that may contain the state dict."""
 
 AVERAGED = "state_dict_ema"
-"""Entry with a moving average of the weights, as timm's training script writes it beside the others."""
+"""Entry with a moving average of the weights, which timm's training script adds."""
 
 _EXPECTED = f"expected {{key: tensor}}, at the top or under {', '.join(ENTRIES)}"
 
@@ -36,15 +36,15 @@ _EXPECTED = f"expected {{key: tensor}}, at the top or under {', '.join(ENTRIES)}
 def read_official(path: Path, own: Iterable[str] = ()) -> dict[str, Tensor]:
     """Return the state dict in a .pth, .pth.tar, .th or .ckpt file, on the CPU, without the prefixes of wrappers.
 
-    It may lie at the top or in one of `ENTRIES`. Nothing is unpickled but tensors, plain containers and, beside the
-    state dict, NumPy's numbers, such as the best score that MinkUNet's published files hold.
+    The state dict may be at the top or in one of `ENTRIES`. Only tensors, plain containers and NumPy numbers are
+    unpickled; MinkUNet's published files contain such a number, the best score.
 
     Args:
         path: The file.
-        own: Keys of the network; prefixes stay where the file has some of these keys as they are.
+        own: Keys of the network. Prefixes are kept if the file has any of these keys unchanged.
 
     Raises:
-        CheckpointError: The file is missing, truncated, holds code, or holds no state dict.
+        CheckpointError: The file is missing or truncated, contains code, or contains no state dict.
     """
     content = _unpickled(path)
     state = _state_dict(content, path)
@@ -67,7 +67,7 @@ def read_official(path: Path, own: Iterable[str] = ()) -> dict[str, Tensor]:
 
 
 def _state_dict(content: Any, path: Path) -> Any:
-    """Return the innermost of the entries that hold a state dict."""
+    """Return the innermost entry that contains a state dict."""
     while isinstance(content, Mapping):
         nested = [name for name in ENTRIES if isinstance(content.get(name), Mapping)]
         averaged = isinstance(content.get(AVERAGED), Mapping)
@@ -75,7 +75,7 @@ def _state_dict(content: Any, path: Path) -> Any:
             return content[AVERAGED] if averaged else content
         if averaged:
             log.warning(
-                "%s holds averaged weights too, %s, which are not used; to use them, save this entry alone with "
+                "%s also contains averaged weights, %s, which are not used; to use them, save this entry alone with "
                 "torch.save",
                 *(path, AVERAGED),
             )
@@ -89,7 +89,7 @@ def _is_plain(value: Tensor) -> bool:
 
 
 CUT_SHORT = (EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError, struct.error)
-"""What the unpickler may raise at the end of a truncated file."""
+"""Exceptions that the unpickler may raise at the end of a truncated file."""
 
 
 _SCALAR = np.float64(0).__reduce__()[0]
@@ -117,21 +117,20 @@ def _unpickled(path: Path) -> Any:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     except CUT_SHORT as error:
         raise CheckpointError(
-            f"{path} is truncated or no PyTorch checkpoint ({_first_line(error)}); get it again and compare its size"
+            f"{path} is truncated or not a PyTorch checkpoint ({_first_line(error)}); get it again and compare its size"
         ) from error
 
 
 def load_into(network: nn.Module, state: Mapping[str, Tensor], *, name: str, path: Path) -> None:
     """Copy `state` into `network`, all keys or nothing.
 
-    Files older than torch 0.4.1 have no batch counters (num_batches_tracked), which evaluation does not read: when
-    all of them are absent, and only then, they are filled with 0. SkipNet lists a skip path twice, as `group_ds`
-    and as `downsample` of the block; they are one module, and where the two differ `downsample` counts, as it does
-    in the network that published them.
+    Files older than torch 0.4.1 have no batch counters (num_batches_tracked), which evaluation does not use. If all of
+    them are absent, they are set to 0. SkipNet lists a skip path twice, as `group_ds` and as `downsample` of the block.
+    These are the same module; if the tensors differ, `downsample` is used, as in the published network.
 
     Args:
-        network: The network that the state dict belongs to.
-        state: Key to tensor, in the official key names.
+        network: The network.
+        state: Official key to tensor.
         name: The victim's name, for the error message.
         path: The file, for the error message.
 
@@ -167,15 +166,21 @@ def _problems(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[st
         for key in shared
         if own[key].is_floating_point() and not state[key].is_floating_point()
     ]
-    not_finite = [key for key in shared if state[key].is_floating_point() and not bool(state[key].isfinite().all())]
-    found = {
-        "missing": [_with_nearest(key, unexpected) for key in missing],
+    not_finite = [
+        key
+        for key in shared
+        if state[key].shape == own[key].shape
+        and state[key].is_floating_point()
+        and not bool(state[key].isfinite().all())
+    ]
+    problems = {
+        "missing": [_with_nearest(key, unexpected) for key in missing[:SHOWN]] + missing[SHOWN:],
         "unexpected": unexpected,
         "wrong shape": misshapen,
         "not floating point": not_floating,
         "NaN or infinite": not_finite,
     }
-    return [f"{kind} ({len(keys)}): {_listed(keys)}" for kind, keys in found.items() if keys]
+    return [f"{kind} ({len(keys)}): {_listed(keys)}" for kind, keys in problems.items() if keys]
 
 
 def _with_nearest(key: str, others: list[str]) -> str:
@@ -190,9 +195,9 @@ def _listed(keys: Iterable[str]) -> str:
 
 
 def _refused(error: pickle.UnpicklingError) -> str:
-    """Return what the unpickler refused. Its own message is pages long and recommends to load the file unsafely."""
+    """Return what the unpickler refused; its own message is very long and recommends loading the file unsafely."""
     name = re.search(r"GLOBAL ([\w.]+)", str(error), re.IGNORECASE)
-    return f"it calls for {name[1]}" if name else "it cannot be unpickled"
+    return f"it calls {name[1]}" if name else "it cannot be unpickled"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What all victims of point clouds share: points in metres in, logits of points or shapes out, training steps."""
+"""The base of all victims that take point clouds, with their training steps."""
 
 from typing import Any
 
@@ -15,15 +15,15 @@ from victims.victim import Victim
 
 
 class PointVictim(Victim):
-    """A network on the voxels of point clouds; a subclass says how, in `voxel_logits`.
+    """A network on the voxels of point clouds; subclasses implement `voxel_logits`.
 
     Args:
-        network: Its state dict has the official keys.
-        grid: The voxels.
+        network: The network; its state dict has the official keys.
+        grid: The grid of the voxels.
         num_classes: Number of logits.
 
     Attributes:
-        task: "segmentation" (logits of points) or "classification" (logits of shapes).
+        task: "segmentation" (logits per point) or "classification" (logits per shape).
     """
 
     task = "segmentation"
@@ -35,7 +35,7 @@ class PointVictim(Victim):
         self.num_classes = num_classes
 
     def forward(self, cloud: PointCloud) -> Tensor:
-        """Return logits, (N, C) of points; (B, C) of shapes from a classifier.
+        """Return logits: (N, C) of points, or (B, C) of shapes.
 
         Args:
             cloud: Points in metres with their features.
@@ -51,7 +51,7 @@ class PointVictim(Victim):
         raise NotImplementedError
 
     def scored(self, cloud: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what a loss compares: logits (K, C) and labels (K,), here of points.
+        """Return logits (K, C) and labels (K,) for the training loss; here those of points.
 
         Args:
             cloud: The points.
@@ -60,7 +60,7 @@ class PointVictim(Victim):
         return self(cloud), labels
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """Return the objective's loss for one batch."""
+        """Return the training loss of one batch."""
         size = len(batch.ids)
         loss, logs = self.objective.loss(self, batch.cloud, batch.labels, self.epoch_at(batch_index))
         figures = {"loss": loss.detach()} | logs
@@ -72,11 +72,11 @@ class PointVictim(Victim):
         self.confusion = MulticlassConfusionMatrix(self.num_classes, ignore_index=IGNORED)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:  # noqa: ARG002
-        """Count which classes the hard network takes for which."""
+        """Update the confusion matrix of the hard network."""
         self.confusion.update(self(batch.cloud), batch.labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the accuracy over all points or shapes of the epoch, and the mean IoU of its points' classes."""
+        """Log the accuracy over all points or shapes of the epoch and, for segmentation, the mean IoU."""
         counts = self.confusion.compute()
         self.confusion.reset()
         self.log("accuracy", counts.diagonal().sum() / counts.sum(), prog_bar=True)
@@ -86,12 +86,12 @@ class PointVictim(Victim):
 
 
 def majority(labels: Tensor, row: Tensor, n_voxels: int) -> Tensor:
-    """Return the commonest label (M,) of each voxel's points, the smallest of equals; `IGNORED` without points.
+    """Return the most common label of each voxel's points, (M,); the smallest in a tie, `IGNORED` without points.
 
     Args:
         labels: (N,) int64 in [0, 255].
-        row: (N,) int64, the voxel of each point.
-        n_voxels: M.
+        row: (N,) int64 index of each point's voxel.
+        n_voxels: Number M of voxels.
     """
     pairs, counts = torch.unique(row * (IGNORED + 1) + labels, return_counts=True)
     voxel, label = pairs // (IGNORED + 1), pairs % (IGNORED + 1)

@@ -1,4 +1,4 @@
-"""The registry of checkpoints: which file belongs to which victim, with its hash, source and licence."""
+"""The registry of checkpoints: the file of each victim with its sha256, source and licence."""
 
 from datetime import date
 from functools import lru_cache
@@ -13,8 +13,8 @@ from lgm_bench.errors import CheckpointError
 REGISTRY_FILE = "registry.yaml"
 
 _HEADER = """\
-# Checkpoints: one entry each. `file` (with its sha256) is a safetensors file beside this registry; an entry
-# without it tells where the published file is to be had: `lgm-bench import VICTIM FILE` makes it usable.
+# Checkpoints, one entry each. `file` (with its sha256) is a safetensors file beside this registry. An entry without it
+# says where to get the published file; `lgm-bench import VICTIM FILE` makes that usable.
 """
 
 
@@ -39,18 +39,18 @@ Slope = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Annotated[str, Fiel
 
 
 class StoredSlopes(BaseModel):
-    """The slopes that made one attack on some weights strongest, and how they were found.
+    """The slopes at which an attack on some weights was strongest, and how they were found.
 
     Attributes:
         attack: Name of the attack.
-        gradient: Gradient method that the attack followed.
+        gradient: Gradient method of the attack.
         protocol: "standard" or "official".
         targeted: Whether the attack had targets.
-        valid_pixels: Share of the pixels that could change.
-        steps: Iterations, as the protocol counts them.
-        samples: What was attacked, such as "200 holdout images of digits".
+        valid_pixels: Share of the pixels that the attack may change.
+        steps: Iterations, as counted by the protocol.
+        samples: The attacked samples, such as "200 holdout images of digits".
         found: Day of the search.
-        slopes: Slope for each true half-width, which is written as "8/255" or in metres.
+        slopes: Slope for each true half-width eps, such as "8/255", or in metres.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,7 +67,7 @@ class StoredSlopes(BaseModel):
 
     @property
     def search(self) -> tuple[object, ...]:
-        """What tells one search from another on the same weights."""
+        """The settings that identify a search on given weights."""
         return self.attack, self.gradient, self.protocol, self.targeted, self.valid_pixels, self.steps
 
 
@@ -76,14 +76,14 @@ class CheckpointEntry(BaseModel):
 
     Attributes:
         victim: Victim name.
-        file: Name of the safetensors file beside the registry; None while it is still to be brought.
-        sha256: Of that file.
+        file: Name of the safetensors file beside the registry; None if it has to be imported first.
+        sha256: The sha256 of that file.
         official_file: Name of the published file.
-        source: Who published it and where, or how it came to be.
-        licence: Licence of the weights, as their publisher states it.
-        normalization: What the weights were trained with; None for the victim's default.
-        training: Name of the training record beside the registry, for weights that were trained here.
-        slopes: What searches for slopes found for these weights; `lgm-bench search --store` writes it.
+        source: Who published it and where, or how it was made.
+        licence: Licence of the weights, as stated by their publisher.
+        normalization: Normalization that the weights were trained with; None: the victim's default.
+        training: Name of the training record beside the registry, if the weights were trained with this package.
+        slopes: The results of searches for slopes with these weights, written by `lgm-bench search --store`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -114,10 +114,10 @@ class _Registry(BaseModel):
 
 
 def read_registry(path: Path) -> list[CheckpointEntry]:
-    """Return the entries of a registry file; a file that does not exist has none.
+    """Return the entries of a registry file, or no entries if the file does not exist.
 
     Raises:
-        CheckpointError: The file is not readable, not YAML, or has a wrong or unknown field.
+        CheckpointError: The file is unreadable, not YAML, or has an invalid or unknown field.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -139,18 +139,18 @@ def read_registry(path: Path) -> list[CheckpointEntry]:
 
 @lru_cache(maxsize=4)
 def _parsed(text: str) -> tuple[CheckpointEntry, ...]:
-    """Every victim is looked up by itself, so the same text comes again and again."""
+    """Cached, since the registry is read again for every victim."""
     return tuple(_Registry.model_validate(yaml.safe_load(text) or {}).checkpoints)
 
 
 def registry_text(entries: list[CheckpointEntry]) -> str:
-    """Return the registry file's text for `entries`."""
+    """Return the text of a registry file with these entries."""
     plain = [entry.model_dump(mode="json", exclude_defaults=True) for entry in entries]
     return _HEADER + yaml.safe_dump({"checkpoints": plain}, sort_keys=False, width=110, allow_unicode=True)
 
 
 def with_slopes(entry: CheckpointEntry, found: StoredSlopes) -> CheckpointEntry:
-    """Return an entry with the slopes of one more search, which replace those of its kind at the same half-widths."""
+    """Return an entry with the slopes of another search; they replace those of the same search and half-width."""
     kept = []
     for old in entry.slopes:
         widths = old.slopes

@@ -1,11 +1,11 @@
-"""What the adaptive networks share: stem, basic and bottleneck blocks, with official key names."""
+"""Parts of the adaptive residual networks: stem, basic and bottleneck blocks, with the official key names."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class BasicBranch(nn.Module):
-    """conv3x3 - BN - ReLU - conv3x3 - BN, with the downsampling shortcut beside it where shapes change."""
+    """conv3x3 - BN - ReLU - conv3x3 - BN, and a downsampling shortcut if the shape changes."""
 
     expansion = 1
 
@@ -18,12 +18,12 @@ class BasicBranch(nn.Module):
         self.downsample = shortcut(in_channels, channels, stride)
 
     def residual(self, x: Tensor) -> Tensor:
-        """Return the residual branch's output, before the addition."""
+        """Return the output of the residual branch."""
         branch: Tensor = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return branch
 
     def identity(self, x: Tensor) -> Tensor:
-        """Return the shortcut's output, of the residual branch's shape."""
+        """Return the output of the shortcut."""
         return x if self.downsample is None else self.downsample(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class BasicBranch(nn.Module):
 
 
 class BottleneckBranch(BasicBranch):
-    """conv1x1 - conv3x3 (stride) - conv1x1, each with BN; four times as wide at the end."""
+    """conv1x1 - conv3x3 (stride) - conv1x1, each with BN; the output is four times as wide."""
 
     expansion = 4
 
@@ -55,7 +55,7 @@ class BottleneckBranch(BasicBranch):
 
 
 def shortcut(in_channels: int, channels: int, stride: int) -> nn.Sequential | None:
-    """Return the 1x1 convolution and BN that adapt a block's input, or None where shapes agree."""
+    """Return the 1x1 convolution and BN that adapt a block's input to its output; None if the shapes agree."""
     if stride == 1 and in_channels == channels:
         return None
     conv = nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
@@ -63,7 +63,7 @@ def shortcut(in_channels: int, channels: int, stride: int) -> nn.Sequential | No
 
 
 def stem(channels: int, *, imagenet: bool) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.Module]:
-    """Return the first convolution, its norm and its pooling: 7x7 and halved twice, or 3x3 for small images."""
+    """Return the first convolution, its norm and its pooling: 7x7 and a quarter of the size, or 3x3 at full size."""
     if imagenet:
         return nn.Conv2d(3, channels, 7, 2, 3, bias=False), nn.BatchNorm2d(channels), nn.MaxPool2d(3, 2, 1)
     return nn.Conv2d(3, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.Identity()

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut without parameters."""
+    """Two 3x3 convolutions with a parameter-free shortcut."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -14,7 +14,7 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.stride = stride
-        self.padding = (channels - in_channels) // 2  # on either side: a quarter of the new width when it doubles
+        self.padding = (channels - in_channels) // 2  # channels of zeros on either side
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, channels, H / stride, W / stride) for x (B, in_channels, H, W)."""
@@ -26,12 +26,12 @@ class BasicBlock(nn.Module):
 
 
 class ResNetCIFAR(nn.Module):
-    """ResNet-`depth` for 32 x 32 images; the key layout is that of the widely used published weights.
+    """ResNet-`depth` for 32 x 32 images, with the keys of the widely used published weights.
 
     Args:
         depth: Number of layers, 6n + 2.
-        num_classes: Width of the logits.
-        width: Channels of the first group; each further group has twice as many.
+        num_classes: Number of logits.
+        width: Channels of the first group; they double with each group.
     """
 
     def __init__(self, depth: int, num_classes: int = 10, width: int = 16) -> None:

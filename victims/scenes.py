@@ -1,4 +1,4 @@
-"""The victims of indoor scenes: MinkUNets on colours, for S3DIS on coordinates too."""
+"""The victims for indoor scenes: MinkUNets on colours and, for S3DIS, coordinates."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -27,9 +27,9 @@ class SceneVictim(PointVictim):
 
     Args:
         network: The U-Net.
-        grid: The voxels.
+        grid: The grid of the voxels.
         num_classes: Number of classes.
-        coordinates: Whether the voxels' coordinates, centred in x and y, are features beside the colours.
+        coordinates: Whether the features include the voxels' coordinates, centred in x and y, beside the colours.
     """
 
     def __init__(self, network: MinkUNet, grid: CartesianGrid, num_classes: int, *, coordinates: bool) -> None:
@@ -40,7 +40,7 @@ class SceneVictim(PointVictim):
         return from_official(state)
 
     def voxel_logits(self, cloud: PointCloud) -> tuple[Voxels, Tensor]:
-        """Return the cloud's voxels and their logits (M, C); features of points are colours in [0, 1]."""
+        """Return the cloud's voxels and their logits (M, C); the points' features are colours in [0, 1]."""
         voxels = self.voxelization(cloud)
         features = voxels.average(cloud.features - 0.5)
         if self.coordinates:
@@ -50,13 +50,13 @@ class SceneVictim(PointVictim):
 
 
 def scannet(depth: int, planes: tuple[int, ...], stem: int = STEM_WIDTH) -> SceneVictim:
-    """Return a victim of ScanNet."""
+    """Return a victim for ScanNet."""
     network = MinkUNet(3, SCANNET_CLASSES, planes, BLOCKS[depth], stem=stem)
     return SceneVictim(network, CartesianGrid(SCANNET_VOXEL), SCANNET_CLASSES, coordinates=False)
 
 
 def s3dis(depth: int, planes: tuple[int, ...], stem: int = STEM_WIDTH) -> SceneVictim:
-    """Return a victim of S3DIS."""
+    """Return a victim for S3DIS."""
     network = MinkUNet(6, S3DIS_CLASSES, planes, BLOCKS[depth], stem=stem)
     return SceneVictim(network, CartesianGrid(S3DIS_VOXEL), S3DIS_CLASSES, coordinates=True)
 

@@ -1,4 +1,4 @@
-"""The victims of ModelNet40: MinkowskiFCNNs on the points' coordinates."""
+"""The victims for ModelNet40: MinkowskiFCNNs whose features are the coordinates of the points."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,7 +24,7 @@ class ShapeVictim(PointVictim):
         return from_official(state)
 
     def forward(self, cloud: PointCloud) -> Tensor:
-        """Return logits (B, C) of shapes; their points' coordinates are the features."""
+        """Return logits (B, C) of shapes."""
         voxels = self.voxelization(cloud)
         features = voxels.gather(self.network.mlp1(cloud.points, cloud.scene))
         logits: Tensor = self.network(SparseTensor(voxels.coordinates, features, voxels.occupancy))
@@ -32,7 +32,7 @@ class ShapeVictim(PointVictim):
 
 
 def minknet(embedding: int, **widths: tuple[int, ...]) -> ShapeVictim:
-    """Return a victim; its other `widths` are as published unless they are given."""
+    """Return a victim; `widths` replaces published widths of `MinkowskiFCNN`."""
     return ShapeVictim(MinkowskiFCNN(3, CLASSES, embedding, **widths), CartesianGrid(VOXEL), CLASSES)
 
 

@@ -1,4 +1,4 @@
-"""SkipNet (Wang et al. 2018): a recurrent gate decides, block by block, whether the next block runs."""
+"""SkipNet (Wang et al. 2018): a recurrent gate decides for each block whether it runs."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ GATE_WIDTH = 10
 
 
 class RecurrentGate(nn.Module):
-    """One LSTM for all blocks, stepped once a block, and the layer that turns its state into a score.
+    """One LSTM for all blocks, with one step per block, and a layer that maps its output to a score.
 
     Args:
-        convolutional: Whether the score layer is stored as a 1x1 convolution (ImageNet) or as a linear layer.
+        convolutional: Whether the score layer is stored as a 1x1 convolution (ImageNet) instead of a linear layer.
     """
 
     def __init__(self, *, convolutional: bool) -> None:
@@ -26,14 +26,14 @@ class RecurrentGate(nn.Module):
         self.proj = nn.Conv2d(GATE_WIDTH, 1, 1) if convolutional else nn.Linear(GATE_WIDTH, 1)
 
     def forward(self, features: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return scores (B,) and the new state for gate features (B, 10)."""
+        """Return scores (B,) and the new state, given gate features (B, 10)."""
         output, state = self.rnn(features.unsqueeze(0), state)
         score = F.linear(output[0], self.proj.weight.flatten(1), self.proj.bias)
         return score.squeeze(1), state
 
 
 class SkipNet(nn.Module):
-    """Residual network whose blocks, except the first, run only where the gate says so.
+    """Residual network in which a gate decides for each block except the first whether it runs.
 
     A skipped block is replaced by its skip path: f' = o(x) * Phi(f) + (1 - o(x)) * f (Tao et al. 2024, Eq. 4).
 
@@ -42,7 +42,7 @@ class SkipNet(nn.Module):
         widths: Width of each group, before the block's expansion.
         block: `BasicBranch` or `BottleneckBranch`.
         imagenet: 7x7 stem with max pooling (True) or 3x3 stem (False).
-        num_classes: Width of the logits.
+        num_classes: Number of logits.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class SkipNet(nn.Module):
                 stride = 2 if group > 1 and index == 0 else 1
                 out_channels = width * block.expansion
                 layer = block(channels, width, stride)
-                if layer.downsample is not None:  # the very module of the block: the official keys list it twice
+                if layer.downsample is not None:  # the official keys list the block's own module twice
                     self.add_module(f"group{group}_ds{index}", layer.downsample)
                 self.add_module(f"group{group}_layer{index}", layer)
                 gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(out_channels, GATE_WIDTH, 1))
@@ -76,7 +76,7 @@ class SkipNet(nn.Module):
 
     @property
     def block_names(self) -> list[str]:
-        """Suffixes that name the blocks in order, such as "group2_{}0" with layer, gate or ds in the braces."""
+        """Patterns of module names, one per block, such as "group2_{}0" for layer, gate, ds or occupancy."""
         return [f"group{g}_{{}}{i}" for g, count in enumerate(self.blocks, start=1) for i in range(count)]
 
     def forward(self, x: Tensor) -> Tensor:

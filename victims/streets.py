@@ -1,4 +1,4 @@
-"""The victims of SemanticKITTI: Cylinder3D on a cylindrical grid."""
+"""The victims for SemanticKITTI: Cylinder3D on a cylindrical grid."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +14,7 @@ from victims.cylinder3d import GRID, Cylinder3D, from_official
 from victims.point_victim import PointVictim, majority
 
 CLASSES = 20
-"""Number of logits; the first is that of unlabelled points."""
+"""Number of logits; the first one is for unlabelled points."""
 
 
 class StreetVictim(PointVictim):
@@ -22,7 +22,7 @@ class StreetVictim(PointVictim):
 
     Args:
         network: The network on voxels.
-        grid: The same cells, in metres.
+        grid: The same cells in metres and radians.
     """
 
     def __init__(self, network: Cylinder3D, grid: CylindricalGrid) -> None:
@@ -30,31 +30,32 @@ class StreetVictim(PointVictim):
         self.grid = grid
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return spconv's state dict, of version 1 or 2, in the layout of `network`."""
+        """Convert a state dict of spconv 1 or 2 to the layout of `network`."""
         return from_official(state, {key: value.shape for key, value in self.network.state_dict().items()})
 
     def voxel_logits(self, cloud: PointCloud) -> tuple[Voxels, Tensor]:
-        """Return the cloud's voxels and their logits (M, 20); features of points are reflectances in [0, 1]."""
+        """Return the cloud's voxels and their logits (M, 20); the points' features are reflectances in [0, 1]."""
         voxels = self.voxelization(cloud)
         features, row, occupancy = self._pair_features(cloud, voxels), voxels.row, voxels.occupancy
         if occupancy is not None:
-            # A point brings its own features to its voxel, and to those it may reach what they would hold (Eq. 37-38).
+            # A point contributes its own features to its voxel, and to each voxel within reach that voxel's average
+            # (Tao et al. 2024, Eq. (37)-(38)).
             n_points = len(cloud.points)
-            brought = rows_of(voxels.average_of_pairs(features), row[n_points:])
-            features = torch.cat([features[:n_points], brought]) * rows_of(occupancy, row)[:, None]
+            averages = rows_of(voxels.average_of_pairs(features), row[n_points:])
+            features = torch.cat([features[:n_points], averages]) * rows_of(occupancy, row)[:, None]
             if voxels.gradient.shows_hard:
-                there = torch.arange(len(row), device=row.device) < n_points
-                features, row = (value[there | ~voxels.occupied[row]] for value in (features, row))
+                own = torch.arange(len(row), device=row.device) < n_points
+                features, row = (value[own | ~voxels.occupied[row]] for value in (features, row))
         return voxels, self.network(features, row, voxels.coordinates, occupancy).features
 
     def scored(self, cloud: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (K, 20) and commonest labels (K,) of the voxels that points lie in."""
+        """Return logits (K, 20) and the most common labels (K,) of the voxels that contain points."""
         voxels, logits = self.voxel_logits(cloud)
         chosen = voxels.occupied
         return logits[chosen], majority(labels, voxels.own, len(voxels))[chosen]
 
     def _pair_features(self, cloud: PointCloud, voxels: Voxels) -> Tensor:
-        """Return (P, 9): offset from the voxel's centre and place in (rho, phi, z), (x, y), reflectance."""
+        """Return (P, 9): offset from the voxel's centre and position, both in (rho, phi, z); (x, y); reflectance."""
         place = rows_of(self.grid.cylindrical(cloud.points), voxels.point)
         centre = self.grid.centres(voxels.coordinates[voxels.row, 1:], place)
         flat, reflectance = rows_of(cloud.points, voxels.point)[:, :2], cloud.features[voxels.point]
@@ -62,7 +63,7 @@ class StreetVictim(PointVictim):
 
 
 def cylinder3d(grid: tuple[int, int, int], width: int, point_channels: int, *, shared: bool = True) -> StreetVictim:
-    """Return a victim of SemanticKITTI."""
+    """Return a victim for SemanticKITTI."""
     network = Cylinder3D(CLASSES, width, grid, point_channels, shared=shared)
     return StreetVictim(network, CylindricalGrid(grid))
 

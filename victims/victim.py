@@ -1,4 +1,4 @@
-"""What all victims share: the network with the official keys, where its weights came from, training."""
+"""The base of all victims: a network with the official keys, the identity of its weights, and training."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,12 +15,12 @@ class Victim(pl.LightningModule):
     """A network to attack.
 
     Args:
-        network: Its state dict has the official keys.
+        network: The network; its state dict has the official keys.
 
     Attributes:
-        task: What it does, see `lgm_bench.tasks.TASKS`.
-        parts: Of a network of several published ones: by prefix of its keys, the pattern of the file that holds them.
-        checkpoint_id: What identifies the weights: the checkpoint's sha256, "random-SEED", or "unsaved".
+        task: Name of its task, see `lgm_bench.tasks.TASKS`.
+        parts: For a victim of several published networks: prefix of the keys to the pattern of the file with them.
+        checkpoint_id: Identity of the weights: the checkpoint's sha256, "random-SEED", or "unsaved".
     """
 
     task: str = "images"
@@ -32,17 +32,17 @@ class Victim(pl.LightningModule):
         self.network = network
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return a published state dict in the layout of `network`."""
+        """Convert a published state dict to the layout of `network`."""
         return dict(state)
 
     def configure_training(self, recipe: Recipe) -> None:
-        """Prepare the victim for `Trainer.fit` with this recipe."""
+        """Prepare the victim for `Trainer.fit` with a recipe."""
         self.recipe = recipe
         self.objective = OBJECTIVES[recipe.objective](recipe)
         self.objective.prepare(self)
 
     def configure_optimizers(self) -> Any:
-        """Return SGD with Nesterov momentum, or AdamW, and the one-cycle schedule, stepped every batch."""
+        """Return the optimizer (SGD with Nesterov momentum, or AdamW) and a one-cycle schedule, stepped per batch."""
         recipe = self.recipe
         optimizer = _optimizer(recipe, self.parameters())
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -55,7 +55,7 @@ class Victim(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def epoch_at(self, batch_index: int) -> float:
-        """Return the epochs done so far, with fraction."""
+        """Return the number of epochs done so far, including the fraction of the current one."""
         return self.current_epoch + batch_index / max(int(self.trainer.num_training_batches), 1)
 
 

@@ -107,8 +107,8 @@ def test_a_wrong_recipe(lgm_bench: Command, command: tuple[str, ...], recipe: st
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("resnet8-mini", "objective: dynconv"), "objective dynconv is for DynConvs, and this network has no masks"),
-        (("resnet8-mini", "objective: skipnet"), "objective skipnet is for gates, and this network has none"),
+        (("resnet8-mini", "objective: dynconv"), "objective dynconv needs a DynConv, but this network has no masks"),
+        (("resnet8-mini", "objective: skipnet"), "objective skipnet needs gates, but this network has none"),
         (("resnet8-mini", "objective: segmentation"), "objective segmentation is for networks that label points"),
         (("minkunet-s3dis-mini", "objective: cross_entropy"), "objective cross_entropy is for images and shapes"),
         (("resnet8-mini", "objective: cross_entropy", "--data", "s3dis-mini"), "takes images, and data set s3dis-mini"),

@@ -110,6 +110,14 @@ def test_grey_images_are_repeated_for_a_network_of_three_channels_and_that_is_lo
     assert caplog.text.count("grey images are repeated for the 3 channels") == 1
 
 
+def test_a_plain_network_names_the_channels_that_it_takes() -> None:
+    victim = ImageVictim(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), (0.0,), (1.0,))
+    with pytest.raises(ConfigError, match=r"takes images with 3 channels, but these have 1; .*grey images are then"):
+        victim(torch.rand(2, 1, 8, 8))
+    with pytest.raises(ConfigError, match=r"takes images with 3 channels, but these have 5; use data with 3$"):
+        victim(torch.rand(2, 5, 8, 8))
+
+
 def test_own_network_gets_images_as_they_are() -> None:
     victim = load_victim(OWN)
     images = torch.rand(2, 3, 8, 8)

@@ -95,14 +95,14 @@ def test_own_class_that_does_not_exist() -> None:
     [("torch.nn:Linear", "missing a required argument: 'in_features'"), ("torch:pi", "not a callable object")],
 )
 def test_own_class_that_cannot_be_called(name: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=f"victim '{name}' is called without arguments, but: .*{message}"):
+    with pytest.raises(ConfigError, match=f"victim '{name}' cannot be called without arguments: .*{message}"):
         load_victim(name)
 
 
 def test_own_class_with_arguments() -> None:
     sizes = {"in_features": 4, "out_features": 2}
     assert load_victim("torch.nn:Linear", kwargs=sizes).network.weight.shape == (2, 4)
-    with pytest.raises(ConfigError, match="called with in_features, but: missing a required argument: 'out_features'"):
+    with pytest.raises(ConfigError, match="called with in_features: missing a required argument: 'out_features'"):
         load_victim("torch.nn:Linear", kwargs={"in_features": 4})
 
 

@@ -56,7 +56,7 @@ def test_a_score_of_numpy_beside_the_weights(core: str, state, tmp_path: Path) -
 
 
 def test_an_array_of_numpy_is_more_than_a_number(state, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"it calls for numpy\._?core\.multiarray\._reconstruct"):
+    with pytest.raises(CheckpointError, match=r"it calls numpy\._?core\.multiarray\._reconstruct"):
         read_official(save({"state_dict": state, "ious": np.zeros(2)}, tmp_path / "file.pth"))
 
 
@@ -81,7 +81,7 @@ def test_nested_state_dicts(state, entry: str, tmp_path: Path) -> None:
 def test_averaged_weights_are_mentioned_beside_others_and_used_where_they_are_alone(state, tmp_path, caplog) -> None:
     averaged = {key: value + 1 for key, value in state.items()}
     assert same_weights(save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "both.pth"), state)
-    assert "both.pth holds averaged weights too, state_dict_ema" in caplog.text
+    assert "both.pth also contains averaged weights, state_dict_ema" in caplog.text
     assert same_weights(save({"state_dict_ema": averaged}, tmp_path / "one.pth"), averaged)
 
 
@@ -158,7 +158,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 
     path = save({"state_dict": Payload()}, tmp_path / "evil.pth")
     with pytest.raises(
-        CheckpointError, match=r"evil.pth is damaged or holds more than tensors \(it calls for (builtins\.)?getattr\)"
+        CheckpointError, match=r"evil.pth is damaged or holds more than tensors \(it calls (builtins\.)?getattr\)"
     ):
         read_official(path)
     assert not marker.exists()

@@ -1,1 +1,1 @@
-"""How the victims are trained: recipes and the objectives of each family."""
+"""Training recipes and objectives."""

@@ -1,4 +1,4 @@
-"""What training runs minimize: cross-entropy, and the objectives of scenes, DynConv and SkipNet."""
+"""Training objectives: cross-entropy, and those of scenes, DynConv and SkipNet."""
 
 import math
 
@@ -19,7 +19,7 @@ class Objective:
     """Cross-entropy with label smoothing.
 
     Args:
-        recipe: Its weights and targets.
+        recipe: Supplies weights and targets.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -32,13 +32,13 @@ class Objective:
         labels: Tensor,
         epoch: float,  # noqa: ARG002
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the scalar to minimize and what to log.
+        """Return the scalar to minimize, and values to log.
 
         Args:
             victim: Network in training mode.
             inputs: Images (B, 3, H, W) in [0, 1], or the points of shapes.
             labels: (B,) int64.
-            epoch: Epochs done so far, with fraction.
+            epoch: Number of epochs done so far, with the fraction.
         """
         loss = self.cross_entropy(victim(inputs), labels).mean()
         return loss, {}
@@ -48,22 +48,22 @@ class Objective:
         return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing, reduction="none")
 
     def prepare(self, victim: nn.Module) -> None:
-        """Initialize what needs more than PyTorch's defaults, before the first step.
+        """Initialize parameters that need other values than PyTorch's defaults; called before the first step.
 
         Raises:
-            ConfigError: The objective is for other networks.
+            ConfigError: The objective does not suit the network.
         """
         if getattr(victim, "task", None) == "segmentation":
             raise ConfigError(
-                "objective cross_entropy is for images and shapes; for scenes choose segmentation, which with "
-                "lovasz_weight 0 is cross-entropy alone"
+                "objective cross_entropy is for images and shapes; for scenes choose segmentation (with "
+                "lovasz_weight 0, it is cross-entropy alone)"
             )
 
 
 class SegmentationObjective(Objective):
     """Cross-entropy plus the weighted Lovasz-softmax loss, over all labelled points of a batch.
 
-    Both are as Cylinder3D is trained; weight 0 is cross-entropy alone, as MinkUNet is.
+    Cylinder3D is trained with both, MinkUNet with cross-entropy alone (weight 0).
     """
 
     def prepare(self, victim: nn.Module) -> None:
@@ -82,8 +82,8 @@ class SegmentationObjective(Objective):
         Args:
             victim: A `PointVictim` in training mode.
             inputs: The points.
-            labels: (N,) int64, `IGNORED` where there is none.
-            epoch: Epochs done so far, with fraction.
+            labels: (N,) int64, `IGNORED` for unlabelled points.
+            epoch: Number of epochs done so far, with the fraction.
         """
         logits, labels = victim.scored(inputs, labels)
         kept = labels != IGNORED
@@ -99,17 +99,17 @@ class SegmentationObjective(Objective):
 def sparsity_criterion(
     shares: Tensor, costs: Tensor, target: float, progress: float, relaxed_after: float = 0.33
 ) -> Tensor:
-    """Return the penalty that pulls the executed share of the computation to `target`.
+    """Return the penalty that pulls the executed share of the computation to `target` (Verelst & Tuytelaars 2020).
 
-    The network's share is held at the target; each block's is kept between bounds that are tight at first and reach
-    [0, 1] when `progress` is `relaxed_after`.
+    The share of the whole network is pulled to the target. Each block's share is kept between bounds that are tight at
+    first and reach [0, 1] when `progress` is `relaxed_after`.
 
     Args:
         shares: (blocks,) executed share of each block's positions, in [0, 1].
-        costs: (blocks,) multiply-adds of each block when everything is executed.
+        costs: (blocks,) multiply-adds of each block if it is executed completely.
         target: Share of the multiply-adds to execute.
         progress: Share of the training run that is over, in [0, 1].
-        relaxed_after: Share of the run after which single blocks may take any share; above 1 they never may.
+        relaxed_after: Share of the run after which a block's share is unbounded; above 1: never.
     """
     tightness = math.cos(min(progress / relaxed_after, 1.0) * math.pi / 2) ** 2
     network = ((shares * costs).sum() / costs.sum() - target) ** 2
@@ -140,7 +140,7 @@ class DynConvObjective(Objective):
 
     def prepare(self, victim: nn.Module) -> None:
         if not any(isinstance(module, Masker) for module in victim.modules()):
-            raise ConfigError("objective dynconv is for DynConvs, and this network has no masks; choose cross_entropy")
+            raise ConfigError("objective dynconv needs a DynConv, but this network has no masks; choose cross_entropy")
 
     def loss(self, victim: nn.Module, inputs: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
         blocks = [module for module in victim.modules() if hasattr(module, "masker")]
@@ -158,16 +158,16 @@ class DynConvObjective(Objective):
 
 
 def _weights(block: nn.Module) -> int:
-    """Multiply-adds of the residual branch for one output position (strides left aside)."""
+    """Return the multiply-adds of the residual branch for one output position, neglecting strides."""
     convolutions = [getattr(block, name) for name in ("conv1", "conv2", "conv3") if hasattr(block, name)]
     return sum(convolution.weight.numel() for convolution in convolutions)
 
 
-GATE_BIAS = 2.0  # all gates open at first
+GATE_BIAS = 2.0  # all gates are open at first
 
 
 class SampledGates(GradientMethod):
-    """Executes a block with probability sigmoid(q); constant to autograd."""
+    """Executes a block with probability sigmoid(q); autograd treats the decision as constant."""
 
     name = "sampled"
 
@@ -178,14 +178,14 @@ class SampledGates(GradientMethod):
 class SkipNetObjective(Objective):
     """Supervised stage first; the last `reinforce_epochs` epochs are the hybrid reinforcement stage.
 
-    The published compute cost, alpha * executed share, drives short runs into skipping everything. Here the supervised
-    stage uses the criterion of DynConv, which also keeps every single gate undecided at first, and the reinforcement
-    stage charges alpha only while more than the target share is executed.
+    With the published compute cost, alpha * executed share, short runs end up skipping every block. Here the supervised
+    stage uses DynConv's sparsity criterion, which also keeps each gate undecided at first. The reinforcement stage
+    charges alpha only while more than the target share is executed.
     """
 
     def prepare(self, victim: nn.Module) -> None:
         if not any(isinstance(module, Occupancy) for module in victim.modules()):
-            raise ConfigError("objective skipnet is for gates, and this network has none; choose cross_entropy")
+            raise ConfigError("objective skipnet needs gates, but this network has none; choose cross_entropy")
         for module in victim.modules():
             if isinstance(module, SkipNet):
                 nn.init.constant_(module.control.proj.bias, GATE_BIAS)
@@ -209,18 +209,18 @@ class SkipNetObjective(Objective):
         return loss, {"cross_entropy": cross_entropy.detach().mean(), "executed": executed.detach()}
 
     def reinforcement(self, scores: Tensor, gates: Tensor, cross_entropy: Tensor) -> Tensor:
-        """Return the REINFORCE surrogate: what follows a gate's decision, times the log-probability of it.
+        """Return the REINFORCE surrogate: the cost after each decision times the decision's log-probability.
 
         Args:
             scores: (gates, B) scores q, with gradient.
             gates: (gates, B) sampled decisions, 0 or 1.
-            cross_entropy: (B,) loss of each sample under these decisions.
+            cross_entropy: (B,) loss of each sample with these decisions.
         """
         log_probability = gates * nn.functional.logsigmoid(scores) + (1 - gates) * nn.functional.logsigmoid(-scores)
         price = self.recipe.compute_cost * (gates.mean() > self.recipe.target_share)
         cost_to_go = gates.flip(0).cumsum(0).flip(0) * price / len(gates)
         cost = cross_entropy + cost_to_go
-        advantage = cost - cost.mean(dim=1, keepdim=True)  # the batch mean as baseline lowers the variance
+        advantage = cost - cost.mean(dim=1, keepdim=True)  # the baseline, the batch mean, lowers the variance
         return (log_probability * advantage).sum(0).mean()
 
 
@@ -230,4 +230,4 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "skipnet": SkipNetObjective,
     "segmentation": SegmentationObjective,
 }
-"""By the name that a recipe gives."""
+"""Objectives by their name in recipes."""

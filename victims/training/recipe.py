@@ -1,4 +1,4 @@
-"""Training recipes: everything that determines a training run, read from YAML."""
+"""Training recipes, read from YAML: all settings of a training run."""
 
 import re
 from pathlib import Path
@@ -39,10 +39,10 @@ class Recipe(BaseModel):
 
 
 def load_recipe(victim: str, path: Path | None = None) -> Recipe:
-    """Return the recipe at `path`, or the shipped one of `victim`, or that of its family and data set.
+    """Return the recipe at `path`, else the shipped recipe of `victim`, else that of its family and data set.
 
     Raises:
-        ConfigError: No such recipe, or a value in it that makes no sense; the message names the file and the key.
+        ConfigError: There is no such recipe, or a value in it is invalid; the message names the file and the key.
     """
     path = path or _shipped(victim)
     if not path.is_file():
