@@ -7,11 +7,11 @@ import torch
 from gated import Gated, gradient, points
 from torch import Tensor, nn
 
-from lgm_bench import FGM, LGM, Leaded, Occupancy, Soft, StraightThrough
+from lgm_bench import FGM, LGM, Exit, Leaded, Occupancy, Soft, StraightThrough
 from lgm_bench.attacks import BIM, FGSM
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import automatic_slopes, calibrated, recorded_calls
-from lgm_bench.leaded.slopes import MANY_STEPS, ONE_STEP
+from lgm_bench.leaded.slopes import MANY_STEPS, MANY_STEPS_OF_EXITS, ONE_STEP
 from victims import load_victim
 
 
@@ -78,6 +78,23 @@ def test_one_step_and_several_have_constants_of_their_own() -> None:
     assert several == calibrated(LGM("auto"), network, points()).slope
     for name in ("first", "second"):
         assert several[name] / one[name] == pytest.approx(MANY_STEPS / ONE_STEP, rel=1e-2)
+
+
+def test_exits_have_a_constant_of_their_own_for_several_steps() -> None:
+    class TwoExits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.exit, self.gate = Exit([0.5]), Occupancy()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.exit(x[:, None]).sum(dim=1) * self.gate(x)
+
+    network, x = TwoExits(), points()
+    several, one = automatic_slopes(network, x), calibrated(LGM("auto"), network, x, steps=1).slope
+    spreads = {"exit": rms(x - 0.5), "gate": rms(x)}
+    for found, constants in ((several, (MANY_STEPS_OF_EXITS, MANY_STEPS)), (one, (ONE_STEP, ONE_STEP))):
+        for (name, spread), constant in zip(spreads.items(), constants, strict=True):
+            assert found[name] == pytest.approx(constant / spread, rel=5e-3)
 
 
 def test_slopes_that_are_given_stay() -> None:
