@@ -118,7 +118,7 @@ def table(down: Fallen) -> str:
         "",
         f"{len(static)} images. The main exit by itself, as a static network attacked with its own loss:",
         "",
-        "| runs | main exit by itself | whole network, FGM | whole network, worst of as many different runs |",
+        "| runs | main exit by itself | whole network, FGM | whole network, LGM or so many different runs |",
         "|---:|---:|---:|---:|",
     ]
     for count, worst in ((1, first["lgm"]), (6, six), (EXITS + 5, released | six)):
