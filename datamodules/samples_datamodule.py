@@ -2,15 +2,23 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import torch
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 
+from datamodules.batch import ImageBatch
 from datamodules.content import batches_sha256
 from datamodules.location import data_folder, reading
 from datamodules.sampler import RankStridedSampler, rank_and_world
 from lgm_bench.errors import ConfigError, DataError, did_you_mean
+
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32)
+"""Types of labels that become int64."""
 
 
 class SamplesDataModule(LightningDataModule):
@@ -95,6 +103,44 @@ class SamplesDataModule(LightningDataModule):
         done = [index for index, sample_id in enumerate(ids) if sample_id in self.done]
         rank, world = self.share or rank_and_world()
         return RankStridedSampler(len(ids), rank, world, done)
+
+
+class Batches:
+    """The batches of a data set's `test_dataloader`, each as inputs, labels and ids.
+
+    A loader may also yield pairs of inputs and labels, as one of a plain `Dataset` does; their ids come from its
+    `test_sampler()`. Labels of any integer type become int64, and tensors of float64 become float32.
+
+    Raises:
+        DataError: Pairs come in an order of their own, or a batch is something else.
+    """
+
+    def __init__(self, data: SamplesDataModule) -> None:
+        self.data, self.loader = data, data.test_dataloader()
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        kind, sampler = type(self.data).__name__, getattr(self.loader, "sampler", None)
+        known = self.data.sample_ids() if isinstance(sampler, RankStridedSampler) else None
+        names = iter([known[index] for index in sampler] if known is not None else ())
+        for batch in self.loader:
+            if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+                raise DataError(
+                    f"{kind} yields a {type(batch).__name__}; its test_dataloader has to yield inputs, labels and ids, "
+                    "such as a datamodules.batch.ImageBatch"
+                )
+            if len(batch) == 2 and known is None:
+                raise DataError(
+                    f"{kind} yields pairs without ids; give its loader sampler=self.test_sampler(), which says what "
+                    "their ids are, or yield an ImageBatch"
+                )
+            inputs, labels, ids = (*batch, list(islice(names, len(batch[1]))))[:3]
+            narrow = isinstance(inputs, Tensor) and inputs.dtype == torch.float64  # as numpy arrays are
+            labels = labels.long() if isinstance(labels, Tensor) and labels.dtype in WHOLE else labels
+            make = type(batch) if hasattr(batch, "_fields") else ImageBatch
+            yield make(inputs.float() if narrow else inputs, labels, ids)
 
 
 def require_positive(option: str, value: int) -> None:

@@ -5,6 +5,7 @@ import logging
 import pickle
 import re
 import struct
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def _unpickled(path: Path) -> Any:
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise CheckpointError(f"checkpoint {path} {kind}; expected a .safetensors, .pth, .pth.tar or .th file")
+    _require_plain_sizes(path)
     try:
         with torch.serialization.safe_globals(_NUMBERS):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -119,6 +121,23 @@ def _unpickled(path: Path) -> Any:
         raise CheckpointError(
             f"{path} is truncated or not a PyTorch checkpoint ({_first_line(error)}); get it again and compare its size"
         ) from error
+
+
+def _require_plain_sizes(path: Path) -> None:
+    """Raise CheckpointError for an archive that unpacks to more than it holds: PyTorch writes them uncompressed."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        held = path.stat().st_size
+    except (OSError, zipfile.BadZipFile):
+        return  # reading it says what is wrong
+    if unpacked > held:
+        raise CheckpointError(
+            f"{path} has {held:,} bytes and asks for {unpacked:,}, which no file of PyTorch does; get it again from "
+            "where it was published"
+        )
 
 
 def load_into(network: nn.Module, state: Mapping[str, Tensor], *, name: str, path: Path) -> None:

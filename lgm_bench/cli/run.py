@@ -76,7 +76,7 @@ def run(
     changes |= {"attack": {} if seed is None else {"seed": seed}} | ({} if history is None else {"history": history})
     planned = [replace(one, cell=one.cell.replace(**changes)) for one in planned]
     options = opt.run_options(locals(), bench.run)
-    from lgm_bench.evaluation.cells.sharding import Shard
+    from lgm_bench.evaluation.cells.suites import Shard
 
     share = Shard.parse(shard).of(planned) if shard else planned
     from lgm_bench.cli.session import Session

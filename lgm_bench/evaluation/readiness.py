@@ -1,4 +1,4 @@
-"""What is missing before cells can run: data sets and checkpoints."""
+"""Data sets and checkpoints that are missing before cells can run."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,8 +23,8 @@ class Gap:
     Attributes:
         kind: `DATA` or `CHECKPOINT`.
         name: Of the data set or the victim.
-        what: What is missing, where to get it and where to put it.
-        brief: The same without what holds for everything of its kind.
+        what: A text that says what is missing, where to get it and where to put it.
+        brief: The same without the advice that is the same for everything of its kind.
         cells: The cells that cannot run without it.
         optional: Whether all of them may be left out.
     """
@@ -39,11 +39,11 @@ class Gap:
 
 @dataclass
 class Findings:
-    """What is there for some cells.
+    """The data sets and checkpoints of some cells.
 
     Attributes:
-        gaps: What is missing.
-        sizes: (data set, subset) to the number of its samples, for those that are there.
+        gaps: Those that are missing.
+        sizes: (data set, subset) to the number of its samples, for data sets that are present.
     """
 
     gaps: list[Gap] = field(default_factory=list)
@@ -51,12 +51,12 @@ class Findings:
 
 
 def look(planned: Sequence[Planned], data_root: str | None = None, *, known: Container[str] = ()) -> Findings:
-    """Return what is there for some cells and what is missing; nothing is computed.
+    """Return which data sets and checkpoints of cells are present and which are missing; nothing is computed.
 
     Args:
         planned: The cells.
         data_root: As for `run_cells`.
-        known: Generated data sets to take for granted, since making them may take a while.
+        known: Generated data sets that are not checked, since making them may take a while.
     """
     findings = Findings()
     gaps: dict[tuple[str | None, ...], Gap | None] = {}
@@ -82,7 +82,7 @@ def look(planned: Sequence[Planned], data_root: str | None = None, *, known: Con
 def _data(cell: Cell, data_root: str | None, sizes: dict[tuple[str, str], int]) -> Gap | None:
     try:
         with never_exiting(f"data set {cell.data.name!r}"):
-            datamodule = build_data(cell, data_root, 1)
+            datamodule = build_data(cell.data, data_root, 1)
             datamodule.setup("test")
             sizes[cell.data.name, cell.data.subset] = len(datamodule.subset_ids())
     except (DataError, OSError) as error:
@@ -91,7 +91,7 @@ def _data(cell: Cell, data_root: str | None, sizes: dict[tuple[str, str], int]) 
     except UnknownNameError:
         raise
     except Exception:
-        return None  # nothing is missing; the run tells what is wrong
+        return None  # nothing is missing; the run reports the error
     return None
 
 

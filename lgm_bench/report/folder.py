@@ -13,9 +13,9 @@ from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import plan
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.runner import RunResults
+from lgm_bench.evaluation.store.files import UNUSABLE
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import PARTS, RESULT
-from lgm_bench.evaluation.store.writing import UNUSABLE
 from lgm_bench.evaluation.wording import describe
 from lgm_bench.files import write_whole
 from lgm_bench.report.page import page

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lgm_bench.errors import ResultError, did_you_mean
 from lgm_bench.evaluation.cells.cell import KINDS, Cell
-from lgm_bench.evaluation.store.part_files import ContradictionError, UnusableError, read_part
+from lgm_bench.evaluation.store.files import ContradictionError, UnusableError, read_part
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import RESULT, ROWS, CellStore, ids_sha256, newest_first, read_record
 from lgm_bench.files import is_named_pipe

@@ -198,6 +198,8 @@ class Adapter:
         """Return logits, verdict and decisions of the hard network; see `verdict`."""
         groups = self.groups(inputs, labels)
         logits, decisions = zip(*(hard_units(victim, group.inputs) for group in groups), strict=True)
+        for output in logits:
+            check_output(output)
         verdict = self.verdicts(groups, logits, target, ids)
         return Judged(torch.cat(logits), verdict, list(decisions))
 

@@ -71,6 +71,13 @@ def edit(path: Path, change: Callable[[Any], None]) -> None:
     path.write_text(json.dumps(content))
 
 
+def test_results_in_double_precision_are_no_answer_to_a_board_in_single(here: Path, lgm_bench: Command) -> None:
+    edit(record_of(here, "eps8_255-lgm"), lambda record: record.update(precision="float64"))
+    answer = lgm_bench("compare", "results", "--against", "board.json", "--json")
+    assert answer.code == 1
+    assert answer.json["summary"] == "3 cells: 2 ok, 1 other precision"
+
+
 def test_the_same_results_are_as_expected(here: Path, lgm_bench: Command) -> None:
     answer = lgm_bench("compare", "results", "--against", "board.json")
     assert (answer.code, answer.out.splitlines()[-1]) == (0, "3 cells: 3 ok")

@@ -79,6 +79,22 @@ def test_no_results(lgm_bench: Command) -> None:
     assert "there is no results folder reslts" in answer.err
 
 
+@pytest.mark.parametrize("name", ["rows.parquet", "result.json"])
+def test_what_cannot_be_read_stops_a_run_and_stays(
+    show: Command, lgm_bench: Command, tiny_root: Path, name: str
+) -> None:
+    """A folder stands for a file without permission, which root has for every file."""
+    assert show().code == 0
+    (path,) = Path("results").glob(f"*-lgm-*/{name}")
+    path.unlink()
+    path.mkdir()
+    one = ("dynconv8-cifar10", "--checkpoint", "random", "--gradient", "lgm", "--eps", "16/255", "--quiet")
+    again = lgm_bench("attack", *one, "--data", TINY, "--data-root", tiny_root, "--accelerator", "cpu")
+    assert again.code not in (0, 1)
+    assert f"{name}: Is a directory; correct its permissions" in " ".join(again.err.split())
+    assert path.is_dir()
+
+
 @pytest.mark.parametrize("how", ["a share of 7", "NaN", "fewer rows"])
 def test_what_is_not_to_be_believed_is_refused_by_all_who_read_it(
     show: Command, lgm_bench: Command, tiny_root: Path, how: str

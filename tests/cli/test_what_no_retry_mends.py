@@ -51,11 +51,6 @@ class Whole(Changed):
         return batch._replace(images=(255 * batch.images).byte())
 
 
-class Double(Changed):
-    def changed(self, batch):
-        return batch._replace(images=batch.images.double())
-
-
 class Shifted(Changed):
     def changed(self, batch):
         return batch._replace(labels=batch.labels + 10)
@@ -76,7 +71,6 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("misfit_networks:Few", "digits", "the victim has 1 classes"),
         ("misfit_networks:Raises", "digits", "cannot take samples of data set 'digits': RuntimeError: no such layer ("),
         ("resnet8-mini", "misfit_data:Whole", "images must be a floating point tensor of shape"),
-        ("resnet8-mini", "misfit_data:Double", "are torch.float64 and the victim's weights are torch.float32"),
         ("resnet8-mini", "misfit_data:Shifted", "is out of range: the victim has 10 classes"),
     ],
 )

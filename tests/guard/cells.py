@@ -81,7 +81,7 @@ def _options_of_code(suite: str) -> Iterator[None]:
     """Set, while a suite runs, what only code can choose."""
     with ExitStack() as stack:
         if suite == "bim-unfolded":
-            stack.enter_context(patch.object(Materials, "foldable", return_value=False))
+            stack.enter_context(patch.object(Materials, "fit", return_value=False))
         stack.enter_context(patch.dict(AutoAttack.__init__.__kwdefaults__, queries=QUERIES))
         yield
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,18 @@ def test_unreadable_file(state, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch, "load", refuse)  # root may read everything, so permissions cannot be taken away
     with pytest.raises(CheckpointError, match=r"cannot read .*Permission denied"):
         read_official(path)
+
+
+def test_a_small_file_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
+    plain = save({"state_dict": {"weight": torch.zeros(2_000_000)}}, tmp_path / "plain.pth")
+    assert read_official(plain)["weight"].shape == (2_000_000,)
+    bomb = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    assert bomb.stat().st_size < 100_000
+    with pytest.raises(CheckpointError, match=r"bomb\.pth has [\d,]+ bytes and asks for 8,00\d,\d{3}"):
+        read_official(bomb)
 
 
 def test_published_resnet_with_one_key_renamed(samples: Path, tmp_path: Path) -> None:

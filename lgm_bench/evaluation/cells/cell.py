@@ -10,9 +10,9 @@ from typing import Any
 from lgm_bench.evaluation.cells.units import STANDARD, eps_number
 
 NO_IDENTITY = ("paper", "history", "baseline")
-"""What changes no number, and so neither a cell's fingerprint nor its place in a leaderboard."""
+"""Values of a cell that change no number. Fingerprints and leaderboards leave them out."""
 NO_GRADIENT = "none"
-"""The gradient of attacks that follow none."""
+"""Name of the gradient of an attack that follows none, such as random moves."""
 RELATION = "sigmoid"
 """The relation of points and voxels where none is named."""
 
@@ -65,7 +65,7 @@ class AttackSpec:
             of intensities in [0, 1], of points metres.
         step: In the same unit; None for the attack's default.
         steps: Iterations; None for the attack's default.
-        loss: What the attack raises, one of its `losses`; None for the attack's own.
+        loss: The loss that the attack raises, one of its `losses`; None for the attack's default.
         targeted: Whether every class in turn is the target.
         valid_pixels: Share of the pixels that may change.
         active_set: Whether samples that have fallen are left alone from then on.
@@ -89,9 +89,9 @@ class GradientSpec:
 
     Attributes:
         name: Registered gradient method, `package.module:Class` of a user's own, or `NO_GRADIENT`.
-        slope: Slope lambda of the soft occupancy; "auto" takes it from each unit's margins; None where the method has
-            none, and where it is to be found.
-        relation: How points and voxels are related, see `VoxelSlopes`; like those that follow None for images.
+        slope: Slope lambda of the soft occupancy; "auto" takes it from each unit's margins; None for a method without
+            one, and where the default is to be filled in.
+        relation: How points and voxels are related, see `VoxelSlopes`. This and the following are None for images.
         input_slope: Slope of the way from points to voxels; None where there is none.
         output_slope: Slope of the way back.
         floor_slope: Slope of the soft floor in coordinate features.
@@ -124,8 +124,8 @@ class Cell:
             no number, so it is not part of the fingerprint, and cells that differ in nothing else are equal.
         paper: Where the paper prints this number, such as ("table_1", "eps=1", "dynconv32", "fgm"); not part of
             the fingerprint.
-        baseline: The gradient that the cell's own is compared with, as the suite or the command line names it; None
-            where there is no other gradient. Like `history` no part of the fingerprint and of equality.
+        baseline: The gradient that the cell's own is compared with; None where there is no other. Like `history` it
+            is no part of the fingerprint or of equality.
     """
 
     victim: VictimSpec
@@ -154,9 +154,9 @@ class Cell:
         return dataclasses.replace(self, **changes)
 
     def without(self, *names: str) -> "Cell":
-        """Return the cell with parts or values blank, which is what cells have in common that differ in nothing else.
+        """Return the cell with some parts or values blank, to find the cells that differ in these alone.
 
-        A value becomes its default, and one that has none becomes None: the cell is one to compare, not to run.
+        A value becomes its default, or None if it has none. The result is for comparing and cannot be run.
 
         Args:
             names: Such as "gradient", "attack.step" or "paper".
@@ -199,10 +199,10 @@ KINDS: dict[str, type] = {"victim": VictimSpec, "data": DataSpec, "attack": Atta
 
 def _blank(holder: Any, name: str) -> Any:
     """Return the default of a dataclass's value, or None."""
-    default = next(one.default for one in fields(holder) if one.name == name)
+    default = next(entry.default for entry in fields(holder) if entry.name == name)
     return None if default is dataclasses.MISSING else default
 
 
 def _frozen(value: Any) -> Any:
     """Return a value with tuples for its lists, so that it can be hashed."""
-    return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value

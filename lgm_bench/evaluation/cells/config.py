@@ -1,4 +1,4 @@
-"""Read benchmark files: YAML to checked objects, with errors that name the file and the place in it."""
+"""Reading benchmark files: from YAML to checked objects, with errors that name the file and the place in it."""
 
 import re
 from collections.abc import Callable, Hashable, Sequence
@@ -15,13 +15,13 @@ from lgm_bench.files import expanded, is_named_pipe
 from lgm_bench.resources import resource
 
 MOST_VALUES, DEEPEST, MOST_MISFITS, LONGEST = 50_000, 50, 20, 200
-"""Values of a file with its aliases written out, its levels, misfits in an error, and letters of a value there."""
+"""Limits: values of a file with its aliases written out, its levels, misfits per error, and letters per value there."""
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[int | str, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """safe_load that refuses duplicate keys and reads 1e-4 as the number it is."""
+    """A safe loader that refuses duplicate keys and reads 1e-4 as a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -57,12 +57,9 @@ def read_yaml(path: Path) -> Any:
 
 
 def load_bench(path: Path | None = None, overrides: Sequence[str] = ()) -> schema.BenchFile:
-    """Return a checked benchmark file.
+    """Return a checked benchmark file; without a path, the bench.yaml that ships with lgm-bench.
 
-    Args:
-        path: The file; None takes the bench.yaml that ships with lgm-bench.
-        overrides: Texts "path=value" such as "suites.cifar10.grids.0.eps=[1, 2]", applied before the check; the
-            value is YAML.
+    `overrides` such as "suites.cifar10.grids.0.eps=[1, 2]" are applied before the check; their values are YAML.
 
     Raises:
         ConfigError: The file or an override has an unknown key, a wrong type or a value out of range.
@@ -78,16 +75,10 @@ def load_bench(path: Path | None = None, overrides: Sequence[str] = ()) -> schem
 
 
 def check(model: type[Model], content: Any, source: str, place: Callable[[Place], str] | None = None) -> Model:
-    """Return `content` as a checked `model`.
-
-    Args:
-        model: What it has to be.
-        content: Plain values.
-        source: Where they come from, for the error: a path, or "command line".
-        place: Turns a path inside the content into text for the error.
+    """Return plain values as a checked `model`.
 
     Raises:
-        ConfigError: It does not fit; one line for every misfit.
+        ConfigError: It does not fit. Each line names the source, such as a path, and the place, worded by `place`.
     """
     _require_plain(content, source)
     try:
@@ -149,7 +140,7 @@ def _parse(text: str, source: str) -> Any:
 
 
 def _require_plain(content: Any, source: str) -> None:
-    """Check that plain values are not too many, too deep or inside themselves, before anything goes through them all.
+    """Check that plain values are not too many, not too deep, and not inside themselves.
 
     Raises:
         ConfigError: They are, or a text has a NUL character.
@@ -173,7 +164,7 @@ def _require_plain(content: Any, source: str) -> None:
 
 
 def _locate_checkpoints(content: Any, folder: Path) -> None:
-    """Make every checkpoint's relative path, wherever it stands in plain values, one that starts in `folder`."""
+    """Make the relative paths of all checkpoints in plain values start in `folder`."""
     if isinstance(content, dict):
         checkpoint = content.get("checkpoint")
         if isinstance(checkpoint, str) and checkpoint != "random":

@@ -1,7 +1,7 @@
-"""What attacks and gradients are, as far as planning depends on it.
+"""Properties of attacks, gradients and victims by name, for planning.
 
-Registered names need no import of torch; of a user's own class, the attributes of the class count. A class that cannot
-be imported is planned like the attacks or gradients that are most common, and fails when its cell runs.
+Those of registered names are found without importing torch; a user's own class is imported. A class that cannot be
+imported is planned with the most common properties, and fails when its cell runs. Unknown names raise UnknownNameError.
 """
 
 from typing import Any
@@ -15,33 +15,21 @@ from victims.names import STATIC_VICTIMS
 
 
 def inputs_of(attack: str) -> Inputs:
-    """Return what an attack changes, which says what its eps means.
-
-    Raises:
-        UnknownNameError: There is no such attack.
-    """
+    """Return the kind of inputs that an attack changes, which sets the meaning of eps."""
     if attack in ATTACKS:
         return POINTS if attack in POINT_ATTACKS else IMAGES
     return inputs_named(_own("attack", attack, "inputs", IMAGES.name))
 
 
 def follows_gradient(attack: str) -> bool:
-    """Return whether an attack follows a gradient; random moves do not.
-
-    Raises:
-        UnknownNameError: There is no such attack.
-    """
+    """Return whether an attack follows a gradient; random moves do not."""
     if attack in ATTACKS:
         return attack not in GRADIENT_FREE
     return bool(_own("attack", attack, "takes_gradient", True))
 
 
 def softens(gradient: str) -> bool:
-    """Return whether a gradient method uses soft occupancies, which have a slope and need a network that decides.
-
-    Raises:
-        UnknownNameError: There is no such method.
-    """
+    """Return whether a gradient method uses soft occupancies, which have a slope and need a network that decides."""
     if gradient in GRADIENTS:
         return gradient not in HARD_GRADIENTS
     return bool(_own("gradient", gradient, "softens", False))

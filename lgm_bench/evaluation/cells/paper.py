@@ -1,6 +1,6 @@
-"""The numbers that the paper prints, to stand beside ours."""
+"""The numbers that the paper prints, to print beside ours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ class PaperTable:
     Attributes:
         name: "table_1" to "table_11".
         title: What the table shows, with the unit of its rows.
-        layout: What rows and variants stand for: "eps" and gradient; "attack" and gradient; "slope" and eps; eps and
+        layout: Meaning of rows and variants: "eps" and gradient; "attack" and gradient; "slope" and eps; eps and
             "relation"; eps and "attack" with gradient ("attack and eps"); "class" and gradient.
         rows: Keys of the rows, in the printed order, such as "eps=1" or "bim 5%".
-        columns: Victim, variant (such as "fgm" or "lgm-targeted") and metric to one number a row, in percent.
-        unit: What the numbers are, where they are not percentages.
+        columns: By victim, variant (such as "fgm" or "lgm-targeted") and metric: one number per row, in percent.
+        unit: Unit of the numbers, where they are not percentages.
         clean: Victim to its accuracy or mIoU before any attack, in percent; empty where the table prints none.
     """
 
@@ -34,12 +34,12 @@ class PaperTable:
     layout: str
     rows: tuple[str, ...]
     columns: dict[str, dict[str, dict[str, list[float]]]]
-    clean: dict[str, float]
+    clean: dict[str, float] = field(default_factory=dict)
     unit: str = ""
 
     @property
     def metrics(self) -> frozenset[str]:
-        """What the table prints, by the names that tasks' metrics have; "iou" of classes."""
+        """Names of the metrics that the table prints, as tasks name them; "iou" for classes."""
         return frozenset(
             name for variants in self.columns.values() for metrics in variants.values() for name in metrics
         )
@@ -58,18 +58,7 @@ def paper_tables() -> dict[str, PaperTable]:
     5.05
     """
     source: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("paper.yaml"))
-    return {
-        name: PaperTable(
-            name=name,
-            title=table["title"],
-            layout=table["layout"],
-            rows=tuple(table["rows"]),
-            columns=table["columns"],
-            clean=table.get("clean", {}),
-            unit=table.get("unit", ""),
-        )
-        for name, table in source.items()
-    }
+    return {name: PaperTable(name, **{**table, "rows": tuple(table["rows"])}) for name, table in source.items()}
 
 
 def table_name(text: str) -> str:
@@ -92,10 +81,7 @@ def table_name(text: str) -> str:
 def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[str, ...] | None:
     """Return (table, row, victim, variant) of a cell in a table's layout, or None for a cell of no table.
 
-    Args:
-        table: Name of the table.
-        cell: The cell.
-        victim: The paper's victim whose numbers stand beside the cell's; None: the cell's own.
+    `victim` is the paper's victim whose numbers are printed beside the cell's; None is the cell's own.
     """
     if table is None:
         return None

@@ -1,6 +1,6 @@
-"""Parameters that a cell may leave open: slopes stored with weights, those of the released runs, and ours for others.
+"""Default parameters of cells: slopes stored with weights, those of the released runs, and ours for other victims.
 
-The released runs know two gradients. Methods that soften occupancies take LGM's parameters, the others FGM's.
+The released runs have two gradients. Methods that soften occupancies take LGM's parameters, the others FGM's.
 """
 
 import math
@@ -32,14 +32,14 @@ ITERATIVE = {
 """
 
 ITERATIVE_TARGETED = {("skipnet", "cifar10"): {"cw": 30.0}}
-"""Targeted attacks with a slope of their own; the others have that of the untargeted attack."""
+"""Slopes of targeted attacks, where they differ from those of the untargeted attack."""
 
 
 def image_slope(victim: str, attack: str, eps: float, targeted: bool) -> float | None:
     """Return the slope with which the released runs attacked images, or None.
 
     Args:
-        victim: Victim name such as "skipnet110-cifar10", of which the family and the data set count.
+        victim: Victim name such as "skipnet110-cifar10"; its family and data set decide.
         attack: Registered attack name.
         eps: In the unit of the protocol "official".
         targeted: Whether the attack has target classes.
@@ -62,8 +62,8 @@ def image_slope(victim: str, attack: str, eps: float, targeted: bool) -> float |
 def stored_slope(cell: Cell) -> float | str | None:
     """Return the slope that is stored with the victim's weights for this attack and eps, or None.
 
-    Of several, the one that was found under the most similar settings counts. Published weights have none under the
-    protocol "official", which is that of the released slopes.
+    Of several, the one found under the most similar settings is taken. Under the protocol "official", published weights
+    have none: the released slopes hold there.
     """
     _, entry = registered(cell.victim.name, cell.victim.checkpoint) or (None, None)
     if entry is None or (cell.protocol == OFFICIAL and entry.official_file is not None):
@@ -118,7 +118,7 @@ def _s3dis(steps: int, step: float, slope: float | None, ends: float) -> PointSe
 
 
 def _street(step: float, slope: float | None) -> PointSettings:
-    """30 steps. Logits are compared on the voxels, so there is no output slope; the input slope is of occupancies."""
+    """Return settings with 30 steps. Logits are compared on the voxels, so there is no output slope."""
     return PointSettings(30, step, "lovasz", slope, input_slope=None if slope is None else 10.0)
 
 
@@ -194,19 +194,19 @@ OURS: dict[tuple[str, str], Settings] = {
         for gradient, slope in (("fgm", None), ("lgm", 40))
     },
 }
-"""The same for victims without released runs.
+"""As `RELEASED`, chosen by us for victims without released runs.
 
 - Scenes: what was released for the published victim of their data set.
 - The miniature street, whose victim is harder to fool: a step of eps / 4 and slope 50, the strongest of 50, 100 and 200
   on 3 held-out scans.
-- Shapes, by 13 held-out shapes of the small victim: a step of eps / 2, since with 0.01 m FGM gets nowhere at eps 0.2
-  (eps / 5 differs by at most one shape, except at eps 0.02); slope 40, the strongest of 5 to 40; no slopes for FGM,
-  since they make it weaker there.
+- Shapes, chosen on 13 held-out shapes of the small victim: a step of eps / 2, since a step of 0.01 m is too short for
+  FGM at eps 0.2 (eps / 5 differs by at most one shape, except at eps 0.02). Slope 40 is the strongest of 5 to 40. FGM
+  has no slopes, since they make it weaker there.
 """
 
 _SETTINGS = OURS | RELEASED
 STANDS_FOR = {True: "lgm", False: "fgm"}
-"""The method of the released runs whose parameters another one takes, by whether it softens occupancies."""
+"""The method of the released runs whose parameters another method takes, by whether that softens occupancies."""
 
 
 def point_settings(victim: str, gradient: str, eps: float) -> PointSettings | None:

@@ -1,4 +1,4 @@
-"""What a benchmark file may say: the types that bench.yaml and a user's own file are checked against."""
+"""The keys and types of a benchmark file, by which bench.yaml and a user's own file are checked."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -60,7 +60,7 @@ class Slopes(Strict):
 
 
 class VictimEntry(Strict):
-    """A victim; in YAML its name alone will do.
+    """A victim; in YAML its name alone is enough.
 
     Attributes:
         name: Registered name, or `package.module:Class`.
@@ -69,7 +69,7 @@ class VictimEntry(Strict):
         std: See `mean`.
         slopes: By attack, the slopes of soft occupancies where they differ from the released ones.
         kwargs: Keyword arguments of a class of the user's own.
-        paper: The paper's victim whose numbers stand beside this one's, if it is not the same.
+        paper: The paper's victim whose numbers are printed beside this one's, if it has another name.
     """
 
     name: str
@@ -82,20 +82,20 @@ class VictimEntry(Strict):
 
 
 class AttackEntry(Strict):
-    """An attack; in YAML its name alone will do.
+    """An attack; in YAML its name alone is enough.
 
     Attributes:
         name: Registered name.
-        step: As eps, a number or one for each eps; None is the attack's default.
+        step: In the unit of eps: one number, or one for each eps; None is the attack's default.
         steps: Iterations.
         valid_pixels: Shares of the pixels that may change; of images.
         active_set: Whether samples that have fallen are left alone; of images.
         slope: Slopes of the soft occupancy to try one by one (Table VII); none: the victim's.
-        relation: Relation functions to try one by one (Table V); of points, as all that follow.
+        relation: Relation functions to try one by one (Table V). This and the following are for points.
         input_slope: See `GradientSpec`.
         output_slope: See `GradientSpec`.
         floor_slope: See `GradientSpec`.
-        loss: What the attack raises, see `attacks.objectives.OBJECTIVES`; None: its own.
+        loss: The loss that the attack raises, see `attacks.objectives.OBJECTIVES`; None for the attack's default.
     """
 
     name: str
@@ -112,7 +112,7 @@ class AttackEntry(Strict):
 
 
 class Settings(Strict):
-    """What holds for every cell unless a grid says otherwise.
+    """What every cell shares; a suite's defaults replace those of the file, and a grid's own values replace both.
 
     Attributes:
         protocol: What eps and step mean, see `units.PROTOCOLS`.
@@ -132,30 +132,18 @@ class Settings(Strict):
     history: bool = False
 
 
-class Overrides(Strict):
-    """What holds in place of the file's `Settings`; None leaves them."""
-
-    protocol: Literal["standard", "official"] | None = None
-    gradients: Names | None = None
-    baseline: str | None = None
-    seed: Seed | None = None
-    limit: Count | None = None
-    subset: Literal["test", "train", "holdout"] | None = None
-    history: bool | None = None
-
-
 Victims = Annotated[list[Annotated[VictimEntry, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
 Attacks = Annotated[list[Annotated[AttackEntry, BeforeValidator(_as_named)]], BeforeValidator(_as_list)]
 
 
-class Grid(Overrides):
+class Grid(Settings):
     """Every combination of the victims, attacks, eps, gradients and targets it lists.
 
     Attributes:
-        table: The paper's table whose layout and numbers belong to it, such as "table_1".
+        table: The paper's table that the grid reproduces, such as "table_1".
         data: Data set; None takes it from the victims' names.
-        victims: Victims that must be there.
-        if_available: Victims that are left out as long as their checkpoint is not imported.
+        victims: Victims whose checkpoints are required.
+        if_available: Victims that are left out until their checkpoints are imported.
         attacks: Attacks with their options.
         eps: Half-widths of the ball: of images such as 8/255, of points metres.
         targeted: False, true or both.
@@ -171,23 +159,23 @@ class Grid(Overrides):
 
 
 class Suite(Strict):
-    """A named set of grids; those of `full` only run when they are asked for.
+    """A named set of grids.
 
     Attributes:
-        title: What it shows.
-        defaults: What holds for its cells in place of the file's defaults.
-        grids: The grids.
-        full: The long part.
+        title: One line about what it shows.
+        defaults: Settings of its cells in place of the file's defaults.
+        grids: Grids that always run.
+        full: Grids that only run with --full.
     """
 
     title: str = ""
-    defaults: Overrides = Overrides()
+    defaults: Settings = Settings()
     grids: list[Grid]
     full: list[Grid] = []
 
 
 class RunOptions(Strict):
-    """How to run, which changes no result but for the last digits (`backend`, `precision`)."""
+    """How to run. Results do not depend on it, except for last digits (`backend`, `precision`)."""
 
     out: Folder = "results"
     data_root: Folder | None = None

@@ -1,5 +1,6 @@
-"""Unfold a benchmark file's grids into cells."""
+"""Unfolding a benchmark file's grids into cells, and dealing these to the jobs of an array."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -11,7 +12,7 @@ from lgm_bench.evaluation.cells.cell import NO_GRADIENT, AttackSpec, Cell, DataS
 from lgm_bench.evaluation.cells.config import check
 from lgm_bench.evaluation.cells.kinds import follows_gradient, is_static, softens
 from lgm_bench.evaluation.cells.paper import ROMAN, paper_tables, place_in, table_name
-from lgm_bench.evaluation.cells.schema import AttackEntry, BenchFile, Grid, Overrides, Settings, Strict, VictimEntry
+from lgm_bench.evaluation.cells.schema import AttackEntry, BenchFile, Grid, Settings, Strict, VictimEntry
 from lgm_bench.evaluation.cells.units import check_sense
 from lgm_bench.leaded import GRADIENTS, HARD_GRADIENTS
 from victims.names import VICTIMS
@@ -40,19 +41,14 @@ def plan(
     victims: Sequence[str] = (),
     tables: Sequence[str] = (),
 ) -> list[Planned]:
-    """Return the cells of some suites, each once a table, in the order they run in.
+    """Return the cells of some suites of a benchmark file, once per table, in the order in which they run.
 
-    Args:
-        bench: A checked benchmark file.
-        suites: Names of suites in it.
-        full: Whether the grids under `full` run too.
-        victims: Only these victims, which are then no longer optional; empty for all.
-        tables: Only the cells of these tables of the paper, such as "4"; empty for all.
+    With `full`, the grids under `full` run too. `victims` and `tables` of the paper, such as "4", leave only cells of
+    these. Victims named here are not optional. Empty lists leave all cells.
 
     Raises:
         UnknownNameError: There is no such suite, victim, attack or data set.
-        ConfigError: A grid makes no sense, such as a victim on another data set than its own, or the suites have no
-            cell of a table.
+        ConfigError: A grid makes no sense, or the suites have no cell of a table.
     """
     found: dict[Cell, Planned] = {}
     for name in suites:
@@ -139,7 +135,7 @@ def _baseline(grid: Grid, settings: Settings) -> str | None:
         _known("gradient", settings.baseline, GRADIENTS)
     if grid.baseline is not None and grid.baseline not in gradients:
         raise ConfigError(
-            f"baseline {grid.baseline!r} is none of the gradients {', '.join(gradients)}; add it to them, or name one"
+            f"baseline {grid.baseline!r} is not among the gradients {', '.join(gradients)}; add it, or name one of them"
         )
     if len(gradients) == 1:
         return None
@@ -162,7 +158,7 @@ def _gradients(names: Sequence[str], victim: VictimEntry, attack: AttackEntry) -
 
 
 def _with_slope(gradient: GradientSpec, victim: VictimEntry, attack: AttackEntry, eps: float) -> GradientSpec:
-    """Return a gradient with the slope that its victim's entry gives it, if it has none and softens."""
+    """Return a softening gradient without slope with the slope of its victim's entry; others as they are."""
     own = victim.slopes.get(attack.name)
     if gradient.slope is not None or own is None or gradient.name == NO_GRADIENT or not softens(gradient.name):
         return gradient
@@ -172,9 +168,8 @@ def _with_slope(gradient: GradientSpec, victim: VictimEntry, attack: AttackEntry
 def cells_of_flags(flags: Mapping[str, Any]) -> list[Planned]:
     """Return the cells that a command's flags describe: one for each gradient.
 
-    Args:
-        flags: `victim`, `attack`, `eps`, `gradients`, and whatever else a victim, an attack and a grid may say in YAML;
-            None stands for the default.
+    Flags are `victim`, `attack`, `eps`, `gradients` and the other keys of a victim, an attack and a grid in YAML; None
+    stands for the default.
 
     Raises:
         ConfigError: A value makes no sense; its flag is named.
@@ -186,11 +181,11 @@ def cells_of_flags(flags: Mapping[str, Any]) -> list[Planned]:
     content = {**_among(given, Grid), "victims": [victim], "attacks": [attack]}
     grid = check(Grid, content, "command line", _flag)
     planned = list(unfold(grid, Settings()))
-    soft = [name for name in grid.gradients or () if softens(name)]
+    soft = [name for name in grid.gradients if softens(name)] if "gradients" in given else []
     hard = ", ".join(sorted(HARD_GRADIENTS))
     if soft and is_static(given["victim"]) and follows_gradient(given["attack"]):
         raise ConfigError(
-            f"{given['victim']} has no occupancy, so {', '.join(soft)} is no gradient of it; use --gradient {hard}"
+            f"{given['victim']} decides nothing, so it has no gradient {', '.join(soft)}; use --gradient {hard}"
         )
     if "slope" in given and not soft:
         raise ConfigError(
@@ -208,10 +203,10 @@ def data_of(victim: str) -> str:
 
     Raises:
         UnknownNameError: The victim is not registered.
-        ConfigError: The victim is a user's own class, whose name does not tell.
+        ConfigError: The victim is a user's own class, whose name does not say.
     """
     if ":" in victim:
-        raise ConfigError(f"victim {victim!r} does not tell its data set; name one (data: in YAML, or --data)")
+        raise ConfigError(f"the name of victim {victim!r} says no data set; name one (data: in YAML, or --data)")
     parts = _known("victim", victim, VICTIMS).split("-")
     if parts[-1] != MINIATURE:
         return parts[-1]
@@ -228,9 +223,9 @@ def _flag(location: tuple[int | str, ...]) -> str:
     return "--" + {"gradients": "gradient"}.get(name, name).replace("_", "-")
 
 
-def _given(overrides: Overrides) -> dict[str, Any]:
-    values = {name: getattr(overrides, name) for name in Settings.model_fields}
-    return {name: value for name, value in values.items() if value is not None}
+def _given(settings: Settings) -> dict[str, Any]:
+    """Return the shared settings that a file writes out, by name."""
+    return {name: getattr(settings, name) for name in Settings.model_fields if name in settings.model_fields_set}
 
 
 def _victim(entry: VictimEntry) -> VictimSpec:
@@ -242,3 +237,50 @@ def _known(kind: str, name: str, registry: Iterable[str]) -> str:
     if ":" not in name and name not in registry:
         raise UnknownNameError(kind, name, registry)
     return name
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` shares of a suite, `index` from 1."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Return the shard of a text such as "2/8".
+
+        Raises:
+            ConfigError: The text is no shard.
+
+        >>> Shard.parse("2/8")
+        Shard(index=2, count=8)
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+        shard = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        if not 1 <= shard.index <= shard.count:
+            raise ConfigError(f"--shard {text}: expected I/N with I from 1 to N, such as 2/8 for the second of eight")
+        return shard
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def of(self, planned: Sequence[Planned]) -> list[Planned]:
+        """Return this shard's cells, in the suite's order. Every cell is in exactly one shard.
+
+        Cells are dealt out by falling estimated cost. The estimate does not depend on the machine or its data, so all
+        jobs of an array deal alike. Cells that share a result stay together, so that no two jobs compute the same.
+        """
+        from lgm_bench.evaluation.estimates.estimate import (  # torch, which parsing can do without
+            computation,
+            estimates,
+        )
+
+        cells = [one.cell for one in planned]
+        costs = [estimate.total_gflops or 0.0 for estimate in estimates(cells)]
+        groups: dict[object, list[int]] = {}
+        for number, cell in enumerate(cells):
+            groups.setdefault(computation(cell), []).append(number)
+        dealt = sorted(groups.values(), key=lambda numbers: -sum(costs[number] for number in numbers))
+        mine = {number for numbers in dealt[self.index - 1 :: self.count] for number in numbers}
+        return [one for number, one in enumerate(planned) if number in mine]

@@ -1,4 +1,4 @@
-"""What a cell's eps means: the true half-width of a change, or under the protocol "official" the paper's unit."""
+"""The meaning of a cell's eps: the true half-width, or under the protocol "official" a number in the paper's unit."""
 
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,16 @@ STANDARD, OFFICIAL = "standard", "official"
 PROTOCOLS = {STANDARD: (0.0, 1.0), OFFICIAL: (-1.0, 1.0)}
 """Smallest and largest intensity of an adversarial image by protocol.
 
-- standard: eps and step are what they are: intensities of images in [0, 1], metres of points.
-- official: of images, eps and step are in the unit of the released runs, 2/255; points are attacked as in these runs,
-  without the denominator of Eq. 40, and the clean cloud is the first of the `steps` iterates.
+- standard: eps and step are intensities of images in [0, 1], or metres.
+- official: eps and step of images are in the unit of the released runs, 2/255. Points are attacked as in these runs:
+  without the denominator of Eq. 40, and with the clean cloud as the first of the `steps` iterates.
 """
 MOST_STEPS = 1_000_000
-"""More iterations take years."""
+"""Largest number of iterations; more would take years."""
 
 
 def unit(cell: "Cell") -> float:
-    """Return what an eps or step of 1 is: an intensity in [0, 1], or a metre."""
+    """Return the size of an eps or step of 1: an intensity in [0, 1], or metres."""
     return inputs_of(cell.attack.name).paper_unit if cell.protocol == OFFICIAL else 1.0
 
 
@@ -33,7 +33,7 @@ def paper_eps(cell: "Cell") -> float:
 
 
 def true_text(cell: "Cell", width: float) -> str:
-    """Return a true half-width of the kind of a cell's, whatever its protocol, such as "128/255" or "0.5 m"."""
+    """Return a true half-width with the unit of a cell's inputs, such as "128/255" or "0.5 m"."""
     inputs = inputs_of(cell.attack.name)
     return f"{inputs.text(width)} {inputs.unit}".strip()
 

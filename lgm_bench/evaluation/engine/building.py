@@ -1,4 +1,4 @@
-"""From a cell that leaves values open to one with every default filled in, and to its attack and gradient method."""
+"""Filling in the defaults of a cell, and building its attack and gradient method."""
 
 from typing import Any, TypeVar
 
@@ -9,6 +9,7 @@ from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, RELATION, Cell, GradientSpec
 from lgm_bench.evaluation.cells.kinds import follows_gradient, inputs_of, softens
 from lgm_bench.evaluation.cells.released import PointSettings, image_slope, point_settings, stored_slope
+from lgm_bench.evaluation.cells.suites import data_of
 from lgm_bench.evaluation.cells.units import OFFICIAL, PROTOCOLS, STANDARD, check_sense, paper_eps, unit
 from lgm_bench.leaded import AUTO, FGM, GradientMethod, gradient_named
 from lgm_bench.registry import resolve
@@ -25,8 +26,8 @@ Value = TypeVar("Value")
 def resolved(cell: Cell) -> Cell:
     """Return the cell with the attack's step and steps and the gradient's slopes filled in.
 
-    Two cells that stand for the same attack become equal: an attack that takes no step keeps none, and one that
-    follows no gradient has `NO_GRADIENT`.
+    Two cells of the same attack become equal: an attack without steps gets no step, and one that follows no gradient
+    gets `NO_GRADIENT`.
 
     Raises:
         ConfigError: A value makes no sense.
@@ -51,12 +52,12 @@ def resolved(cell: Cell) -> Cell:
 def build_attack(cell: Cell) -> Attack:
     """Return the cell's attack.
 
-    On images, the protocol says what a printed eps is. On points it says what steps are: in the official one the
-    iterates that are judged, the clean cloud among them; in that of the paper's text the moves.
+    On images, the protocol sets the unit of eps. On points it sets the meaning of `steps`: under "official" the judged
+    iterates, the clean cloud among them; under "standard" the moves.
 
     Raises:
-        UnknownNameError: No attack or protocol of that name.
-        ConfigError: It refuses an option.
+        UnknownNameError: There is no such attack or protocol.
+        ConfigError: The attack refuses an option.
     """
     kind = _attack_class(cell)
     asked, (step, steps) = cell.attack, _step_and_steps(cell)
@@ -103,8 +104,9 @@ def build_gradient(cell: Cell) -> GradientMethod:
 
 
 def _check_fit(cell: Cell) -> None:
-    """Check that the attack is one on what the data set holds, as far as that is known before it is read."""
-    name = getattr(resolve("data set", cell.data.name, DATAMODULES), "task", None)
+    """Check, before anything is read, that attack and victim fit the data set."""
+    data = resolve("data set", cell.data.name, DATAMODULES)
+    name = getattr(data, "task", None)
     kind = _attack_class(cell)
     if name is not None and task_named(name).inputs != kind.inputs:
         task = task_named(name)
@@ -112,6 +114,16 @@ def _check_fit(cell: Cell) -> None:
         raise ConfigError(
             f"data set {cell.data.name!r} holds {task.sample}s, and {cell.attack.name!r} is no attack on these; "
             f"choose one of {', '.join(fitting)}"
+        )
+    if cell.victim.name not in VICTIMS or cell.data.name not in DATAMODULES:
+        return
+    own = data_of(cell.victim.name)
+    known, given = tuple(resolve("data set", own, DATAMODULES).class_names), tuple(data.class_names)
+    retrained = cell.victim.checkpoint is not None and len(known) == len(given)
+    if known != given and not retrained:
+        raise ConfigError(
+            f"victim {cell.victim.name!r} is for the {len(known)} classes of {own!r}, and data set {cell.data.name!r} "
+            f"has {len(given)} other classes; choose a victim for these, or the data set {own!r}"
         )
 
 
@@ -130,17 +142,16 @@ def _resolved_images(cell: Cell) -> Cell:
 
 
 def resolved_points(cell: Cell) -> Cell:
-    """Return the cell with what it leaves open filled in: from the released runs, else with our defaults.
+    """Return the cell with its defaults filled in: from the released runs, else ours.
 
-    Of the released parameters, steps and step are those of Point-BIM and hold for it alone. Without released ones the
-    slope is "auto", and a method that does not soften has none. Input and output have the same, and the floor where
-    it is "auto".
+    The released steps and step are those of Point-BIM and are taken for it alone. Without a released slope it is
+    "auto"; a method that does not soften has none. The input and output slopes default to the same number.
 
     Raises:
         ConfigError: An option is for images, or a slope makes no sense.
         UnknownNameError: There is no such relation function.
     """
-    voxel_slopes(cell)  # also what is not going to be used has to make sense
+    voxel_slopes(cell)  # values that will not be used have to make sense too
     attack = cell.attack
     if attack.targeted or attack.valid_pixels != 1 or attack.active_set:
         option = "targeted" if attack.targeted else "valid_pixels" if attack.valid_pixels != 1 else "active_set"
@@ -169,7 +180,7 @@ def _resolved_gradient(cell: Cell, released: PointSettings | None) -> dict[str, 
 
 
 def voxel_slopes(cell: Cell) -> VoxelSlopes:
-    """Return the slopes of a resolved cell; those of one of images have no meaning.
+    """Return the slopes of a resolved cell of points; for images they have no meaning.
 
     Raises:
         ConfigError: A slope makes no sense.

@@ -1,4 +1,4 @@
-"""Computing this process's share of what is left of a cell, and the figures over the shares of all processes."""
+"""Computing this process's share of a cell's missing samples, and the figures over the shares of all processes."""
 
 import logging
 import warnings
@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 import torch
 import torchmetrics
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torch import nn
 
+from datamodules.samples_datamodule import Batches
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import build_attack
 from lgm_bench.evaluation.engine.launch import SignalsStay
@@ -28,13 +28,12 @@ from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.leaded import GradientMethod
 from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.tasks.base import Task
-from lgm_bench.tasks.metric import Metric
 from victims.folding import folded
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of `run_cells` that every cell needs; see there. The precision is Lightning's full name of it."""
+    """Options of `run_cells` that every cell needs; see there. `precision` is Lightning's full name."""
 
     out: Path
     accelerator: str
@@ -46,19 +45,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Job:
-    """What is left to compute of a cell.
+    """The missing samples of a resolved cell, and all that is needed to compute them.
 
     Attributes:
-        cell: The resolved cell.
-        store: Its folder.
-        data: Its samples.
-        target: Its victim.
-        options: Of the run.
         done: Ids of the samples that are finished.
         fold: Whether batch norm is folded into the victim's convolutions.
         gradient: The gradient method, with a slope for every unit.
         probes: Whether this process makes the pre-flight checks.
-        local_rank: Which device of the accelerator to use, if there are several.
+        local_rank: Number of the device to use, if there are several.
     """
 
     cell: Cell
@@ -73,17 +67,48 @@ class Job:
     local_rank: int
 
 
-def compute(job: Job, progress: Progress) -> MetricCollection:
+class FiguresOfRows(torchmetrics.Metric):
+    """A task's figures over rows. Its state is the sum of each row's contribution.
+
+    The state has its full size from the start, so that a process without samples can be merged with the others. Figures
+    per class therefore need the victim's number of classes.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    def __init__(self, task: type[Task], num_classes: int = 0) -> None:
+        super().__init__()
+        self.task = task
+        for metric in task.metrics:
+            size = 2 * num_classes if metric.per_class else 2
+            self.add_state(f"sum_{metric.name}", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, rows: pa.Table) -> None:
+        """Add rows of the task."""
+        for metric in self.task.metrics:
+            sums = getattr(self, f"sum_{metric.name}")
+            sums += torch.from_numpy(metric.parts(rows).sum(axis=0)).to(sums)
+
+    def compute(self) -> dict[str, float]:
+        """Return the figures that have a value, by name."""
+        metrics = self.task.metrics
+        figures = {metric.name: metric.figure(getattr(self, f"sum_{metric.name}").cpu().numpy()) for metric in metrics}
+        return {name: value for name, value in figures.items() if value is not None}
+
+    def merged(self) -> dict[str, float]:
+        """Return the figures over the rows of all processes. Every process has to call this."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*compute.* was called before", UserWarning)  # a share may be empty
+            figures: dict[str, float] = self.compute()
+            return figures
+
+
+def compute(job: Job, progress: Progress) -> FiguresOfRows:
     """Attack this process's share of the samples that are left, and keep their rows in the cell's folder.
 
-    Processes do not wait for each other here: one that fails must not leave others waiting.
-
-    Args:
-        job: What to do.
-        progress: Gets every batch and iteration.
-
-    Returns:
-        The task's figures of this process's share.
+    Processes do not wait for each other here, so that one that fails leaves no other waiting. Return the task's figures
+    of this share.
     """
     data, options, victim = job.data.datamodule, job.options, job.target.victim
     data.done = set(job.done)
@@ -108,7 +133,7 @@ def compute(job: Job, progress: Progress) -> MetricCollection:
             enable_model_summary=False,
             callbacks=[SignalsStay()],
         )
-        figures = figures_across(adapter.task, getattr(network, "num_classes", data.num_classes))
+        figures = FiguresOfRows(adapter.task, getattr(network, "num_classes", data.num_classes))
         sink = Sink(job.store, trainer.strategy.root_device, progress, figures, data.class_names)
         stage = AttackStage(
             network,
@@ -125,56 +150,12 @@ def compute(job: Job, progress: Progress) -> MetricCollection:
         )
         try:
             if len(data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
-                trainer.test(stage, dataloaders=data.test_dataloader(), verbose=False)
+                trainer.test(stage, dataloaders=Batches(data), verbose=False)
         except BaseException:
             sink.write(report=False)
             raise
         sink.write()
     return figures
-
-
-class FigureOfRows(torchmetrics.Metric):
-    """A figure of rows; the sum of what they contribute is its only state.
-
-    The state has its size from the start, so that a process without any sample can be merged with the others.
-
-    Args:
-        metric: What is measured.
-        num_classes: Of the victim; 0 where no figure needs it.
-    """
-
-    full_state_update = False
-    is_differentiable = False
-    sums: Tensor
-
-    def __init__(self, metric: Metric, num_classes: int = 0) -> None:
-        super().__init__()
-        self.metric = metric
-        size = 2 * num_classes if metric.per_class else 2
-        self.add_state("sums", torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, rows: pa.Table) -> None:
-        """Add rows of the metric's task."""
-        self.sums += torch.from_numpy(self.metric.parts(rows).sum(axis=0)).to(self.sums)
-
-    def compute(self) -> Tensor:
-        """Return the figure, float64; NaN where there is none."""
-        return torch.tensor(float(self.metric.value(self.sums.cpu().numpy())), dtype=torch.float64)
-
-
-def figures_across(task: type[Task], num_classes: int = 0) -> MetricCollection:
-    """Return all figures of a task, by name; see `FigureOfRows`."""
-    figures: dict[str, torchmetrics.Metric | MetricCollection] = {
-        metric.name: FigureOfRows(metric, num_classes) for metric in task.metrics
-    }
-    return MetricCollection(figures, compute_groups=False)
-
-
-def merged_figures(figures: MetricCollection) -> dict[str, float]:
-    """Return the figures that have a value, over the rows of all processes, all of which have to call this."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*compute.* method of metric .* was called before", UserWarning)
-        return {name: value.item() for name, value in figures.compute().items() if not value.isnan()}
 
 
 @contextmanager

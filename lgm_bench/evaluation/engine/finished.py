@@ -1,41 +1,37 @@
-"""Results of earlier runs in the same folder: what they stand on, and whether that is still the same."""
+"""Results of earlier runs in the same folder, and whether weights, samples and code are still the same."""
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lgm_bench import __version__
 from lgm_bench.errors import ConfigError, LgmBenchError, ResultError, never_exiting
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import resolved
-from lgm_bench.evaluation.engine.materials import build_data, build_victim, normalization, weights_sha256
+from lgm_bench.evaluation.engine.materials import Materials
 from lgm_bench.evaluation.engine.place import SINGLE
-from lgm_bench.evaluation.store.part_files import UnusableError
+from lgm_bench.evaluation.store.files import UnusableError
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.store import RESULT, folder_name, ids_sha256, newest_first, read_record
+from lgm_bench.evaluation.store.store import RESULT, folder_name, newest_first, read_record
 from lgm_bench.sources import is_there, source_files
 from lgm_bench.sparse.backends import NATIVE
 
 log = logging.getLogger(__name__)
 
 USUAL = {"backend": NATIVE, "precision": SINGLE}
-"""Settings that leave no trace in a fingerprint."""
+"""Default settings, which fingerprints leave out."""
 
-_OWN = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*")
+_OWN = re.compile(r'"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*"')
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What a result stands on beside its cell.
+    """The weights, samples and code that a result depends on beside its cell, each as a sha256.
 
-    Attributes:
-        weights: sha256 of the victim's weights.
-        ids: sha256 of the samples' ids, in order.
-        content: sha256 of what the samples hold.
-        sources: sha256 of the files with the code of networks, attacks, gradient methods and data sets of a user's own.
+    `sources` are files of the user's own code, by name: networks, attacks, gradient methods and data sets.
     """
 
     weights: str
@@ -45,16 +41,13 @@ class Basis:
 
     @classmethod
     def of(cls, result: CellResult) -> "Basis":
-        """Return what a finished result stands on."""
+        """Return the basis of a finished result."""
         return cls(result.checkpoint_sha256, result.data_sha256, result.content_sha256, result.sources)
 
     def fingerprint(self, filled: Cell, **setting: str) -> str:
-        """Return what names a cell's folder.
+        """Return the fingerprint of a resolved cell, which names its folder.
 
-        Args:
-            filled: The cell with all its defaults.
-            setting: What else changes numbers, in the last digits: another backend than ours, another precision than
-                single.
+        `setting` is the backend and the precision, which change last digits.
         """
         other: dict[str, object] = {name: value for name, value in setting.items() if value != USUAL.get(name)}
         if self.sources:
@@ -63,7 +56,7 @@ class Basis:
         return filled.fingerprint(weights=self.weights, version=__version__, **samples, **other)
 
     def changes(self, before: "Basis", cell: Cell) -> list[str]:
-        """Return in words what of it is not as it was."""
+        """Return in words what has changed since `before`."""
         now, then = self.sources, before.sources
         changed = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
         changed += [f"the weights of {cell.victim.name}"] if self.weights != before.weights else []
@@ -73,31 +66,18 @@ class Basis:
 
 
 def own_sources(cell: Cell) -> dict[str, str]:
-    """Return the sha256 of each file with code of a user's own that a cell names as `package.module:Class`.
+    """Return the sha256 of each file of the user's own code that a cell names as `package.module:Class`.
 
     Raises:
-        ConfigError: A module is not here.
+        ConfigError: A module cannot be found.
     """
+    values = json.dumps(asdict(cell.without("paper", "victim.checkpoint")))
     found: dict[str, str] = {}
-    for module in sorted(set(_own_modules(asdict(cell.without("paper", "victim.checkpoint"))))):
+    for module in sorted(set(_OWN.findall(values))):
         if not is_there(module):
             raise ConfigError(f"there is no module {module!r} here; run this in the folder that it is in")
         found |= source_files(module)
     return found
-
-
-def _own_modules(value: Any) -> Iterator[str]:
-    """Yield the modules of all texts `package.module:Class` inside a value."""
-    if isinstance(value, str):
-        match = _OWN.fullmatch(value)
-        if match:
-            yield match[1]
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _own_modules(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _own_modules(inner)
 
 
 def finished_results(
@@ -110,16 +90,9 @@ def finished_results(
 ) -> dict[Cell, CellResult]:
     """Return the results of those cells that are finished in a folder, by cell and in the cells' order.
 
-    A record counts if it is whole, of this version and of the very cell. Where the victim's weights, the samples and
-    code of the user's own are at hand it has to be theirs; where they are not, as on a machine that only collects
-    results, the newest counts.
-
-    Args:
-        cells: What is looked for.
-        out: Results folder.
-        known: Results that need not be looked for, by cell.
-        data_root: As for `run_cells`.
-        setting: As for `Basis.fingerprint`.
+    A record counts if it is whole, of this version and of this cell, and was computed with the weights, the samples and
+    the user's own code that are on this machine. Where these are missing, as on a machine that only collects results,
+    the newest record counts. Results in `known` are taken as they are; for `setting` see `Basis.fingerprint`.
     """
     known = known or {}
     wanted = {cell: key for cell in cells if cell not in known and (key := _asked(cell))}
@@ -140,13 +113,7 @@ def finished_results(
 
 
 def changed_since(cell: Cell, basis: Basis, out: Path) -> list[str]:
-    """Return in words what has changed since a folder's latest result of a cell; nothing where there is none.
-
-    Args:
-        cell: The cell with all its defaults.
-        basis: What its result stands on now.
-        out: Results folder.
-    """
+    """Return in words what has changed since a folder's latest result of a resolved cell; empty if there is none."""
     for path in newest_first(out.glob(f"{folder_name(cell.title)}-*/{RESULT}")):
         try:
             result = read_record(path)
@@ -158,7 +125,7 @@ def changed_since(cell: Cell, basis: Basis, out: Path) -> list[str]:
 
 
 def _asked(cell: Cell) -> Cell | None:
-    """Return the key of a cell that was asked for; None where it makes no sense, so that nothing can be there."""
+    """Return the key of a cell that was asked for; None if it makes no sense, so that no result can exist."""
     try:
         return _key(resolved(cell))
     except LgmBenchError:
@@ -166,7 +133,7 @@ def _asked(cell: Cell) -> Cell | None:
 
 
 def _key(cell: Cell) -> Cell:
-    """Return what a cell that was asked for and its record have in common; the victim fills in mean and std."""
+    """Return a cell without the values that differ between request and record; the victim fills in mean and std."""
     return cell.without("victim.mean", "victim.std", "paper")
 
 
@@ -184,20 +151,20 @@ def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
 
 
 class _AtHand:
-    """Weights, samples and code that are at hand; loaded once each, and only if a record has to be compared."""
+    """The weights, samples and code on this machine, each loaded once and only to compare a record with it."""
 
     def __init__(self, known: Iterable[CellResult], data_root: Path | str | None) -> None:
-        self.data_root = data_root
+        self._materials = Materials(data_root, None)
         self._found: dict[tuple[object, ...], object] = {
             (one.cell.data,): (one.data_sha256, one.content_sha256) for one in known
         }
 
     def fits(self, cell: Cell, result: CellResult) -> bool:
-        """Return whether a record is of the weights, the normalization, the samples and the code that a cell names."""
+        """Return whether a record was computed with the cell's weights, normalization, samples and code."""
         mean, std = result.cell.victim.mean, result.cell.victim.std
         if (cell.victim.mean or mean, cell.victim.std or std) != (mean, std):
             return False
-        victim = self._look((cell.victim, cell.attack.seed), lambda: _seen(cell))
+        victim = self._look((cell.victim, cell.attack.seed), lambda: self._victim(cell))
         samples = self._look((cell.data,), lambda: self._samples(cell))
         sources = self._look((cell,), lambda: own_sources(cell))
         return (
@@ -206,10 +173,13 @@ class _AtHand:
             and sources in (None, result.sources)
         )
 
+    def _victim(self, cell: Cell) -> tuple[object, ...]:
+        target = self._materials.target(cell)
+        return target.sha256, target.mean, target.std
+
     def _samples(self, cell: Cell) -> tuple[str, str]:
-        datamodule = build_data(cell, self.data_root, None)
-        datamodule.setup("test")
-        return ids_sha256(list(datamodule.sample_ids())), datamodule.content_sha256()
+        data = self._materials.data(cell)
+        return data.sha256, data.content
 
     def _look(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
         if key not in self._found:
@@ -218,12 +188,6 @@ class _AtHand:
                     self._found[key] = compute()
             except LgmBenchError:
                 self._found[key] = None
-            except Exception:  # a victim of a user's own that cannot be built any more: its records fit nothing
+            except Exception:  # a user's own victim that can no longer be built: no record fits it
                 self._found[key] = ""
         return self._found[key]
-
-
-def _seen(cell: Cell) -> tuple[object, ...]:
-    """Return what a record says of a cell's victim."""
-    victim = build_victim(cell)
-    return (weights_sha256(victim), *normalization(cell, victim))

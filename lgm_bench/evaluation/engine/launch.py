@@ -1,8 +1,8 @@
-"""How a run starts several processes, and how it ends when it is interrupted.
+"""Starting several processes for a run, and ending it when it is interrupted.
 
 `--devices N` starts N processes on this machine with torchrun's process launcher, and each makes the same call. They
-are programs of their own, so this works from the console script, a script without a main guard, a notebook and a test.
-This process only waits, and passes on the events of process 0.
+are separate programs, so this works from the console script, a script without a main guard, a notebook and a test. The
+starting process only waits, and passes on the events of process 0.
 """
 
 import logging
@@ -33,13 +33,9 @@ _PROGRAM = "from lgm_bench.evaluation.engine.launch import main; main()"
 
 
 def launched(devices: int, call: Callable[..., Any], arguments: Mapping[str, Any], observer: Observer) -> Any:
-    """Return what a call returns in process 0 of several that make it.
+    """Make a call in `devices` processes, and return the value that process 0 gets.
 
-    Args:
-        devices: Number of processes.
-        call: A function of a module, which takes an `observer` besides.
-        arguments: Its other arguments.
-        observer: Gets the events of process 0.
+    `call` is a function of a module and takes an `observer`. The events of process 0 are passed on to `observer` here.
 
     Raises:
         LgmBenchError: The call's own error.
@@ -64,7 +60,7 @@ def launched(devices: int, call: Callable[..., Any], arguments: Mapping[str, Any
         finally:
             processes.close(signal.SIGKILL)
     if not store.check(["answer"]):
-        raise LostProcessError("process 0 ended before its time; finished batches are kept: run again to go on")
+        raise LostProcessError("process 0 ended too early; finished batches are kept: run again to go on")
     answer = pickle.loads(store.get("answer"))
     if isinstance(answer, Exception):
         raise answer
@@ -85,7 +81,7 @@ def main() -> None:
         store.set("answer", pickle.dumps(answer))
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # all is said and written: threads of libraries, which now and then abort at an exit, end here
+    os._exit(0)  # all is written; an ordinary exit sometimes aborts in threads of libraries
 
 
 class _Passed:
@@ -126,7 +122,7 @@ def _wait(processes: PContext, store: Any, observer: Observer) -> None:
 
 
 def _environment(rank: int, devices: int, port: int) -> dict[str, str]:
-    """Return what torchrun tells a process, and what lets it import what this one can import."""
+    """Return a process's environment: torchrun's variables, and this process's import path."""
     threads = max(1, (os.cpu_count() or 1) // devices)
     return {
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
@@ -143,7 +139,7 @@ def _environment(rank: int, devices: int, port: int) -> dict[str, str]:
 
 @contextmanager
 def _quiet_and_restored() -> Iterator[None]:
-    """Keep the launcher from reporting every signal that it sends, and put the signal handlers back."""
+    """Keep the launcher from logging every signal that it sends, and restore the signal handlers."""
     log = logging.getLogger("torch.distributed.elastic")
     level, handlers = log.level, {}
     if threading.current_thread() is threading.main_thread():
@@ -159,7 +155,7 @@ def _quiet_and_restored() -> Iterator[None]:
 
 
 def _end_with(parent: int) -> None:
-    """End this process once the one that started it is gone, whatever it is doing."""
+    """End this process as soon as its parent is gone."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -169,8 +165,8 @@ def _end_with(parent: int) -> None:
 def interruptible() -> Iterator[None]:
     """Turn an interruption inside the block into `RunInterruptedError`.
 
-    Lightning answers Ctrl-C by ignoring all further ones and leaving the program, and SIGTERM only at the end of a
-    batch, which may be hours away. Neither suits a library. It keeps to a handler that is there before, so we set one.
+    On Ctrl-C, Lightning leaves the program and ignores any further Ctrl-C. On SIGTERM it waits for the end of the
+    batch, which may take hours. It keeps a handler that is set before its own, so this sets one.
 
     Raises:
         RunInterruptedError: The block was interrupted.
@@ -190,22 +186,19 @@ def interruptible() -> Iterator[None]:
 
 
 class SignalsStay(Callback):
-    """Gives SIGTERM back to the handler that was there before Lightning's.
-
-    Lightning's waits for the end of a batch.
-    """
+    """Restores the handler of SIGTERM that Lightning replaces by one that waits for the end of a batch."""
 
     def __init__(self) -> None:
         self.handler = signal.getsignal(signal.SIGTERM)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Put it back; Lightning registered its own just before."""
+        """Restore the handler; Lightning registered its own just before."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.handler)
 
 
 class _Terminated(SystemExit):
-    """SIGTERM, which is no `sys.exit()` of a user's own code."""
+    """SIGTERM, as opposed to a `sys.exit()` in a user's own code."""
 
 
 def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -1,7 +1,8 @@
 """Victims and data sets of the cells of one run, each loaded once for the cells that share it."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from datamodules import DATAMODULES
-from datamodules.samples_datamodule import SamplesDataModule
-from lgm_bench.attacks.checks import class_indices
+from datamodules.samples_datamodule import Batches, SamplesDataModule
 from lgm_bench.errors import ConfigError, DataError, LgmBenchError, fault
-from lgm_bench.evaluation.cells.cell import Cell, DataSpec
+from lgm_bench.evaluation.cells.cell import Cell, DataSpec, VictimSpec
 from lgm_bench.evaluation.engine.preflight import N_SAMPLES
 from lgm_bench.evaluation.store.store import ids_sha256
 from lgm_bench.leaded import hard_forward
@@ -31,122 +31,101 @@ _LAST_DIGITS = 1e-4  # relative to the largest logit: what folding may change in
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a cell is measured on.
-
-    Attributes:
-        datamodule: Yields the samples.
-        ids: Their ids, in order.
-        sha256: Of the ids.
-        content: sha256 of what they hold.
-        probe: The first samples, for the pre-flight checks and automatic slopes.
-    """
+    """The samples of a cell, with their ids in order."""
 
     datamodule: SamplesDataModule
     ids: list[str]
-    sha256: str
-    content: str
-    probe: Any
+    sha256: str  # of the ids
+    content: str  # sha256 of what the samples hold
+    probe: Any  # the first samples, for checks and automatic slopes
 
 
 @dataclass(frozen=True)
 class Target:
-    """A victim with what a record says of it.
-
-    Attributes:
-        victim: In evaluation mode, on the CPU.
-        sha256: Of its weights.
-        mean: Its normalization, see `VictimSpec.mean`; None for one of points.
-        std: See `mean`.
-    """
+    """A victim in evaluation mode, on the CPU, with the values that go into a record."""
 
     victim: Victim
-    sha256: str
-    mean: Channels | None
+    sha256: str  # of its weights
+    mean: Channels | None  # its normalization, see `VictimSpec`; None for one of points
     std: Channels | None
 
 
 class Materials:
-    """Loads victims and data sets, and keeps the latest of each: cells that share one follow each other.
-
-    Args:
-        data_root: Folder of the data set; None for the datamodule's default.
-        batch_size: Samples per batch; None for the data set's default.
-    """
+    """Loads victims and data sets, and keeps the latest of each, since cells that share one follow each other."""
 
     def __init__(self, data_root: Path | str | None, batch_size: int | None) -> None:
         self.data_root, self.batch_size = data_root, batch_size
-        self._data: tuple[DataSpec, DataSet] | None = None
-        self._target: tuple[tuple[object, ...], Target] | None = None
-        self._foldable: tuple[tuple[str, str], bool] | None = None
+        self._prepared: DataSpec | None = None
+        self._data, self._target = lru_cache(1)(self._read), lru_cache(1)(self._load)
+        self._fits: tuple[tuple[str, ...], bool] | None = None
 
     def prepare(self, cell: Cell) -> None:
-        """Make what the cell's data set is read from; once on every machine."""
-        if self._data is None or self._data[0] != cell.data:
-            build_data(cell, self.data_root, self.batch_size).prepare_data()
+        """Download or generate the cell's data set; called once on every machine."""
+        if self._prepared != cell.data:
+            build_data(cell.data, self.data_root, self.batch_size).prepare_data()
+            self._prepared = cell.data
 
     def data(self, cell: Cell) -> DataSet:
         """Return the cell's samples; raises what the datamodule raises."""
-        if self._data is None or self._data[0] != cell.data:
-            datamodule = build_data(cell, self.data_root, self.batch_size)
-            datamodule.setup("test")
-            ids = list(datamodule.sample_ids())
-            if not ids:
-                raise DataError(
-                    f"data set {cell.data.name} has no samples in its subset {cell.data.subset!r}; choose another"
-                )
-            probe = self._probe(cell, datamodule)
-            self._data = cell.data, DataSet(datamodule, ids, ids_sha256(ids), datamodule.content_sha256(), probe)
-        return self._data[1]
+        return self._data(cell.data)
 
     def target(self, cell: Cell) -> Target:
         """Return the cell's victim; raises what `load_victim` raises."""
-        key = (cell.victim, cell.attack.seed, cell.data.name)
-        if self._target is None or self._target[0] != key:
-            victim = build_victim(cell)
-            self._settle(cell, victim)
-            self._target = key, Target(victim, weights_sha256(victim), *normalization(cell, victim))
-        return self._target[1]
+        held_out = replace(cell.data, subset="holdout", limit=None)
+        return self._target(cell.victim, cell.attack.seed, held_out)
 
-    def foldable(self, target: Target, data: DataSet) -> bool:
-        """Return whether the victim gives the same with its batch norms folded; some tasks' networks are not folded."""
-        if not adapter_named(data.datamodule.task).folds:
-            return False
-        key = (target.sha256, data.sha256)
-        if self._foldable is None or self._foldable[0] != key:
-            self._foldable = key, may_fold(target.victim, data.probe[0])
-        return self._foldable[1]
+    def fit(self, cell: Cell, target: Target, data: DataSet) -> bool:
+        """Check the victim on the first samples, and return whether it may be folded; some tasks never fold.
 
-    def _settle(self, cell: Cell, victim: Victim) -> None:
-        """Give held-out training samples to a network that takes settings from them, such as thresholds of exits."""
-        network: Any = victim.network
-        if not getattr(network, "unsettled", False):
-            return
-        held_out = build_data(cell.replace(data={"subset": "holdout", "limit": None}), self.data_root, self.batch_size)
-        held_out.share = 0, 1  # the same samples in all processes
-        held_out.setup("test")
-        network.settle([inputs for inputs, *_ in held_out.test_dataloader()])
+        Raises:
+            ConfigError: The samples are not what the victim takes, or its outputs do not fit their labels.
+        """
+        module, victim = data.datamodule, target.victim
+        if victim.task != module.task:
+            raise ConfigError(
+                f"victim {cell.victim.name!r} is for {victim.task} and data set {cell.data.name!r} for {module.task}; "
+                "choose another victim, or another data set (data: in YAML, or --data)"
+            )
+        key = (target.sha256, data.sha256, data.content)
+        if self._fits is None or self._fits[0] != key:
+            adapter = adapter_named(module.task, module.ignored_classes)
+            inputs, labels, ids = data.probe
+            adapter.check(victim, inputs, labels, ids)
+            try:
+                adapter.judged(victim, inputs, labels, None, ids)
+            except LgmBenchError:
+                raise
+            except Exception as error:  # a victim of a user's own, or one that was not made for such samples
+                raise ConfigError(
+                    f"victim {cell.victim.name!r} cannot take samples of data set {cell.data.name!r}: {fault(error)}"
+                ) from error
+            self._fits = key, adapter.folds and _may_fold(victim, inputs)
+        return self._fits[1]
 
-    def _probe(self, cell: Cell, datamodule: SamplesDataModule) -> Any:
-        most = min(N_SAMPLES, 2 * datamodule.default_batch_size)
-        few = build_data(cell.replace(data={"limit": min(cell.data.limit or most, most)}), self.data_root, most)
+    def _read(self, spec: DataSpec) -> DataSet:
+        module = build_data(spec, self.data_root, self.batch_size)
+        module.setup("test")
+        ids = list(module.sample_ids())
+        if not ids:
+            raise DataError(f"data set {spec.name} has no samples in its subset {spec.subset!r}; choose another")
+        most = min(N_SAMPLES, 2 * module.default_batch_size)
+        few = build_data(replace(spec, limit=min(spec.limit or most, most)), self.data_root, most)
         few.share = 0, 1  # the same samples in all processes
         few.setup("test")
-        return next(iter(few.test_dataloader()))
+        return DataSet(module, ids, ids_sha256(ids), module.content_sha256(), next(iter(Batches(few))))
 
-
-def build_victim(cell: Cell) -> Victim:
-    """Return the cell's victim in evaluation mode, on the CPU; see `load_victim` for what it raises."""
-    victim = cell.victim
-    return load_victim(
-        victim.name, victim.checkpoint, victim.mean, victim.std, cell.attack.seed, kwargs=dict(victim.kwargs)
-    )
-
-
-def normalization(cell: Cell, victim: Victim) -> tuple[Channels | None, Channels | None]:
-    """Return the mean and std that a victim of images normalizes by, see `VictimSpec.mean`; None for one of points."""
-    if not isinstance(victim, ImageVictim):
-        return cell.victim.mean, cell.victim.std
-    return cell.victim.mean or _channels(victim.mean), cell.victim.std or _channels(victim.std)
+    def _load(self, spec: VictimSpec, seed: int, held_out: DataSpec) -> Target:
+        victim = load_victim(spec.name, spec.checkpoint, spec.mean, spec.std, seed, kwargs=dict(spec.kwargs))
+        network: Any = victim.network
+        if getattr(network, "unsettled", False):  # thresholds of exits come from training samples
+            samples = build_data(held_out, self.data_root, self.batch_size)
+            samples.share = 0, 1  # the same samples in all processes
+            samples.setup("test")
+            network.settle([inputs for inputs, *_ in Batches(samples)])
+        mean, std = spec.mean, spec.std
+        if isinstance(victim, ImageVictim):
+            mean, std = mean or _channels(victim.mean), std or _channels(victim.std)
+        return Target(victim, _weights_sha256(victim), mean, std)
 
 
 def _channels(values: Tensor) -> Channels:
@@ -154,69 +133,25 @@ def _channels(values: Tensor) -> Channels:
     return tuple(float(f"{value:.7g}") for value in values.flatten().tolist())
 
 
-def build_data(cell: Cell, data_root: Path | str | None, batch_size: int | None) -> SamplesDataModule:
-    """Return the datamodule that yields the cell's samples; nothing is read yet.
-
-    Args:
-        cell: The cell.
-        data_root: See `run_cells`.
-        batch_size: Samples per batch; None for the data set's default.
+def build_data(spec: DataSpec, data_root: Path | str | None, batch_size: int | None) -> SamplesDataModule:
+    """Return the datamodule that yields a cell's samples; nothing is read yet. Options as for `run_cells`.
 
     Raises:
         UnknownNameError: There is no such data set.
         ConfigError: It is of a user's own and no `SamplesDataModule`, or refuses an option.
     """
-    kind = resolve("data set", cell.data.name, DATAMODULES)
+    kind = resolve("data set", spec.name, DATAMODULES)
     size = batch_size or getattr(kind, "default_batch_size", 1)
-    datamodule = kind(data_root=data_root, batch_size=size, limit=cell.data.limit, subset=cell.data.subset)
+    datamodule = kind(data_root=data_root, batch_size=size, limit=spec.limit, subset=spec.subset)
     if not isinstance(datamodule, SamplesDataModule):
         raise ConfigError(
-            f"data set {cell.data.name!r} is a {type(datamodule).__name__}; derive it from "
+            f"data set {spec.name!r} is a {type(datamodule).__name__}; derive it from "
             "datamodules.samples_datamodule.SamplesDataModule, whose samples have ids"
         )
     return datamodule
 
 
-def check_pair(cell: Cell, victim: Victim, datamodule: SamplesDataModule) -> None:
-    """Check that the cell's victim does what the samples are for.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    does = victim.task
-    if does != datamodule.task:
-        raise ConfigError(
-            f"victim {cell.victim.name!r} is for {does} and data set {cell.data.name!r} for {datamodule.task}; choose "
-            "another victim, or another data set (data: in YAML, or --data)"
-        )
-
-
-def check_forward(cell: Cell, victim: Victim, data: DataSet) -> None:
-    """Check that the victim takes the first samples and gives logits that fit their labels.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    adapter = adapter_named(data.datamodule.task)
-    inputs, labels, ids = data.probe
-    labels = class_indices("labels", labels)
-    adapter.check(victim, inputs, labels, ids)
-    group = adapter.groups(inputs, labels)[0]
-    try:
-        with torch.no_grad():
-            logits, wanted = adapter.scored(victim, group.inputs, group.labels)
-    except LgmBenchError:
-        raise
-    except Exception as error:  # a victim of a user's own, or one that was not made for such samples
-        raise ConfigError(
-            f"victim {cell.victim.name!r} cannot take samples of data set {cell.data.name!r}: {fault(error)}"
-        ) from error
-    if not isinstance(logits, Tensor):
-        raise ConfigError(f"victim {cell.victim.name!r} gave a {type(logits).__name__}, expected a tensor of logits")
-    adapter.check_logits(logits, wanted, None)
-
-
-def weights_sha256(victim: nn.Module) -> str:
+def _weights_sha256(victim: nn.Module) -> str:
     """Return the sha256 of a network's state, by name: the same whatever file it was read from."""
     digest = hashlib.sha256()
     for name, value in sorted(victim.state_dict().items()):
@@ -225,11 +160,10 @@ def weights_sha256(victim: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def may_fold(victim: nn.Module, inputs: Any) -> bool:
-    """Return whether folding changes the last digits only: same decisions, logits within rounding.
+def _may_fold(victim: nn.Module, inputs: Any) -> bool:
+    """Return whether folding changes last digits only: same decisions, logits within rounding.
 
-    It is so for every network whose batch norms act on their convolutions as their names and order say; networks of
-    users' own are thereby checked.
+    Folding goes by the names and order of modules, which may mislead in a user's own network.
     """
     logits, decisions = hard_forward(victim, inputs)
     new_logits, new_decisions = hard_forward(folded(victim), inputs)

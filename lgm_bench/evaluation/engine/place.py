@@ -1,4 +1,4 @@
-"""What a run computes on: which of several processes this is, on which devices, and in which precision."""
+"""Which of several processes this is, on which devices it computes, and in which precision."""
 
 import os
 from collections.abc import Iterable
@@ -28,20 +28,12 @@ _MOST_PER_CORE = 8
 
 @dataclass(frozen=True)
 class Place:
-    """One of several processes.
-
-    Attributes:
-        rank: Its number; process 0 prints and writes for all.
-        world: How many processes there are.
-        local_rank: Its number on this machine, and so which of the machine's GPUs it uses.
-        address: The machine of rank 0.
-        port: A port that is free there.
-    """
+    """One of `world` processes, by its number; process 0 prints and writes for all."""
 
     rank: int = 0
     world: int = 1
-    local_rank: int = 0
-    address: str = ""
+    local_rank: int = 0  # its number on this machine, and so which of the machine's GPUs it uses
+    address: str = ""  # the machine of rank 0, and a port that is free there
     port: int = 0
 
 
@@ -49,7 +41,7 @@ ALONE = Place()
 
 
 def here() -> Place:
-    """Return which process this is, as the environment says; `ALONE` if it says nothing.
+    """Return which process this is, according to the environment variables; `ALONE` without any.
 
     Raises:
         ConfigError: The variables that torchrun or SLURM set make no sense.
@@ -101,13 +93,8 @@ def _of_slurm() -> Place:
 def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: Place = ALONE) -> str:
     """Return the accelerator to run on; "auto" takes GPUs if there are enough.
 
-    Apple's GPUs (mps) are refused: verdicts and IoUs are computed in float64, which they do not have.
-
-    Args:
-        accelerator: Lightning's name of it, or "auto".
-        devices: Processes on every machine.
-        num_nodes: Machines.
-        place: Which of several processes this is; devices times num_nodes has to be their number, or 1.
+    `devices` are processes on each of `num_nodes` machines. If several were started already, devices times num_nodes
+    has to be their number, or 1.
 
     Raises:
         ConfigError: Too few devices or cores, no such accelerator here, or another number of processes.

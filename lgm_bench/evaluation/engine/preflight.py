@@ -1,4 +1,4 @@
-"""Checks of a cell on its first samples, before any number: is there a gradient, is it repeatable, is it masked."""
+"""Checks on a cell's first samples before it runs: is there a gradient, is it repeatable, is it masked?"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.attacks.attack import Attack
+from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
 from lgm_bench.leaded.recording import Call
@@ -16,10 +17,10 @@ from lgm_bench.tasks.adapter import Adapter
 N_SAMPLES = 8
 NO_DERIVATIVE = 1e-6  # of sigmoid(x), where it is 0.25 at most
 MASKING_SAMPLES, OF = 8, 60
-"""Signs of gradient masking are looked for on so many samples, and on no more than one of `OF` of the cell's, so that
-it takes less than a tenth of the cell's time."""
+"""Number of samples on which signs of gradient masking are looked for, and at most one in `OF` of the cell's samples.
+So this takes less than a tenth of the cell's time."""
 FEWEST, LARGE_STEPS = 2, 10
-OVERSHOOT = 2.5  # a path of so many eps leads from anywhere in the ball to anywhere
+OVERSHOOT = 2.5  # length of the path in eps: enough to get from any point of the ball to any other
 
 
 def preflight(
@@ -30,15 +31,13 @@ def preflight(
     attack: Attack | None = None,
     n_samples: int = 0,
 ) -> Preflight:
-    """Check the victim under `gradient` on the first samples of `batch`.
+    """Check a victim in eval mode under `gradient` on the first samples of `batch` (inputs, labels and ids).
 
-    Args:
-        victim: In eval mode.
-        adapter: Of its task.
-        batch: Inputs, labels and ids of at least one sample, on the victim's device.
-        gradient: The method that the attack is going to follow.
-        attack: The cell's; None: points may move anywhere.
-        n_samples: Of the whole cell; 0 leaves out the search for gradient masking.
+    Without an attack, points may move anywhere. `n_samples` is the number in the whole cell; 0 leaves out the search
+    for gradient masking.
+
+    Raises:
+        ConfigError: The victim lets no gradient through, and the attack follows one.
     """
     inputs, labels, ids = batch
     n = min(len(ids), N_SAMPLES)
@@ -81,8 +80,13 @@ def _output_and_gradient(
         moved = clean.clone().requires_grad_(True)
         logits, labels = adapter.scored(victim, adapter.replaced(inputs, moved), labels)
         loss = F.cross_entropy(logits, labels, reduction="sum")
-        if not loss.requires_grad:  # colours do not depend on where their points are
-            return logits, torch.zeros_like(clean)
+        if not loss.requires_grad:
+            if isinstance(inputs, Tensor) and attack is not None and attack.takes_gradient:
+                raise ConfigError(
+                    "the victim's logits have no gradient: its forward runs under torch.no_grad() or detaches "
+                    "them; let gradients through, or choose an attack that follows none"
+                )
+            return logits, torch.zeros_like(clean)  # colours do not depend on where their points are
         (slope,) = torch.autograd.grad(loss, moved)
     return logits.detach(), slope
 
@@ -104,14 +108,6 @@ def masking(
     Both are among the signs that Athalye et al. 2018 (Sec. 3.1) and Carlini et al. 2019 (Sec. 5) name. They are looked
     for on the first samples that the hard network gets right, where several iterations follow a gradient; not on
     scenes, where an iteration takes as long as a whole attack on a shape.
-
-    Args:
-        victim: In eval mode.
-        adapter: Of its task.
-        batch: Inputs, labels and ids of the first samples of the cell, on the victim's device.
-        gradient: The method that the attack follows.
-        attack: What the cell runs.
-        n_samples: Of the whole cell.
     """
     inputs, labels, ids = batch
     n, scenes = min(MASKING_SAMPLES, n_samples // OF, len(ids)), adapter.task.labels_points

@@ -1,4 +1,4 @@
-"""What a run reports while it runs: the events that live views show, summed over all processes."""
+"""The events of a run, which live views show, summed over all processes."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -17,7 +17,7 @@ class Observer:
     """
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
-        """A cell begins; `done_samples` of its `total_samples` are there from an earlier run."""
+        """A cell begins; an earlier run has finished `done_samples` of its `total_samples`."""
 
     def outdated(self, cell: Cell, changed: Sequence[str]) -> None:
         """A finished result of the cell is not used, since files, weights or samples have changed since."""
@@ -38,12 +38,7 @@ class Observer:
 class Progress:
     """Counts the finished samples of a cell over all processes, and passes this on to an observer in process 0.
 
-    Args:
-        cell: The cell, as it was asked for.
-        observer: Gets the events.
-        ranks: The processes.
-        n_before: Number of samples that an earlier run has finished.
-        before: Sums of their rows.
+    An earlier run may have finished `n_before` samples, whose rows add up to `before`.
     """
 
     def __init__(self, cell: Cell, observer: Observer, ranks: Ranks, n_before: int, before: Tally | None) -> None:

@@ -1,7 +1,7 @@
-"""Several processes that run the same program over the same cells: how they agree, and where they meet.
+"""How several processes agree that run the same program over the same cells.
 
-Every process makes the same calls in the same order. What they exchange is small (errors, decisions, a few counts), so
-the process group is gloo's on GPUs too.
+Every process makes the same calls in the same order. They exchange errors, decisions and a few counts, so the process
+group is gloo's on GPUs too.
 """
 
 import pickle
@@ -35,13 +35,10 @@ class _CancelledError(Exception):
 
 
 class Ranks:
-    """The processes of a run, as one of them sees them.
-
-    Args:
-        place: Which of them this is.
+    """The processes of a run, seen from the one at `place`.
 
     Raises:
-        LostProcessError: The others do not come.
+        LostProcessError: The other processes did not start in time.
     """
 
     def __init__(self, place: Place = ALONE) -> None:
@@ -62,10 +59,10 @@ class Ranks:
         return self.place.rank == 0
 
     def together(self, work: Callable[[], T]) -> T:
-        """Do work in every process and wait for all of them; return what it returns here.
+        """Do work in every process, wait for all, and return this process's result.
 
         Raises:
-            Exception: The work's error in the first process that has one, in all processes.
+            Exception: Work failed somewhere; all processes raise the error of the first one that failed.
             LostProcessError: A process is gone.
         """
         if self.place.world == 1:
@@ -108,7 +105,7 @@ class Ranks:
         return len(set(self.gathered(value))) > 1
 
     def report(self, progress: Any) -> list[Any]:
-        """Tell process 0 how far this one is in the work of `together`, and stop if another one has failed.
+        """Report this process's progress in the work of `together` to process 0; stop if another process has failed.
 
         Returns:
             The latest reports of the other processes; in process 0 only.
@@ -118,23 +115,20 @@ class Ranks:
         with _reaching_the_others():
             if self._store.check([self._alarm]):
                 raise _CancelledError
+            keys = [f"progress/{self._meetings}/{rank}" for rank in range(self.place.world)]
             if not self.leads:
-                self._store.set(self._progress(self.place.rank), pickle.dumps(progress))
+                self._store.set(keys[self.place.rank], pickle.dumps(progress))
                 return []
-            keys = [self._progress(rank) for rank in range(1, self.place.world)]
-            return [pickle.loads(self._store.get(key)) for key in keys if self._store.check([key])]
+            return [pickle.loads(self._store.get(key)) for key in keys[1:] if self._store.check([key])]
 
     @property
     def _alarm(self) -> str:
         return f"failed/{self._meetings}"
 
-    def _progress(self, rank: int) -> str:
-        return f"progress/{self._meetings}/{rank}"
-
 
 @cache
 def joined(place: Place) -> Ranks:
-    """Return the processes of this run; they meet once in the life of this process."""
+    """Return the processes of this run; they connect once in the life of this process."""
     return Ranks(place)
 
 
@@ -142,7 +136,7 @@ def meeting_point(place: Place) -> Any:
     """Return the key-value store in which the processes meet.
 
     Raises:
-        LostProcessError: The others do not come.
+        LostProcessError: The other processes did not start in time.
     """
     address = f"tcp://{place.address}:{place.port}?rank={place.rank}&world_size={place.world}"
     try:
@@ -157,7 +151,7 @@ def meeting_point(place: Place) -> Any:
 
 @contextmanager
 def _reaching_the_others() -> Iterator[None]:
-    """Turn torch's error about a process that is gone into ours."""
+    """Turn torch's error about a lost process into ours."""
     try:
         yield
     except RuntimeError as error:

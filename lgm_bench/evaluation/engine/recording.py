@@ -1,4 +1,4 @@
-"""From a cell's rows to its record, whose figures the metrics of the processes have to confirm."""
+"""Making a cell's record from its rows, checked against the metrics of the processes."""
 
 import math
 from collections.abc import Mapping, Set
@@ -16,7 +16,7 @@ from lgm_bench.evaluation.engine.finished import own_sources
 from lgm_bench.evaluation.engine.materials import DataSet
 from lgm_bench.evaluation.engine.place import RECORDED
 from lgm_bench.evaluation.engine.preflight import preflight
-from lgm_bench.evaluation.store.part_files import together
+from lgm_bench.evaluation.store.files import together
 from lgm_bench.evaluation.store.provenance import versions
 from lgm_bench.evaluation.store.record import CellResult, Checks, RunRecord
 from lgm_bench.evaluation.store.rows import loss_of, merged
@@ -25,15 +25,12 @@ from lgm_bench.tasks.adapter import adapter_named
 
 
 def recorded(job: Job, figures: Mapping[str, float], *, processes: int) -> CellResult:
-    """Put a cell's record together from its rows, keep it, and return it.
+    """Make a cell's record from its rows, keep it, and return it.
 
-    Args:
-        job: What was computed.
-        figures: The metrics of the samples that this run computed, over all processes.
-        processes: How many processes there were.
+    `figures` are the metrics over the samples that this run computed in all processes.
 
     Raises:
-        ResultError: The rows are not those of the samples, or the metrics do not agree with them.
+        ResultError: The rows are of other samples, or the metrics disagree with them.
         CannotWriteError: The record cannot be written.
     """
     data, target, options = job.data, job.target, job.options
@@ -77,7 +74,7 @@ def recorded(job: Job, figures: Mapping[str, float], *, processes: int) -> CellR
 
 
 def _require_same(data: DataSet, cell: Cell) -> None:
-    """Raise DataError if samples changed while they were attacked; where looking again costs less than reading them."""
+    """Raise DataError if samples changed while they were attacked, where hashing costs less than reading them."""
     datamodule = data.datamodule
     quick = type(datamodule).content_sha256 is not SamplesDataModule.content_sha256
     if quick and datamodule.content_sha256() != data.content:
@@ -85,15 +82,10 @@ def _require_same(data: DataSet, cell: Cell) -> None:
 
 
 def require_agreement(figures: Mapping[str, float], rows: pa.Table, done: Set[str]) -> None:
-    """Check that metrics and rows say the same.
-
-    Args:
-        figures: The metrics of some samples, by name.
-        rows: All rows of the cell.
-        done: The other samples, whose rows are from a run before.
+    """Check that metrics agree with a cell's rows, leaving out the samples `done` by earlier runs.
 
     Raises:
-        ResultError: They do not.
+        ResultError: They disagree.
     """
     if not figures:
         return

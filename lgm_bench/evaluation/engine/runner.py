@@ -1,4 +1,4 @@
-"""Running cells: each is read from the results folder, or computed, or resumed where it was left."""
+"""Running cells: each is read from the results folder, resumed, or computed."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -9,24 +9,25 @@ from pathlib import Path
 from lgm_bench.errors import CheckpointError, ConfigError, DataError, LgmBenchError, fault, never_exiting
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient, resolved
-from lgm_bench.evaluation.engine.compute import Job, Options, compute, merged_figures
+from lgm_bench.evaluation.engine.compute import Job, Options, compute
 from lgm_bench.evaluation.engine.finished import Basis, changed_since, own_sources
 from lgm_bench.evaluation.engine.launch import interruptible, launched
-from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target, check_forward, check_pair
+from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target
 from lgm_bench.evaluation.engine.place import ALONE, SINGLE, checked_devices, checked_precision, here
 from lgm_bench.evaluation.engine.progress import Observer, Progress
 from lgm_bench.evaluation.engine.ranks import LostProcessError, Ranks, joined
 from lgm_bench.evaluation.engine.recording import recorded
+from lgm_bench.evaluation.store.files import CannotWriteError
 from lgm_bench.evaluation.store.record import CellResult
+from lgm_bench.evaluation.store.samples import without_adversarial
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally, total
-from lgm_bench.evaluation.store.writing import CannotWriteError
 from lgm_bench.leaded import GradientMethod, calibrated
 from lgm_bench.sparse.backends import NATIVE, use_backend
 from lgm_bench.tasks.adapter import adapter_named
 
 FAILURES = "failures.log"
-"""File of a results folder that has the tracebacks of failed cells."""
+"""File in a results folder with the tracebacks of failed cells."""
 
 
 class RunResults(list[CellResult]):
@@ -61,7 +62,7 @@ def run_cells(
     fresh: bool = False,
     skip_broken: bool = False,
 ) -> RunResults:
-    """Return the results of `cells`, computing what `out` does not hold yet.
+    """Return the results of `cells`; those missing in `out` are computed.
 
     Args:
         cells: What to run.
@@ -78,10 +79,10 @@ def run_cells(
         observer: Gets the events of the run.
         save_adversarial: Keep all attacked images and point clouds; samples without one are attacked again. Those of
             the first two samples of a cell are always kept.
-        backend: What computes sparse convolutions. Rounding differs, so cells with another backend than ours have
-            folders of their own.
+        backend: Library that computes sparse convolutions. Rounding differs, so cells with another backend than the
+            default have folders of their own.
         fresh: Compute finished cells anew.
-        skip_broken: Whether a cell that makes no sense fails by itself; else nothing is run.
+        skip_broken: Whether a cell that makes no sense fails alone; otherwise nothing is run.
 
     Returns:
         The results, in every process. The tracebacks of failed cells are appended to `failures.log` in `out`.
@@ -113,7 +114,7 @@ def run_cells(
 
 
 def filled_cell(cell: Cell, *, keep_error: bool) -> Cell | Exception:
-    """Return a cell with its defaults filled in; where that is impossible, return the reason or raise it.
+    """Return a cell with its defaults filled in. Where that is impossible, return the reason, or raise it.
 
     Raises:
         LgmBenchError: The reason, unless `keep_error`.
@@ -131,7 +132,7 @@ def filled_cell(cell: Cell, *, keep_error: bool) -> Cell | Exception:
 
 
 class _Run:
-    """One call of `run_cells` in one of the processes, all of which make the same calls here."""
+    """One call of `run_cells` in one of its processes. Every process makes the same calls here."""
 
     def __init__(self, options: Options, materials: Materials, observer: Observer, ranks: Ranks) -> None:
         self.options, self.materials, self.observer, self.ranks = options, materials, observer, ranks
@@ -161,7 +162,7 @@ class _Run:
         return results
 
     def cell(self, asked: Cell, filled: Cell) -> CellResult:
-        """Return one cell's result: the one in the results folder, or one that is computed now."""
+        """Return one cell's result, from the results folder or computed now."""
         data, target, basis = self._materials(filled)
         filled = filled.replace(victim={"mean": target.mean, "std": target.std})
         fingerprint = basis.fingerprint(filled, backend=self.options.backend, precision=self.options.precision)
@@ -186,7 +187,7 @@ class _Run:
         return result
 
     def _log(self, cell: Cell, error: Exception) -> None:
-        """Keep an error's traceback; a folder that cannot be written is said where results are written."""
+        """Log an error's traceback. If the folder cannot be written, writing results reports that."""
         if self.ranks.leads:
             text = "".join(traceback.format_exception(error))
             with suppress(OSError):
@@ -199,7 +200,7 @@ class _Run:
         self.observer.cell_started(asked, self.n_cells, total, done)
 
     def _materials(self, filled: Cell) -> tuple[DataSet, Target, Basis]:
-        """Return the samples and the victim, and what a result stands on, which must be the same in all processes."""
+        """Return samples, victim and basis of a cell; the basis must be the same in all processes."""
 
         def prepare() -> None:
             if self.ranks.place.local_rank == 0:
@@ -211,18 +212,17 @@ class _Run:
                 data = self.materials.data(filled)
             with never_exiting(f"victim {filled.victim.name!r}"):
                 target = self.materials.target(filled)
-            check_pair(filled, target.victim, data.datamodule)
             return data, target, Basis(target.sha256, data.sha256, data.content, own_sources(filled))
 
         self.ranks.together(prepare)
         data, target, basis = self.ranks.together(load)
-        elsewhere = "not the same in all processes; bring the same ones to every machine"
-        if self.ranks.differ(target.sha256):
-            raise CheckpointError(f"the weights of {filled.victim.name} are {elsewhere}, and change none during a run")
-        if self.ranks.differ((data.sha256, data.content)):
-            raise DataError(f"the samples of {filled.data.name} are {elsewhere}")
-        if self.ranks.differ(tuple(basis.sources.items())):
-            raise ConfigError(f"the files {', '.join(basis.sources)} are {elsewhere}")
+        for what, values, kind in (
+            (f"the weights of {filled.victim.name}", basis.weights, CheckpointError),
+            (f"the samples of {filled.data.name}", (basis.ids, basis.content), DataError),
+            (f"the files {', '.join(basis.sources)}", tuple(basis.sources.items()), ConfigError),
+        ):
+            if self.ranks.differ(values):
+                raise kind(f"{what} are not the same in all processes; bring the same to every machine and keep them")
         return data, target, basis
 
     @contextmanager
@@ -237,27 +237,26 @@ class _Run:
         return None if result and self._lacking(filled, store, data) else result
 
     def _lacking(self, filled: Cell, store: CellStore, data: DataSet) -> set[str]:
-        """Return the samples of which something that is to be kept is not there: attacked input, history."""
+        """Return the samples that lack something to be kept: their attacked input, or their history."""
         adapter, attack = adapter_named(data.datamodule.task), build_attack(filled)
         lacking: set[str] = set()
         if self.options.save_adversarial and adapter.kept:
-            lacking |= store.samples.without_adversarial(data.ids, adapter.kept)
+            lacking |= without_adversarial(store.folder, data.ids, adapter.kept)
         if filled.history and attack.has_iterates and not attack.keeps_best:
             lacking |= store.without_history(data.ids)
         return lacking
 
     def _complete(self, asked: Cell, filled: Cell, store: CellStore, data: DataSet, target: Target) -> CellResult:
-        """Compute what is missing of a cell, every process its share, and put the record together."""
+        """Compute a cell's missing samples, every process its share, and make the record."""
 
         def left_over() -> tuple[frozenset[str], Tally | None, bool, bool, GradientMethod]:
             store.forget(store.parts(data.ids), self._lacking(filled, store, data))
             tables = [part.rows for part in store.parts(data.ids)]
             done = frozenset(sample_id for table in tables for sample_id in table.column("id").to_pylist())
             self._announce(asked, len(data.ids), len(done))
-            if store.checks() is None:
-                check_forward(filled, target.victim, data)
+            fold = self.materials.fit(filled, target, data)
             gradient = calibrated(build_gradient(filled), target.victim, data.probe[0], filled.attack.steps)
-            return done, total(tables), self.materials.foldable(target, data), store.checks() is None, gradient
+            return done, total(tables), fold, store.checks() is None, gradient
 
         done, tally, fold, unchecked, gradient = self.ranks.decided(left_over)
         place = self.ranks.place
@@ -268,5 +267,5 @@ class _Run:
             progress = Progress(asked, self.observer, self.ranks, len(done), tally)
             share = self.ranks.together(lambda: compute(job, progress))
             progress.update()
-            figures = self.ranks.together(lambda: merged_figures(share))
+            figures = self.ranks.together(share.merged)
         return self.ranks.decided(lambda: recorded(job, figures, processes=place.world))

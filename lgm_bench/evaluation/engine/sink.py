@@ -1,4 +1,4 @@
-"""What becomes of an attacked batch: its rows go into the store, and so do the samples that are to be kept."""
+"""Storing the rows of attacked batches, and the samples that are kept."""
 
 import time
 from collections.abc import Sequence, Set
@@ -9,31 +9,25 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
-from torchmetrics import MetricCollection
+from torchmetrics import Metric
 
 from lgm_bench.evaluation.engine.progress import Progress
 from lgm_bench.evaluation.store.provenance import describe_device, forget_peak, peak
 from lgm_bench.evaluation.store.record import Preflight
+from lgm_bench.evaluation.store.samples import keep_adversarial, keep_example
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.tasks.adapter import Adapter, Attempt
 
 GROUP_S = 1.0
-"""Rows of batches that follow each other within this time (seconds) go into one file, since a fast attack takes less
-time than a file. A process that is killed loses no more than these."""
+"""Seconds after which waiting rows are written as one file: a fast attack takes less time per batch than a file does.
+A killed process loses at most these rows."""
 
 
 class Sink:
     """Puts the rows and checks of an attack stage into a store, and reports them and every iteration.
 
-    Call `write` at the end: rows may wait.
-
-    Args:
-        store: The cell's folder.
-        device: What computes.
-        progress: Gets the events, in the process that computes.
-        figures: Also get the rows.
-        class_names: Of the data set.
+    Call `write` at the end: rows may wait. The rows also go into `figures`.
     """
 
     def __init__(
@@ -41,7 +35,7 @@ class Sink:
         store: CellStore,
         device: torch.device,
         progress: Progress,
-        figures: MetricCollection,
+        figures: Metric,
         class_names: Sequence[str] = (),
     ) -> None:
         self.store, self.device, self.progress, self.figures = store, device, progress, figures
@@ -56,11 +50,11 @@ class Sink:
 
     def example(self, sample: Any) -> None:
         """Keep an example, before the rows of its batch."""
-        self.store.samples.keep_example(sample)
+        keep_example(self.store.folder, sample)
 
     def attacked(self, sample: Any) -> None:
         """Keep a sample after the attack, before the rows of its batch."""
-        self.store.samples.keep_adversarial(sample, self.class_names)
+        keep_adversarial(self.store.folder, sample, self.class_names)
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         """Keep the rows of a finished batch, which took so many seconds."""
@@ -89,12 +83,8 @@ class Sink:
 class Keeper:
     """Collects the samples of one batch that are to be kept, before and after each attack (one for every target).
 
-    Args:
-        adapter: Of the task.
-        batch: Inputs, labels and ids of the samples.
-        clean: Logits (K, C) of the hard network before the attacks.
-        examples: Ids of the samples that are examples.
-        everything: Whether all samples are kept too.
+    These are the `examples`, by id, or with `everything` all samples. `clean` are the hard network's logits (K, C)
+    before the attacks.
     """
 
     def __init__(self, adapter: Adapter, batch: Any, clean: Tensor, examples: Set[str], *, everything: bool) -> None:
@@ -126,7 +116,7 @@ class Keeper:
 
     @property
     def _has_all(self) -> bool:
-        """Whether nothing more is wanted: of the examples, no target after the first one that counts."""
+        """Whether no further attempt is needed: an example needs only the first target that counts."""
         counted = [attempt.attacked for attempt in self.attempts]
         return not len(self.places) or (
             not self.everything and bool(counted) and bool(torch.stack(counted).any(0).all())

@@ -1,4 +1,4 @@
-"""The attack stage: clean pass, attack, verdict by the hard network, as a LightningModule that `Trainer.test` runs."""
+"""The attack stage: clean pass, attack and the hard network's verdict, as a LightningModule for `Trainer.test`."""
 
 import logging
 import math
@@ -32,14 +32,14 @@ COSTS = ("voxels", "gflops")
 class AttackStage(pl.LightningModule):
     """Attacks a victim on a datamodule's test batches: `Trainer(inference_mode=False).test(stage, datamodule)`.
 
-    The task says which samples count as attacked. An untargeted attack runs once for each sample, a targeted one once
-    for every class. Some victims measure their architecture change over all samples (see `change_over`). Then the
-    samples that do not count are perturbed too, for this figure only. With an active set there is no such figure,
-    since samples are left alone once they have fallen.
+    The task decides which samples count as attacked. An untargeted attack runs once per sample, a targeted one once per
+    sample and class. Some victims measure their architecture change over all samples (see `change_over`). Samples that
+    do not count are then perturbed too, for this figure only. With an active set the figure does not exist, since
+    samples are left alone once they have fallen.
 
     Args:
-        victim: Is put into eval mode, with frozen parameters.
-        attack: What perturbs the samples.
+        victim: The network; it is put into eval mode, with frozen parameters.
+        attack: The attack.
         gradient: The gradient that the attack follows; verdicts are always the hard network's.
         adapter: Of the task of victim and data.
         sink: Takes the rows of each batch.
@@ -97,7 +97,7 @@ class AttackStage(pl.LightningModule):
         self.sink.finished(rows, time.perf_counter() - start)
 
     def outcomes(self, batch: Any) -> Iterator[Outcome]:
-        """Yield what the attack does to a batch (inputs, labels, ids), once for every target."""
+        """Yield the outcome of the attack on a batch (inputs, labels, ids), once per target."""
         inputs, labels, ids = batch = self.adapter.laid_out(batch)
         clean = self.adapter.judged(self.victim, inputs, labels, None, ids)
         kept = Keeper(self.adapter, batch, clean.logits, self.examples, everything=self.save_adversarial)
@@ -109,7 +109,7 @@ class AttackStage(pl.LightningModule):
         kept.hand_over(self.sink, self.victim)
 
     def _outcome(self, batch: Any, clean: Judged, target: int | None, n_targets: int) -> tuple[Outcome, Any, Tensor]:
-        """Return what one attack does to a batch, the inputs after it, and the hard network's logits for them."""
+        """Return the outcome of one attack on a batch, the attacked inputs, and the hard network's logits for them."""
         (inputs, labels, ids), adapter = batch, self.adapter
         attacked = adapter.attacked(clean, labels, target)
         perturbed = torch.ones_like(attacked) if self.perturbs_all else attacked
@@ -120,7 +120,20 @@ class AttackStage(pl.LightningModule):
             some, some_labels = adapter.select(inputs, labels, places)
             some_ids = [ids[place] for place in places.tolist()]
             wanted = None if target is None else torch.full((len(places),), target, device=labels.device)
-            result = self._attacked(some, some_labels, some_ids, wanted, len(ids), n_targets)
+            with torch.enable_grad():
+                result = self.attack.attack(
+                    self.victim,
+                    some,
+                    some_labels,
+                    gradient=self.gradient,
+                    target=wanted,
+                    ids=some_ids,
+                    progress=lambda i, steps: self.sink.iteration(
+                        i + steps * (target or 0), steps * n_targets, len(ids)
+                    ),
+                    adapter=adapter,
+                    history=self.history,
+                )
             after = adapter.judged(
                 self.victim, adapter.replaced(some, result.adversarial), some_labels, wanted, some_ids
             )
@@ -143,29 +156,8 @@ class AttackStage(pl.LightningModule):
         )
         return outcome, adversarial, logits
 
-    def _attacked(
-        self, inputs: Any, labels: Tensor, ids: list[str], target: Tensor | None, n_samples: int, n_targets: int
-    ) -> AttackResult:
-        before = 0 if target is None else int(target[0])
-
-        def progress(i: int, steps: int) -> None:
-            self.sink.iteration(i + steps * before, steps * n_targets, n_samples)
-
-        with torch.enable_grad():
-            return self.attack.attack(
-                self.victim,
-                inputs,
-                labels,
-                gradient=self.gradient,
-                target=target,
-                ids=ids,
-                progress=progress,
-                adapter=self.adapter,
-                history=self.history,
-            )
-
     def _distances(self, inputs: Any, values: Tensor) -> dict[str, Tensor]:
-        """Return `distance` and `within_bounds` of each sample: the largest of its rows', and whether all are."""
+        """Return per sample the largest `distance` of its rows, and whether all rows are `within_bounds`."""
         owner, budget, clean = self.adapter.owner(inputs), self.attack.budget, self.adapter.values(inputs)
         n_samples = int(owner[-1]) + 1
         distance, outside = budget.distance(clean, values), (~budget.within(clean, values)).to(torch.int64)
@@ -239,7 +231,7 @@ def repeatable() -> AbstractContextManager[None]:
 
 
 def _of_samples(decisions: list[dict[str, Tensor]], chosen: Tensor) -> list[dict[str, Tensor]]:
-    """Return the decisions of some samples (B,) bool, from those of a single group or of groups of single samples."""
+    """Return the decisions of the `chosen` samples (B,) bool; groups are one of all samples, or one per sample."""
     if len(decisions) == 1:
         return [{name: unit[chosen] for name, unit in decisions[0].items()}]
     return [of_sample for of_sample, wanted in zip(decisions, chosen.tolist(), strict=True) if wanted]

@@ -1,5 +1,6 @@
 """Operations of one pass over one sample, counted without data and without weights."""
 
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -102,7 +103,7 @@ def point_pass(victim: str, eps: float, *, soft: bool) -> float | None:
 def counted_pass(cell: Cell, data_root: str | None = None) -> float | None:
     """Return the GFLOPs of the hard network's pass over a cell's first sample; None where that is impossible."""
     try:
-        datamodule = build_data(cell.replace(data={"limit": 1}), data_root, 1)
+        datamodule = build_data(replace(cell.data, limit=1), data_root, 1)
         datamodule.prepare_data()
         datamodule.setup("test")
         (batch, *_) = datamodule.test_dataloader()

@@ -46,23 +46,19 @@ def git_commit() -> str | None:
 
 
 class Peak(NamedTuple):
-    """Bytes of memory and of GPU memory that a process has taken at most; None where nobody counts."""
+    """The most bytes of memory and of GPU memory that a process took; None where that is not counted."""
 
     memory: int | None = None
     gpu_memory: int | None = None
 
     def larger(self, other: "Peak") -> "Peak":
         """Return the larger of each."""
-        return Peak(
-            *(
-                max((value for value in pair if value is not None), default=None)
-                for pair in zip(self, other, strict=True)
-            )
-        )
+        pairs = zip(self, other, strict=True)
+        return Peak(*(max((value for value in pair if value is not None), default=None) for pair in pairs))
 
 
 def peak(device: "torch.device") -> Peak:
-    """Return what this process has taken at most: of memory since it began, of a GPU's since `forget_peak`."""
+    """Return the most that this process took: of memory since it began, of a GPU's since `forget_peak`."""
     memory = None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if memory is not None and sys.platform != "darwin":
         memory *= 1024  # Linux counts KiB
@@ -70,7 +66,7 @@ def peak(device: "torch.device") -> Peak:
 
 
 def forget_peak(device: "torch.device") -> None:
-    """Begin to look for the peak of GPU memory anew."""
+    """Measure the peak of GPU memory from now on."""
     if device.type == "cuda":
         _cuda().reset_peak_memory_stats(device)
 

@@ -1,4 +1,4 @@
-"""The record of a finished cell: every number with what it was measured on, as typed JSON."""
+"""The record of a finished cell: its numbers and how they were measured, as typed JSON."""
 
 import math
 from typing import Self
@@ -16,10 +16,10 @@ class _Record(BaseModel):
 
 
 class UnitRecord(_Record):
-    """How the adaptive units changed, as shares in [0, 1]; of point clouds the voxels are one unit.
+    """How the adaptive units changed, as shares in [0, 1]; the voxels of point clouds are one unit.
 
     Attributes:
-        n_samples: Attacks (samples, or samples x targets) that were averaged over: those that ran.
+        n_samples: Number of attacks averaged over (samples, or samples x targets): those that ran.
         on_to_off: Share of decisions that were on and went off.
         off_to_on: Share of decisions that were off and went on.
         per_unit: Share of each unit's decisions that changed, in the order of the forward pass.
@@ -32,7 +32,7 @@ class UnitRecord(_Record):
 
 
 class Preflight(_Record):
-    """The checks that are made before a cell is computed, on its first images.
+    """Checks on a cell's first images, made before it is computed.
 
     Attributes:
         n_samples: Images that the checks looked at.
@@ -40,16 +40,16 @@ class Preflight(_Record):
         deterministic: Whether logits and gradient came out the same, bit for bit, a second time.
         batch_invariance: Largest difference of a logit between an image in a batch and the same image alone,
             relative to the largest logit.
-        saturated_occupancies: Share of the occupancies whose derivative is as good as 0 at LGM's slope; None for FGM,
-            and for victims that decide nothing but which voxels there are.
-        units: Adaptive units.
-        constant_units: Those of them that decide the same everywhere in all of these images.
-        masking_samples: Images that signs of gradient masking were looked for on; 0: it was not done, since the attack
-            has one step or no gradient, samples are few or scenes, or images are left alone once they have fallen.
-        loss_of_twice_the_steps: Mean cross-entropy of the hard network, over those of them that it gets right, after an
-            attack of twice as many steps.
-        large_eps: A true half-width within which nothing should be left, as an intensity or in metres.
-        accuracy_at_large_eps: Share of those images that is right after an attack with it.
+        saturated_occupancies: Share of the occupancies whose derivative is almost 0 at LGM's slope; None for FGM, and
+            for victims whose only decisions are their voxels.
+        units: Number of adaptive units.
+        constant_units: Number of units that decide the same everywhere in all of these images.
+        masking_samples: Number of images on which signs of gradient masking were looked for. 0: they were not, since
+            the attack has one step or no gradient, samples are few or scenes, or there is an active set.
+        loss_of_twice_the_steps: Mean cross-entropy of the hard network after an attack of twice as many steps, over
+            the `masking_samples` that it gets right.
+        large_eps: A true half-width, an intensity or metres, so large that no accuracy should be left.
+        accuracy_at_large_eps: Share of the same images that is right after an attack with it.
     """
 
     n_samples: int
@@ -66,10 +66,10 @@ class Preflight(_Record):
 
 
 class Checks(Preflight):
-    """Those checks, and what only the rows can tell.
+    """The pre-flight checks, and those that need the rows.
 
     Attributes:
-        loss_of_the_steps: As `loss_of_twice_the_steps`, but after the attack itself.
+        loss_of_the_steps: Like `loss_of_twice_the_steps`, after the attack itself.
         within_bounds: Whether every adversarial image lies in its ball and in the protocol's intensity range.
     """
 
@@ -82,8 +82,8 @@ class RunRecord(_Record):
 
     Attributes:
         batch_size: Samples per batch and process.
-        processes: That shared the samples.
-        accelerator: Lightning's name of it.
+        processes: Number of processes that shared the samples.
+        accelerator: Lightning's name of the accelerator.
     """
 
     batch_size: int
@@ -95,33 +95,33 @@ class CellResult(_Record):
     """One cell's numbers. Shares are fractions in [0, 1].
 
     Attributes:
-        task: What kind of samples they are, see `lgm_bench.tasks`.
-        cell: What was run, with every default filled in.
+        task: Name of the task, see `lgm_bench.tasks`.
+        cell: The cell, with every default filled in.
         fingerprint: Name of the cell's folder, see `Cell.fingerprint`.
         n_samples: Images, shapes or scenes; `cell.data.limit` says whether they are only the first ones.
         n_attempts: Samples x targets (untargeted: `n_samples`).
         n_attacked: Attempts that count. Images and shapes: untargeted those that the clean network gets right; targeted
             those neither labelled nor predicted as the target. Scenes: all.
-        metrics: The task's figures, by name; None where there is none.
+        metrics: The task's figures, by name; None where one has no value.
         units: None for a victim without adaptive units.
         classes: IoUs of the classes, of scenes.
         checks: Pre-flight checks.
         slopes: Slope of every unit where the cell's is "auto".
         folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
-        backend: What computed the sparse convolutions, of point clouds.
+        backend: Library that computed the sparse convolutions of point clouds.
         checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
         data_sha256: Of the sample ids, in order.
         content_sha256: Of what the samples hold, see `SamplesDataModule.content_sha256`.
-        sources: Of each file with code of a user's own that the cell names, and that this imports, by its name.
+        sources: sha256 of the files of the user's own code that the cell names, and of those that they import, by name.
         versions: Of lgm-bench, python and the libraries that compute.
-        git_commit: Of the source tree that ran, if it is one; several, with "; " between them, if it changed meanwhile.
-        device: What computed.
-        precision: Of what the victim computed: that of its parameters, and "-mixed" where operations had a lower one.
-        run: How the run was set up that finished it; None for one that was put together without.
+        git_commit: Of the source tree; several, separated by "; ", if it changed between runs; None without git.
+        device: Name of the device.
+        precision: Of the victim's parameters, with "-mixed" if operations had a lower one.
+        run: Setup of the run that finished the cell; None if it is not known.
         finished_at: When the cell was complete, in local time with its offset, "2026-11-26T12:59:52+00:00".
         wall_time_s: Time spent on the batches, over all runs that contributed, summed over processes.
-        peak_memory: Bytes of memory that the largest of the processes had taken by then.
-        peak_gpu_memory: Bytes of GPU memory that tensors took at most in one process; None without a GPU.
+        peak_memory: Largest memory of one process, in bytes.
+        peak_gpu_memory: Largest GPU memory of tensors in one process, in bytes; None without a GPU.
     """
 
     task: str
@@ -173,22 +173,22 @@ class CellResult(_Record):
 
     @property
     def main(self) -> Metric:
-        """What an attack lowers, such as the accuracy."""
+        """The metric that an attack lowers, such as the accuracy."""
         return self.kind.metric(self.kind.main)
 
     @property
     def compared(self) -> Metric:
-        """The figure by which its attack is compared with others."""
+        """The metric by which its attack is compared with others."""
         return self.kind.compared(targeted=self.cell.attack.targeted)
 
     @property
     def left(self) -> float:
-        """What the attack leaves of `main`; NaN if it has no value."""
+        """Value of `main` after the attack; NaN if it has none."""
         return self._value(self.main.name)
 
     @property
     def clean(self) -> float:
-        """The same before the attack."""
+        """Value of `main` before the attack; NaN if it has none."""
         return self._value(self.main.before)
 
     def _value(self, name: str) -> float:

@@ -1,4 +1,4 @@
-"""Rows: what happened to every sample, from which every number can be computed again."""
+"""Rows, one per sample and target. Every number of a record is computed from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from lgm_bench.tasks.columns import COUNTS
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attack did to a batch of B samples; tensors are (B,) unless said otherwise. See `tasks.columns`.
+    """The outcome of one attack on a batch of B samples; tensors are (B,) unless stated otherwise. See `tasks.columns`.
 
     Attributes:
         ids: Of the samples.
-        target: Class that was the target, or None.
-        perturbed: bool, the attack ran.
-        attacked: bool, it counts.
-        verdict: Columns of the task, by name: tensors (B, ...), or one list for all samples. Those that may be null
+        target: The target class, or None.
+        perturbed: bool, whether the attack ran.
+        attacked: bool, whether the sample counts as attacked.
+        verdict: Columns of the task, by name: tensors (B, ...), or one list for all samples. Columns that may be null
             can be left out.
         distance: Largest change.
         within_bounds: bool.
@@ -33,7 +33,7 @@ class Outcome:
         adversarial_loss: After it.
         counts: None for a victim without adaptive units.
         effort: Of point clouds: iterate, voxels and gflops, each of B values.
-        history: See `tasks.columns`; None where nobody looked.
+        history: See `tasks.columns`; None where iterates were not judged.
     """
 
     ids: Sequence[str]
@@ -65,9 +65,7 @@ class Outcome:
 def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
     """Return all rows once, in the order of `ids` and then of the targets, if there are any.
 
-    Args:
-        tables: Parts of a cell, in any order; a row may be in several.
-        ids: Every sample id of the cell, in order.
+    `tables` are the parts of a cell, in any order; a row may be in several.
 
     Raises:
         ResultError: The rows' ids are not exactly `ids`, or the samples do not all have the same targets.
@@ -79,8 +77,9 @@ def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
     if table is None or found != set(position):
         missing, foreign = sorted(set(position) - found), sorted(found - set(position))
         raise ResultError(
-            f"the rows do not cover the data set: {len(missing)} ids missing {missing[:3]}, "
-            f"{len(foreign)} unknown {foreign[:3]}; delete the cell's folder to compute it again"
+            f"the rows do not cover the data set: {len(missing)} ids missing {missing[:3]}, {len(foreign)} unknown "
+            f"{foreign[:3]}; a data set of your own has to yield what its test_sampler() says, each sample once. "
+            "Otherwise delete the cell's folder to compute it again"
         )
     order = np.array([position[sample_id] for sample_id in table_ids], dtype=np.int64)
     targets = table.column("target").fill_null(-1).to_numpy().astype(np.int64)
@@ -95,7 +94,7 @@ def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
 
 
 def loss_of(table: pa.Table, ids: Sequence[str]) -> float | None:
-    """Return the mean loss after the attack of those of some samples that were attacked; None without any."""
+    """Return the mean loss after the attack over the attacked samples among `ids`; None without any."""
     if not ids:
         return None
     chosen = table.filter(pc.and_(pc.is_in(table.column("id"), pa.array(list(ids))), table.column("attacked")))
@@ -104,7 +103,7 @@ def loss_of(table: pa.Table, ids: Sequence[str]) -> float | None:
 
 
 def _column(values: Tensor | list[int], n: int) -> Any:
-    """Return values as Arrow takes them; it does not know all of torch's floating point numbers."""
+    """Return values in a type that Arrow has; it lacks bfloat16."""
     if isinstance(values, list):
         return [values] * n
     known = not values.is_floating_point() or values.dtype in (torch.float32, torch.float64)
@@ -113,7 +112,7 @@ def _column(values: Tensor | list[int], n: int) -> Any:
 
 
 def _count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
-    """Return the columns of n samples' counts, and the shares that they make."""
+    """Return the columns of n samples' counts, and their shares."""
     if counts is None:
         return {name: [None] * n for name in ("executed_clean", "executed_adversarial", "changed_share", *COUNTS)}
     before, off, on, positions = (value.cpu().numpy() for value in counts)

@@ -1,30 +1,32 @@
-"""What a cell's folder keeps of samples beside their rows: an .npz each, whose arrays are the fields of its kind."""
+"""Samples that a cell's folder keeps beside their rows: one .npz each, with an array per field."""
 
+import colorsys
 import io
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 from zipfile import BadZipFile
 
 import numpy as np
+import plyfile
 import torch
+from torch import Tensor
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.store.ply import coloured_ply
-from lgm_bench.evaluation.store.writing import set_aside, unreadable, writing
+from lgm_bench.evaluation.store.files import set_aside, unreadable, writing
 from lgm_bench.files import write_whole
 from lgm_bench.tasks.samples import ExampleCloud, SavedCloud, SavedImage
 
 log = logging.getLogger(__name__)
 
 N_EXAMPLES = 2
-"""Of how many samples examples are kept, the first ones in the data set's order."""
+"""Number of first samples of a data set that are kept as examples."""
 EXAMPLES, CLOUDS, IMAGES = "examples", "clouds", "images"
 
+_GOLDEN_TURN = 0.618033988749895  # of the colour circle; neighbouring classes lie far apart on it
 _DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, BadZipFile, zlib.error)
 
 
@@ -32,67 +34,51 @@ Sample = SavedImage | SavedCloud | ExampleCloud
 Kind = TypeVar("Kind", SavedImage, SavedCloud, ExampleCloud)
 
 
-class KeptSamples:
-    """Files of single samples: the first ones of a cell in `examples/`; in `clouds/` or `images/` all, where asked for.
+def keep_example(cell: Path, sample: SavedImage | ExampleCloud) -> None:
+    """Keep an example in a cell's folder, before the rows of its batch are added.
 
-    Args:
-        folder: The cell's folder.
+    Raises:
+        CannotWriteError: It cannot be written.
     """
+    _keep(cell / EXAMPLES, sample)
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
-    def keep_example(self, sample: SavedImage | ExampleCloud) -> None:
-        """Keep an example; call it before the rows of its batch are added.
+def keep_adversarial(cell: Path, sample: SavedImage | SavedCloud, class_names: Sequence[str] = ()) -> None:
+    """Keep an attacked image or point cloud in a cell's folder, before the rows of its batch are added.
 
-        Raises:
-            CannotWriteError: It cannot be written.
-        """
-        with self._subfolder(EXAMPLES) as folder:
-            write_sample(folder, sample)
+    A coloured .ply is written beside a cloud, for viewers; its comments name the class of each colour.
 
-    def keep_adversarial(self, sample: SavedImage | SavedCloud, class_names: Sequence[str] = ()) -> None:
-        """Keep an attacked image or point cloud; call it before the rows of its batch are added.
+    Raises:
+        CannotWriteError: It cannot be written.
+    """
+    picture = None
+    if isinstance(sample, SavedCloud):
+        picture = coloured_ply(sample.id, sample.points, sample.prediction, sample.labels, class_names)
+    _keep(cell / (IMAGES if picture is None else CLOUDS), sample, picture)
 
-        Args:
-            sample: Of a cloud there will be a coloured .ply too, to look at.
-            class_names: For the comments of the .ply that say which colour stands for which class.
 
-        Raises:
-            CannotWriteError: It cannot be written.
-        """
-        with self._subfolder(CLOUDS if isinstance(sample, SavedCloud) else IMAGES) as folder:
-            if isinstance(sample, SavedCloud):
-                picture = coloured_ply(sample.id, sample.points, sample.prediction, sample.labels, class_names)
-                write_whole(sample_path(folder, sample.id).with_suffix(".ply"), picture)
-            write_sample(folder, sample)
+def _keep(folder: Path, sample: Sample, picture: bytes | None = None) -> None:
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        if picture is not None:
+            write_whole(sample_path(folder, sample.id).with_suffix(".ply"), picture)
+        write_sample(folder, sample)
 
-    def without_adversarial(self, ids: Sequence[str], kind: type[SavedImage | SavedCloud]) -> set[str]:
-        """Return the samples of which nothing attacked is kept; files that are no such thing are set aside.
 
-        Args:
-            ids: The samples.
-            kind: What is kept of them.
+def without_adversarial(cell: Path, ids: Sequence[str], kind: type[SavedImage | SavedCloud]) -> set[str]:
+    """Return the samples without an attacked `kind` in a cell's folder; damaged files are set aside.
 
-        Raises:
-            ResultError: A file may not be read.
-        """
-        folder = CLOUDS if issubclass(kind, SavedCloud) else IMAGES
-        missing = set()
-        for sample_id in ids:
-            path = sample_path(self.folder / folder, sample_id)
-            if path.exists() and not _holds(path, kind, sample_id):
-                set_aside(path, f"it is damaged or no {kind.__name__} of this sample")
-            if not path.exists():
-                missing.add(sample_id)
-        return missing
-
-    @contextmanager
-    def _subfolder(self, name: str) -> Iterator[Path]:
-        folder = self.folder / name
-        with writing(folder):
-            folder.mkdir(exist_ok=True)
-            yield folder
+    Raises:
+        ResultError: A file cannot be read.
+    """
+    folder, missing = cell / (CLOUDS if issubclass(kind, SavedCloud) else IMAGES), set()
+    for sample_id in ids:
+        path = sample_path(folder, sample_id)
+        if path.exists() and not _holds(path, kind, sample_id):
+            set_aside(path, f"it is damaged or no {kind.__name__} of this sample")
+        if not path.exists():
+            missing.add(sample_id)
+    return missing
 
 
 def sample_path(folder: Path, sample_id: str) -> Path:
@@ -134,11 +120,7 @@ def read_sample(path: Path, kind: type[Kind]) -> Kind:
 
 
 def read_examples(folder: Path) -> list[SavedImage | ExampleCloud]:
-    """Return the examples of a cell, ordered by the names of their files; those that are damaged are left out.
-
-    Args:
-        folder: The cell's folder.
-    """
+    """Return the examples in a cell's folder, ordered by the names of their files; damaged ones are left out."""
     found: list[SavedImage | ExampleCloud] = []
     example: SavedImage | ExampleCloud
     for path in sorted((folder / EXAMPLES).glob("*.npz")):
@@ -168,7 +150,7 @@ def _holds(path: Path, kind: type[NamedTuple], sample_id: str) -> bool:
     """Return whether a file is a whole .npz of this sample with the fields of its kind, without reading them all.
 
     Raises:
-        ResultError: It may not be read.
+        ResultError: The file cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -177,3 +159,34 @@ def _holds(path: Path, kind: type[NamedTuple], sample_id: str) -> bool:
         raise unreadable(path, error) from error
     except _DAMAGED:
         return False
+
+
+def colour(class_index: int) -> tuple[int, int, int]:
+    """Return the red, green and blue of a class, each 0 to 255."""
+    bright = 0.95 if class_index % 2 == 0 else 0.65
+    red, green, blue = colorsys.hsv_to_rgb(class_index * _GOLDEN_TURN % 1, 0.75, bright)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def coloured_ply(name: str, points: Tensor, prediction: Tensor, labels: Tensor, class_names: Sequence[str]) -> bytes:
+    """Return an attacked cloud as the content of a .ply, coloured by prediction; comments name the colours.
+
+    Points are (N, 3) in metres; predictions and labels (N,) or (1,) int64.
+    """
+    places, classes, truth = (value.detach().cpu().numpy() for value in (points, prediction, labels))
+    columns = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    vertices = np.zeros(len(places), [*columns, ("prediction", "u2"), ("label", "u2")])
+    for axis, coordinate in enumerate("xyz"):
+        vertices[coordinate] = places[:, axis]
+    present = np.unique(classes).tolist()
+    palette = np.zeros((max(present) + 1, 3), np.uint8)
+    palette[present] = [colour(index) for index in present]
+    for channel, coloured in enumerate(("red", "green", "blue")):
+        vertices[coloured] = palette[classes, channel]
+    vertices["prediction"], vertices["label"] = classes, truth
+    names = {index: class_names[index] if index < len(class_names) else f"class {index}" for index in present}
+    comments = [f"prediction {index} {names[index]}: {' '.join(map(str, palette[index]))}" for index in present]
+    stream = io.BytesIO()
+    element = plyfile.PlyElement.describe(vertices, "vertex")
+    plyfile.PlyData([element], byte_order="<", comments=[f"attacked {name}", *comments]).write(stream)
+    return stream.getvalue()

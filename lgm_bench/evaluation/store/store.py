@@ -1,4 +1,7 @@
-"""The results folder: one folder a cell, its rows kept part by part while it runs, its record once it is complete."""
+"""The results folder: a folder per cell, with parts of its rows while it runs, and its record once it is complete.
+
+All functions that write raise CannotWriteError if the folder cannot be written.
+"""
 
 import hashlib
 import json
@@ -7,9 +10,8 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,24 +19,23 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.store.part_files import (
+from lgm_bench.evaluation.store.files import (
     NO_PEAK,
     About,
     ContradictionError,
     Part,
     UnusableError,
+    content_of,
     encode,
     read_part,
+    set_aside,
     together,
+    writing,
 )
 from lgm_bench.evaluation.store.provenance import Peak, git_commit
 from lgm_bench.evaluation.store.record import CellResult, Preflight
 from lgm_bench.evaluation.store.tally import check_record
-from lgm_bench.evaluation.store.writing import content_of, set_aside, writing
 from lgm_bench.files import UNFINISHED, write_whole
-
-if TYPE_CHECKING:
-    from lgm_bench.evaluation.store.samples import KeptSamples
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +43,12 @@ RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json"
 
 
 def read_record(path: Path) -> CellResult:
-    """Return a finished cell's record, which says what the rows beside it say; where there are none, nobody can tell.
+    """Return a finished cell's record, checked against the rows beside it if there are any.
 
     Raises:
-        UnusableError: It is not there, damaged or of another version, or its rows are.
-        ContradictionError: It says something else than its rows, or what cannot be.
-        ResultError: One of the files may not be read.
+        UnusableError: It is missing, damaged or of another version, or its rows are.
+        ContradictionError: It differs from its rows, or holds an impossible figure.
+        ResultError: One of the files cannot be read.
     """
     content = content_of(path)
     if content is None:
@@ -56,7 +57,7 @@ def read_record(path: Path) -> CellResult:
         result = CellResult.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        if first["type"] == "value_error":  # of ours: a figure that cannot be
+        if first["type"] == "value_error":  # raised by our own check: an impossible figure
             raise ContradictionError(path, first["msg"]) from error
         raise UnusableError(path, f"it is damaged or of another version ({first['msg']})") from error
     if path.with_name(ROWS).exists():
@@ -72,36 +73,21 @@ class CellStore:
     """The folder of one cell.
 
     While a cell runs: `parts/*.parquet`, the rows of its finished batches, and `checks.json`. When it is complete:
-    `rows.parquet`, all rows in order, and `result.json`. Every file appears whole or not at all.
-
-    Args:
-        out: Results folder.
-        title: Readable part of the folder's name.
-        fingerprint: What the cell is; files that belong to another cell are not used.
-
-    Attributes:
-        folder: Where the cell's files are.
-        samples: What is kept of the samples beside their rows.
+    `rows.parquet`, all rows in order, and `result.json`. Every file appears whole or not at all. Files with another
+    fingerprint belong to another cell and are not used.
     """
 
     def __init__(self, out: Path, title: str, fingerprint: str) -> None:
         self.fingerprint = fingerprint
         self.folder = out / f"{folder_name(title)}-{fingerprint}"
 
-    @cached_property
-    def samples(self) -> "KeptSamples":
-        """What is kept of the samples beside their rows."""
-        from lgm_bench.evaluation.store.samples import KeptSamples  # brings torch, which reading rows does not need
-
-        return KeptSamples(self.folder)
-
     def result(self) -> CellResult | None:
         """Return the record of the finished cell, or None; a file that is no record of this cell is set aside.
 
-        Without its rows, or with damaged ones, a record does not count: nobody could check its numbers.
+        Without its rows, or with damaged ones, a record does not count, since its numbers cannot be checked.
 
         Raises:
-            ResultError: The record or its rows may not be read.
+            ResultError: The record or its rows cannot be read.
         """
         path = self.folder / RESULT
         if not path.exists():
@@ -123,7 +109,7 @@ class CellStore:
         """Keep other runs out of this cell until the block is left.
 
         Raises:
-            ResultError: Another run is at work on it.
+            ResultError: Another run is computing it.
             CannotWriteError: The folder cannot be made.
         """
         with writing(self.folder):
@@ -142,11 +128,7 @@ class CellStore:
             lock.release()
 
     def parts(self, ids: Sequence[str]) -> list[Part]:
-        """Return what finished batches have left; unusable files are named in the log and set aside.
-
-        Args:
-            ids: The cell's sample ids; rows of any others are not used.
-        """
+        """Return the rows of finished batches; unusable files, such as with other ids, are logged and set aside."""
         with writing(self.folder):
             for left_over in [*self.folder.glob(UNFINISHED), *self.folder.glob(f"*/{UNFINISHED}")]:
                 left_over.unlink()
@@ -163,15 +145,11 @@ class CellStore:
         return found
 
     def add(self, rows: pa.Table, seconds: float, device: str, peak: Peak = NO_PEAK) -> None:
-        """Keep the rows of a finished batch.
-
-        Raises:
-            CannotWriteError: They cannot be written.
-        """
+        """Keep the rows of finished batches."""
         self._add(rows, About(seconds, (device,), peak, (git_commit(),)))
 
     def without_history(self, ids: Sequence[str]) -> set[str]:
-        """Return the samples that have rows, but some without what became of them iteration by iteration."""
+        """Return the samples that have rows without a `history`."""
         known, found = frozenset(ids), set()
         for path in [self.folder / ROWS, *(self.folder / PARTS).glob("*.parquet")]:
             with suppress(UnusableError):
@@ -180,11 +158,7 @@ class CellStore:
         return found
 
     def forget(self, parts: Sequence[Part], ids: Set[str]) -> None:
-        """Drop the rows of some samples, which are going to be attacked again, and with them the record.
-
-        Raises:
-            CannotWriteError: The rest cannot be written; nothing is lost.
-        """
+        """Drop the record and the rows of some samples, which will be attacked again."""
         concerned = [part for part in parts if not ids.isdisjoint(part.rows.column("id").to_pylist())]
         if not concerned:
             return
@@ -198,11 +172,7 @@ class CellStore:
                 part.path.unlink()
 
     def clear(self) -> None:
-        """Drop all that was computed, so that the cell is computed anew. Call it while the cell is `locked`.
-
-        Raises:
-            CannotWriteError: It cannot be removed.
-        """
+        """Delete everything of the cell. Call it while the cell is `locked`."""
         with writing(self.folder):
             for path in self.folder.iterdir():
                 if path.is_dir():
@@ -212,10 +182,10 @@ class CellStore:
             (self.folder / PARTS).mkdir()
 
     def checks(self) -> Preflight | None:
-        """Return the pre-flight checks that were kept, or None.
+        """Return the stored pre-flight checks, or None.
 
         Raises:
-            ResultError: They may not be read.
+            ResultError: The file cannot be read.
         """
         path = self.folder / CHECKS
         content = content_of(path)
@@ -228,15 +198,11 @@ class CellStore:
             return None
 
     def keep_checks(self, checks: Preflight) -> None:
-        """Keep the pre-flight checks.
-
-        Raises:
-            CannotWriteError: They cannot be written.
-        """
+        """Keep the pre-flight checks."""
         self._write(self.folder / CHECKS, _json(checks.model_dump()))
 
     def finish(self, result: CellResult, rows: pa.Table, parts: Sequence[Part]) -> None:
-        """Keep all rows and the record, and drop the parts that they were put together from.
+        """Write all rows and the record, and delete the parts.
 
         Raises:
             CannotWriteError: They cannot be written; the parts are kept.
@@ -268,7 +234,7 @@ def _json(value: Any) -> bytes:
 
 
 def newest_first(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that are still there, the latest first: another run may be taking one away just now."""
+    """Return the files that still exist, the newest first: another run may be deleting one."""
     times = []
     for path in paths:
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Rows added up: the figures that they make, and what a record says of them besides."""
+"""Sums over rows, and the figures of a record that follow from them."""
 
 import math
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class Tally:
     """Sums over rows, which can be added up in any order.
 
     Attributes:
-        task: Whose rows they are.
-        sums: (K,) of each of its metrics, by name.
+        task: The rows' task.
+        sums: (K,) for each of its metrics, by name.
     """
 
     task: type[Task]
@@ -41,7 +41,7 @@ class Tally:
         return Tally(self.task, {name: sums + other.sums[name] for name, sums in self.sums.items()})
 
     def figures(self) -> dict[str, float | None]:
-        """Return the figure of every metric, by name; None where there is none."""
+        """Return the figure of every metric, by name; None where it has no value."""
         return {metric.name: metric.figure(self.sums[metric.name]) for metric in self.task.metrics}
 
 
@@ -51,9 +51,9 @@ def total(tables: Sequence[pa.Table]) -> Tally | None:
 
 
 def figures_of(table: pa.Table, cell: Cell, class_names: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a record says of all rows of a cell, by the names of its fields.
+    """Return the fields of a record that follow from all rows of a cell.
 
-    With an active set there is no architecture change: it leaves samples alone once they have fallen.
+    With an active set there is no architecture change, since samples are left alone once they have fallen.
     """
     task, metrics = task_of(table), Tally.of(table).figures()
     if cell.attack.active_set:
@@ -69,7 +69,7 @@ def figures_of(table: pa.Table, cell: Cell, class_names: Sequence[str] = ()) -> 
 
 
 def check_record(result: CellResult, table: pa.Table) -> None:
-    """Check that a record says what all rows of its cell say.
+    """Check that a record agrees with all rows of its cell.
 
     Raises:
         ResultError: It does not; the first difference is named.
@@ -91,7 +91,7 @@ def unit_sums(table: pa.Table) -> np.ndarray:
 
 
 def unit_record(table: pa.Table) -> UnitRecord | None:
-    """Return how each adaptive unit changed; None for a victim without any, and where nothing was perturbed."""
+    """Return how the adaptive units changed; None without any units, or if nothing was perturbed."""
     counts, n_samples = unit_sums(table), pc.sum(table.column("perturbed")).as_py()
     _, on_to_off, off_to_on, positions = counts
     if not positions.sum() or not n_samples:

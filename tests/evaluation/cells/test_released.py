@@ -76,15 +76,15 @@ def test_iterative(victim: str, iterative: float, cw: float, targeted_cw: float)
 
 
 @pytest.mark.parametrize(
-    ("victim", "attack", "eps"),
+    ("victim", "data", "attack", "eps"),
     [
-        ("skipnet110-cifar10", "fgsm", 3.0),
-        ("skipnet101-imagenet", "bim", 8.0),
-        ("tiny_networks:Adaptive", "fgsm", 8.0),
+        ("skipnet110-cifar10", "cifar10", "fgsm", 3.0),
+        ("skipnet101-imagenet", "imagenet", "bim", 8.0),
+        ("tiny_networks:Adaptive", "cifar10", "fgsm", 8.0),
     ],
 )
-def test_what_was_not_released_is_automatic(victim: str, attack: str, eps: float) -> None:
-    assert resolved(flat_cell(victim, "cifar10", attack, "lgm", eps)).gradient.slope == "auto"
+def test_what_was_not_released_is_automatic(victim: str, data: str, attack: str, eps: float) -> None:
+    assert resolved(flat_cell(victim, data, attack, "lgm", eps)).gradient.slope == "auto"
 
 
 def test_the_shipped_suites_find_a_slope_for_every_cell_that_needs_one() -> None:

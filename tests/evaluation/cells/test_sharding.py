@@ -4,8 +4,7 @@ import pytest
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.config import load_bench
-from lgm_bench.evaluation.cells.sharding import Shard
-from lgm_bench.evaluation.cells.suites import Planned, plan
+from lgm_bench.evaluation.cells.suites import Planned, Shard, plan
 from lgm_bench.evaluation.estimates.estimate import computation, estimates
 
 

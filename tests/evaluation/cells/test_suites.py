@@ -56,8 +56,13 @@ def test_a_victims_own_slopes_come_first() -> None:
 
 
 def test_a_grid_says_otherwise_than_the_defaults() -> None:
-    file = bench(protocol="official", seed=4).model_dump() | {"defaults": {"seed": 1, "gradients": ["soft", "fgm"]}}
+    file = bench(protocol="official", seed=4).model_dump(exclude_unset=True)
+    file |= {"defaults": {"seed": 1, "limit": 9, "gradients": ["soft", "fgm"]}}
     (first, *_) = plan(BenchFile.model_validate(file), ["a"])
+    assert first.cell.data.limit == 9
+    (grid,) = file["suites"]["a"]["grids"]
+    whole = file | {"suites": {"a": {"grids": [grid | {"limit": None}]}}}
+    assert plan(BenchFile.model_validate(whole), ["a"])[0].cell.data.limit is None
     assert (first.cell.protocol, first.cell.attack.seed, first.cell.gradient.name) == ("official", 4, "soft")
     assert first.cell.baseline == "soft"
 
@@ -95,7 +100,7 @@ def test_the_asked_victims_are_required() -> None:
         ({"attacks": ["fgms"]}, "unknown attack 'fgms'; did you mean fgsm?"),
         ({"table": "table_0"}, "unknown table 'table_0'; did you mean table_"),
         ({"victims": []}, "a grid needs victims"),
-        ({"victims": ["own.package:Net"]}, "does not tell its data set"),
+        ({"victims": ["own.package:Net"]}, "says no data set; name one"),
     ],
 )
 def test_a_grid_that_makes_no_sense(grid: dict[str, Any], message: str) -> None:
@@ -136,7 +141,7 @@ def test_gradients_are_arms_beside_a_baseline() -> None:
     ("grid", "message"),
     [
         ({"gradients": ["fgm", "lmg"]}, "unknown gradient 'lmg'; did you mean lgm?"),
-        ({"gradients": ["fgm", "lgm"], "baseline": "soft"}, "baseline 'soft' is none of the gradients fgm, lgm"),
+        ({"gradients": ["fgm", "lgm"], "baseline": "soft"}, "baseline 'soft' is not among the gradients fgm, lgm"),
         ({"gradients": ["fgm", "lgm"], "baseline": "fmg"}, "unknown gradient 'fmg'"),
         ({"gradients": "collections:OrderedDict"}, "gradient 'collections:OrderedDict' is no"),
     ],
@@ -177,8 +182,8 @@ def test_flags_make_the_cell_that_a_grid_makes() -> None:
         ({"steps": 0}, "--steps: expected greater than or equal to 1, got 0"),
         ({"valid_pixels": 1.5}, "--valid-pixels: expected less than or equal to 1, got 1.5"),
         ({"subset": "tset"}, "--subset: expected"),
-        ({"victim": "resnet20-cifar10"}, "resnet20-cifar10 has no occupancy, so lgm is no gradient of it"),
-        ({"victim": "resnet20-cifar10", "gradients": ["fgm", "soft"]}, "so soft is no gradient of it"),
+        ({"victim": "resnet20-cifar10"}, "resnet20-cifar10 decides nothing, so it has no gradient lgm"),
+        ({"victim": "resnet20-cifar10", "gradients": ["fgm", "soft"]}, "so it has no gradient soft"),
     ],
 )
 def test_a_flag_that_makes_no_sense_is_named(flags: dict[str, Any], message: str) -> None:

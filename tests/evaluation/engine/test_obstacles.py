@@ -79,7 +79,9 @@ def test_a_folder_that_may_not_be_written_to(open_folder: Path) -> None:
     assert not (open_folder / "out").exists()
 
 
-def test_a_worker_that_is_killed_is_named_and_what_it_did_is_kept(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_named_and_what_it_did_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = write_judged(tmp_path, SKIPNET, 13)
 
     class Killing(Observer):
@@ -92,10 +94,15 @@ def test_a_worker_that_is_killed_is_named_and_what_it_did_is_kept(tmp_path: Path
 
     long = IMAGES.replace(attack={"steps": 40})
 
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(temporary))
     common = {"data_root": root, "batch_size": 2}
     message = "process 1 of 2 was killed by signal 9; finished batches are kept: run again to go on"
     with pytest.raises(LostProcessError, match=message):
         run(long, tmp_path / "killed", devices=2, observer=Killing(), **common)
+    assert list(temporary.iterdir()) == []
     assert 1 <= len(list((tmp_path / "killed").glob("*/parts/*.parquet"))) < 7
     again, whole = (one(run(long, tmp_path / name, **common)) for name in ("killed", "whole"))
     assert again.metrics == whole.metrics

@@ -15,10 +15,10 @@ from datamodules.batch import IGNORED, PointBatch
 from datamodules.point_datamodule import PointDataModule
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks import PointBIM, RandomPerturbation
-from lgm_bench.evaluation.engine.compute import figures_across, merged_figures
+from lgm_bench.evaluation.engine.compute import FiguresOfRows
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.record import Preflight
-from lgm_bench.evaluation.store.samples import KeptSamples, read_sample, sample_path
+from lgm_bench.evaluation.store.samples import keep_adversarial, read_sample, sample_path
 from lgm_bench.tasks.adapter import adapter_named
 from lgm_bench.tasks.samples import SavedCloud
 from lgm_bench.voxels import PointCloud, VoxelSlopes
@@ -42,7 +42,7 @@ class Rows:
         self.checks.append(checks)
 
     def attacked(self, cloud: SavedCloud) -> None:
-        KeptSamples(self.folder).keep_adversarial(cloud, Rooms.class_names)
+        keep_adversarial(self.folder, cloud, Rooms.class_names)
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
         assert seconds > 0
@@ -66,9 +66,9 @@ def staged(case: str, gradient=None, attack=None, folder=None, batch_size=2, **o
     stage = AttackStage(*arguments, sink, save_adversarial=folder is not None, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
     trainer.test(stage, datamodule=module, verbose=False)
-    figures = figures_across(adapter.task, CLASSES)
+    figures = FiguresOfRows(adapter.task, CLASSES)
     figures.update(pa.concat_tables(sink.tables))
-    return sink, merged_figures(figures)
+    return sink, figures.merged()
 
 
 def singles(data: PointDataModule) -> list[PointBatch]:

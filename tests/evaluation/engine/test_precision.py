@@ -42,7 +42,7 @@ def test_double_precision_is_the_attack_written_out_in_doubles(root: Path, tmp_p
     result = run(cell, tmp_path, root, precision=64)
     assert result.precision == "float64"
     assert result.checks.batch_invariance < 1e-12
-    datamodule = build_data(cell, root, N)
+    datamodule = build_data(cell.data, root, N)
     datamodule.setup("test")
     images, labels, ids = next(iter(datamodule.test_dataloader()))
     victim = load_victim(DYNCONV, "random").double().requires_grad_(False)

@@ -18,10 +18,10 @@ from lgm_bench.errors import ConfigError, ResultError, RunInterruptedError, Unkn
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
+from lgm_bench.evaluation.store.files import CannotWriteError
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally
-from lgm_bench.evaluation.store.writing import CannotWriteError
 
 N = 13
 

@@ -16,7 +16,7 @@ from lgm_bench import FGM, LGM, Occupancy, architecture
 from lgm_bench.attacks import BIM, FGSM
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.errors import ConfigError
-from lgm_bench.evaluation.engine.compute import figures_across, merged_figures
+from lgm_bench.evaluation.engine.compute import FiguresOfRows
 from lgm_bench.evaluation.engine.stage import AttackStage
 from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.tally import Tally
@@ -66,9 +66,9 @@ def staged(
     stage = AttackStage(victim, attack, gradient, Images(), sink, **options)
     trainer = Trainer(accelerator="cpu", inference_mode=False, logger=False, enable_progress_bar=False)
     trainer.test(stage, datamodule=data, verbose=False)
-    figures = figures_across(ImageClassification)
+    figures = FiguresOfRows(ImageClassification)
     figures.update(sink.table)
-    return sink, merged_figures(figures)
+    return sink, figures.merged()
 
 
 def images_of(data: TinyCIFAR10) -> list[tuple[Tensor, int, str]]:

@@ -72,7 +72,7 @@ def test_what_is_not_known_is_not_made_up() -> None:
     own, street = estimates(
         [
             cell(victim=f"{__name__}:NeedsNumbers"),
-            flat_cell("minknet-small-modelnet40", "semantickitti-mini", "pointbim", "fgm", 0.05),
+            flat_cell("cylinder3d-semantickitti", "semantickitti-mini", "pointbim", "fgm", 0.05),
         ]
     )
     assert own.total_gflops is None

@@ -9,8 +9,7 @@ import torch
 from datamodules.batch import IGNORED
 from lgm_bench.attacks import PointBIM
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.store.ply import colour
-from lgm_bench.evaluation.store.samples import KeptSamples, read_sample, sample_path
+from lgm_bench.evaluation.store.samples import colour, keep_adversarial, read_sample, sample_path
 from lgm_bench.leaded import LGM
 from lgm_bench.metrics.confusion import confusion_matrix
 from lgm_bench.tasks.samples import SavedCloud
@@ -44,7 +43,7 @@ def attacked(
 )
 def test_a_reloaded_cloud_has_the_identical_verdict(tmp_path: Path, name: str, features: int, extent: float) -> None:
     saved, logits = attacked(name, features, extent)
-    KeptSamples(tmp_path).keep_adversarial(saved)
+    keep_adversarial(tmp_path, saved)
     loaded = read_sample(sample_path(tmp_path / "clouds", saved.id), SavedCloud)
     assert loaded.id == saved.id
     for field in ("points", "clean", "features", "labels", "prediction", "clean_prediction"):
@@ -61,7 +60,7 @@ def test_a_reloaded_cloud_has_the_identical_verdict(tmp_path: Path, name: str, f
 
 def test_the_ply_shows_points_coloured_by_prediction(tmp_path: Path) -> None:
     saved, _ = attacked()
-    KeptSamples(tmp_path).keep_adversarial(saved, [f"name {number}" for number in range(20)])
+    keep_adversarial(tmp_path, saved, [f"name {number}" for number in range(20)])
     path = sample_path(tmp_path / "clouds", saved.id).with_suffix(".ply")
     read = trimesh.load(path)
     np.testing.assert_array_equal(np.asarray(read.vertices, dtype=np.float32), saved.points.numpy())
@@ -88,7 +87,7 @@ def test_a_file_name_for_every_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no archive", "cut", "other"])
 def test_files_that_are_no_saved_clouds(tmp_path: Path, content: bytes | str) -> None:
     saved, _ = attacked()
-    KeptSamples(tmp_path).keep_adversarial(saved)
+    keep_adversarial(tmp_path, saved)
     path = sample_path(tmp_path / "clouds", saved.id)
     if content == "other":
         np.savez(path, a=np.zeros(3))
@@ -102,5 +101,5 @@ def test_files_that_are_no_saved_clouds(tmp_path: Path, content: bytes | str) ->
 
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     saved, _ = attacked()
-    KeptSamples(tmp_path).keep_adversarial(saved)
+    keep_adversarial(tmp_path, saved)
     assert sorted(path.suffix for path in (tmp_path / "clouds").iterdir()) == [".npz", ".ply"]

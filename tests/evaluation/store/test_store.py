@@ -17,13 +17,12 @@ from hand_made import cell, result
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.store import store as stores
-from lgm_bench.evaluation.store.part_files import About, encode, together
+from lgm_bench.evaluation.store.files import About, CannotWriteError, encode, together
 from lgm_bench.evaluation.store.record import CellResult, Preflight
 from lgm_bench.evaluation.store.rows import Outcome
-from lgm_bench.evaluation.store.samples import sample_path
+from lgm_bench.evaluation.store.samples import keep_adversarial, sample_path, without_adversarial
 from lgm_bench.evaluation.store.store import PARTS, CellStore
 from lgm_bench.evaluation.store.tally import figures_of
-from lgm_bench.evaluation.store.writing import CannotWriteError
 from lgm_bench.tasks.images import ImageClassification
 from lgm_bench.tasks.samples import SavedCloud
 
@@ -290,13 +289,13 @@ def test_clouds_that_are_none_are_named_and_made_again(store: CellStore, caplog:
     with store.locked():
         for sample_id in IDS[:4]:
             labels = torch.arange(5)
-            store.samples.keep_adversarial(SavedCloud(sample_id, points, points, points, labels, labels, labels))
-    assert store.samples.without_adversarial(IDS, SavedCloud) == set(IDS[4:])
+            keep_adversarial(store.folder, SavedCloud(sample_id, points, points, points, labels, labels, labels))
+    assert without_adversarial(store.folder, IDS, SavedCloud) == set(IDS[4:])
     truncated, foreign, text, _ = (sample_path(store.folder / "clouds", sample_id) for sample_id in IDS[:4])
     truncated.write_bytes(truncated.read_bytes()[:-40])
     foreign.write_bytes(text.read_bytes())
     text.write_text("no archive")
-    assert store.samples.without_adversarial(IDS, SavedCloud) == {IDS[0], IDS[1], IDS[2], *IDS[4:]}
+    assert without_adversarial(store.folder, IDS, SavedCloud) == {IDS[0], IDS[1], IDS[2], *IDS[4:]}
     for path in (truncated, foreign, text):
         assert f"{path} is not used: it is damaged or no SavedCloud of this sample" in caplog.text
         assert path.with_name(path.name + ".unusable").exists()

@@ -11,7 +11,7 @@ from finished_cells import image_rows
 from hand_made import ONE, cell
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.store.part_files import About, UnusableError, encode, read_part
+from lgm_bench.evaluation.store.files import About, UnusableError, encode, read_part
 from lgm_bench.evaluation.store.rows import Outcome, merged
 from lgm_bench.evaluation.store.tally import Tally, figures_of, total
 from lgm_bench.metrics.architecture_change import ChangeCounts

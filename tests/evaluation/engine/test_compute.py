@@ -10,7 +10,7 @@ from finished_cells import image_rows, scene_rows
 from forked import together
 from torch import distributed
 
-from lgm_bench.evaluation.engine.compute import figures_across, merged_figures
+from lgm_bench.evaluation.engine.compute import FiguresOfRows
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.tasks.images import ImageClassification
 from lgm_bench.tasks.point_clouds import SceneSegmentation
@@ -27,10 +27,10 @@ def rows(task: str) -> pa.Table:
 
 
 def figures(task: str, numbers: range) -> dict[str, float]:
-    across = figures_across(ImageClassification if task == "images" else SceneSegmentation, CLASSES)
+    across = FiguresOfRows(ImageClassification if task == "images" else SceneSegmentation, CLASSES)
     for number in numbers:
         across.update(rows(task).slice(number, 1))
-    return merged_figures(across)
+    return across.merged()
 
 
 def _rank(rank: int, rendezvous: str, out: str) -> None:
@@ -52,4 +52,4 @@ def test_two_processes_merge_odd_shares(tmp_path: Path) -> None:
 
 
 def test_nothing_seen_is_no_figure() -> None:
-    assert merged_figures(figures_across(ImageClassification)) == {}
+    assert FiguresOfRows(ImageClassification).merged() == {}

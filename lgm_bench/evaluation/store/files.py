@@ -1,10 +1,12 @@
-"""Parquet files of rows: a batch's, or a whole cell's, with the cell that they belong to written inside."""
+"""Files of a results folder: rows in Parquet with the fingerprint of their cell, and errors of any file."""
 
 import functools
 import io
 import json
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,22 +14,24 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lgm_bench.errors import LgmBenchError
+from lgm_bench.errors import LgmBenchError, ResultError
 from lgm_bench.evaluation.store.provenance import Peak
-from lgm_bench.evaluation.store.writing import content_of
+from lgm_bench.files import is_named_pipe
 from lgm_bench.tasks.base import task_named, task_of
+
+log = logging.getLogger(__name__)
 
 _KEY = b"lgm-bench"
 NO_PEAK = Peak()
+UNUSABLE = ".unusable"
+
+
+class CannotWriteError(ResultError):
+    """The results folder cannot be written: the disk is full, or permissions are missing."""
 
 
 class UnusableError(Exception):
-    """A file that is damaged or belongs to something else.
-
-    Args:
-        path: The file.
-        reason: What is wrong with it.
-    """
+    """A file is damaged or belongs to something else; the text is the reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(reason)
@@ -35,18 +39,55 @@ class UnusableError(Exception):
 
 
 class ContradictionError(UnusableError):
-    """A record that says something else than its rows, or what cannot be."""
+    """A record differs from its rows, or holds an impossible figure."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError in the block into a CannotWriteError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWriteError(
+            f"cannot write {path}: {error.strerror or error}; finished batches are kept: free some space or "
+            "correct the permissions and run again, or choose another results folder (--out)"
+        ) from error
+
+
+def content_of(path: Path) -> bytes | None:
+    """Return the content of a file; None if there is no file.
+
+    Raises:
+        ResultError: The file cannot be read, which is no reason to compute it again, or it is a named pipe.
+    """
+    if is_named_pipe(path):
+        raise ResultError(f"{path} is a named pipe; delete it")
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> ResultError:
+    """Return the error for a file that cannot be read."""
+    return ResultError(f"cannot read {path}: {error.strerror or error}; correct its permissions")
+
+
+def set_aside(path: Path, reason: str) -> None:
+    """Rename a file that cannot be used, and log the reason.
+
+    Raises:
+        CannotWriteError: The file cannot be renamed.
+    """
+    log.warning("%s is not used: %s; it is now called %s", path, reason, path.name + UNUSABLE)
+    with writing(path):
+        path.replace(path.with_name(path.name + UNUSABLE))
 
 
 class About(NamedTuple):
-    """What it took to make rows.
-
-    Attributes:
-        seconds: Time.
-        devices: What computed them.
-        peak: Memory.
-        commits: Of the source trees that ran; None for one without git.
-    """
+    """How rows were computed: seconds, devices, peak memory, and commits of the source tree (None without git)."""
 
     seconds: float
     devices: tuple[str, ...]
@@ -55,20 +96,14 @@ class About(NamedTuple):
 
     @property
     def commit(self) -> str | None:
-        """The commits in a text; None if one of them is not known."""
+        """The commits as text; None if one of them is not known."""
         known = [commit for commit in self.commits if commit]
         return "; ".join(known) if known and len(known) == len(self.commits) else None
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file of rows.
-
-    Attributes:
-        path: The file.
-        rows: Its rows, with the schema of their task.
-        about: What it took to make them.
-    """
+    """A file of rows: its path, its rows with the schema of their task, and how they were computed."""
 
     path: Path
     rows: pa.Table
@@ -76,7 +111,7 @@ class Part:
 
 
 def together(parts: Sequence[Part]) -> About:
-    """Return what it took to make several parts: their time, the most memory, and whatever computed one of them."""
+    """Return how several parts were computed: their time summed, the most memory, all devices and commits."""
     abouts = [part.about for part in parts]
     return About(
         seconds=sum(about.seconds for about in abouts),
@@ -87,7 +122,7 @@ def together(parts: Sequence[Part]) -> About:
 
 
 def encode(rows: pa.Table, fingerprint: str, about: About) -> bytes:
-    """Return rows as the bytes of a Parquet file that carries checksums and says its task and its cell."""
+    """Return rows as the bytes of a Parquet file with checksums, the task, and the fingerprint of the cell."""
     buffer = io.BytesIO()
     content = {"fingerprint": fingerprint, "task": task_of(rows).name, **about._asdict()}
     table = rows.replace_schema_metadata({_KEY: json.dumps(content).encode()})
@@ -96,16 +131,11 @@ def encode(rows: pa.Table, fingerprint: str, about: About) -> bytes:
 
 
 def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
-    """Return a file's rows.
-
-    Args:
-        path: The file.
-        fingerprint: The cell that it has to belong to.
-        ids: The cell's sample ids; None where they are not at hand.
+    """Return a file's rows. They have to be of the cell with this fingerprint, and of no other samples than `ids`.
 
     Raises:
-        UnusableError: It is not there, damaged, belongs to another cell, or its rows are not complete.
-        ResultError: It may not be read.
+        UnusableError: The file is missing, damaged or of another cell, or its rows are not complete.
+        ResultError: The file cannot be read.
     """
     stored = content_of(path)
     if stored is None:

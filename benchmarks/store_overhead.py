@@ -1,0 +1,135 @@
+"""What a run costs besides its attack: FGSM over many images by `run_cells`, against a plain loop that keeps nothing.
+
+`python benchmarks/store_overhead.py` prints by how much a run takes longer, in processor time and on the clock, at
+several batch sizes. The plain loop computes the same: clean logits, a gradient, final logits. Both take turns batch by
+batch, so that a busy machine slows them alike.
+"""
+
+import argparse
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from datamodules.batch import ImageBatch
+from datamodules.content import arrays_sha256
+from datamodules.loaders import TensorLoader, to_batch
+from datamodules.samples_datamodule import ImageDataModule
+from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
+from lgm_bench.evaluation.engine.runner import run_cells
+from victims import load_victim
+from victims.folding import folded
+
+EPS, VICTIM = 8 / 255, "resnet32-cifar10"
+
+
+@cache
+def noise(n: int) -> Tensor:
+    """Return n images (n, 32, 32, 3) uint8."""
+    return torch.randint(256, (n, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@cache
+def labels_of(n: int) -> Tensor:
+    """Return what the victim takes them for."""
+    victim = folded(load_victim(VICTIM, "random"))
+    with torch.no_grad():
+        return torch.cat([victim(to_batch(pixels, pixels, []).images).argmax(1) for pixels in noise(n).split(100)])
+
+
+class Noise(ImageDataModule):
+    """Images of noise, in memory; labelled by the victim, so that all of them are attacked."""
+
+    name, num_classes, class_names, subsets = "noise", 10, tuple("abcdefghij"), ("test",)
+    n = 10_000
+
+    def __init__(self, data_root: Any = None, batch_size: int = 100, limit: Any = None, subset: str = "test") -> None:
+        super().__init__(data_root, batch_size, limit, subset)
+        self.pixels, self.labels = noise(self.n), labels_of(self.n)
+
+    def subset_ids(self) -> list[str]:
+        """Return one id an image."""
+        return [f"noise-{number}" for number in range(self.n)]
+
+    def content_sha256(self) -> str:
+        """Return the sha256 of all images."""
+        return arrays_sha256(self.pixels, self.labels)
+
+    def test_dataloader(self) -> "InTurns":
+        """Return the images in batches."""
+        return InTurns(self.pixels, self.labels, self.subset_ids(), self.test_sampler(), self.batch_size)
+
+
+class InTurns(TensorLoader):
+    """A loader that runs the plain loop on each batch before it yields it, and adds up the time that this takes."""
+
+    loop: ClassVar[list[float]] = [0.0, 0.0]
+
+    def _batch(self, number: int, indices: list[int]) -> ImageBatch:
+        batch = super()._batch(number, indices)
+        start = now()
+        plain_loop(network(), batch)
+        self.loop[:] = [sum(pair) for pair in zip(self.loop, since(start), strict=True)]
+        return batch
+
+
+@cache
+def network() -> nn.Module:
+    """Return the victim as it is attacked."""
+    return folded(load_victim(VICTIM, "random").eval().requires_grad_(False))
+
+
+def plain_loop(victim: nn.Module, batch: ImageBatch) -> int:
+    """Return how many images FGSM leaves."""
+    x, y, _ = batch
+    with torch.no_grad():
+        clean = victim(x).argmax(1) == y
+    moving = x.clone().requires_grad_()
+    with torch.enable_grad():
+        loss = F.cross_entropy(victim(moving), y, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, moving)
+    with torch.no_grad():
+        after = victim((x + EPS * gradient.sign()).clamp(0, 1)).argmax(1) == y
+    return int((clean & after).sum())
+
+
+def now() -> tuple[float, float]:
+    """Return seconds of processor and clock."""
+    return time.process_time(), time.perf_counter()
+
+
+def since(start: tuple[float, float]) -> list[float]:
+    """Return the seconds of processor and clock since then."""
+    return [after - before for after, before in zip(now(), start, strict=True)]
+
+
+def main() -> None:
+    """Print a line for every batch size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100, 16])
+    options = parser.parse_args()
+    import store_overhead as here  # the module that the cell names, not this script
+
+    here.Noise.n = options.images
+    here.labels_of(options.images)
+    spec = VictimSpec(VICTIM, checkpoint="random")
+    cell = Cell(spec, DataSpec("store_overhead:Noise"), AttackSpec("fgsm", EPS), GradientSpec("fgm"))
+    for size in options.sizes:
+        here.InTurns.loop[:] = 0.0, 0.0
+        start = now()
+        with tempfile.TemporaryDirectory() as out:
+            for _, error in run_cells([cell], Path(out), batch_size=size, accelerator="cpu").failures:
+                raise error
+            spent = since(start)
+        cpu, clock = (whole / loop - 2 for whole, loop in zip(spent, here.InTurns.loop, strict=True))
+        print(f"batch {size:5d}: {cpu:+.1%} of processor time, {clock:+.1%} on the clock", flush=True)
+
+
+if __name__ == "__main__":
+    main()
