@@ -50,7 +50,8 @@ def test_a_reloaded_cloud_has_the_identical_verdict(tmp_path: Path, name: str, f
         before, after = getattr(saved, field), getattr(loaded, field)
         assert before.dtype == after.dtype
         assert torch.equal(before, after), field
-    again = load_victim(name, "random")(loaded.batch.cloud)
+    cloud = PointCloud(loaded.points, loaded.features, torch.zeros(len(loaded.points), dtype=torch.int64))
+    again = load_victim(name, "random")(cloud)
     assert torch.equal(again, logits)
     assert torch.equal(again.argmax(1), loaded.prediction)
     if features:
