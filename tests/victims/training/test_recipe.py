@@ -55,7 +55,10 @@ def test_broken_recipes(text: str, message: str, tmp_path: Path) -> None:
     assert "recipe.yaml" in str(error.value)
 
 
-@pytest.mark.parametrize("name", [name for name in VICTIMS if not name.endswith("-imagenet")])
+PUBLISHED_ONLY = {name for name, target in VICTIMS.items() if target.startswith("victims.early_exit:")}
+
+
+@pytest.mark.parametrize("name", [n for n in VICTIMS if not n.endswith("-imagenet") and n not in PUBLISHED_ONLY])
 def test_every_small_victim_has_a_recipe_of_its_own_or_of_its_family(name: str) -> None:
     own = RECIPES / f"{name}.yaml"
     family = next((RECIPES / f"{file}.yaml" for pattern, file in FAMILIES.items() if re.fullmatch(pattern, name)), own)
