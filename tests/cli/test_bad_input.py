@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -52,9 +51,7 @@ def refused(answer: Answer, words: str = "") -> None:
 )
 def test_a_benchmark_file(tmp_path: Path, lgm_bench: Command, text: str, words: str) -> None:
     (tmp_path / "my.yaml").write_text(text)
-    began = time.monotonic()
     refused(lgm_bench("run", "my.yaml", "--dry-run"), words)
-    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(
