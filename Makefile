@@ -13,7 +13,6 @@ run: $(STAMP)  ## Run the embedded benchmark: FGM against LGM on miniature victi
 
 check: run  ## Run it and compare with what is expected
 	$(BIN)/lgm-bench compare results/mini --against leaderboard/mini.json
-	$(BIN)/python tests/guard/compare.py results/mini
 
 test: $(STAMP)  ## Run all tests; those that need real data say so and skip
 	$(BIN)/python -m pytest
