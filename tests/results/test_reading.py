@@ -53,6 +53,16 @@ def test_damaged_records_are_named_and_left_out(out: Path, caplog: pytest.LogCap
     assert str(other) in caplog.text
 
 
+def test_a_record_of_a_version_with_other_figures_is_left_out(out: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = read_results(out)[0].folder / "result.json"
+    record = json.loads(path.read_text())
+    record["metrics"].popitem()
+    path.write_text(json.dumps(record))
+    with caplog.at_level(logging.WARNING):
+        assert names(read_results(out)) == ["3", "2"]
+    assert "is damaged or of another version" in caplog.text
+
+
 def test_rows_of_something_else_are_not_used(out: Path) -> None:
     first, second, _ = read_results(out)
     rows = first.folder / "rows.parquet"

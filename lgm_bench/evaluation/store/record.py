@@ -4,6 +4,7 @@ import math
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
 from lgm_bench.errors import LgmBenchError
 from lgm_bench.evaluation.cells.cell import Cell
@@ -158,7 +159,8 @@ class CellResult(_Record):
         except LgmBenchError as error:
             raise ValueError(str(error)) from error
         if [metric.name for metric in metrics] != list(self.metrics):
-            raise ValueError(f"{', '.join(self.metrics)} are not the figures of {self.task}")
+            figures = {"figures": ", ".join(self.metrics), "task": self.task}
+            raise PydanticCustomError("other_figures", "{figures} are not the figures of {task}", figures)
         for metric in metrics:
             value = self.metrics[metric.name]
             least = -math.inf if metric.signed else 0

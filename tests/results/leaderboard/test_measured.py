@@ -42,7 +42,7 @@ def test_records_agree_with_their_rows(tmp_path: Path, rows: Any) -> None:
         (IMAGES, ("metrics", "clean_accuracy"), 1.5, r"clean accuracy is 1\.5 where a share belongs"),
         (IMAGES, ("n_samples",), 3, "n_samples is 3 in the record and 4 in the rows"),
         (IMAGES, ("n_attacked",), 0, "n_attacked is 0 in the record and 4 in the rows"),
-        (IMAGES, ("task",), "classification", "are not the figures of classification"),
+        (IMAGES, ("task",), "classification", "1 that cannot be read"),
         (SCENES, ("metrics", "miou"), 0.9, "metrics miou is 0.9 in the record"),
         (SCENES, ("metrics", "clean_miou"), float("nan"), "clean mIoU is nan where a share belongs"),
         (SCENES, ("classes", "iou"), [0.5, 0.5, None], "classes is names="),
