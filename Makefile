@@ -11,10 +11,10 @@ export OMP_WAIT_POLICY ?= passive
 run: $(STAMP)  ## Run the embedded benchmark: FGM against LGM on miniature victims
 	$(BIN)/lgm-bench run --suite mini --out results/mini
 
-check: run  ## Run it and compare with what is expected
+check: run  ## Run it and compare its numbers with the expected ones
 	$(BIN)/lgm-bench compare results/mini --against leaderboard/mini.json
 
-test: $(STAMP)  ## Run all tests; those that need real data say so and skip
+test: $(STAMP)  ## Run all tests; without real data, those that need it are skipped
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)  ## Format check, lint, types, layers

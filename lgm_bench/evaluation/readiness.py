@@ -1,4 +1,4 @@
-"""Data sets and checkpoints that are missing before cells can run."""
+"""Finding the missing data sets and checkpoints of cells."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,11 +22,11 @@ class Gap:
 
     Attributes:
         kind: `DATA` or `CHECKPOINT`.
-        name: Of the data set or the victim.
-        what: A text that says what is missing, where to get it and where to put it.
-        brief: The same without the advice that is the same for everything of its kind.
+        name: Name of the data set or the victim.
+        what: What is missing, where to get it and where to put it.
+        brief: The same in short, without the general advice about data sets or checkpoints.
         cells: The cells that cannot run without it.
-        optional: Whether all of them may be left out.
+        optional: Whether all these cells may be left out.
     """
 
     kind: str
@@ -39,11 +39,11 @@ class Gap:
 
 @dataclass
 class Findings:
-    """The data sets and checkpoints of some cells.
+    """What `look` found about the data sets and checkpoints of some cells.
 
     Attributes:
-        gaps: Those that are missing.
-        sizes: (data set, subset) to the number of its samples, for data sets that are present.
+        gaps: The missing data sets and checkpoints.
+        sizes: Number of samples by (data set, subset), for the data sets that are present.
     """
 
     gaps: list[Gap] = field(default_factory=list)
@@ -56,13 +56,13 @@ def look(planned: Sequence[Planned], data_root: str | None = None, *, known: Con
     Args:
         planned: The cells.
         data_root: As for `run_cells`.
-        known: Generated data sets that are not checked, since making them may take a while.
+        known: Names of generated data sets to skip, since making one may take a while.
     """
     findings = Findings()
     gaps: dict[tuple[str | None, ...], Gap | None] = {}
     needed: dict[Gap, list[Planned]] = {}
-    for one in planned:
-        cell = one.cell
+    for entry in planned:
+        cell = entry.cell
         data = (DATA, cell.data.name, cell.data.subset)
         checkpoint = (CHECKPOINT, cell.victim.name, cell.victim.checkpoint)
         if data not in gaps:
@@ -72,10 +72,10 @@ def look(planned: Sequence[Planned], data_root: str | None = None, *, known: Con
             gaps[checkpoint] = _checkpoint(cell)
         for gap in (gaps[data], gaps[checkpoint]):
             if gap:
-                needed.setdefault(gap, []).append(one)
-    for gap, found in needed.items():
-        optional = all(one.optional for one in found)
-        findings.gaps.append(replace(gap, cells=tuple(one.cell for one in found), optional=optional))
+                needed.setdefault(gap, []).append(entry)
+    for gap, entries in needed.items():
+        optional = all(entry.optional for entry in entries)
+        findings.gaps.append(replace(gap, cells=tuple(entry.cell for entry in entries), optional=optional))
     return findings
 
 

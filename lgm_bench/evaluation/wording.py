@@ -8,7 +8,7 @@ from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
 
 LONGEST_ACRONYM = 3
-"""Letters of a gradient's name that is an acronym."""
+"""Names of gradients with at most this many letters are acronyms."""
 
 
 def describe(cell: Cell) -> str:
@@ -32,7 +32,7 @@ def describe_setting(cell: Cell) -> str:
 
 
 def describe_gradient(cell: Cell) -> str:
-    """Return a cell's gradient and its settings in words; empty for an attack without gradient."""
+    """Return a cell's gradient and its settings in words; empty for an attack without a gradient."""
     if cell.gradient.name == NO_GRADIENT:
         return ""
     slope = "" if cell.gradient.slope is None else f" slope {cell.gradient.slope_text}"
@@ -56,7 +56,7 @@ def gradient_name(name: str) -> str:
 
 
 def unit_of_eps(result: CellResult) -> str:
-    """Return the unit of eps: metres in scenes, radii of a shape's unit sphere; of images 2/255 or nothing."""
+    """Return the unit of eps: metres for scenes, radii of the unit sphere for shapes, 2/255 or none for images."""
     return result.kind.unit_of_eps or ("2/255" if result.cell.protocol == OFFICIAL else "")
 
 
@@ -67,7 +67,7 @@ def eps_label(result: CellResult) -> str:
 
 
 def numbers(result: CellResult) -> str:
-    """Return the figures of a result that leaderboards compare, in a line."""
+    """Return in one line the figures of a result that leaderboards compare."""
     figures = ((metric, result.metrics[metric.name]) for metric in result.kind.metrics if metric.tolerance)
     return "  ".join(f"{metric.label} {metric.text(value)}" for metric, value in figures if value is not None)
 
@@ -78,14 +78,14 @@ def when(result: CellResult) -> str:
 
 
 def score(running: Tally) -> str:
-    """Return the main figure of a running cell so far; empty without rows."""
+    """Return the main figure of a running cell so far; empty while there are no rows."""
     main = running.task.metric(running.task.main)
     value = main.figure(running.sums[main.name])
     return "" if value is None else f"{main.label} {main.text(value)}"
 
 
 def time_left(seconds: float, done: float, remaining: float) -> str:
-    """Return the time that `remaining` things take when `done` took `seconds`.
+    """Return the estimated time for `remaining` items, given that `done` items took `seconds`.
 
     >>> time_left(60, 10, 20), time_left(1, 0, 5)
     ('2:00', '?')
@@ -94,7 +94,7 @@ def time_left(seconds: float, done: float, remaining: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a duration as minutes and seconds, with hours where there are any.
+    """Return a duration as m:ss, or as h:mm:ss from one hour on.
 
     >>> clock(59.6), clock(3661)
     ('1:00', '1:01:01')
@@ -105,7 +105,7 @@ def clock(seconds: float) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """Return a number of things in words.
+    """Return a number with its noun, in the plural where needed.
 
     >>> counted(1, "cell"), counted(2, "cell")
     ('1 cell', '2 cells')

@@ -22,7 +22,7 @@ DYNCONV = ("dynconv8-cifar10", "--checkpoint", "random", "--data", TINY)
         (("attack", *DYNCONV, "--subset", "tset"), "--subset: expected 'test', 'train' or 'holdout', got 'tset'"),
         (
             ("attack", "resnet20-cifar10", "--gradient", "lgm"),
-            "resnet20-cifar10 decides nothing, so it has no gradient",
+            "resnet20-cifar10 is not adaptive, so it has no gradient",
         ),
         (("attack", "no_such_package:Net"), "says no data set; name one"),
         (("attack", *DYNCONV, "--data-root", "nowhere"), "no CIFAR-10 in nowhere"),
@@ -35,7 +35,7 @@ DYNCONV = ("dynconv8-cifar10", "--checkpoint", "random", "--data", TINY)
         (("search", *DYNCONV, "--slopes", "a"), "--slopes 'a': expected numbers"),
         (("search", *DYNCONV, "--slopes", "0,1"), "slopes must be above 0, got 0"),
         (("search", *DYNCONV, "--eps", "-1"), "--eps: expected greater than or equal to 0"),
-        (("search", "resnet20-cifar10"), "resnet20-cifar10 decides nothing, so it has no gradient"),
+        (("search", "resnet20-cifar10"), "resnet20-cifar10 is not adaptive, so it has no gradient"),
         (("train", "dynconv9-cifar10"), "unknown victim 'dynconv9-cifar10'; did you mean dynconv"),
         (("train", "resnet18-imagenet"), "no training recipe"),
         (("train", "dynconv20-cifar10", "--data-root", "nowhere"), "no CIFAR-10 in nowhere"),

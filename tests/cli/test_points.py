@@ -126,9 +126,9 @@ def test_validate_runs_points_at_a_few_centimetres(lgm_bench: Command, tmp_path:
         ((*SCENES, *LEADED[:2], "--targeted"), "targeted is for attacks on images"),
         (
             SCENES,
-            "data set 'tiny_points:Rooms' holds scenes, and 'fgsm' is no attack on these; choose one of random",
+            "data set 'tiny_points:Rooms' holds scenes, which 'fgsm' does not attack; choose one of random",
         ),
-        ((SCENE_NET, "--data", "digits", "--attack", "pointbim"), "holds images, and 'pointbim' is no attack on these"),
+        ((SCENE_NET, "--data", "digits", "--attack", "pointbim"), "holds images, which 'pointbim' does not attack"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(lgm_bench: Command, arguments: tuple[str, ...], message: str) -> None:

@@ -1,4 +1,4 @@
-"""A cell: one number of a table, everything that determines it, and nothing else."""
+"""A cell: everything that determines one number of a table, and nothing else."""
 
 import dataclasses
 import hashlib
@@ -10,11 +10,11 @@ from typing import Any
 from lgm_bench.evaluation.cells.units import STANDARD, eps_number
 
 NO_IDENTITY = ("paper", "history", "baseline")
-"""Values of a cell that change no number. Fingerprints and leaderboards leave them out."""
+"""Values of a cell that do not change its result. Fingerprints and leaderboards leave them out."""
 NO_GRADIENT = "none"
-"""Name of the gradient of an attack that follows none, such as random moves."""
+"""Name of the gradient in a cell whose attack follows none, such as random moves."""
 RELATION = "sigmoid"
-"""The relation of points and voxels where none is named."""
+"""Default relation between points and voxels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class VictimSpec:
     """The network that is attacked.
 
     Attributes:
-        name: Registered victim name, or `package.module:Class` of a user's own.
+        name: Registered victim name, or `package.module:Class` of a user's own class.
         checkpoint: Path of a checkpoint, "random", or None for the registry's default.
-        mean: Normalization of the victim, if it is not its default.
-        std: See `mean`.
-        kwargs: Keyword arguments of a user's own class, as sorted pairs; may be given as a mapping.
+        mean: Mean of each channel for the normalization; None for the victim's default.
+        std: Standard deviation of each channel; None for the victim's default.
+        kwargs: Keyword arguments of a user's own class, as sorted pairs; a mapping is accepted too.
     """
 
     name: str
@@ -45,9 +45,9 @@ class DataSpec:
     """The samples that are attacked.
 
     Attributes:
-        name: Registered datamodule name, or `package.module:Class` of a user's own.
+        name: Registered datamodule name, or `package.module:Class` for a user's own class.
         subset: "test" (or the data set's evaluation split), or "holdout" (training images kept from training).
-        limit: Number of samples, the first ones of the set; None for all.
+        limit: Number of samples, taken from the start of the data set; None for all.
     """
 
     name: str
@@ -60,15 +60,15 @@ class AttackSpec:
     """How the inputs are changed.
 
     Attributes:
-        name: Registered attack name, or `package.module:Class` of a user's own.
-        eps: Half-width of the L-infinity ball, in the unit of the cell's protocol, see `units`: of images such as 8/255
-            of intensities in [0, 1], of points metres.
-        step: In the same unit; None for the attack's default.
+        name: Registered attack name, or `package.module:Class` of a user's own class.
+        eps: Half-width of the L-infinity ball in the unit of the cell's protocol, see `units`. Under "standard" it is
+            an intensity in [0, 1] for images, such as 8/255, and metres for points.
+        step: Length of a step in the same unit; None for the attack's default.
         steps: Iterations; None for the attack's default.
         loss: The loss that the attack raises, one of its `losses`; None for the attack's default.
         targeted: Whether every class in turn is the target.
         valid_pixels: Share of the pixels that may change.
-        active_set: Whether samples that have fallen are left alone from then on.
+        active_set: Whether the attack leaves a sample alone as soon as it has succeeded on it.
         seed: Seed of all randomness.
     """
 
@@ -88,12 +88,12 @@ class GradientSpec:
     """The gradient that the attack follows.
 
     Attributes:
-        name: Registered gradient method, `package.module:Class` of a user's own, or `NO_GRADIENT`.
-        slope: Slope lambda of the soft occupancy; "auto" takes it from each unit's margins; None for a method without
-            one, and where the default is to be filled in.
-        relation: How points and voxels are related, see `VoxelSlopes`. This and the following are None for images.
-        input_slope: Slope of the way from points to voxels; None where there is none.
-        output_slope: Slope of the way back.
+        name: Registered gradient method, `package.module:Class` of a user's own class, or `NO_GRADIENT`.
+        slope: Slope lambda of the soft occupancy, or "auto" to derive it from each unit's margins. None for a method
+            without a slope, or to use the default.
+        relation: Relation of points and voxels, see `VoxelSlopes`. This and the values below are None for images.
+        input_slope: Slope of the relation from points to voxels; None for no slope.
+        output_slope: Slope of the relation from voxels back to points.
         floor_slope: Slope of the soft floor in coordinate features.
     """
 
@@ -106,7 +106,7 @@ class GradientSpec:
 
     @property
     def slope_text(self) -> str:
-        """The slope as it is printed, such as "0.5" or "auto"; nothing where there is none."""
+        """The slope as it is printed, such as "0.5" or "auto"; empty without a slope."""
         return f"{self.slope:g}" if isinstance(self.slope, float | int) else self.slope or ""
 
 
@@ -120,12 +120,12 @@ class Cell:
         attack: The attack.
         gradient: The gradient that it follows.
         protocol: "standard" or "official".
-        history: Whether the hard network judges every iterate of an attack on images, see `rows.HISTORY`; that changes
-            no number, so it is not part of the fingerprint, and cells that differ in nothing else are equal.
+        history: Whether the hard network judges every iterate of an attack on images, see `tasks.columns`. This changes
+            no number, so it is not part of the fingerprint, and cells that differ only in it are equal.
         paper: Where the paper prints this number, such as ("table_1", "eps=1", "dynconv32", "fgm"); not part of
             the fingerprint.
-        baseline: The gradient that the cell's own is compared with; None where there is no other. Like `history` it
-            is no part of the fingerprint or of equality.
+        baseline: The gradient with which the cell's own is compared; None if there is no other. Like `history`, it
+            affects neither the fingerprint nor equality.
     """
 
     victim: VictimSpec
@@ -147,16 +147,16 @@ class Cell:
         return f"{self.victim.name}-{kind}{attack.name}{pixels}-eps{eps_number(self)}-{self.gradient.name}{ending}"
 
     def replace(self, **changes: Any) -> "Cell":
-        """Return the cell with other values; those of a part as a mapping, such as `attack={"eps": 2.0}`."""
+        """Return the cell with changed values; a mapping changes values of a part: `attack={"eps": 2.0}`."""
         for part in KINDS:
             if isinstance(changes.get(part), Mapping):
                 changes[part] = dataclasses.replace(getattr(self, part), **changes[part])
         return dataclasses.replace(self, **changes)
 
     def without(self, *names: str) -> "Cell":
-        """Return the cell with some parts or values blank, to find the cells that differ in these alone.
+        """Return the cell with some parts or values blank, to find cells that differ only in these.
 
-        A value becomes its default, or None if it has none. The result is for comparing and cannot be run.
+        A value becomes its default, or None if it has none. The result serves only for comparisons and cannot be run.
 
         Args:
             names: Such as "gradient", "attack.step" or "paper".
@@ -174,7 +174,7 @@ class Cell:
         return cell
 
     def flat(self) -> dict[str, Any]:
-        """Return every value by its own name: "victim" is the victim's name, "kwargs" a text such as "width=3"."""
+        """Return all values in a flat mapping; "victim" is the victim's name, "kwargs" a text such as "width=3"."""
         values: dict[str, Any] = {}
         for name, value in dataclasses.asdict(self).items():
             values |= {name: value.pop("name"), **value} if name in KINDS else {name: value}
@@ -184,11 +184,11 @@ class Cell:
     def fingerprint(self, **context: object) -> str:
         """Return 16 hex digits of the sha256 of the cell and of `context` (checkpoint hash, data hash, version).
 
-        Batch size, devices, the checkpoint's path, `history`, `paper` and `baseline` do not enter: they do not
-        change the result.
+        Batch size, devices, the checkpoint's path, `history`, `paper` and `baseline` are left out, because
+        they do not change the result.
         """
         values = dataclasses.asdict(self.without("victim.checkpoint", *NO_IDENTITY))
-        del values["baseline"]  # fingerprints are older than this value
+        del values["baseline"]  # so that the fingerprints of older records stay valid
         text = json.dumps({"cell": values, **context}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -198,11 +198,11 @@ KINDS: dict[str, type] = {"victim": VictimSpec, "data": DataSpec, "attack": Atta
 
 
 def _blank(holder: Any, name: str) -> Any:
-    """Return the default of a dataclass's value, or None."""
+    """Return the default of a dataclass field; None if it has none."""
     default = next(entry.default for entry in fields(holder) if entry.name == name)
     return None if default is dataclasses.MISSING else default
 
 
 def _frozen(value: Any) -> Any:
-    """Return a value with tuples for its lists, so that it can be hashed."""
+    """Return a value with its lists turned into tuples, so that it can be hashed."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value

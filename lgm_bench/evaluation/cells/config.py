@@ -15,7 +15,7 @@ from lgm_bench.files import expanded, is_named_pipe
 from lgm_bench.resources import resource
 
 MOST_VALUES, DEEPEST, MOST_MISFITS, LONGEST = 50_000, 50, 20, 200
-"""Limits: values of a file with its aliases written out, its levels, misfits per error, and letters per value there."""
+"""Limits: values in a file with aliases expanded, levels of nesting, problems per error, letters per value in it."""
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[int | str, ...]
 
@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file as plain values.
 
     Raises:
-        ConfigError: The file is missing, unreadable or not YAML; the line is named.
+        ConfigError: The file is missing, unreadable or not YAML; the message names the line.
     """
     if is_named_pipe(path):
         raise ConfigError(f"{path} is a named pipe; give a file")
@@ -78,7 +78,7 @@ def check(model: type[Model], content: Any, source: str, place: Callable[[Place]
     """Return plain values as a checked `model`.
 
     Raises:
-        ConfigError: It does not fit. Each line names the source, such as a path, and the place, worded by `place`.
+        ConfigError: They do not fit. Each line names the source, such as a path, and the place, worded by `place`.
     """
     _require_plain(content, source)
     try:
@@ -103,7 +103,7 @@ def _explain(error: ErrorDetails, show: Callable[[Place], str], model: type[Base
 
 
 def _keys_at(model: type[BaseModel], location: Place) -> list[str]:
-    """Return the keys that may stand at a place inside a model."""
+    """Return the keys that are allowed at a place inside a model."""
     for part in location:
         field = model.model_fields.get(str(part))
         model = (field and _model_in(field.annotation)) or model
@@ -133,17 +133,17 @@ def _parse(text: str, source: str) -> Any:
         raise ConfigError(f"{source}: not valid YAML: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{source}: is nested more than {DEEPEST} levels deep") from error
-    except Exception as error:  # of PyYAML's conversions, such as a date without such a month
+    except Exception as error:  # from PyYAML's conversions, such as a date with month 13
         raise ConfigError(f"{source}: not valid YAML: a value cannot be read: {error}") from error
     _require_plain(content, source)
     return content
 
 
 def _require_plain(content: Any, source: str) -> None:
-    """Check that plain values are not too many, not too deep, and not inside themselves.
+    """Check that plain values are not too many, not nested too deeply, and do not contain themselves.
 
     Raises:
-        ConfigError: They are, or a text has a NUL character.
+        ConfigError: One of these fails, or a text has a NUL character.
     """
     sizes: dict[int, int] = {}
 
@@ -160,11 +160,13 @@ def _require_plain(content: Any, source: str) -> None:
         return sizes[id(value)]
 
     if (found := size(content, 0)) > MOST_VALUES:
-        raise ConfigError(f"{source}: has {found:,} values, its aliases written out; at most {MOST_VALUES:,} are read")
+        raise ConfigError(
+            f"{source}: has {found:,} values with its aliases expanded; at most {MOST_VALUES:,} are allowed"
+        )
 
 
 def _locate_checkpoints(content: Any, folder: Path) -> None:
-    """Make the relative paths of all checkpoints in plain values start in `folder`."""
+    """Resolve all relative checkpoint paths in plain values against `folder`."""
     if isinstance(content, dict):
         checkpoint = content.get("checkpoint")
         if isinstance(checkpoint, str) and checkpoint != "random":
@@ -188,7 +190,7 @@ def _override(content: Any, text: str) -> None:
     elif isinstance(content, dict):
         content[last] = parsed
     else:
-        raise ConfigError(f"--set {text}: {'.'.join(parents)} is {content!r}, which holds no {last!r}")
+        raise ConfigError(f"--set {text}: {'.'.join(parents)} is {content!r}, which has no key {last!r}")
 
 
 def _step_into(content: Any, key: str, where: str) -> Any:
@@ -197,7 +199,7 @@ def _step_into(content: Any, key: str, where: str) -> Any:
             raise ConfigError(f"{where}: expected an index from 0 to {len(content) - 1}, got {key!r}")
         return content[int(key)]
     if not isinstance(content, dict):
-        raise ConfigError(f"{where}: {content!r} holds nothing inside")
+        raise ConfigError(f"{where}: {content!r} has no keys")
     if key not in content and key in schema.BenchFile.model_fields:
         content[key] = {}
     if key not in content:

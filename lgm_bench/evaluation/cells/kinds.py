@@ -1,7 +1,7 @@
 """Properties of attacks, gradients and victims by name, for planning.
 
-Those of registered names are found without importing torch; a user's own class is imported. A class that cannot be
-imported is planned with the most common properties, and fails when its cell runs. Unknown names raise UnknownNameError.
+For registered names this does not import torch; a user's own class is imported. A class that cannot be imported gets
+the most common properties here, and its cell fails when it runs. Unknown names raise UnknownNameError.
 """
 
 from typing import Any
@@ -29,14 +29,14 @@ def follows_gradient(attack: str) -> bool:
 
 
 def softens(gradient: str) -> bool:
-    """Return whether a gradient method uses soft occupancies, which have a slope and need a network that decides."""
+    """Return whether a gradient method uses soft occupancies; these have a slope and need an adaptive network."""
     if gradient in GRADIENTS:
         return gradient not in HARD_GRADIENTS
     return bool(_own("gradient", gradient, "softens", False))
 
 
 def is_static(victim: str) -> bool:
-    """Return whether a registered victim decides nothing; a user's own network shows that when it is attacked."""
+    """Return whether a registered victim is not adaptive; a user's own network is only examined when it runs."""
     return victim in STATIC_VICTIMS
 
 

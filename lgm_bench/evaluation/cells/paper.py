@@ -1,4 +1,4 @@
-"""The numbers that the paper prints, to print beside ours."""
+"""The numbers that the paper prints, for comparison with ours."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,12 +21,13 @@ class PaperTable:
     Attributes:
         name: "table_1" to "table_11".
         title: What the table shows, with the unit of its rows.
-        layout: Meaning of rows and variants: "eps" and gradient; "attack" and gradient; "slope" and eps; eps and
-            "relation"; eps and "attack" with gradient ("attack and eps"); "class" and gradient.
+        layout: What rows and variants stand for. "eps": eps and gradient; "attack": attack and gradient; "slope": slope
+            and eps; "relation": eps and relation; "attack and eps": eps and attack with gradient; "class": class and
+            gradient.
         rows: Keys of the rows, in the printed order, such as "eps=1" or "bim 5%".
         columns: By victim, variant (such as "fgm" or "lgm-targeted") and metric: one number per row, in percent.
         unit: Unit of the numbers, where they are not percentages.
-        clean: Victim to its accuracy or mIoU before any attack, in percent; empty where the table prints none.
+        clean: Accuracy or mIoU before any attack, by victim, in percent; empty if the table prints none.
     """
 
     name: str
@@ -62,10 +63,10 @@ def paper_tables() -> dict[str, PaperTable]:
 
 
 def table_name(text: str) -> str:
-    """Return the name of one of the paper's tables from what a user calls it.
+    """Return the name of the table of the paper that a user means.
 
     Raises:
-        ConfigError: The paper has no such table; it has 1 to 11.
+        ConfigError: The paper has no such table; its tables are 1 to 11.
 
     >>> table_name("4"), table_name("IV"), table_name("table_4")
     ('table_4', 'table_4', 'table_4')
@@ -79,9 +80,9 @@ def table_name(text: str) -> str:
 
 
 def place_in(table: str | None, cell: Cell, victim: str | None = None) -> tuple[str, ...] | None:
-    """Return (table, row, victim, variant) of a cell in a table's layout, or None for a cell of no table.
+    """Return a cell's (table, row, victim, variant) in a table of the paper; None without a table.
 
-    `victim` is the paper's victim whose numbers are printed beside the cell's; None is the cell's own.
+    `victim` is the paper's victim whose numbers are printed beside the cell's; None stands for the cell's own.
     """
     if table is None:
         return None

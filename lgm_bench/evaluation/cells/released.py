@@ -1,6 +1,6 @@
-"""Default parameters of cells: slopes stored with weights, those of the released runs, and ours for other victims.
+"""Default parameters of cells: slopes stored with weights, parameters of the released runs, and ours for other victims.
 
-The released runs have two gradients. Methods that soften occupancies take LGM's parameters, the others FGM's.
+The released runs used two gradients. Methods that soften occupancies take LGM's parameters, all others FGM's.
 """
 
 import math
@@ -20,15 +20,18 @@ SINGLE_STEP: dict[tuple[str, str], dict[float, float]] = {
     ("skipnet", "imagenet"): {1: 0.3, 2: 0.005, 4: 0.005, 8: 0.0025, 16: 0.0001},
     ("dynconv", "imagenet"): {1: 5.0, 2: 0.05, 4: 0.005, 8: 0.001, 16: 0.001},
 }
-"""By (family, data set), then eps: the slopes of FGSM (Tao et al. 2024, Eq. 15 and 19)."""
+"""Slopes of FGSM by (family, data set), then eps (Tao et al. 2024, Eq. 15 and 19)."""
 
 ITERATIVE = {
     ("skipnet", "cifar10"): {"bim": 5.0, "pgd": 5.0, "cw": 35.0, "autopgd": 5.0, "autoattack": 5.0},
     ("dynconv", "cifar10"): {"bim": 10.0, "pgd": 10.0, "cw": 45.0, "autopgd": 10.0, "autoattack": 10.0},
 }
-"""By (family, data set), then attack: found at eps 8 with 5 % of the pixels, and used for every eps and share.
+"""Slopes of iterative attacks by (family, data set), then attack.
 
-`autoattack`, the ensemble, was not among the released runs. It has the slope of their "AutoAttack", which is `autopgd`.
+They were found at eps 8 with 5 % of the pixels, and are used for every eps and share of the pixels.
+
+`autoattack`, the ensemble, was not among the released runs. It uses the slope of their "AutoAttack", which here is
+`autopgd`.
 """
 
 ITERATIVE_TARGETED = {("skipnet", "cifar10"): {"cw": 30.0}}
@@ -62,8 +65,8 @@ def image_slope(victim: str, attack: str, eps: float, targeted: bool) -> float |
 def stored_slope(cell: Cell) -> float | str | None:
     """Return the slope that is stored with the victim's weights for this attack and eps, or None.
 
-    Of several, the one found under the most similar settings is taken. Under the protocol "official", published weights
-    have none: the released slopes hold there.
+    If there are several, the one found under the most similar settings is returned. Published weights have none under
+    the protocol "official", where the released slopes apply.
     """
     _, entry = registered(cell.victim.name, cell.victim.checkpoint) or (None, None)
     if entry is None or (cell.protocol == OFFICIAL and entry.official_file is not None):
@@ -87,13 +90,13 @@ class PointSettings:
     """How points are attacked; see `AttackSpec` and `GradientSpec`.
 
     Attributes:
-        steps: Iterates that are judged, as the official protocol counts them.
-        step: Metres.
+        steps: Number of judged iterates, as the official protocol counts them.
+        step: Length of a step, metres.
         loss: "cross_entropy" or "lovasz".
-        slope: None under a method that does not soften.
-        input_slope: Of the way from points to voxels.
-        output_slope: Of the way back.
-        floor_slope: Of the soft floor in coordinate features.
+        slope: Slope of the soft occupancy; None for a method that does not soften.
+        input_slope: Slope of the relation from points to voxels.
+        output_slope: Slope of the relation from voxels back to points.
+        floor_slope: Slope of the soft floor in coordinate features.
     """
 
     steps: int
@@ -106,7 +109,7 @@ class PointSettings:
 
 
 Settings = Mapping[float, PointSettings]
-"""By eps in metres."""
+"""Settings by eps in metres."""
 
 
 def _scannet(steps: int, step: float, slope: float | None, ends: float) -> PointSettings:
@@ -155,7 +158,7 @@ RELEASED: dict[tuple[str, str], Settings] = {
     },
     ("cylinder3d-semantickitti", "fgm"): {eps: _street(step, slope=None) for eps, step in _STREET_STEPS.items()},
 }
-"""By (victim, gradient), then eps: what the released runs of Point-BIM used."""
+"""Settings of the released runs of Point-BIM by (victim, gradient), then eps."""
 
 _LIKE = {
     "minkunet14-scannet": "minkunet34c-scannet",
@@ -194,19 +197,19 @@ OURS: dict[tuple[str, str], Settings] = {
         for gradient, slope in (("fgm", None), ("lgm", 40))
     },
 }
-"""As `RELEASED`, chosen by us for victims without released runs.
+"""Our own settings for victims without released runs, in the same form as `RELEASED`.
 
-- Scenes: what was released for the published victim of their data set.
+- Scenes: the released settings of the published victim on the same data set.
 - The miniature street, whose victim is harder to fool: a step of eps / 4 and slope 50, the strongest of 50, 100 and 200
   on 3 held-out scans.
 - Shapes, chosen on 13 held-out shapes of the small victim: a step of eps / 2, since a step of 0.01 m is too short for
   FGM at eps 0.2 (eps / 5 differs by at most one shape, except at eps 0.02). Slope 40 is the strongest of 5 to 40. FGM
-  has no slopes, since they make it weaker there.
+  gets no slopes, because they make it weaker there.
 """
 
 _SETTINGS = OURS | RELEASED
 STANDS_FOR = {True: "lgm", False: "fgm"}
-"""The method of the released runs whose parameters another method takes, by whether that softens occupancies."""
+"""Released method whose parameters another method takes; the key says whether that method softens occupancies."""
 
 
 def point_settings(victim: str, gradient: str, eps: float) -> PointSettings | None:

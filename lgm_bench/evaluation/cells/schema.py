@@ -1,4 +1,4 @@
-"""The keys and types of a benchmark file, by which bench.yaml and a user's own file are checked."""
+"""The keys and types of a benchmark file, for checking bench.yaml and users' own files."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -49,7 +49,7 @@ class Strict(BaseModel):
 
 
 class Slopes(Strict):
-    """Slopes of one victim under one attack, or steps; in YAML a number, or a mapping from eps to number."""
+    """Slopes of one victim under one attack, or steps; in YAML one number, or a mapping from eps to number."""
 
     default: Positive | None = None
     eps: dict[Width, Positive] = {}
@@ -67,8 +67,8 @@ class VictimEntry(Strict):
         checkpoint: Path of a checkpoint, "random", or None for the registry's default.
         mean: Normalization, if it is not the victim's default.
         std: See `mean`.
-        slopes: By attack, the slopes of soft occupancies where they differ from the released ones.
-        kwargs: Keyword arguments of a class of the user's own.
+        slopes: Slopes of soft occupancies by attack, where they differ from the released ones.
+        kwargs: Keyword arguments of a user's own class.
         paper: The paper's victim whose numbers are printed beside this one's, if it has another name.
     """
 
@@ -86,12 +86,12 @@ class AttackEntry(Strict):
 
     Attributes:
         name: Registered name.
-        step: In the unit of eps: one number, or one for each eps; None is the attack's default.
+        step: Length of a step in the unit of eps: one number, or one per eps; by default the attack's own.
         steps: Iterations.
-        valid_pixels: Shares of the pixels that may change; of images.
-        active_set: Whether samples that have fallen are left alone; of images.
-        slope: Slopes of the soft occupancy to try one by one (Table VII); none: the victim's.
-        relation: Relation functions to try one by one (Table V). This and the following are for points.
+        valid_pixels: Shares of the pixels that may change; for images.
+        active_set: Whether the attack leaves a sample alone as soon as it has succeeded on it; for images.
+        slope: Slopes of the soft occupancy to try one by one (Table VII); empty for the victim's own.
+        relation: Relation functions to try one by one (Table V). This and the three slopes below are for points.
         input_slope: See `GradientSpec`.
         output_slope: See `GradientSpec`.
         floor_slope: See `GradientSpec`.
@@ -112,14 +112,15 @@ class AttackEntry(Strict):
 
 
 class Settings(Strict):
-    """What every cell shares; a suite's defaults replace those of the file, and a grid's own values replace both.
+    """Settings that cells share; a suite's defaults replace those of the file, and a grid's own values replace both.
 
     Attributes:
         protocol: What eps and step mean, see `units.PROTOCOLS`.
-        gradients: Gradient methods to compare: registered names, or `package.module:Class` of a user's own.
-        baseline: The one that the others are compared with; None: the first.
+        gradients: Gradient methods to compare: registered names, or `package.module:Class` of a user's own class.
+        baseline: The gradient method with which the others are compared; None for the first one.
         seed: See `AttackSpec`.
-        limit: See `DataSpec`, as `subset`.
+        limit: See `DataSpec`.
+        subset: See `DataSpec`.
         history: See `Cell`.
     """
 
@@ -137,15 +138,15 @@ Attacks = Annotated[list[Annotated[AttackEntry, BeforeValidator(_as_named)]], Be
 
 
 class Grid(Settings):
-    """Every combination of the victims, attacks, eps, gradients and targets it lists.
+    """Every combination of the victims, attacks, eps, gradients and targets that it lists.
 
     Attributes:
         table: The paper's table that the grid reproduces, such as "table_1".
-        data: Data set; None takes it from the victims' names.
+        data: Data set; None to derive it from the victims' names.
         victims: Victims whose checkpoints are required.
         if_available: Victims that are left out until their checkpoints are imported.
         attacks: Attacks with their options.
-        eps: Half-widths of the ball: of images such as 8/255, of points metres.
+        eps: Half-widths of the ball: such as 8/255 for images, in metres for points.
         targeted: False, true or both.
     """
 
@@ -163,7 +164,7 @@ class Suite(Strict):
 
     Attributes:
         title: One line about what it shows.
-        defaults: Settings of its cells in place of the file's defaults.
+        defaults: Settings that replace the file's defaults in this suite.
         grids: Grids that always run.
         full: Grids that only run with --full.
     """
@@ -175,7 +176,7 @@ class Suite(Strict):
 
 
 class RunOptions(Strict):
-    """How to run. Results do not depend on it, except for last digits (`backend`, `precision`)."""
+    """Options of a run. They do not change results, except for last digits (`backend`, `precision`)."""
 
     out: Folder = "results"
     data_root: Folder | None = None

@@ -1,4 +1,4 @@
-"""Unfolding a benchmark file's grids into cells, and dealing these to the jobs of an array."""
+"""Unfolding a benchmark file's grids into cells, and dealing them out to the jobs of an array."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ class Planned:
 
     Attributes:
         cell: The cell.
-        optional: Whether it may be left out when its checkpoint is not there.
+        optional: Whether it may be left out if its checkpoint is missing.
     """
 
     cell: Cell
@@ -43,8 +43,8 @@ def plan(
 ) -> list[Planned]:
     """Return the cells of some suites of a benchmark file, once per table, in the order in which they run.
 
-    With `full`, the grids under `full` run too. `victims` and `tables` of the paper, such as "4", leave only cells of
-    these. Victims named here are not optional. Empty lists leave all cells.
+    With `full`, the grids under `full` are included. `victims` and `tables` (of the paper, such as "4") restrict the
+    cells; an empty list does not. Victims named here are not optional.
 
     Raises:
         UnknownNameError: There is no such suite, victim, attack or data set.
@@ -65,10 +65,10 @@ def plan(
     chosen = _of_tables(list(found.values()), tables, suites)
     if not victims:
         return chosen
-    there = {planned.cell.victim.name for planned in chosen}
+    available = {planned.cell.victim.name for planned in chosen}
     for victim in victims:
-        if victim not in there:
-            raise UnknownNameError("victim of this suite", victim, there)
+        if victim not in available:
+            raise UnknownNameError("victim of this suite", victim, available)
     return [replace(planned, optional=False) for planned in chosen if planned.cell.victim.name in victims]
 
 
@@ -77,13 +77,14 @@ def _of_tables(planned: list[Planned], tables: Sequence[str], suites: Sequence[s
     if not tables:
         return planned
     names = [table_name(table) for table in tables]
-    there = list(dict.fromkeys(one.cell.paper[0] for one in planned if one.cell.paper))
+    available = list(dict.fromkeys(one.cell.paper[0] for one in planned if one.cell.paper))
     for name in names:
-        if name not in there:
-            has = f"has Table {', '.join(ROMAN[int(table[6:]) - 1] for table in there)}" if there else "has none"
+        if name not in available:
+            numerals = ", ".join(ROMAN[int(table[6:]) - 1] for table in available)
+            has = f"has Table {numerals}" if available else "has none"
             raise ConfigError(
                 f"suite {' + '.join(suites)} has no cell of {name.replace('_', ' ')}: it {has} (its long part, --full, "
-                "may have more); leave out --suite for all of the paper's"
+                "may have more); leave out --suite for all tables of the paper"
             )
     return [one for one in planned if one.cell.paper and one.cell.paper[0] in names]
 
@@ -129,7 +130,7 @@ def unfold(grid: Grid, defaults: Settings) -> Iterator[Planned]:
 
 
 def _baseline(grid: Grid, settings: Settings) -> str | None:
-    """Return the gradient that a grid's others are compared with; None where there are no others."""
+    """Return the gradient with which a grid's others are compared; None if there are no others."""
     gradients = [_known("gradient", name, GRADIENTS) for name in settings.gradients]
     if settings.baseline is not None:
         _known("gradient", settings.baseline, GRADIENTS)
@@ -158,7 +159,7 @@ def _gradients(names: Sequence[str], victim: VictimEntry, attack: AttackEntry) -
 
 
 def _with_slope(gradient: GradientSpec, victim: VictimEntry, attack: AttackEntry, eps: float) -> GradientSpec:
-    """Return a softening gradient without slope with the slope of its victim's entry; others as they are."""
+    """Give a softening gradient without a slope that of its victim's entry; return others as they are."""
     own = victim.slopes.get(attack.name)
     if gradient.slope is not None or own is None or gradient.name == NO_GRADIENT or not softens(gradient.name):
         return gradient
@@ -172,7 +173,7 @@ def cells_of_flags(flags: Mapping[str, Any]) -> list[Planned]:
     stands for the default.
 
     Raises:
-        ConfigError: A value makes no sense; its flag is named.
+        ConfigError: A value makes no sense; the message names its flag.
         UnknownNameError: There is no such victim, attack, gradient or data set.
     """
     given = {name: value for name, value in flags.items() if value is not None}
@@ -185,7 +186,7 @@ def cells_of_flags(flags: Mapping[str, Any]) -> list[Planned]:
     hard = ", ".join(sorted(HARD_GRADIENTS))
     if soft and is_static(given["victim"]) and follows_gradient(given["attack"]):
         raise ConfigError(
-            f"{given['victim']} decides nothing, so it has no gradient {', '.join(soft)}; use --gradient {hard}"
+            f"{given['victim']} is not adaptive, so it has no gradient {', '.join(soft)}; use --gradient {hard}"
         )
     if "slope" in given and not soft:
         raise ConfigError(
@@ -203,7 +204,7 @@ def data_of(victim: str) -> str:
 
     Raises:
         UnknownNameError: The victim is not registered.
-        ConfigError: The victim is a user's own class, whose name does not say.
+        ConfigError: The victim is a user's own class, whose name does not tell the data set.
     """
     if ":" in victim:
         raise ConfigError(f"the name of victim {victim!r} says no data set; name one (data: in YAML, or --data)")
@@ -224,7 +225,7 @@ def _flag(location: tuple[int | str, ...]) -> str:
 
 
 def _given(settings: Settings) -> dict[str, Any]:
-    """Return the shared settings that a file writes out, by name."""
+    """Return the shared settings that the file sets itself, by name."""
     return {name: getattr(settings, name) for name in Settings.model_fields if name in settings.model_fields_set}
 
 
@@ -241,7 +242,7 @@ def _known(kind: str, name: str, registry: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `count` shares of a suite, `index` from 1."""
+    """One of `count` shares of a suite; `index` starts at 1."""
 
     index: int
     count: int
@@ -269,9 +270,9 @@ class Shard:
         """Return this shard's cells, in the suite's order. Every cell is in exactly one shard.
 
         Cells are dealt out by falling estimated cost. The estimate does not depend on the machine or its data, so all
-        jobs of an array deal alike. Cells that share a result stay together, so that no two jobs compute the same.
+        jobs of an array divide the cells alike. Cells with the same result stay together, so no two jobs compute it.
         """
-        from lgm_bench.evaluation.estimates.estimate import (  # torch, which parsing can do without
+        from lgm_bench.evaluation.estimates.estimate import (  # imports torch, which parsing does not need
             computation,
             estimates,
         )

@@ -22,12 +22,12 @@ MOST_STEPS = 1_000_000
 
 
 def unit(cell: "Cell") -> float:
-    """Return the size of an eps or step of 1: an intensity in [0, 1], or metres."""
+    """Return how large an eps or step of 1 is: an intensity in [0, 1], or metres."""
     return inputs_of(cell.attack.name).paper_unit if cell.protocol == OFFICIAL else 1.0
 
 
 def paper_eps(cell: "Cell") -> float:
-    """Return a cell's eps as the paper prints it: of images in units of 2/255, of points in metres."""
+    """Return a cell's eps as the paper prints it: in units of 2/255 for images, in metres for points."""
     paper_unit = inputs_of(cell.attack.name).paper_unit
     return cell.attack.eps if unit(cell) == paper_unit else round(cell.attack.eps / paper_unit, 9)
 
@@ -39,7 +39,7 @@ def true_text(cell: "Cell", width: float) -> str:
 
 
 def number_text(cell: "Cell", value: float) -> str:
-    """Return a cell's eps or step without its unit: "8/255", "4" of the official protocol, or "0.02" metres."""
+    """Return a cell's eps or step without its unit: "8/255", "4" (official protocol), or "0.02" (metres)."""
     return f"{value:g}" if cell.protocol == OFFICIAL else inputs_of(cell.attack.name).text(value)
 
 
@@ -49,7 +49,7 @@ def eps_number(cell: "Cell") -> str:
 
 
 def eps_text(cell: "Cell") -> str:
-    """Return a cell's eps with its unit, such as "8/255", "4 (8/255)" of the official protocol, or "0.02 m"."""
+    """Return a cell's eps with its unit, such as "8/255", "4 (8/255)" under the official protocol, or "0.02 m"."""
     true = true_text(cell, cell.attack.eps * unit(cell))
     return true if unit(cell) == 1 else f"{eps_number(cell)} ({true})"
 

@@ -26,12 +26,12 @@ Value = TypeVar("Value")
 def resolved(cell: Cell) -> Cell:
     """Return the cell with the attack's step and steps and the gradient's slopes filled in.
 
-    Two cells of the same attack become equal: an attack without steps gets no step, and one that follows no gradient
-    gets `NO_GRADIENT`.
+    Cells that describe the same attack become equal: an attack without steps gets no step, and one that follows no
+    gradient gets `NO_GRADIENT`.
 
     Raises:
         ConfigError: A value makes no sense.
-        UnknownNameError: The attack, the gradient, the victim or the data set is not known.
+        UnknownNameError: The attack, the gradient, the victim or the data set is unknown.
     """
     resolve("victim", cell.victim.name, VICTIMS)
     resolve("data set", cell.data.name, DATAMODULES)
@@ -52,21 +52,21 @@ def resolved(cell: Cell) -> Cell:
 def build_attack(cell: Cell) -> Attack:
     """Return the cell's attack.
 
-    On images, the protocol sets the unit of eps. On points it sets the meaning of `steps`: under "official" the judged
-    iterates, the clean cloud among them; under "standard" the moves.
+    On images, the protocol sets the unit of eps. On points it sets the meaning of `steps`: "official" counts the
+    judged iterates, including the clean cloud; "standard" counts the moves.
 
     Raises:
         UnknownNameError: There is no such attack or protocol.
         ConfigError: The attack refuses an option.
     """
     kind = _attack_class(cell)
-    asked, (step, steps) = cell.attack, _step_and_steps(cell)
-    options = {name: getattr(asked, name) for name in kind.options if name != "bounds"}
+    spec, (step, steps) = cell.attack, _step_and_steps(cell)
+    options = {name: getattr(spec, name) for name in kind.options if name != "bounds"}
     if "bounds" in kind.options:
         options["bounds"] = PROTOCOLS[cell.protocol]
     judges_clean = cell.protocol == OFFICIAL and kind.keeps_best and kind.judges_start
-    one = unit(cell)
-    return kind(asked.eps * one, asked.step if step is None else step * one, steps - judges_clean, **options)
+    size = unit(cell)
+    return kind(spec.eps * size, spec.step if step is None else step * size, steps - judges_clean, **options)
 
 
 def _attack_class(cell: Cell) -> type[Attack]:
@@ -77,7 +77,7 @@ def _attack_class(cell: Cell) -> type[Attack]:
 
 
 def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
-    """Return step and steps of the cell in its unit, the attack's defaults where it has none."""
+    """Return the cell's step and steps in its unit, with the attack's defaults filled in."""
     kind = _attack_class(cell)
     steps = kind.default_steps if cell.attack.steps is None else cell.attack.steps
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
@@ -88,7 +88,7 @@ def _step_and_steps(cell: Cell) -> tuple[float | None, int]:
         return float(cell.attack.step), steps
     if unit(cell) == 1 or kind.default_step is None:
         return float(kind.usual_step(cell.attack.eps)), steps
-    return round(LEVELS * kind.default_step, 9), steps  # the released runs step by one of their unit
+    return round(LEVELS * kind.default_step, 9), steps  # in the released runs, a step is 1 in their unit
 
 
 def build_gradient(cell: Cell) -> GradientMethod:
@@ -112,7 +112,7 @@ def _check_fit(cell: Cell) -> None:
         task = task_named(name)
         fitting = [name for name in ATTACKS if inputs_of(name).name == task.inputs]
         raise ConfigError(
-            f"data set {cell.data.name!r} holds {task.sample}s, and {cell.attack.name!r} is no attack on these; "
+            f"data set {cell.data.name!r} holds {task.sample}s, which {cell.attack.name!r} does not attack; "
             f"choose one of {', '.join(fitting)}"
         )
     if cell.victim.name not in VICTIMS or cell.data.name not in DATAMODULES:
@@ -142,16 +142,16 @@ def _resolved_images(cell: Cell) -> Cell:
 
 
 def resolved_points(cell: Cell) -> Cell:
-    """Return the cell with its defaults filled in: from the released runs, else ours.
+    """Return a cell of points with its defaults filled in: those of the released runs, or else ours.
 
-    The released steps and step are those of Point-BIM and are taken for it alone. Without a released slope it is
-    "auto"; a method that does not soften has none. The input and output slopes default to the same number.
+    The released step and number of steps belong to Point-BIM and are used for it alone. Without a released slope, the
+    slope is "auto"; a method that does not soften has none. The input and output slopes default to the slope.
 
     Raises:
         ConfigError: An option is for images, or a slope makes no sense.
         UnknownNameError: There is no such relation function.
     """
-    voxel_slopes(cell)  # values that will not be used have to make sense too
+    voxel_slopes(cell)  # checks also the values that will not be used
     attack = cell.attack
     if attack.targeted or attack.valid_pixels != 1 or attack.active_set:
         option = "targeted" if attack.targeted else "valid_pixels" if attack.valid_pixels != 1 else "active_set"

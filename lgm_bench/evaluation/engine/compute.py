@@ -33,7 +33,7 @@ from victims.folding import folded
 
 @dataclass(frozen=True)
 class Options:
-    """Options of `run_cells` that every cell needs; see there. `precision` is Lightning's full name."""
+    """Options of `run_cells` that apply to every cell. `precision` is Lightning's full name."""
 
     out: Path
     accelerator: str
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Job:
-    """The missing samples of a resolved cell, and all that is needed to compute them.
+    """Everything that is needed to compute the missing samples of a resolved cell.
 
     Attributes:
         done: Ids of the samples that are finished.
@@ -105,10 +105,10 @@ class FiguresOfRows(torchmetrics.Metric):
 
 
 def compute(job: Job, progress: Progress) -> FiguresOfRows:
-    """Attack this process's share of the samples that are left, and keep their rows in the cell's folder.
+    """Attack this process's share of the missing samples, and keep their rows in the cell's folder.
 
-    Processes do not wait for each other here, so that one that fails leaves no other waiting. Return the task's figures
-    of this share.
+    Processes do not wait for each other here, so a failing process leaves no other waiting. Return the task's figures
+    over this share.
     """
     data, options, victim = job.data.datamodule, job.options, job.target.victim
     data.done = set(job.done)
@@ -123,7 +123,7 @@ def compute(job: Job, progress: Progress) -> FiguresOfRows:
         trainer = pl.Trainer(
             accelerator=options.accelerator,
             devices=[job.local_rank % gpus] if gpus else 1,
-            plugins=[LightningEnvironment()],  # for Lightning, this process is alone
+            plugins=[LightningEnvironment()],  # to Lightning, this process is the only one
             precision=cast(Any, options.precision),
             inference_mode=False,
             use_distributed_sampler=False,
@@ -149,7 +149,7 @@ def compute(job: Job, progress: Progress) -> FiguresOfRows:
             n_samples=len(job.data.ids),
         )
         try:
-            if len(data.test_sampler()):  # for a datamodule, Lightning would wait for the other processes
+            if len(data.test_sampler()):  # with a datamodule, Lightning would wait for the others
                 trainer.test(stage, dataloaders=Batches(data), verbose=False)
         except BaseException:
             sink.write(report=False)

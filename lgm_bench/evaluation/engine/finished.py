@@ -29,9 +29,9 @@ _OWN = re.compile(r'"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*"')
 
 @dataclass(frozen=True)
 class Basis:
-    """The weights, samples and code that a result depends on beside its cell, each as a sha256.
+    """What a result depends on besides its cell: the sha256 of weights, samples and code.
 
-    `sources` are files of the user's own code, by name: networks, attacks, gradient methods and data sets.
+    `sources` has the files of the user's own code, by name: networks, attacks, gradient methods and data sets.
     """
 
     weights: str
@@ -90,8 +90,8 @@ def finished_results(
 ) -> dict[Cell, CellResult]:
     """Return the results of those cells that are finished in a folder, by cell and in the cells' order.
 
-    A record counts if it is whole, of this version and of this cell, and was computed with the weights, the samples and
-    the user's own code that are on this machine. Where these are missing, as on a machine that only collects results,
+    A record counts if it is complete, of this version and of this cell, and was computed with the same weights, samples
+    and own code as are on this machine. Where these are missing, as on a machine that only collects results,
     the newest record counts. Results in `known` are taken as they are; for `setting` see `Basis.fingerprint`.
     """
     known = known or {}
@@ -125,7 +125,7 @@ def changed_since(cell: Cell, basis: Basis, out: Path) -> list[str]:
 
 
 def _asked(cell: Cell) -> Cell | None:
-    """Return the key of a cell that was asked for; None if it makes no sense, so that no result can exist."""
+    """Return the key of a requested cell; None if the cell makes no sense and so cannot have a result."""
     try:
         return _key(resolved(cell))
     except LgmBenchError:
@@ -138,7 +138,7 @@ def _key(cell: Cell) -> Cell:
 
 
 def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
-    """Yield the whole records of this version in a folder, the newest first."""
+    """Yield the complete records of this version in a folder, the newest first."""
     for path in newest_first(out.glob(f"*/{RESULT}")):
         try:
             result = read_record(path)
@@ -151,12 +151,12 @@ def _records(out: Path, setting: dict[str, str]) -> Iterator[CellResult]:
 
 
 class _AtHand:
-    """The weights, samples and code on this machine, each loaded once and only to compare a record with it."""
+    """The weights, samples and code on this machine, each loaded once, and only to compare records with it."""
 
     def __init__(self, known: Iterable[CellResult], data_root: Path | str | None) -> None:
         self._materials = Materials(data_root, None)
         self._found: dict[tuple[object, ...], object] = {
-            (one.cell.data,): (one.data_sha256, one.content_sha256) for one in known
+            (result.cell.data,): (result.data_sha256, result.content_sha256) for result in known
         }
 
     def fits(self, cell: Cell, result: CellResult) -> bool:

@@ -81,7 +81,7 @@ def main() -> None:
         store.set("answer", pickle.dumps(answer))
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # all is written; an ordinary exit sometimes aborts in threads of libraries
+    os._exit(0)  # everything is written, and an ordinary exit sometimes aborts in library threads
 
 
 class _Passed:
@@ -133,7 +133,7 @@ def _environment(rank: int, devices: int, port: int) -> dict[str, str]:
         "WORLD_SIZE": str(devices),
         "MASTER_ADDR": HOST,
         "MASTER_PORT": str(port),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is there already
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store exists already
     }
 
 
@@ -166,12 +166,12 @@ def interruptible() -> Iterator[None]:
     """Turn an interruption inside the block into `RunInterruptedError`.
 
     On Ctrl-C, Lightning leaves the program and ignores any further Ctrl-C. On SIGTERM it waits for the end of the
-    batch, which may take hours. It keeps a handler that is set before its own, so this sets one.
+    batch, which may take hours. It keeps a handler that was set before, so this function sets one.
 
     Raises:
         RunInterruptedError: The block was interrupted.
     """
-    ours = threading.current_thread() is threading.main_thread()  # only there may handlers be set
+    ours = threading.current_thread() is threading.main_thread()  # handlers can only be set there
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if ours and handlers[signal.SIGTERM] is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _leave)
@@ -186,7 +186,7 @@ def interruptible() -> Iterator[None]:
 
 
 class SignalsStay(Callback):
-    """Restores the handler of SIGTERM that Lightning replaces by one that waits for the end of a batch."""
+    """Restores the SIGTERM handler, since Lightning's own waits for the end of a batch."""
 
     def __init__(self) -> None:
         self.handler = signal.getsignal(signal.SIGTERM)

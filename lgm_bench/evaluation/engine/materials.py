@@ -24,9 +24,9 @@ from victims.image_victim import ImageVictim
 from victims.victim import Victim
 
 Channels = tuple[float, ...]
-"""A number for each channel."""
+"""One number per channel."""
 
-_LAST_DIGITS = 1e-4  # relative to the largest logit: what folding may change in float32
+_LAST_DIGITS = 1e-4  # how much folding may change float32 logits, relative to the largest
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DataSet:
     datamodule: SamplesDataModule
     ids: list[str]
     sha256: str  # of the ids
-    content: str  # sha256 of what the samples hold
+    content: str  # sha256 of the samples' content
     probe: Any  # the first samples, for checks and automatic slopes
 
 
@@ -46,12 +46,12 @@ class Target:
 
     victim: Victim
     sha256: str  # of its weights
-    mean: Channels | None  # its normalization, see `VictimSpec`; None for one of points
+    mean: Channels | None  # its normalization, see `VictimSpec`; None for a victim of point clouds
     std: Channels | None
 
 
 class Materials:
-    """Loads victims and data sets, and keeps the latest of each, since cells that share one follow each other."""
+    """Loads victims and data sets, and keeps the latest of each, since cells that share one run in succession."""
 
     def __init__(self, data_root: Path | str | None, batch_size: int | None) -> None:
         self.data_root, self.batch_size = data_root, batch_size
@@ -78,7 +78,7 @@ class Materials:
         """Check the victim on the first samples, and return whether it may be folded; some tasks never fold.
 
         Raises:
-            ConfigError: The samples are not what the victim takes, or its outputs do not fit their labels.
+            ConfigError: The victim does not take such samples, or its outputs do not fit their labels.
         """
         module, victim = data.datamodule, target.victim
         if victim.task != module.task:
@@ -95,7 +95,7 @@ class Materials:
                 adapter.judged(victim, inputs, labels, None, ids)
             except LgmBenchError:
                 raise
-            except Exception as error:  # a victim of a user's own, or one that was not made for such samples
+            except Exception as error:  # a user's own victim, or one made for other samples
                 raise ConfigError(
                     f"victim {cell.victim.name!r} cannot take samples of data set {cell.data.name!r}: {fault(error)}"
                 ) from error
@@ -138,7 +138,7 @@ def build_data(spec: DataSpec, data_root: Path | str | None, batch_size: int | N
 
     Raises:
         UnknownNameError: There is no such data set.
-        ConfigError: It is of a user's own and no `SamplesDataModule`, or refuses an option.
+        ConfigError: A user's own class is not a `SamplesDataModule`, or it refuses an option.
     """
     kind = resolve("data set", spec.name, DATAMODULES)
     size = batch_size or getattr(kind, "default_batch_size", 1)
@@ -152,7 +152,7 @@ def build_data(spec: DataSpec, data_root: Path | str | None, batch_size: int | N
 
 
 def _weights_sha256(victim: nn.Module) -> str:
-    """Return the sha256 of a network's state, by name: the same whatever file it was read from."""
+    """Return the sha256 of a network's state, independent of the file that it was read from."""
     digest = hashlib.sha256()
     for name, value in sorted(victim.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
@@ -163,7 +163,7 @@ def _weights_sha256(victim: nn.Module) -> str:
 def _may_fold(victim: nn.Module, inputs: Any) -> bool:
     """Return whether folding changes last digits only: same decisions, logits within rounding.
 
-    Folding goes by the names and order of modules, which may mislead in a user's own network.
+    Folding relies on the names and order of modules, which may be misleading in a user's own network.
     """
     logits, decisions = hard_forward(victim, inputs)
     new_logits, new_decisions = hard_forward(folded(victim), inputs)

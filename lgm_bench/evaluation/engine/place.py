@@ -8,7 +8,7 @@ from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
 
 TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Environment variables that torchrun sets for every process; LOCAL_RANK too."""
+"""Environment variables that torchrun sets for every process; it also sets LOCAL_RANK."""
 SINGLE = "32-true"
 RECORDED = {
     SINGLE: "float32",
@@ -18,12 +18,12 @@ RECORDED = {
     "16-mixed": "float16-mixed",
     "bf16-mixed": "bfloat16-mixed",
 }
-"""Lightning's names of precisions, and what records call them."""
+"""Lightning's names of precisions, and the names in records."""
 
 _SHORT = {"32": SINGLE, "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 _ACCELERATORS = ("auto", "cpu", "cuda", "gpu")
 _MOST_PER_CORE = 8
-"""Processes on the CPU; with more, a machine runs out of memory before any of them starts to compute."""
+"""Most CPU processes per core; with more, a machine runs out of memory before any of them starts to compute."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Place:
 
     rank: int = 0
     world: int = 1
-    local_rank: int = 0  # its number on this machine, and so which of the machine's GPUs it uses
+    local_rank: int = 0  # number on this machine, which selects the GPU
     address: str = ""  # the machine of rank 0, and a port that is free there
     port: int = 0
 
@@ -93,14 +93,14 @@ def _of_slurm() -> Place:
 def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: Place = ALONE) -> str:
     """Return the accelerator to run on; "auto" takes GPUs if there are enough.
 
-    `devices` are processes on each of `num_nodes` machines. If several were started already, devices times num_nodes
-    has to be their number, or 1.
+    `devices` is the number of processes on each of `num_nodes` machines. If several were started already, devices times
+    num_nodes must be their number, or 1.
 
     Raises:
-        ConfigError: Too few devices or cores, no such accelerator here, or another number of processes.
+        ConfigError: There are too few devices or cores, no such accelerator here, or another number of processes.
         UnknownNameError: There is no such accelerator.
     """
-    import torch  # only here: the command line reads `here` before every verb
+    import torch  # imported late: the command line calls `here` before every verb
 
     if accelerator == "mps":
         raise ConfigError("Apple's GPUs (mps) have no float64, which verdicts need; take --accelerator cpu")
@@ -147,8 +147,8 @@ def checked_precision(precision: str | int, cells: Iterable[Cell], *, force: boo
     if name not in (SINGLE, "64-true") and signed is not None and not force:
         raise ConfigError(
             f"precision {precision} is refused for {signed!r}: sign attacks step by the sign of a gradient. Where a "
-            "network is sure of itself, most of its gradient is rounding, so lower precision weakens the attack and "
-            "the network looks more robust than it is; take --precision 32 or 64, or --force-precision to run it all "
-            "the same (the record says so)"
+            "network is very confident, most of its gradient is rounding, so lower precision weakens the attack and "
+            "the network looks more robust than it is; take --precision 32 or 64, or --force-precision to run it "
+            "anyway (the record names the precision)"
         )
     return name

@@ -15,10 +15,10 @@ from lgm_bench.leaded.recording import Call
 from lgm_bench.tasks.adapter import Adapter
 
 N_SAMPLES = 8
-NO_DERIVATIVE = 1e-6  # of sigmoid(x), where it is 0.25 at most
+NO_DERIVATIVE = 1e-6  # a derivative of sigmoid(x) below this counts as none; the largest is 0.25
 MASKING_SAMPLES, OF = 8, 60
-"""Number of samples on which signs of gradient masking are looked for, and at most one in `OF` of the cell's samples.
-So this takes less than a tenth of the cell's time."""
+"""Most samples on which to look for signs of gradient masking; also at most one in `OF` of the cell's samples, so that
+this takes less than a tenth of the cell's time."""
 FEWEST, LARGE_STEPS = 2, 10
 OVERSHOOT = 2.5  # length of the path in eps: enough to get from any point of the ball to any other
 
@@ -33,8 +33,8 @@ def preflight(
 ) -> Preflight:
     """Check a victim in eval mode under `gradient` on the first samples of `batch` (inputs, labels and ids).
 
-    Without an attack, points may move anywhere. `n_samples` is the number in the whole cell; 0 leaves out the search
-    for gradient masking.
+    Without an attack, points may move anywhere. `n_samples` is the whole cell's number of samples; 0 leaves out
+    the search for gradient masking.
 
     Raises:
         ConfigError: The victim lets no gradient through, and the attack follows one.

@@ -59,7 +59,7 @@ class Progress:
             self.observer.iteration(self.cell, i, steps, n)
 
     def update(self) -> None:
-        """Report what is new in all processes."""
+        """Report the progress of all processes since the last report."""
         shares = [(self.n_before, self.before), self.here, *self.ranks.report(self.here)]
         n_done, tallies = sum(n for n, _ in shares), [tally for _, tally in shares if tally is not None]
         if self.ranks.leads and n_done > self.n_reported:

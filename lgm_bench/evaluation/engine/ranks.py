@@ -1,7 +1,7 @@
-"""How several processes agree that run the same program over the same cells.
+"""How several processes, which run the same program over the same cells, come to agree.
 
 Every process makes the same calls in the same order. They exchange errors, decisions and a few counts, so the process
-group is gloo's on GPUs too.
+group is gloo's, on GPUs too.
 """
 
 import pickle
@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 
 class LostProcessError(LgmBenchError):
-    """A process of the run is gone, so that the run has to be started again."""
+    """A process of the run is gone, so the run has to be started again."""
 
 
 class _CancelledError(Exception):
-    """Another process failed, so that this one stopped."""
+    """Another process failed, so this one stopped."""
 
 
 class Ranks:
@@ -92,7 +92,7 @@ class Ranks:
         return result[0]  # type: ignore[return-value]
 
     def gathered(self, value: T) -> list[T]:
-        """Return the value that each process has, by rank."""
+        """Return the value of every process, by rank."""
         if self.place.world == 1:
             return [value]
         values: list[Any] = [None] * self.place.world
@@ -128,7 +128,7 @@ class Ranks:
 
 @cache
 def joined(place: Place) -> Ranks:
-    """Return the processes of this run; they connect once in the life of this process."""
+    """Return the processes of this run; they connect only once per process."""
     return Ranks(place)
 
 
@@ -143,8 +143,8 @@ def meeting_point(place: Place) -> Any:
         store, _, _ = next(iter(rendezvous(address, timeout=MEETING)))
     except (distributed.DistError, TimeoutError, OSError) as error:
         raise LostProcessError(
-            f"process {place.rank} of {place.world} met no others at {place.address}:{place.port} ({error}); start "
-            "all of them together with torchrun or srun, or set MASTER_ADDR and MASTER_PORT"
+            f"process {place.rank} of {place.world} did not meet the others at {place.address}:{place.port} "
+            f"({error}); start all of them together with torchrun or srun, or set MASTER_ADDR and MASTER_PORT"
         ) from error
     return store
 

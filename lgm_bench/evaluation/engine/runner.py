@@ -34,7 +34,7 @@ class RunResults(list[CellResult]):
     """Results in the order of the cells, without the failed ones.
 
     Attributes:
-        by_cell: The same results by the cell that was asked for.
+        by_cell: The same results by requested cell.
         failures: The cells that failed, each with its error.
     """
 
@@ -70,19 +70,19 @@ def run_cells(
         data_root: The data set's own folder; None for the datamodule's default.
         batch_size: Samples per batch and process; None for the data set's default.
         accelerator: Lightning's name of the accelerator: "auto", "cpu", "gpu".
-        devices: Processes on every machine, one for each device. They share the samples, and are started here unless
+        devices: Number of processes per machine, one per device. They share the samples, and are started here unless
             torchrun or srun has started this one.
         num_nodes: Number of machines; more than one needs torchrun or srun.
-        precision: Lightning's name of the floating point numbers, "32" or "64". Cells in 64 have folders of their own.
-        force_precision: Run sign attacks in a lower precision all the same.
+        precision: Lightning's name of the precision, "32" or "64". Cells in 64 bits have folders of their own.
+        force_precision: Run sign attacks even in a lower precision.
         seed: Replaces the seed of every cell.
         observer: Gets the events of the run.
-        save_adversarial: Keep all attacked images and point clouds; samples without one are attacked again. Those of
-            the first two samples of a cell are always kept.
-        backend: Library that computes sparse convolutions. Rounding differs, so cells with another backend than the
+        save_adversarial: Keep all attacked images and point clouds; finished samples without one are attacked again.
+            The first two samples of a cell are always kept.
+        backend: Library that computes sparse convolutions. Rounding differs, so cells with a backend other than the
             default have folders of their own.
-        fresh: Compute finished cells anew.
-        skip_broken: Whether a cell that makes no sense fails alone; otherwise nothing is run.
+        fresh: Compute finished cells again.
+        skip_broken: Whether the other cells run if one makes no sense; otherwise nothing is run.
 
     Returns:
         The results, in every process. The tracebacks of failed cells are appended to `failures.log` in `out`.
@@ -123,7 +123,7 @@ def filled_cell(cell: Cell, *, keep_error: bool) -> Cell | Exception:
         return resolved(cell)
     except LgmBenchError as error:
         found: LgmBenchError = error
-    except Exception as error:  # an attack or a gradient of a user's own
+    except Exception as error:  # from a user's own attack or gradient method
         found = ConfigError(f"{cell.title}: {fault(error)}")
         found.__cause__ = error
     if not keep_error:
@@ -140,7 +140,7 @@ class _Run:
         self.computed: set[str] = set()  # fingerprints of this call's cells
 
     def cells(self, asked: Sequence[Cell], filled: Sequence[Cell | Exception]) -> RunResults:
-        """Return the results of cells, given as they were asked for and with their defaults filled in."""
+        """Return the results of the `asked` cells; `filled` are the same with their defaults filled in."""
         results, self.n_cells = RunResults(), len(asked)
         for cell, whole in zip(asked, filled, strict=True):
             self.announced = False
@@ -187,7 +187,7 @@ class _Run:
         return result
 
     def _log(self, cell: Cell, error: Exception) -> None:
-        """Log an error's traceback. If the folder cannot be written, writing results reports that."""
+        """Append an error's traceback to the log file. If the folder is not writable, storing a result reports that."""
         if self.ranks.leads:
             text = "".join(traceback.format_exception(error))
             with suppress(OSError):
@@ -222,7 +222,9 @@ class _Run:
             (f"the files {', '.join(basis.sources)}", tuple(basis.sources.items()), ConfigError),
         ):
             if self.ranks.differ(values):
-                raise kind(f"{what} are not the same in all processes; bring the same to every machine and keep them")
+                raise kind(
+                    f"{what} are not the same in all processes; copy the same to every machine and leave them unchanged"
+                )
         return data, target, basis
 
     @contextmanager
@@ -237,7 +239,7 @@ class _Run:
         return None if result and self._lacking(filled, store, data) else result
 
     def _lacking(self, filled: Cell, store: CellStore, data: DataSet) -> set[str]:
-        """Return the samples that lack something to be kept: their attacked input, or their history."""
+        """Return the samples without something that this run keeps: their attacked input or their history."""
         adapter, attack = adapter_named(data.datamodule.task), build_attack(filled)
         lacking: set[str] = set()
         if self.options.save_adversarial and adapter.kept:

@@ -20,14 +20,14 @@ from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.tasks.adapter import Adapter, Attempt
 
 GROUP_S = 1.0
-"""Seconds after which waiting rows are written as one file: a fast attack takes less time per batch than a file does.
+"""Waiting rows are written as one file after so many seconds, since writing a file may take longer than a fast attack.
 A killed process loses at most these rows."""
 
 
 class Sink:
     """Puts the rows and checks of an attack stage into a store, and reports them and every iteration.
 
-    Call `write` at the end: rows may wait. The rows also go into `figures`.
+    Call `write` at the end, since rows may be waiting. The rows also go into `figures`.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Sink:
         keep_adversarial(self.store.folder, sample, self.class_names)
 
     def finished(self, rows: pa.Table, seconds: float) -> None:
-        """Keep the rows of a finished batch, which took so many seconds."""
+        """Keep the rows of a finished batch, which took `seconds`."""
         self._waiting.append(rows)
         self._seconds += seconds
         if time.monotonic() - self._written >= GROUP_S:
@@ -81,10 +81,10 @@ class Sink:
 
 
 class Keeper:
-    """Collects the samples of one batch that are to be kept, before and after each attack (one for every target).
+    """Collects the samples of a batch to keep, before and after each attack; there is one attack per target.
 
-    These are the `examples`, by id, or with `everything` all samples. `clean` are the hard network's logits (K, C)
-    before the attacks.
+    These are the samples whose ids are in `examples`, or all samples with `everything`. `clean` has the hard network's
+    logits (K, C) before the attacks.
     """
 
     def __init__(self, adapter: Adapter, batch: Any, clean: Tensor, examples: Set[str], *, everything: bool) -> None:

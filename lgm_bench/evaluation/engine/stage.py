@@ -34,14 +34,14 @@ class AttackStage(pl.LightningModule):
 
     The task decides which samples count as attacked. An untargeted attack runs once per sample, a targeted one once per
     sample and class. Some victims measure their architecture change over all samples (see `change_over`). Samples that
-    do not count are then perturbed too, for this figure only. With an active set the figure does not exist, since
-    samples are left alone once they have fallen.
+    do not count are then perturbed too, for this figure only. With an active set there is no such figure, since
+    the attack leaves samples alone once it has succeeded on them.
 
     Args:
         victim: The network; it is put into eval mode, with frozen parameters.
         attack: The attack.
         gradient: The gradient that the attack follows; verdicts are always the hard network's.
-        adapter: Of the task of victim and data.
+        adapter: The adapter of the task of victim and data set.
         sink: Takes the rows of each batch.
         targeted: Whether every class in turn is the target.
         probe: Samples for the pre-flight checks; None leaves the checks out.
@@ -49,7 +49,7 @@ class AttackStage(pl.LightningModule):
         save_adversarial: Whether every attacked sample is kept.
         history: Whether the hard network judges every iterate, see `tasks.columns`. Attacks that keep their best
             iterate judge them anyway.
-        n_samples: Samples of the whole cell, see `preflight`.
+        n_samples: Number of samples in the whole cell, see `preflight`.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class AttackStage(pl.LightningModule):
         self.perturbs_all = change_over(victim) == "all" and not attack.active_set
 
     def on_test_start(self) -> None:
-        """Make the pre-flight checks, and say what keeps a soft gradient from working on the victim."""
+        """Make the pre-flight checks, and log what keeps a soft gradient from working on the victim."""
         if self.probe is None:
             return
         n_samples = 0 if self.targeted or self.attack.active_set else self.n_samples
         probe = self.trainer.precision_plugin.convert_input(move_data_to_device(self.probe, self.device))
         if self.gradient.softens and self.adapter.task.inputs == "images":
             for problem in check(self.victim, *probe[:2]).problems:
-                log.warning("%r: %s (lgm_bench.check tells more)", self.gradient, problem)
+                log.warning("%r: %s (see lgm_bench.check)", self.gradient, problem)
         with repeatable():
             self.sink.checked(preflight(self.victim, self.adapter, probe, self.gradient, self.attack, n_samples))
 
@@ -168,7 +168,7 @@ class AttackStage(pl.LightningModule):
     def _counts(
         self, batch: Any, adversarial: Any, clean: Judged, after: Judged | None, perturbed: Tensor
     ) -> ChangeCounts | None:
-        """Return the changes of decisions: of the perturbed samples after the attack, none of the others."""
+        """Return how many decisions changed; samples that were not perturbed have no changes."""
         inputs, labels, ids = batch
         parts = []
         for chosen, decisions in ((perturbed, after.decisions if after else None), (~perturbed, None)):
@@ -184,7 +184,7 @@ class AttackStage(pl.LightningModule):
         return ChangeCounts.joined(parts, len(ids))
 
     def _compute(self, batch: Any, clean: Judged, after: Judged | None, perturbed: Tensor) -> dict[str, Tensor]:
-        """Return `tasks.images.COMPUTE_COLUMNS`; nothing where no cost of the victim's decisions is known."""
+        """Return `tasks.images.COMPUTE_COLUMNS`; empty if the cost of the victim's decisions is unknown."""
         if not self._counted:
             inputs, labels, _ = batch
             first = torch.zeros(1, dtype=torch.int64, device=labels.device)
@@ -208,7 +208,7 @@ class AttackStage(pl.LightningModule):
         perturbed: Tensor,
         target: int | None,
     ) -> list[list[float]]:
-        """Return the column `history`: clean, then after every iteration; where the attack did not run, clean only."""
+        """Return the column `history`: the clean value, then one per iteration; only the first without an attack."""
         first = clean.verdict
         if target is not None:
             _, labels, ids = batch
@@ -231,7 +231,7 @@ def repeatable() -> AbstractContextManager[None]:
 
 
 def _of_samples(decisions: list[dict[str, Tensor]], chosen: Tensor) -> list[dict[str, Tensor]]:
-    """Return the decisions of the `chosen` samples (B,) bool; groups are one of all samples, or one per sample."""
+    """Return the decisions of the `chosen` samples (B,) bool; `decisions` has one entry for all, or one per sample."""
     if len(decisions) == 1:
         return [{name: unit[chosen] for name, unit in decisions[0].items()}]
     return [of_sample for of_sample, wanted in zip(decisions, chosen.tolist(), strict=True) if wanted]
@@ -244,7 +244,7 @@ def _effort(result: AttackResult | None, perturbed: Tensor, attack: Attack) -> d
         return columns
     places = perturbed.nonzero().flatten().tolist()
     found: dict[str, list[float]] = {"iterate": result.kept.tolist()} if attack.keeps_best else {}
-    for name, values in result.costs.items():  # fsum: the same however many samples there are
+    for name, values in result.costs.items():  # fsum: independent of the number of samples
         found[name] = [math.fsum(column) / len(values) for column in values.T.tolist()]
     for name, values_of in found.items():
         for place, value in zip(places, values_of, strict=True):

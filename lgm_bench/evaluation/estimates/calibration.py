@@ -20,7 +20,7 @@ IMAGES = {
     SMALL_IMAGES: ("resnet32-cifar10", "cifar10", 32, 32),
     LARGE_IMAGES: ("resnet18-imagenet", "imagenet", 224, 2),
 }
-"""By kind: network, data set, pixels along an edge, batch size."""
+"""Network, data set, pixels along an edge and batch size, by kind of images."""
 
 SCENES, WALL_POINTS = "minkunet14-scannet", 20_000
 

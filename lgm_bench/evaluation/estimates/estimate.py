@@ -36,11 +36,11 @@ class Estimate:
 
     Attributes:
         kind: One of `KINDS`.
-        samples: None if the size of the data set is not known.
+        samples: Number of samples; None if the size of the data set is unknown.
         attempts: Attacks per sample; targeted attacks try every other class.
-        iterations: Per attack.
-        gflops: Of one iteration on one sample, forward and backward; on points with the verdict on each iterate. None
-            if it is not known.
+        iterations: Iterations per attack.
+        gflops: GFLOPs of one iteration on one sample, forward and backward; for points also the verdict on the iterate.
+            None if unknown.
         same_as: An earlier cell with the same result, so that this one costs nothing.
     """
 
@@ -53,7 +53,7 @@ class Estimate:
 
     @property
     def total_gflops(self) -> float | None:
-        """GFLOPs of the cell; None if a factor is not known."""
+        """GFLOPs of the cell; None if a factor is unknown."""
         if self.same_as is not None:
             return 0.0
         if self.gflops is None or self.samples is None:
@@ -70,8 +70,8 @@ def estimates(
 
     Args:
         cells: The cells.
-        sizes: (data set, subset) to its number of samples, in place of the official ones.
-        counted: (victim, data set) to the GFLOPs of a pass over a point cloud, for victims without measurements.
+        sizes: Number of samples by (data set, subset), in place of the official ones.
+        counted: GFLOPs of a pass over a point cloud by (victim, data set), for victims without measurements.
 
     Returns:
         In the order of the cells. The work of a cell that cannot run, such as one with a broken attack, is unknown.
@@ -90,7 +90,7 @@ def estimates(
 
 
 def computation(cell: Cell) -> Cell:
-    """Return a cell with its defaults filled in and without its place in the paper: cells that are equal run once."""
+    """Return a cell with its defaults filled in, without its place in the paper. Equal cells are computed once."""
     try:
         return resolved(cell).without("paper")
     except Exception:  # its run will raise this again

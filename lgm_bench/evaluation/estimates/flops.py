@@ -34,8 +34,8 @@ MEASURED = {
 """GFLOPs of a forward pass under FGM and under LGM, counted as in Table VI.
 
 Each is of one sample: a generated room (eps 0.01 m; for S3DIS with 5 cm voxels), a scan of SemanticKITTI's sequence 08
-(0.02 m), or a shape of ModelNet40 (0.05). For the two published networks, LGM is scaled like that of the small ones.
-Table VI has the published network of ScanNet, for each eps."""
+(0.02 m), or a shape of ModelNet40 (0.05). For the two published networks, LGM's number is scaled as in the small ones.
+Table VI has the numbers of the published network of ScanNet, for each eps."""
 
 LEADED = 2.0
 """Assumed cost of a soft pass over a point cloud relative to a hard one, where there is no measurement."""
@@ -78,7 +78,7 @@ def image_pass(victim: str, data: str) -> Pass | None:
                 logits = network(torch.empty(1, 3, side, side))
     except LgmBenchError:
         raise
-    except Exception:  # a network of a user's own may need real numbers
+    except Exception:  # a user's own network may need real numbers
         return None
     return Pass(2 * counter.get_total_flops() / 1e9, logits.shape[-1])
 
@@ -110,6 +110,6 @@ def counted_pass(cell: Cell, data_root: str | None = None) -> float | None:
         victim = load_victim(cell.victim.name, "random", kwargs=dict(cell.victim.kwargs))
         with torch.no_grad(), counted_cost() as cost:
             victim(batch[0])
-    except Exception:  # data are missing, or a data set or network of a user's own is broken
+    except Exception:  # data are missing, or a user's own data set or network is broken
         return None
     return cost.gflops

@@ -22,8 +22,8 @@ class Preview:
         cells: In the order in which they run.
         work: The work of each cell.
         missing: Cells that cannot run here.
-        rates: Kind of work to GFLOPs per second, measured on `device`.
-        device: Such as "cpu".
+        rates: GFLOPs per second by kind of work, measured on `device`.
+        device: Name of the device, such as "cpu".
     """
 
     cells: Sequence[Cell]
@@ -114,7 +114,7 @@ def preview(
 
 
 def _sample_of(cell: Cell) -> Cell:
-    """Return a cell that differs only where the cells of one victim on one data set do."""
+    """Return a cell that is the same for all cells of one victim and data set, so that one pass is counted for them."""
     return Cell(
         VictimSpec(cell.victim.name, kwargs=cell.victim.kwargs),
         DataSpec(cell.data.name, cell.data.subset),

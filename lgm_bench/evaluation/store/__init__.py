@@ -1,1 +1,1 @@
-"""The results folder: rows of every sample, the sums of them, and the record of a cell."""
+"""The results folder: the rows of every sample, their sums, and the record of a cell."""

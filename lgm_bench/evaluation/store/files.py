@@ -1,4 +1,4 @@
-"""Files of a results folder: rows in Parquet with the fingerprint of their cell, and errors of any file."""
+"""Files of a results folder: rows in Parquet with the fingerprint of their cell, and errors about files."""
 
 import functools
 import io
@@ -58,7 +58,7 @@ def content_of(path: Path) -> bytes | None:
     """Return the content of a file; None if there is no file.
 
     Raises:
-        ResultError: The file cannot be read, which is no reason to compute it again, or it is a named pipe.
+        ResultError: The file exists but cannot be read (so nothing is computed again), or it is a named pipe.
     """
     if is_named_pipe(path):
         raise ResultError(f"{path} is a named pipe; delete it")
@@ -131,7 +131,7 @@ def encode(rows: pa.Table, fingerprint: str, about: About) -> bytes:
 
 
 def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
-    """Return a file's rows. They have to be of the cell with this fingerprint, and of no other samples than `ids`.
+    """Return a file's rows. They must belong to the cell with this fingerprint and only to samples in `ids`.
 
     Raises:
         UnusableError: The file is missing, damaged or of another cell, or its rows are not complete.
@@ -139,14 +139,14 @@ def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
     """
     stored = content_of(path)
     if stored is None:
-        raise UnusableError(path, "it is not there")
+        raise UnusableError(path, "it is missing")
     try:
         table = pq.ParquetFile(pa.BufferReader(stored), page_checksum_verification=True).read()
         content = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UnusableError(path, f"it is damaged or no file of rows ({error})") from error
     if content.get("fingerprint") != fingerprint:
-        raise UnusableError(path, f"it belongs to another cell ({content.get('fingerprint', 'it does not say which')})")
+        raise UnusableError(path, f"it belongs to another cell ({content.get('fingerprint', 'no fingerprint')})")
     try:
         schema = task_named(str(content.get("task"))).schema()
     except LgmBenchError as error:
@@ -167,4 +167,6 @@ def _about(path: Path, content: Mapping[str, Any]) -> About:
         peak, commits = Peak(*content.get("peak", NO_PEAK)), tuple(content.get("commits", ()))
         return About(float(content["seconds"]), tuple(content["devices"]), peak, commits)
     except (KeyError, TypeError, ValueError) as error:
-        raise UnusableError(path, f"it is damaged: it does not say what it took ({error!r})") from error
+        raise UnusableError(
+            path, f"it is damaged: its seconds, devices, peak or commits are invalid ({error!r})"
+        ) from error

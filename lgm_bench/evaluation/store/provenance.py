@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lgm_bench import __version__
 
 if TYPE_CHECKING:
-    import torch  # reading results must not wait for it
+    import torch  # for types only: reading results must not wait for torch
 
 try:
     import resource
@@ -46,19 +46,19 @@ def git_commit() -> str | None:
 
 
 class Peak(NamedTuple):
-    """The most bytes of memory and of GPU memory that a process took; None where that is not counted."""
+    """Largest memory and GPU memory of a process, in bytes; None where it is not measured."""
 
     memory: int | None = None
     gpu_memory: int | None = None
 
     def larger(self, other: "Peak") -> "Peak":
-        """Return the larger of each."""
+        """Return the larger value of each kind."""
         pairs = zip(self, other, strict=True)
         return Peak(*(max((value for value in pair if value is not None), default=None) for pair in pairs))
 
 
 def peak(device: "torch.device") -> Peak:
-    """Return the most that this process took: of memory since it began, of a GPU's since `forget_peak`."""
+    """Return this process's peak: of memory since it started, of GPU memory since `forget_peak`."""
     memory = None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if memory is not None and sys.platform != "darwin":
         memory *= 1024  # Linux counts KiB

@@ -44,13 +44,13 @@ class Preflight(_Record):
         saturated_occupancies: Share of the occupancies whose derivative is almost 0 at LGM's slope; None for FGM, and
             for victims whose only decisions are their voxels.
         units: Number of adaptive units.
-        constant_units: Number of units that decide the same everywhere in all of these images.
-        masking_samples: Number of images on which signs of gradient masking were looked for. 0: they were not, since
+        constant_units: Number of units that make the same decision everywhere in all of these images.
+        masking_samples: Number of images on which signs of gradient masking were looked for. 0 if they were not:
             the attack has one step or no gradient, samples are few or scenes, or there is an active set.
         loss_of_twice_the_steps: Mean cross-entropy of the hard network after an attack of twice as many steps, over
             the `masking_samples` that it gets right.
-        large_eps: A true half-width, an intensity or metres, so large that no accuracy should be left.
-        accuracy_at_large_eps: Share of the same images that is right after an attack with it.
+        large_eps: A half-width (an intensity, or metres) so large that no accuracy should be left.
+        accuracy_at_large_eps: Share of the same images that are classified correctly after an attack with it.
     """
 
     n_samples: int
@@ -101,24 +101,24 @@ class CellResult(_Record):
         fingerprint: Name of the cell's folder, see `Cell.fingerprint`.
         n_samples: Images, shapes or scenes; `cell.data.limit` says whether they are only the first ones.
         n_attempts: Samples x targets (untargeted: `n_samples`).
-        n_attacked: Attempts that count. Images and shapes: untargeted those that the clean network gets right; targeted
-            those neither labelled nor predicted as the target. Scenes: all.
+        n_attacked: Attempts that count. For images and shapes: if untargeted, samples that are classified correctly
+            before the attack; if targeted, those neither labelled nor predicted as the target. For scenes: all.
         metrics: The task's figures, by name; None where one has no value.
-        units: None for a victim without adaptive units.
-        classes: IoUs of the classes, of scenes.
+        units: Changes of the adaptive units; None for a victim without any.
+        classes: IoU of every class; for scenes only.
         checks: Pre-flight checks.
-        slopes: Slope of every unit where the cell's is "auto".
+        slopes: Slope of every unit if the cell's slope is "auto".
         folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
         backend: Library that computed the sparse convolutions of point clouds.
-        checkpoint_sha256: Of the victim's weights as loaded, whatever file format they came in.
-        data_sha256: Of the sample ids, in order.
-        content_sha256: Of what the samples hold, see `SamplesDataModule.content_sha256`.
-        sources: sha256 of the files of the user's own code that the cell names, and of those that they import, by name.
-        versions: Of lgm-bench, python and the libraries that compute.
-        git_commit: Of the source tree; several, separated by "; ", if it changed between runs; None without git.
+        checkpoint_sha256: Hash of the victim's weights as loaded, independent of the file format.
+        data_sha256: Hash of the sample ids, in order.
+        content_sha256: Hash of the samples' content, see `SamplesDataModule.content_sha256`.
+        sources: sha256, by file, of the user's own code that the cell names and of the local files that it imports.
+        versions: Versions of lgm-bench, python and the libraries that compute.
+        git_commit: Commit of the source tree; several, separated by "; ", if it changed between runs; None without git.
         device: Name of the device.
-        precision: Of the victim's parameters, with "-mixed" if operations had a lower one.
-        run: Setup of the run that finished the cell; None if it is not known.
+        precision: Precision of the victim's parameters, with "-mixed" if operations used a lower one.
+        run: Setup of the run that finished the cell; None if it is unknown.
         finished_at: When the cell was complete, in local time with its offset, "2026-11-26T12:59:52+00:00".
         wall_time_s: Time spent on the batches, over all runs that contributed, summed over processes.
         peak_memory: Largest memory of one process, in bytes.

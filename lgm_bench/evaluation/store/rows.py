@@ -31,8 +31,8 @@ class Outcome:
         within_bounds: bool.
         clean_loss: Before the attack.
         adversarial_loss: After it.
-        counts: None for a victim without adaptive units.
-        effort: Of point clouds: iterate, voxels and gflops, each of B values.
+        counts: Counts of changed decisions; None for a victim without adaptive units.
+        effort: For point clouds: iterate, voxels and gflops, B values each.
         history: See `tasks.columns`; None where iterates were not judged.
     """
 
@@ -78,7 +78,7 @@ def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
         missing, foreign = sorted(set(position) - found), sorted(found - set(position))
         raise ResultError(
             f"the rows do not cover the data set: {len(missing)} ids missing {missing[:3]}, {len(foreign)} unknown "
-            f"{foreign[:3]}; a data set of your own has to yield what its test_sampler() says, each sample once. "
+            f"{foreign[:3]}; a data set of your own must yield each sample of its test_sampler() exactly once. "
             "Otherwise delete the cell's folder to compute it again"
         )
     order = np.array([position[sample_id] for sample_id in table_ids], dtype=np.int64)
@@ -116,7 +116,7 @@ def _count_columns(counts: ChangeCounts | None, n: int) -> dict[str, object]:
     if counts is None:
         return {name: [None] * n for name in ("executed_clean", "executed_adversarial", "changed_share", *COUNTS)}
     before, off, on, positions = (value.cpu().numpy() for value in counts)
-    total = np.where(positions.sum(1), positions.sum(1), np.nan)  # nothing was decided: no share
+    total = np.where(positions.sum(1), positions.sum(1), np.nan)  # no decisions, so no share
     return {
         "executed_clean": before.sum(1) / total,
         "executed_adversarial": (before - off + on).sum(1) / total,

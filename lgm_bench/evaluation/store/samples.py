@@ -26,7 +26,7 @@ N_EXAMPLES = 2
 """Number of first samples of a data set that are kept as examples."""
 EXAMPLES, CLOUDS, IMAGES = "examples", "clouds", "images"
 
-_GOLDEN_TURN = 0.618033988749895  # of the colour circle; neighbouring classes lie far apart on it
+_GOLDEN_TURN = 0.618033988749895  # share of the colour circle from one class to the next; it puts them far apart
 _DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, BadZipFile, zlib.error)
 
 
@@ -82,7 +82,7 @@ def without_adversarial(cell: Path, ids: Sequence[str], kind: type[SavedImage | 
 
 
 def sample_path(folder: Path, sample_id: str) -> Path:
-    """Return where a sample's .npz lies.
+    """Return the path of a sample's .npz.
 
     >>> sample_path(Path("clouds"), "ply_data_test0/00012").name
     'ply_data_test0%2F00012.npz'
@@ -91,7 +91,7 @@ def sample_path(folder: Path, sample_id: str) -> Path:
 
 
 def write_sample(folder: Path, sample: Sample) -> None:
-    """Write a sample into a folder, which exists, whole or not at all. The same sample gives the same bytes.
+    """Write a sample into an existing folder, whole or not at all. The same sample gives the same bytes.
 
     Raises:
         OSError: It cannot be written.

@@ -46,13 +46,13 @@ def read_record(path: Path) -> CellResult:
     """Return a finished cell's record, checked against the rows beside it if there are any.
 
     Raises:
-        UnusableError: It is missing, damaged or of another version, or its rows are.
+        UnusableError: It is missing, or it or its rows are damaged or of another version.
         ContradictionError: It differs from its rows, or holds an impossible figure.
         ResultError: One of the files cannot be read.
     """
     content = content_of(path)
     if content is None:
-        raise UnusableError(path, "it is not there")
+        raise UnusableError(path, "it is missing")
     try:
         result = CellResult.model_validate_json(content)
     except ValidationError as error:
@@ -82,7 +82,7 @@ class CellStore:
         self.folder = out / f"{folder_name(title)}-{fingerprint}"
 
     def result(self) -> CellResult | None:
-        """Return the record of the finished cell, or None; a file that is no record of this cell is set aside.
+        """Return the record of the finished cell, or None; a file that is not this cell's record is set aside.
 
         Without its rows, or with damaged ones, a record does not count, since its numbers cannot be checked.
 
@@ -128,7 +128,7 @@ class CellStore:
             lock.release()
 
     def parts(self, ids: Sequence[str]) -> list[Part]:
-        """Return the rows of finished batches; unusable files, such as with other ids, are logged and set aside."""
+        """Return the rows of finished batches; unusable files (with other ids, for instance) are set aside."""
         with writing(self.folder):
             for left_over in [*self.folder.glob(UNFINISHED), *self.folder.glob(f"*/{UNFINISHED}")]:
                 left_over.unlink()

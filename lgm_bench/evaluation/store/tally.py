@@ -53,7 +53,7 @@ def total(tables: Sequence[pa.Table]) -> Tally | None:
 def figures_of(table: pa.Table, cell: Cell, class_names: Sequence[str] = ()) -> dict[str, Any]:
     """Return the fields of a record that follow from all rows of a cell.
 
-    With an active set there is no architecture change, since samples are left alone once they have fallen.
+    With an active set there is no architecture change, since the attack leaves a sample alone once it has succeeded.
     """
     task, metrics = task_of(table), Tally.of(table).figures()
     if cell.attack.active_set:
@@ -72,7 +72,7 @@ def check_record(result: CellResult, table: pa.Table) -> None:
     """Check that a record agrees with all rows of its cell.
 
     Raises:
-        ResultError: It does not; the first difference is named.
+        ResultError: It does not; the message names the first difference.
     """
     counted: dict[str, Any] = {"n_samples": pc.count_distinct(table.column("id")).as_py()}
     counted |= figures_of(table, result.cell, result.classes.names if result.classes else ())

@@ -181,7 +181,7 @@ def test_flags_make_the_cell_that_a_grid_makes() -> None:
         ({"steps": 0}, "--steps: expected greater than or equal to 1, got 0"),
         ({"valid_pixels": 1.5}, "--valid-pixels: expected less than or equal to 1, got 1.5"),
         ({"subset": "tset"}, "--subset: expected"),
-        ({"victim": "resnet20-cifar10"}, "resnet20-cifar10 decides nothing, so it has no gradient lgm"),
+        ({"victim": "resnet20-cifar10"}, "resnet20-cifar10 is not adaptive, so it has no gradient lgm"),
         ({"victim": "resnet20-cifar10", "gradients": ["fgm", "soft"]}, "so it has no gradient soft"),
     ],
 )

@@ -105,8 +105,8 @@ def test_random_moves_keep_nothing_of_a_gradient() -> None:
         ({"targeted": True}, ConfigError, "targeted is for attacks on images"),
         ({"valid_pixels": 0.05}, ConfigError, "valid_pixels is for attacks on images"),
         ({"active_set": True}, ConfigError, "active_set is for attacks on images"),
-        ({"attack": "fgsm", "eps": 1.0}, ConfigError, "data set 'tiny_points:Rooms' holds scenes, and 'fgsm' is"),
-        ({"data": "cifar10"}, ConfigError, "data set 'cifar10' holds images, and 'pointbim' is no attack on these"),
+        ({"attack": "fgsm", "eps": 1.0}, ConfigError, "data set 'tiny_points:Rooms' holds scenes, which 'fgsm'"),
+        ({"data": "cifar10"}, ConfigError, "data set 'cifar10' holds images, which 'pointbim' does not attack"),
         ({"protocol": "offical"}, UnknownNameError, "did you mean official"),
     ],
 )  # fmt: skip
