@@ -14,7 +14,7 @@ from lgm_bench.attacks.budgets import Region
 from lgm_bench.attacks.objectives import Objective, Pass
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
-from lgm_bench.leaded.compute import Costs, decision_costs
+from lgm_bench.leaded.compute import Costs
 from lgm_bench.leaded.recording import Call
 from lgm_bench.tasks.adapter import Adapter, Group, Verdict
 from lgm_bench.tasks.checks import check_output
@@ -86,8 +86,7 @@ class Problem:
     @cached_property
     def costs(self) -> Costs | None:
         """The cost of each decision of the victim; None if it is unknown."""
-        first = torch.zeros(1, dtype=torch.int64, device=self.labels.device)
-        return decision_costs(self.victim, self.adapter.select(self.inputs, self.labels, first)[0])
+        return self.adapter.decision_costs(self.victim, self.inputs, self.labels)
 
     @property
     def targeted(self) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.leaded.compute import Costs, decision_costs
 from lgm_bench.leaded.recording import hard_units
 from lgm_bench.metrics.architecture_change import ChangeCounts, change_counts
 from lgm_bench.registry import resolve
@@ -137,6 +138,11 @@ class Adapter:
     def select(self, inputs: Any, labels: Tensor, samples: Tensor) -> tuple[Any, Tensor]:
         """Return the inputs and labels of some samples (K,) int64, in ascending order."""
         raise NotImplementedError
+
+    def decision_costs(self, victim: Any, inputs: Any, labels: Tensor) -> Costs | None:
+        """Return what each decision of the victim costs, counted on the first sample; None if that is unknown."""
+        first = torch.zeros(1, dtype=torch.int64, device=labels.device)
+        return decision_costs(victim, self.select(inputs, labels, first)[0])
 
     def laid_out(self, batch: Any) -> Any:
         """Return a batch (inputs, labels, ids) in the memory layout in which networks are fastest."""

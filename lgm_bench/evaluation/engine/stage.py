@@ -19,7 +19,7 @@ from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.sink import Keeper, Sink
 from lgm_bench.evaluation.store.rows import Outcome
 from lgm_bench.leaded import GradientMethod, check
-from lgm_bench.leaded.compute import Costs, decision_costs
+from lgm_bench.leaded.compute import Costs
 from lgm_bench.metrics.architecture_change import ChangeCounts, change_over
 from lgm_bench.tasks.adapter import Adapter, Judged, Verdict
 from lgm_bench.tasks.images import COMPUTE_COLUMNS
@@ -187,8 +187,7 @@ class AttackStage(pl.LightningModule):
         """Return `tasks.images.COMPUTE_COLUMNS`; empty if the cost of the victim's decisions is unknown."""
         if not self._counted:
             inputs, labels, _ = batch
-            first = torch.zeros(1, dtype=torch.int64, device=labels.device)
-            self._costs = decision_costs(self.victim, self.adapter.select(inputs, labels, first)[0])
+            self._costs = self.adapter.decision_costs(self.victim, inputs, labels)
             self._counted = True
         if self._costs is None:
             return {}
