@@ -91,6 +91,7 @@ def train(
         max_epochs=recipe.epochs,
         accelerator=accelerator,
         devices=devices,
+        precision=recipe.precision,
         callbacks=callbacks,
         logger=False,
         enable_progress_bar=False,

@@ -26,6 +26,7 @@ class Recipe(BaseModel):
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(5e-4, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="of the arithmetic; weights are 32-bit")
     warmup: float = Field(0.3, gt=0, lt=1, description="share of the run in which the learning rate rises")
     lovasz_weight: float = Field(1.0, ge=0, description="weight of segmentation's Lovasz-softmax loss")
     target_share: float = Field(0.5, gt=0, le=1, description="share of the units that should be executed")
