@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import hard_forward
+from victims.training.adversarial import perturbed
 from victims.training.recipe import Recipe
 from victims.victim import Victim
 
@@ -76,6 +77,8 @@ class ImageVictim(Victim):
     def training_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> Tensor:
         """Return the training loss of one batch."""
         images, labels, _ = batch
+        if self.recipe.adversarial is not None:
+            images = perturbed(self, images, labels, self.recipe.adversarial)
         loss, logs = self.objective.loss(self, images, labels, self.epoch_at(batch_index))
         figures = {"loss": loss.detach()} | logs
         self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)

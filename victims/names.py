@@ -4,6 +4,8 @@ VICTIMS: dict[str, str] = {
     **{f"resnet{depth}-cifar10": f"victims.cifar10:resnet{depth}" for depth in (20, 32, 44, 56, 110)},
     **{f"skipnet{depth}-cifar10": f"victims.cifar10:skipnet{depth}" for depth in (20, 26, 32, 38, 74, 110)},
     **{f"dynconv{depth}-cifar10": f"victims.cifar10:dynconv{depth}" for depth in (8, 14, 20, 26, 32)},
+    **{f"{family}20_at-cifar10": f"victims.cifar10:{family}20" for family in ("skipnet", "dynconv")},
+    "skipnet20_adaptive-cifar10": "victims.cifar10:skipnet20",
     **{f"{name}-cifar10": f"victims.early_exit:{name}" for name in ("rdi_resnet38", "resnet8_2ee", "cascade")},
     **{
         f"{family}{depth}-imagenet": f"victims.imagenet:{family}{depth}"

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from lgm_bench.errors import ConfigError
 from victims.training.objectives import OBJECTIVES
 from victims.training.recipe import Recipe
 
@@ -36,7 +37,16 @@ class Victim(pl.LightningModule):
         return dict(state)
 
     def configure_training(self, recipe: Recipe) -> None:
-        """Prepare the victim for `Trainer.fit` with a recipe."""
+        """Prepare the victim for `Trainer.fit` with a recipe.
+
+        Raises:
+            ConfigError: The recipe's objective, or its adversarial training, does not suit the network.
+        """
+        if recipe.adversarial is not None and self.task != "images":
+            raise ConfigError(
+                f"adversarial training is for image classifiers, and this {type(self).__name__} takes point clouds; "
+                "leave adversarial out"
+            )
         self.recipe = recipe
         self.objective = OBJECTIVES[recipe.objective](recipe)
         self.objective.prepare(self)

@@ -33,6 +33,13 @@ def train(
             min=0, max=2**32 - 1, help="Seed of the weights, the order of the samples, augmentation and noise."
         ),
     ] = 0,
+    adversarial: Annotated[
+        bool, typer.Option("--adversarial", help="Train on adversarial images; for image classifiers.")
+    ] = False,
+    gradient: Annotated[
+        str | None,
+        typer.Option(help="Gradient of the adversarial images: fgm or lgm.", show_default="that of the recipe"),
+    ] = None,
     devices: opt.Devices = None,
     accelerator: opt.Accelerator = None,
     quiet: opt.Quiet = False,
@@ -42,20 +49,26 @@ def train(
 
     The recipe sets the epochs, the batch size per device and the share of the units to execute.
 
+    Adversarial images are made by one step within 8/255 from a random start (N-FGSM), unless the recipe has other
+    settings. The log has the accuracy under PGD on some held-out images after every epoch.
+
     The folder of the run holds the log (CSV), the last checkpoint, and at the end the weights with their record.
 
     Examples:
 
     [dim]$[/] lgm-bench train dynconv20-cifar10 --data-root ~/data
 
+    [dim]$[/] lgm-bench train dynconv20-cifar10 --adversarial --gradient lgm --data-root ~/data
+
     [dim]$[/] lgm-bench train my_package.networks:Net --data cifar10 --recipe my.yaml --out runs/mine --seed 1
     """
     from lgm_bench.evaluation.cells.suites import data_of
-    from victims.training.recipe import load_recipe
+    from victims.training.recipe import load_recipe, with_adversarial
 
     name = data or data_of(victim)
-    chosen = load_recipe(victim, recipe)
-    folder = out or Path("runs") / f"{victim.replace(':', '.')}-seed{seed}"
+    chosen = with_adversarial(load_recipe(victim, recipe), adversarial, gradient)
+    suffix = "-adversarial" * adversarial
+    folder = out or Path("runs") / f"{victim.replace(':', '.')}{suffix}-seed{seed}"
     module = _datamodule(name, data_root, chosen.batch_size, seed)
     from lgm_bench.training import runs as training
     from victims import load_victim

@@ -2,14 +2,19 @@
 
 import csv
 import io
+import logging
 import time
+from itertools import islice
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from lgm_bench.attacks import PGD
 from lgm_bench.files import write_whole
+
+log = logging.getLogger(__name__)
 
 
 class NoiseByEpoch(Callback):
@@ -41,6 +46,52 @@ class Stopwatch(Callback):
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Continue from the seconds of a checkpoint."""
         self.started = time.monotonic() - state_dict["seconds"]
+
+
+class PGDAccuracy(Callback):
+    """Logs after every epoch how many held-out images stay right under PGD, as `pgd_accuracy`.
+
+    A step of fast adversarial training may stop working within an epoch, while the loss goes on falling (catastrophic
+    overfitting). Only an attack of several steps shows it. If the accuracy falls below half of the best epoch's, a
+    warning says so.
+
+    Args:
+        eps: Half-width of the ball.
+        batches: Number of held-out batches to attack.
+        steps: Steps of eps / 4.
+    """
+
+    def __init__(self, eps: float, batches: int = 2, steps: int = 10) -> None:
+        self.attack, self.batches, self.best = PGD(eps, eps / 4, steps), batches, 0.0
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the best accuracy for the checkpoint."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Continue with the best accuracy of a checkpoint."""
+        self.best = state_dict["best"]
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Attack the first held-out batches with the network's own gradient."""
+        pl_module.eval()
+        correct = []
+        for images, labels, ids in islice(trainer.val_dataloaders, self.batches):
+            images, labels = images.to(pl_module.device), labels.to(pl_module.device)
+            attacked = self.attack.perturb(pl_module, images, labels, ids=ids)
+            with torch.no_grad():
+                correct.append(pl_module(attacked).argmax(dim=1) == labels)
+        pl_module.train()
+        accuracy = torch.cat(correct).float().mean()
+        pl_module.log("pgd_accuracy", accuracy, sync_dist=True)
+        if accuracy < self.best / 2:
+            log.warning(
+                "accuracy under PGD fell from %.1f %% to %.1f %%: the network fits the single step of its training "
+                "alone; take more noise and no clipping in the recipe's adversarial settings",
+                100 * self.best,
+                100 * accuracy,
+            )
+        self.best = max(self.best, float(accuracy))
 
 
 class EpochLog(Callback):

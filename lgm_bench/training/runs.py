@@ -22,7 +22,7 @@ from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInter
 from lgm_bench.evaluation.engine.place import checked_devices
 from lgm_bench.files import write_whole
 from lgm_bench.tasks.base import task_named
-from lgm_bench.training.callbacks import EpochLog, NoiseByEpoch, Stopwatch, read_epochs
+from lgm_bench.training.callbacks import EpochLog, NoiseByEpoch, PGDAccuracy, Stopwatch, read_epochs
 from lgm_bench.training.view import TrainingView
 from victims.official import CUT_SHORT
 from victims.training.recipe import Recipe
@@ -85,6 +85,8 @@ def train(
     keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
     watch = Stopwatch()
     callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), watch, keeper]
+    if recipe.adversarial is not None:
+        callbacks.insert(0, PGDAccuracy(recipe.adversarial.eps))  # before the log, which it adds a column to
     if progress:
         callbacks.append(TrainingView(Console(stderr=True)))
     trainer = pl.Trainer(

@@ -10,7 +10,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lgm_bench.evaluation.wording import clock, time_left
 
-SHARES = {"accuracy": "accuracy", "miou": "mIoU", "executed_units": "executed"}
+SHARES = {
+    "accuracy": "accuracy",
+    "pgd_accuracy": "under PGD",
+    "miou": "mIoU",
+    "executed_units": "executed",
+}
 
 
 class TrainingView(Callback):

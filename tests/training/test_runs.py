@@ -18,11 +18,12 @@ from safetensors.torch import load_file
 from datamodules.batch import ImageBatch
 from datamodules.cifar10 import CIFAR10DataModule
 from datamodules.loaders import ShuffledLoader
+from lgm_bench.attacks import PGD
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
 from lgm_bench.training.callbacks import Stopwatch, read_epochs
 from lgm_bench.training.runs import LAST, METRICS, RECORD, WEIGHTS, train
 from victims import load_victim
-from victims.training.recipe import Recipe
+from victims.training.recipe import Adversarial, Recipe
 
 EPOCHS = 3
 RECIPES = {
@@ -113,6 +114,30 @@ def test_resumed_after_a_crash(name: str, root: Path, tmp_path: Path) -> None:
         run(name, root, tmp_path / "stopped", crash)
     assert not (tmp_path / "stopped" / WEIGHTS).exists()
     assert same(run(name, root, tmp_path / "stopped"), run(name, root, tmp_path / "whole"))
+
+
+def test_a_resumed_adversarial_run_equals_an_uninterrupted_one(root: Path, tmp_path: Path) -> None:
+    recipe = RECIPES[DYNCONV].model_copy(update={"adversarial": Adversarial(gradient="lgm")})
+    with pytest.raises(CrashError):
+        run(DYNCONV, root, tmp_path / "stopped", crash, recipe=recipe)
+    resumed, whole = (run(DYNCONV, root, tmp_path / folder, recipe=recipe) for folder in ("stopped", "whole"))
+    assert same(resumed, whole)
+    assert (resumed.parent / METRICS).read_bytes() == (whole.parent / METRICS).read_bytes()
+    record = json.loads((whole.parent / RECORD).read_text())
+    assert record["recipe"]["adversarial"]["gradient"] == "lgm"
+    robust = [epoch["pgd_accuracy"] for epoch in record["epochs"]]
+    assert len(robust) == EPOCHS
+    assert robust[-1] == pytest.approx(accuracy_under_pgd(whole, root))
+
+
+def accuracy_under_pgd(weights: Path, root: Path) -> float:
+    """Of the eight held-out images."""
+    data = TinyData(root)
+    data.setup("fit")
+    (images, labels, ids) = next(iter(data.val_dataloader()))
+    victim = load_victim(DYNCONV, weights).to(memory_format=torch.channels_last)
+    attacked = PGD(8 / 255, 2 / 255, 10).perturb(victim, images, labels, ids=ids)
+    return (victim(attacked).argmax(dim=1) == labels).double().mean().item()
 
 
 def test_resumed_after_ctrl_c(uninterrupted: Path, root: Path, tmp_path: Path) -> None:

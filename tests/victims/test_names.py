@@ -19,7 +19,7 @@ IMAGENET = [name for name in victim_names() if name.endswith("-imagenet")]
 
 
 def family_and_depth(name: str) -> tuple[str, int]:
-    family, depth = re.match(r"([a-z]+)(\d+)-", name).groups()
+    family, depth = re.match(r"([a-z]+)(\d+)(?:_[a-z]+)?-", name).groups()
     return family, int(depth)
 
 

@@ -1,16 +1,42 @@
 """Training recipes, read from YAML: all settings of a training run."""
 
 import re
+from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from lgm_bench.errors import ConfigError, did_you_mean
 from victims.names import VICTIMS
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+GradientOfTraining = Literal["fgm", "lgm"]
+
+
+def _number(value: Any) -> Any:
+    """Return the value of a fraction such as "8/255"; anything else as it is."""
+    return float(Fraction(value)) if isinstance(value, str) and re.fullmatch(r"\d+/[1-9]\d*", value) else value
+
+
+class Adversarial(BaseModel):
+    """One step of an attack on every training batch, on images.
+
+    The defaults are N-FGSM (de Jorge et al. 2022), which does not suffer from catastrophic overfitting: noise that is
+    wider than the ball, a step of eps, and no projection. Fast adversarial training (Wong et al. 2020) is noise 1, step
+    1.25, clipped.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gradient: GradientOfTraining = Field("fgm", description="of the step; lgm takes the automatic slope")
+    eps: Annotated[float, BeforeValidator(_number)] = Field(8 / 255, gt=0, le=1, description="half-width of the ball")
+    noise: float = Field(2.0, ge=0, description="half-width of the uniformly random start, in units of eps")
+    step: float = Field(1.0, gt=0, description="size of the step, in units of eps")
+    clipped: bool = Field(False, description="whether the result is projected onto the ball")
 
 
 class Recipe(BaseModel):
@@ -37,6 +63,9 @@ class Recipe(BaseModel):
     temperature: float = Field(1.0, gt=0, description="temperature of DynConv's Gumbel noise")
     compute_cost: float = Field(0.5, ge=0, description="price of SkipNet's executed blocks, alpha")
     reinforce_epochs: int = Field(0, ge=0, description="last epochs, in which SkipNet's gates are sampled")
+    adversarial: Adversarial | None = Field(
+        None, description="adversarial training of image classifiers; None: without"
+    )
 
 
 def load_recipe(victim: str, path: Path | None = None) -> Recipe:
@@ -58,6 +87,22 @@ def load_recipe(victim: str, path: Path | None = None) -> Recipe:
             f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}, got {e['input']!r}" for e in error.errors()
         ]
         raise ConfigError("\n".join(f"training recipe {path}: {line}" for line in wrong)) from None
+
+
+def with_adversarial(recipe: Recipe, adversarial: bool, gradient: str | None) -> Recipe:
+    """Return a recipe with adversarial training, if that is chosen, and with another gradient of it.
+
+    Raises:
+        ConfigError: A gradient is given without adversarial training, or is not one of `Adversarial`.
+    """
+    settings = recipe.adversarial or (Adversarial() if adversarial else None)
+    if gradient is None:
+        return recipe.model_copy(update={"adversarial": settings})
+    if settings is None:
+        raise ConfigError("a gradient is for adversarial training; add --adversarial, or leave --gradient out")
+    if gradient not in get_args(GradientOfTraining):
+        raise ConfigError(f"gradient of adversarial training must be fgm or lgm, got {gradient!r}")
+    return recipe.model_copy(update={"adversarial": settings.model_copy(update={"gradient": gradient})})
 
 
 def _shipped(victim: str) -> Path:
