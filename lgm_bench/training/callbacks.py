@@ -76,7 +76,7 @@ class PGDAccuracy(Callback):
         """Attack the first held-out batches with the network's own gradient."""
         pl_module.eval()
         correct = []
-        for images, labels, ids in islice(trainer.val_dataloaders, self.batches):
+        for images, labels, ids in islice(trainer.val_dataloaders or (), self.batches):
             images, labels = images.to(pl_module.device), labels.to(pl_module.device)
             attacked = self.attack.perturb(pl_module, images, labels, ids=ids)
             with torch.no_grad():
