@@ -1,14 +1,14 @@
 """Line plots of accuracy or mIoU over eps and over the iterations of an attack (Tao et al. 2024, Fig. 9)."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from lgm_bench.evaluation.cells.units import eps_number
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.report.drawing import NEUTRAL, finish_axes, plot, svg
+from lgm_bench.report.drawing import NEUTRAL, Style, Trace, chart, titled, words
 from lgm_bench.report.groups import Group, legend
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.frame import paper_numbers
@@ -16,6 +16,8 @@ from lgm_bench.results.reading import Finished
 
 LOGARITHMIC_FROM = 5
 """Ratio of the largest to the smallest eps at which the axis becomes logarithmic."""
+PERCENT = (-3, 103)
+"""Range of an axis in percent."""
 
 CAPTION = (
     "Each point is one run: the accuracy or mIoU of the hard network after an attack with that eps. A lower line is "
@@ -24,48 +26,65 @@ CAPTION = (
 
 ITERATIONS = "Iteration by iteration"
 OF_ITERATIONS = (
-    "Share of the attacked images that the hard network misclassifies (targeted: as the target) after each "
-    "iteration. The steeper the line, the fewer iterations a gradient needs. Images may recover in between."
-)
-OF_ITERATES = (
-    "Result of the best iterate so far, which an attack of that length would return: the share of shapes that have "
-    "fallen, or the mean of the mIoU of each scene. The steeper the line, the fewer iterations a gradient needs."
+    "What an attack of that many iterations leaves, over all samples as in the tables: a line starts at the clean "
+    "value and ends at the value after the attack. The steeper the line, the fewer iterations a gradient needs. "
+    "Attacks on point clouds return their best iterate, attacks on images their last one, so an image may recover."
 )
 
 
-def curves(key: str, sweeps: Sequence[Sequence[Group]]) -> list[Figure]:
+def curves(sweeps: Sequence[Sequence[Group]]) -> list[Figure]:
     """Return a plot over eps for each victim and attack of one data set that has several eps."""
     shown = [sweep for sweep in sweeps if len(sweep) > 1]
-    panels = [_panel(f"{key}-curve{number}", sweep) for number, sweep in enumerate(shown)]
-    lines = [(NEUTRAL, "clean"), *legend([group for sweep in shown for group in sweep])]
-    title = f"{shown[0][0].any_result.main.title} over eps" if shown else ""
-    return [Figure(title, CAPTION, [panels], lines)] if panels else []
+    if not shown:
+        return []
+    lines = [(NEUTRAL, "clean", "╌"), *legend([group for sweep in shown for group in sweep])]
+    return [Figure(f"{shown[0][0].any_result.main.title} over eps", CAPTION, [[over_eps(s) for s in shown]], lines)]
 
 
-def _panel(key: str, sweep: Sequence[Group]) -> Panel:
-    with plot() as (figure, ax):
-        _draw(ax, sweep)
-        return Panel(svg(figure, key, _alt_text(sweep)))
-
-
-def _draw(ax: Any, sweep: Sequence[Group]) -> None:
-    first = sweep[0].any_result
-    ax.axhline(100 * first.clean, color=NEUTRAL, linestyle="--", linewidth=1)
+def over_eps(sweep: Sequence[Group]) -> Panel:
+    """Return the plot of groups that differ in eps only."""
+    first, ticks = sweep[0].any_result, [group.cell.attack.eps for group in sweep]
+    ends = {"x": [ticks[0], ticks[-1]], "y": [100 * first.clean] * 2}
+    clean = {**ends, "mode": "lines", "line": {"color": NEUTRAL, "dash": "dash", "width": 1}, "hoverinfo": "skip"}
+    traces: list[Trace] = [clean]
     for name, style in sweep[0].styles.items():
-        results = [(group.cell.attack.eps, group.shown[name].result) for group in sweep if name in group.shown]
-        look = {"marker": style.marker, "color": style.colour}
-        if results:
-            ax.plot(*zip(*((eps, 100 * result.left) for eps, result in results), strict=True), **look)
-            printed = [(eps, number) for eps, result in results if (number := _printed(result)) is not None]
-            if printed:
-                ax.plot(*zip(*printed, strict=True), linestyle="", markerfacecolor="none", **look)
-    ticks = [group.cell.attack.eps for group in sweep]
-    if ticks[-1] >= LOGARITHMIC_FROM * ticks[0] > 0:
-        ax.set_xscale("log")
-        ax.minorticks_off()
-    ax.set_xticks(ticks, [eps_number(group.cell) for group in sweep])
-    ax.set_ylim(-3, 103)
-    finish_axes(ax, sweep[0].title, sweep[0].eps_axis, f"{first.main.label} (%)")
+        results = [
+            (group.eps, group.cell.attack.eps, group.shown[name].result) for group in sweep if name in group.shown
+        ]
+        traces += _line_of(results, style) if results else []
+    logarithmic = ticks[-1] >= LOGARITHMIC_FROM * ticks[0] > 0
+    axis = {"tickvals": ticks, "ticktext": [eps_number(group.cell) for group in sweep]}
+    return Panel(
+        chart(
+            traces,
+            _alt_text(sweep),
+            **titled(sweep[0].title),
+            xaxis={"title": {"text": sweep[0].eps_axis}, "type": "log" if logarithmic else "linear", **axis},
+            yaxis={"title": {"text": f"{first.main.label} (%)"}, "range": PERCENT},
+        )
+    )
+
+
+def _line_of(results: Sequence[tuple[str, float, CellResult]], style: Style) -> list[Trace]:
+    """Return the line of one arm through (eps in words, eps, result), and hollow points for the paper's numbers."""
+    hover = [words(f"{style.name}, eps {eps}", result.main.text(result.left)) for eps, _, result in results]
+    marker = {"color": style.colour, "symbol": style.marker, "size": 7}
+    line = {"mode": "lines+markers", "line": {"color": style.colour}, "marker": marker, "hovertext": hover}
+    traces = [_points([(eps, 100 * result.left) for _, eps, result in results]) | line]
+    printed = [(eps, x, number) for eps, x, result in results if (number := _printed(result)) is not None]
+    if printed:
+        hollow = {"mode": "markers", "marker": marker | {"symbol": f"{style.marker}-open"}}
+        hollow["hovertext"] = [words(f"paper, {style.name}, eps {eps}", f"{number:.2f}%") for eps, _, number in printed]
+        traces.append(_points([(x, number) for _, x, number in printed]) | hollow)
+    return traces
+
+
+def _points(places: Sequence[tuple[float, float]]) -> Trace:
+    return {
+        "x": [x for x, _ in places],
+        "y": [None if math.isnan(y) else y for _, y in places],
+        "hoverinfo": "text",
+    }
 
 
 def _printed(result: CellResult) -> float | None:
@@ -83,46 +102,56 @@ def _alt_text(sweep: Sequence[Group]) -> str:
     return " ".join(sentences)
 
 
-def iterations(key: str, groups: Sequence[Group]) -> list[Figure]:
+def iterations(groups: Sequence[Group]) -> list[Figure]:
     """Return a plot over the iterations for each victim, attack and eps with several iterations."""
-    shown = []
+    panels = []
     for group in groups:
         lines = {name: line for name, cell in group.arms.items() if (line := progress(cell)) is not None}
-        if lines:
-            shown.append((group, lines))
-    panels = [
-        _iterations_panel(f"{key}-iterations{number}", group, lines) for number, (group, lines) in enumerate(shown)
-    ]
-    caption = OF_ITERATES if any(group.points for group in groups) else OF_ITERATIONS
-    return [Figure(ITERATIONS, caption, [panels], legend(groups, random=False))] if panels else []
+        panels += [_over_iterations(group, lines)] if lines else []
+    return [Figure(ITERATIONS, OF_ITERATIONS, [panels], legend(groups, random=False))] if panels else []
 
 
-def _iterations_panel(key: str, group: Group, lines: dict[str, np.ndarray]) -> Panel:
-    main = group.any_result.main
-    with plot() as (figure, ax):
-        for name, line in lines.items():
-            ax.plot(range(len(line)), 100 * line, color=group.styles[name].colour)
-        ax.set_ylim(bottom=0, top=103 if main.event else None)
-        up = "fallen (%)" if main.event else f"{main.label} (%)"
-        finish_axes(ax, f"{group.title}, eps {group.eps}", "iteration", up)
-        ends = (f"{group.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
-        alt = f"Line plot of {group.cell.victim.name} under {group.attack}, eps {group.eps}: {', '.join(ends)}."
-        return Panel(svg(figure, key, alt))
+def _over_iterations(group: Group, lines: Mapping[str, np.ndarray]) -> Panel:
+    metric = group.any_result.compared
+    traces = []
+    for name, line in lines.items():
+        style = group.styles[name]
+        hover = [words(f"{style.name} after {i} iterations", metric.text(value)) for i, value in enumerate(line)]
+        look = {"mode": "lines", "line": {"color": style.colour}, "hoverinfo": "text", "hovertext": hover}
+        traces.append({"x": list(range(len(line))), "y": 100 * line, **look})
+    ends = (f"{group.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
+    return Panel(
+        chart(
+            traces,
+            f"Line plot of {group.cell.victim.name} under {group.attack}, eps {group.eps}: {', '.join(ends)}.",
+            **titled(f"{group.title}, eps {group.eps}"),
+            xaxis={"title": {"text": "iteration"}},
+            yaxis={"title": {"text": f"{metric.label} (%)"}, "range": PERCENT},
+        )
+    )
 
 
 def progress(finished: Finished) -> np.ndarray | None:
-    """Return one number per iteration, the first for the clean samples; None if the iterates were not judged.
+    """Return what the attack leaves after 0, 1, 2, ... iterations; None if the iterates were not judged.
 
-    For scenes it is the mean of the lowest mIoU of each scene so far, for shapes the share that has fallen so far, and
-    for images the share that is wrong at that iteration. Only shapes and images that count as attacked enter.
+    It is the metric by which attacks are compared, over all samples. Its first value is that of the clean samples
+    and its last one that of the record.
     """
-    rows = finished.rows()
+    rows, metric = finished.rows(), finished.result.compared
     values = None if rows.column("history").null_count else _matrix(rows)
     if values is None or values.shape[1] < 3:
         return None
     keeps_the_best = rows.column("iterate").null_count < len(rows)
     kept = np.minimum.accumulate(values, axis=1) if keeps_the_best else values
-    line: np.ndarray = 1 - kept.mean(axis=0) if finished.result.main.event else kept.mean(axis=0)
+    if not metric.event:
+        mean: np.ndarray = kept.mean(axis=0)
+        return mean
+    happened = kept if metric.stronger < 0 else 1 - kept
+    parts, attacked = metric.parts(rows), rows.column("attacked").to_numpy()
+    sums = np.stack(
+        [parts[~attacked, 0].sum() + happened.sum(axis=0), np.full(kept.shape[1], parts[:, 1].sum())], axis=1
+    )
+    line: np.ndarray = metric.value(sums)
     return line
 
 

@@ -1,6 +1,8 @@
-"""Plots as SVG in the page's colours, and pictures as PNG or JPEG, for embedding in HTML."""
+"""Charts in the page's colours, and pictures as PNG or JPEG, for embedding in HTML."""
 
 import base64
+import gzip
+import html
 import io
 import itertools
 import re
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from PIL import Image
 
@@ -23,8 +26,11 @@ if TYPE_CHECKING:
 NEUTRAL = "#999999"
 ARM_COLOURS = ("#d97706", "#2f7fd0", "#3a9d5d", "#c2417c", "#7a6ff0", "#8a6d3b")
 """Colours of the baseline and of the other arms, in order; readable on white and on nearly black."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚"}
+"""Plotly's names of the arms' markers, with the characters that stand for them in a legend."""
 RANDOM = "random"
+TEXT, SOFT, LINE, BACK = "var(--text)", "var(--soft)", "var(--line)", "var(--back)"
+"""Colours of the page, which differ between light and dark."""
 JPEG_FROM = 96 * 96
 """Number of pixels from which pictures are JPEG, which takes a tenth of a PNG's space for noise."""
 Margins = tuple[float, float, float, float]
@@ -61,19 +67,76 @@ class Style:
     Attributes:
         name: Name in legends and labels.
         colour: HTML colour.
-        marker: Matplotlib marker.
+        marker: Plotly's name of the marker, one of `MARKERS`.
     """
 
     name: str
     colour: str
     marker: str
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Entry of a legend: colour, name and the character of the marker."""
+        return self.colour, self.name, MARKERS[self.marker]
+
 
 def arm_styles(gradients: Sequence[str]) -> dict[str, Style]:
     """Return the style of random moves and of each gradient; colours and markers follow the order of the gradients."""
     looks = zip(gradients, itertools.cycle(zip(ARM_COLOURS, MARKERS, strict=True)), strict=False)
     arms = {name: Style(gradient_name(name), colour, marker) for name, (colour, marker) in looks}
-    return {RANDOM: Style("random moves", "#a45bb5", "o"), **arms}
+    return {RANDOM: Style("random moves", "#a45bb5", "circle"), **arms}
+
+
+Trace = dict[str, Any]
+AXIS = {
+    **{"gridcolor": LINE, "zerolinecolor": LINE, "linecolor": LINE, "tickcolor": LINE, "automargin": True},
+    "fixedrange": True,
+}
+LAYOUT = {
+    "font": {"family": 'system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif', "size": 12, "color": TEXT},
+    **{"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"},
+    "margin": {"l": 44, "r": 10, "t": 44, "b": 40},
+    "hoverlabel": {"bgcolor": BACK, "bordercolor": LINE, "font": {"color": TEXT}, "align": "left"},
+    **{"showlegend": False, "dragmode": False, "hovermode": "closest"},
+}
+
+
+def chart(traces: Sequence[Trace], alt: str, *, height: int = 260, **layout: Any) -> Markup:
+    """Return a chart, which the page's script draws with plotly; hovering over it shows its numbers.
+
+    Args:
+        traces: Plotly's traces.
+        alt: Text alternative for screen readers.
+        height: Height, CSS pixels.
+        layout: Plotly's layout beside `LAYOUT` and, for each axis, `AXIS`.
+    """
+    axes = {name: AXIS | layout.get(name, {}) for name in {"xaxis", "yaxis", *layout} if name[1:5] == "axis"}
+    spec = {"data": traces, "layout": LAYOUT | layout | axes | {"height": height}}
+    data = htmlsafe_json_dumps(spec, allow_nan=False, default=lambda array: array.tolist())
+    opening = Markup('<div class="chart" role="img" aria-label="{}" style="height: {}px">').format(alt, height)
+    return opening + Markup('<script type="application/json">{}</script></div>').format(data)
+
+
+def words(*lines: str) -> str:
+    """Return lines of text for a chart, in which no name is read as markup."""
+    return "<br>".join(html.escape(line, quote=False) for line in lines if line)
+
+
+def titled(text: str) -> dict[str, Any]:
+    """Return the part of a chart's layout that writes a title of one or two lines above it, on the left."""
+    above = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 4}
+    text = words(*text.splitlines())
+    return {"annotations": [{**above, "text": text, "showarrow": False, "align": "left", "font": {"size": 13}}]}
+
+
+def packed_plotly() -> str:
+    """Return plotly's script, compressed with gzip and in base64, which the page unpacks.
+
+    Raises:
+        ConfigError: Plotly is not installed.
+    """
+    script = require("plotly.offline", "drawing the report").get_plotlyjs()
+    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
 @contextmanager

@@ -105,11 +105,11 @@ def grouped(cells: Sequence[Finished]) -> list[Group]:
     ]
 
 
-def legend(groups: Sequence[Group], *, random: bool = True) -> list[tuple[str, str]]:
-    """Return the colours and names in the legend of a figure of these groups."""
+def legend(groups: Sequence[Group], *, random: bool = True) -> list[tuple[str, str, str]]:
+    """Return the colours, names and markers in the legend of a figure of these groups."""
     names = {name for group in groups for name in (group.shown if random else group.arms)}
     styles = groups[0].styles if groups else {}
-    return [(style.colour, style.name) for name, style in styles.items() if name in names]
+    return [style.key for name, style in styles.items() if name in names]
 
 
 def eps_sweeps(groups: Sequence[Group]) -> list[list[Group]]:

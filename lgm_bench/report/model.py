@@ -1,4 +1,4 @@
-"""Parts of a report: sections with figures, tables and sentences."""
+"""Parts of a report: pages of sections with figures, tables and sentences."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,16 @@ from markupsafe import Markup
 from lgm_bench.results.formats import Grid
 from lgm_bench.results.tables import Table
 
+WHOLE_WIDTH = 1100
+"""Width of a panel that fills the page, CSS pixels."""
+
 
 @dataclass(frozen=True)
 class Panel:
     """One picture.
 
     Attributes:
-        picture: An <svg> or <img> with a text alternative.
+        picture: A chart (`drawing.chart`), an <svg> or an <img>, with a text alternative.
         label: Text below the picture.
         width: Largest width in CSS pixels.
     """
@@ -32,13 +35,15 @@ class Figure:
         title: What the pictures show.
         caption: How to read them; empty if an earlier figure has the same caption.
         rows: Rows of pictures side by side.
-        legend: Pairs of colour and meaning, such as ("#ff0000", "chair").
+        legend: Colour and meaning, such as ("#ff0000", "chair"), and perhaps the character of a marker.
+        folded: Whether the page shows only the title at first.
     """
 
     title: str
     caption: str
     rows: Sequence[Sequence[Panel]]
-    legend: Sequence[tuple[str, str]] = ()
+    legend: Sequence[tuple[str, str] | tuple[str, str, str]] = ()
+    folded: bool = False
 
 
 @dataclass
@@ -46,27 +51,31 @@ class Section:
     """A chapter of the report.
 
     Attributes:
-        key: Anchor on the page.
+        key: Anchor in the file.
         title: Heading.
+        page: Page on which the section stands; sections of one page follow each other.
+        headline: What the section says, in large letters.
         intro: Sentences at the beginning.
+        figures: Pictures.
         tables: Tables of results.
         grids: Other tables.
-        figures: Pictures.
         notes: Remarks, such as what could not be shown and why.
     """
 
     key: str
     title: str
+    page: str
+    headline: Sequence[str] = ()
     intro: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
     grids: Sequence[Grid] = ()
-    figures: Sequence[Figure] = ()
     notes: list[str] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not (self.tables or self.grids or self.figures or self.notes)
+        return not (self.headline or self.figures or self.tables or self.grids or self.notes)
 
 
 def attempted(section: Section, build: Callable[[], Sequence[Figure]]) -> Section:

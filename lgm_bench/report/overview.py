@@ -15,6 +15,8 @@ from lgm_bench.results.frame import frame_of, lines_of
 from lgm_bench.results.reading import Finished
 from lgm_bench.results.statistics import Comparison
 
+OVERVIEW, SOURCES_PAGE = "Overview", "Provenance"
+"""Pages of these sections."""
 BEFORE, AFTER = ("victim", "clean"), ("measure", "attack", "eps", "samples", "data")
 """Columns before and after those of the arms; a phone shows only the first columns."""
 SOFTWARE = ("versions", "commit", "device", "precision", "sparse backend", "cells")
@@ -27,25 +29,28 @@ CHECKS = (
 HASH_DIGITS, COMMIT_DIGITS = 16, 12
 
 
-def overview(cells: Sequence[Finished], comparisons: Sequence[Comparison], chosen: Sequence[Group]) -> Section:
-    """Return a summary of the results, with a table of the chosen group of each victim."""
+def subtitle(cells: Sequence[Finished]) -> str:
+    """Return what the report is about, in a sentence."""
     victims, data = ({getattr(finished.result.cell, part).name for finished in cells} for part in ("victim", "data"))
     limited = sum(finished.result.cell.data.limit is not None for finished in cells)
-    nothing = "No samples were attacked under two gradients, so there is nothing to compare."
-    intro = [
+    few = f"; {limited} of the cells use only the first few samples of their data sets" if limited else ""
+    return (
         f"{counted(len(cells), 'cell')} (a victim, an attack, an eps and a gradient each), of "
         f"{counted(len(victims), 'victim')} on {counted(len(data), 'data set')}; "
-        f"{clock(sum(finished.result.wall_time_s for finished in cells))} of computing time.",
-        *(verdict_counts(comparisons) or [nothing]),
-    ]
-    if limited:
-        intro.append(f"{limited} of the cells use only the first few samples of their data sets.")
+        f"{clock(sum(finished.result.wall_time_s for finished in cells))} of computing time{few}."
+    )
+
+
+def overview(comparisons: Sequence[Comparison], chosen: Sequence[Group]) -> Section:
+    """Return a summary of the results, with a table of the chosen group of each victim."""
+    nothing = "No samples were attacked under two gradients, so there is nothing to compare."
     title = "Accuracy or mIoU of each victim after its longest attack with the largest eps, in percent"
     styles = chosen[0].styles if chosen else {}
     names = [name for name in styles if any(name in group.shown for group in chosen)]
     header = (*BEFORE, *(styles[name].name for name in names), *AFTER)
-    rows = [_summary(group, names) for group in chosen]
-    return Section("overview", "Overview", intro, grids=[Grid(title, header, rows)])
+    grid = Grid(title, header, [_summary(group, names) for group in chosen])
+    headline = verdict_counts(comparisons) or [nothing]
+    return Section("overview", "Overview", OVERVIEW, headline=headline, grids=[grid])
 
 
 def _summary(group: Group, names: Sequence[str]) -> tuple[str, ...]:
@@ -68,7 +73,7 @@ def provenance(cells: Sequence[Finished]) -> Section:
         ),
         Grid("Every cell", CELLS, [_cell(result) for result in results], folded=True),
     ]
-    return Section("provenance", "Where the numbers come from", grids=grids)
+    return Section("provenance", "Where the numbers come from", SOURCES_PAGE, grids=grids)
 
 
 def _counts(texts: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -99,7 +104,7 @@ def checks(cells: Sequence[Finished]) -> Section:
         f"{counted(len(remarks), 'remark')} on these cells:" if remarks else "There are no remarks.",
     ]
     grid = Grid("Checks of every cell", CHECKS, [_check(result) for result in results], folded=True)
-    return Section("checks", "Checks", intro, grids=[grid], notes=remarks)
+    return Section("checks", "Checks", SOURCES_PAGE, intro=intro, grids=[grid], notes=remarks)
 
 
 def _cell(result: CellResult) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The report as one HTML page."""
+"""The report as one HTML file."""
 
 import re
 from collections.abc import Sequence
@@ -11,16 +11,19 @@ from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.store.samples import read_examples
 from lgm_bench.report import architecture, cloud_examples, curves, execution, image_examples, relations
-from lgm_bench.report.drawing import RANDOM
+from lgm_bench.report.drawing import RANDOM, packed_plotly
 from lgm_bench.report.groups import Group, class_names, eps_sweeps, grouped, representative
 from lgm_bench.report.model import Section, attempted
-from lgm_bench.report.overview import checks, overview, provenance
+from lgm_bench.report.overview import OVERVIEW, checks, overview, provenance, subtitle
 from lgm_bench.results.comparisons import comparison_grid
 from lgm_bench.results.formats import heading, row_label
 from lgm_bench.results.frame import frame_of
 from lgm_bench.results.reading import Finished
 from lgm_bench.results.statistics import Comparison
 from lgm_bench.results.tables import Table, build_tables
+
+TABLES, VOXELS = "Tables", "Points and voxels"
+"""Pages beside those of the data sets and `overview`."""
 
 
 def page(
@@ -37,8 +40,11 @@ def page(
         cells: Finished cells.
         comparisons: Arms against their baselines.
         tables: Tables to show; None: those of the cells.
-        title: Heading of the page.
+        title: Heading of the report.
         notes: General remarks, such as what is missing.
+
+    Raises:
+        ConfigError: Plotly is not installed.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -49,64 +55,70 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = [section for section in sections(cells, comparisons, tables, notes) if not section.is_empty]
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    template = environment.get_template("report.html.j2")
-    return template.render(
-        title=title, sections=shown, version=__version__, made=made, label=row_label, heading=heading
+    plotly = packed_plotly()
+    pages: dict[str, list[Section]] = {}
+    for section in sections(cells, comparisons, tables):
+        if not section.is_empty:
+            pages.setdefault(section.page, []).append(section)
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        subtitle=subtitle(cells),
+        remarks=notes,
+        pages=pages,
+        version=__version__,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        label=row_label,
+        heading=heading,
+        plotly=plotly,
     )
 
 
 def sections(
-    cells: Sequence[Finished],
-    comparisons: Sequence[Comparison] = (),
-    tables: Sequence[Table] | None = None,
-    notes: Sequence[str] = (),
+    cells: Sequence[Finished], comparisons: Sequence[Comparison] = (), tables: Sequence[Table] | None = None
 ) -> list[Section]:
     """Return the sections of the report, including empty ones; see `page`."""
     groups = grouped(cells)
     chosen = representative(groups)
-    first = overview(cells, comparisons, chosen)
-    first.notes += notes
     if tables is None:
         tables = build_tables(frame_of(cell.result for cell in cells))
-    chapters = [first, Section("tables", "Tables", tables=_in_order(tables))]
+    chapters = [overview(comparisons, chosen)]
     if comparisons:
         grids = [comparison_grid(comparisons)]
-        chapters.append(Section("comparisons", "How certain the differences are", grids=grids))
-    chapters += [
-        _data_section(name, groups, chosen) for name in dict.fromkeys(group.cell.data.name for group in groups)
-    ]
+        chapters.append(Section("comparisons", "How certain the differences are", OVERVIEW, grids=grids))
+    chapters.append(Section("tables", "Tables", TABLES, tables=_in_order(tables)))
+    for name in dict.fromkeys(group.cell.data.name for group in groups):
+        chapters += _data_sections(name, groups, chosen)
     if any(group.points for group in groups):
         intro = ["Under the leaded gradient a point belongs to several voxels, to each with a weight between 0 and 1."]
-        chapters.append(attempted(Section("relations", "Points and voxels", intro), relations.relations))
+        chapters.append(attempted(Section("relations", "Points and voxels", VOXELS, intro=intro), relations.relations))
     return [*chapters, provenance(cells), checks(cells)]
 
 
-def _data_section(name: str, all_groups: Sequence[Group], representatives: Sequence[Group]) -> Section:
-    """Return the pictures of one data set."""
+def _data_sections(name: str, all_groups: Sequence[Group], representatives: Sequence[Group]) -> list[Section]:
+    """Return the page of one data set: its attacks, the decisions of its victims, and examples of its samples."""
     key = "data-" + re.sub(r"[^A-Za-z0-9]+", "-", name)
-    section = Section(key, f"Data set {name}")
+    attacks = Section(key, f"Attacks on {name}", name)
+    decisions, examples = Section(f"{key}-decisions", "Decisions", name), Section(f"{key}-examples", "Examples", name)
     groups = [group for group in all_groups if group.cell.data.name == name]
     names = class_names(groups[0].any_result)
-    attempted(section, partial(curves.curves, key, eps_sweeps(groups)))
-    groups = _readable(groups, section)
-    chosen = _readable([group for group in representatives if group.cell.data.name == name], section)
-    attempted(section, partial(curves.iterations, key, groups))
+    attempted(attacks, partial(curves.curves, eps_sweeps(groups)))
+    groups = _readable(groups, attacks)
+    chosen = _readable([group for group in representatives if group.cell.data.name == name], attacks)
+    attempted(attacks, partial(curves.iterations, groups))
     iterative = any((arm.result.cell.attack.steps or 1) > 1 for group in groups for arm in group.arms.values())
-    if iterative and curves.ITERATIONS not in [figure.title for figure in section.figures]:
-        section.notes.append(
+    if iterative and curves.ITERATIONS not in [figure.title for figure in attacks.figures]:
+        attacks.notes.append(
             "There is no plot by iteration: for images it needs --history, and older versions did not record it."
         )
-    attempted(section, partial(architecture.architecture, key, chosen, eps_sweeps(groups)))
+    attempted(decisions, partial(architecture.architecture, key, chosen, eps_sweeps(groups)))
+    attempted(decisions, partial(execution.execution_maps, chosen, names))
+    attempted(decisions, partial(execution.execution_planes, chosen, names))
     points = any(group.points for group in chosen)
     show = cloud_examples.cloud_examples if points else image_examples.image_examples
     if chosen and not any(read_examples(arm.folder) for group in chosen for arm in group.arms.values()):
-        section.notes.append("No samples can be shown: these results were saved without examples.")
-    attempted(section, partial(show, chosen, names))
-    attempted(section, partial(execution.execution_maps, key, chosen, names))
-    attempted(section, partial(execution.execution_planes, key, chosen, names))
-    return section
+        examples.notes.append("No samples can be shown: these results were saved without examples.")
+    attempted(examples, partial(show, chosen, names))
+    return [attacks, decisions, examples]
 
 
 def _readable(groups: Sequence[Group], section: Section) -> list[Group]:

@@ -1,17 +1,21 @@
 """Plots of the relation functions: how much a point belongs to a voxel (Tao et al. 2024, Fig. 6)."""
 
-import torch
+from collections.abc import Callable
 
-from lgm_bench.report.drawing import NEUTRAL, finish_axes, plot, svg
+import torch
+from torch import Tensor
+
+from lgm_bench.report.drawing import NEUTRAL, chart, titled, words
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.voxels.relation import RELATIONS
 
 SLOPES = {"sigmoid": (5.0, 10.0, 40.0), "bilinear": (1.0,), "rbf": (2.0, 5.0, 20.0)}
 REACH = 1.2
 CAPTION = (
-    "How much a point belongs to a voxel, over its distance from the voxel's centre along one axis. Dotted lines are "
-    "the voxel's faces, where the hard relation jumps from 1 to 0 and the smooth ones have a gradient. A larger "
-    "slope brings the sigmoid closer to the hard relation and makes the bell of rbf narrower; bilinear has no slope."
+    "Above, how much a point belongs to a voxel, over its distance from the voxel's centre along one axis; below, the "
+    "derivative, which is what an attack can follow. Dotted lines are the voxel's faces, where the hard relation jumps "
+    "from 1 to 0 and has no derivative. A larger slope brings the sigmoid closer to the hard relation and makes the "
+    "bell of rbf narrower; bilinear has no slope."
 )
 SHAPES = {
     "sigmoid": "A plateau over the voxel that falls through one half at its faces, the steeper the larger the slope.",
@@ -22,21 +26,53 @@ SHADES = ("#2f7fd0", "#d97706", "#3a9d5d")
 
 
 def relations() -> list[Figure]:
-    """Return the relation functions at a few slopes."""
-    return [Figure("Relation functions", CAPTION, [[_panel(name) for name in RELATIONS]])]
+    """Return the relation functions at a few slopes, and their derivatives."""
+    functions = [_panel(name, name, "relation", _relation) for name in RELATIONS]
+    derivatives = [_panel(name, f"derivative of {name}", "per voxel", _derivative) for name in RELATIONS]
+    return [Figure("Relation functions and their derivatives", CAPTION, [functions, derivatives])]
 
 
-def _panel(name: str) -> Panel:
-    place = torch.linspace(-REACH, REACH, 161, dtype=torch.float64)
-    with plot() as (figure, ax):
-        for face in (-0.5, 0.5):
-            ax.axvline(face, color=NEUTRAL, linestyle=":", linewidth=1)
-        for slope, shade in zip(SLOPES.get(name, (5.0, 10.0, 40.0)), SHADES, strict=False):
-            values = RELATIONS[name](place.abs()[:, None], slope).exp()
-            label = "no slope" if name == "bilinear" else f"slope {slope:g}"
-            ax.plot(place.numpy(), values.numpy(), color=shade, label=label)
-        ax.set_ylim(-0.03, 1.5)
-        ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
-        ax.legend(loc="upper right", fontsize=7.5, handlelength=1.2)
-        finish_axes(ax, name, "distance (voxels)", "relation")
-        return Panel(svg(figure, f"relation-{name}", f"Line plot of the relation {name}. {SHAPES.get(name, '')}"))
+def _relation(name: str, place: Tensor, slope: float) -> Tensor:
+    return RELATIONS[name](place.abs()[:, None], slope).exp()
+
+
+def _derivative(name: str, place: Tensor, slope: float) -> Tensor:
+    place = place.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(_relation(name, place, slope).sum(), place)
+    return gradient
+
+
+def _panel(name: str, title: str, up: str, function: Callable[[str, Tensor, float], Tensor]) -> Panel:
+    place = torch.linspace(-REACH, REACH, 241, dtype=torch.float64)
+    traces = []
+    for slope, shade in zip(SLOPES.get(name, (5.0, 10.0, 40.0)), SHADES, strict=False):
+        values = function(name, place, slope)
+        label = words("no slope" if name == "bilinear" else f"slope {slope:g}")
+        line = {"mode": "lines", "name": label, "line": {"color": shade}, "hovertemplate": "%{y:.3f} at %{x:.2f}"}
+        traces.append({"x": place.numpy().round(3), "y": values.numpy().round(5), **line})
+    faces = [
+        {
+            "type": "line",
+            "yref": "paper",
+            "y0": 0,
+            "y1": 1,
+            "x0": face,
+            "x1": face,
+            "line": {"color": NEUTRAL, "dash": "dot"},
+        }
+        for face in (-0.5, 0.5)
+    ]
+    return Panel(
+        chart(
+            traces,
+            f"Line plot: {title}. {SHAPES.get(name, '')}",
+            **titled(title),
+            showlegend=True,
+            legend={"orientation": "h", "y": -0.3, "yanchor": "top", "font": {"size": 11}},
+            margin={"l": 44, "r": 10, "t": 30, "b": 70},
+            height=280,
+            shapes=faces,
+            xaxis={"title": {"text": "distance (voxels)"}},
+            yaxis={"title": {"text": up}},
+        )
+    )

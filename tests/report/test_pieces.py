@@ -2,9 +2,11 @@
 
 import base64
 import io
+import json
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from hand_made import altered, cell, flat_cell, result
 from PIL import Image
@@ -12,11 +14,11 @@ from PIL import Image
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.report.cloud_examples import Camera, View
-from lgm_bench.report.curves import _draw
-from lgm_bench.report.drawing import arm_styles, picture, plot, svg
+from lgm_bench.report.curves import over_eps
+from lgm_bench.report.drawing import arm_styles, chart, picture, plot, svg, words
 from lgm_bench.report.folder import with_places
 from lgm_bench.report.groups import eps_sweeps, grouped, legend, representative
-from lgm_bench.report.overview import overview
+from lgm_bench.report.overview import overview, subtitle
 from lgm_bench.results.formats import Grid
 from lgm_bench.results.reading import Finished
 
@@ -122,19 +124,38 @@ def test_pictures_are_of_the_most_samples_and_say_how_many_if_not_of_all() -> No
     assert representative(grouped(finished(cell())))[0].title == "dynconv8-cifar10\nfgsm"
 
 
+def drawn(markup: str) -> go.Figure:
+    """The chart as plotly reads it, which refuses what it has no meaning for."""
+    return go.Figure(json.loads(markup.split('"application/json">')[1].split("</script>")[0]))
+
+
+def test_charts_are_plotlys_with_numbers_instead_of_arrays_and_names_that_are_no_markup() -> None:
+    trace = {"x": np.arange(3), "y": np.array([0.5, 1, 2]), "hovertext": [words("a <b>", "c & d")] * 3}
+    markup = chart([trace], 'a "chart"', xaxis={"title": {"text": "x"}}, yaxis2={"overlaying": "y"}, height=99)
+    figure = drawn(markup)
+    assert list(figure.data[0].y) == [0.5, 1, 2]
+    assert figure.data[0].hovertext[0] == "a &lt;b&gt;<br>c &amp; d"
+    assert figure.layout.xaxis.gridcolor == figure.layout.yaxis2.gridcolor == "var(--line)"
+    assert 'aria-label="a &#34;chart&#34;" style="height: 99px"' in markup
+    assert "<b>" not in markup
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        chart([{"y": [float("nan")]}], "a number that is none")
+
+
 @pytest.mark.parametrize(("several", "scale"), [((0.005, 0.01, 0.05), "log"), ((3.0, 4.0, 6.0), "linear")])
 def test_close_eps_do_not_run_into_each_other(several: tuple[float, ...], scale: str) -> None:
     ((ones),) = eps_sweeps(grouped(finished(*(cell(eps=eps) for eps in several))))
-    with plot() as (_, ax):
-        _draw(ax, ones)
-        assert ax.get_xscale() == scale
-        assert [label.get_text() for label in ax.get_xticklabels()] == [f"{eps:g}" for eps in several]
-        assert not ax.get_xticks(minor=True).size
+    figure = drawn(over_eps(ones).picture)
+    assert figure.layout.xaxis.type == scale
+    assert list(figure.layout.xaxis.ticktext) == [f"{eps:g}" for eps in several]
+    assert list(figure.data[1].x) == list(several)
+    assert list(figure.data[1].y) == [25.0] * 3
+    assert list(figure.data[0].y) == [80.0] * 2
 
 
 def test_arms_look_different_and_the_baseline_comes_first() -> None:
     groups = grouped(finished(*(cell(gradient=name) for name in ("soft", "lgm", "fgm"))))
-    assert [name for _, name in legend(groups)] == ["FGM", "soft", "LGM"]
+    assert [name for _, name, _ in legend(groups)] == ["FGM", "soft", "LGM"]
     styles = arm_styles(["fgm", "lgm", "soft", "straight-through"])
     assert len({(one.colour, one.marker) for one in styles.values()}) == len(styles) == 5
     assert len(arm_styles([str(number) for number in range(20)])) == 21
@@ -155,9 +176,9 @@ def test_columns_of_numbers_stand_to_the_right(text: str, numeric: bool) -> None
 
 def test_the_overview_counts_victims_and_data_sets_by_name() -> None:
     found = finished(*(cell(eps=eps, limit=limit) for eps, limit in ((1.0, 5), (2.0, None))), cell(victim="other"))
-    section = overview(found, [], representative(grouped(found)))
-    assert section.intro[0].startswith(
+    assert subtitle(found).startswith(
         "3 cells (a victim, an attack, an eps and a gradient each), of 2 victims on 1 data"
     )
-    assert "nothing to compare" in section.intro[1]
+    section = overview([], representative(grouped(found)))
+    assert "nothing to compare" in section.headline[0]
     assert section.grids[0].header[:3] == ("victim", "clean", "FGM")
