@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from lgm_bench.attacks.attack import Attack
     from lgm_bench.attacks.autoattack import AutoAttack
     from lgm_bench.attacks.budgets import Budget, Cubes, L2Ball, LinfBall
-    from lgm_bench.attacks.image_attacks import BIM, FGSM, PGD, AutoPGD, CarliniWagner
+    from lgm_bench.attacks.image_attacks import BIM, FGSM, PGD, Adam, AutoPGD, CarliniWagner, RandomNoise
     from lgm_bench.attacks.objectives import DLR, CrossEntropy, Lovasz, Margin, Objective, Pass, TargetedDLR
     from lgm_bench.attacks.point_attacks import KNNPert, PointAttack, PointBIM, PointPert, RandomPerturbation
     from lgm_bench.attacks.trace import AttackResult
@@ -17,9 +17,11 @@ IMAGE_ATTACKS = {
     "fgsm": "lgm_bench.attacks.image_attacks:FGSM",
     "bim": "lgm_bench.attacks.image_attacks:BIM",
     "pgd": "lgm_bench.attacks.image_attacks:PGD",
+    "adam": "lgm_bench.attacks.image_attacks:Adam",
     "cw": "lgm_bench.attacks.image_attacks:CarliniWagner",
     "autopgd": "lgm_bench.attacks.image_attacks:AutoPGD",
     "autoattack": "lgm_bench.attacks.autoattack:AutoAttack",
+    "noise": "lgm_bench.attacks.image_attacks:RandomNoise",
 }
 POINT_ATTACKS = {
     "random": "lgm_bench.attacks.point_attacks:RandomPerturbation",
@@ -29,13 +31,13 @@ POINT_ATTACKS = {
 }
 ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
 """Attacks by name."""
-GRADIENT_FREE = frozenset({"random"})
+GRADIENT_FREE = frozenset({"noise", "random"})
 """Attacks that follow no gradient."""
 _HOMES = {
     "attack": ("Attack",),
     "autoattack": ("AutoAttack",),
     "budgets": ("Budget", "Cubes", "L2Ball", "LinfBall"),
-    "image_attacks": ("AutoPGD", "BIM", "CarliniWagner", "FGSM", "PGD"),
+    "image_attacks": ("Adam", "AutoPGD", "BIM", "CarliniWagner", "FGSM", "PGD", "RandomNoise"),
     "objectives": ("CrossEntropy", "DLR", "Lovasz", "Margin", "Objective", "Pass", "TargetedDLR"),
     "point_attacks": ("KNNPert", "PointAttack", "PointBIM", "PointPert", "RandomPerturbation"),
     "trace": ("AttackResult",),
@@ -46,6 +48,7 @@ __all__ = [
     "DLR",
     "FGSM",
     "PGD",
+    "Adam",
     "Attack",
     "AttackResult",
     "AutoAttack",
@@ -64,6 +67,7 @@ __all__ = [
     "PointAttack",
     "PointBIM",
     "PointPert",
+    "RandomNoise",
     "RandomPerturbation",
     "TargetedDLR",
 ]

@@ -64,7 +64,8 @@ class Attack:
     keeps_best: ClassVar[bool] = False
     judges_start: ClassVar[bool] = True
     losses: ClassVar[tuple[str, ...]] = (
-        "cross_entropy", "margin", "dlr", "compute", "compute-kept", "underload", "deepsloth", "exits", "last-exit",
+        "cross_entropy", "margin", "dlr", "compute", "compute-kept", "underload", "deepsloth", "gradmdm", "exits",
+        "last-exit",
     )  # fmt: skip
     default_step: ClassVar[float | None] = 1 / 255
     default_steps: ClassVar[int] = 100

@@ -64,6 +64,13 @@ class AdamSteps(Attack):
         return {"x": state["x"] + self.step * direction, "first": first, "second": second}
 
 
+class Adam(AdamSteps):
+    """Adam steps on any loss; the publication of GradMDM takes 100 with a learning rate of 0.01."""
+
+    name = "adam"
+    default_step = 0.01
+
+
 class CarliniWagner(AdamSteps):
     """Carlini & Wagner's margin attack (2017), with a budget instead of the norm penalty.
 
@@ -73,6 +80,24 @@ class CarliniWagner(AdamSteps):
 
     name = "cw"
     losses = ("margin", "cross_entropy", "dlr")
+
+
+class RandomNoise(Attack):
+    """A uniform draw from the budget, without any gradient; `steps` is the number of draws.
+
+    The draw at which the hard network does worst is returned. The clean sample does not count, because it would hide
+    draws that help the victim.
+    """
+
+    name = "noise"
+    takes_step = False
+    takes_gradient = False
+    keeps_best = True
+    judges_start = False
+    default_steps = 1
+
+    def update(self, problem: Problem, state: State, evaluation: Evaluation, iteration: int) -> State:
+        return {"x": problem.clean + self.eps * self.noise(problem, f"{self.name}-{iteration}")}
 
 
 class AutoPGD(Attack):

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded.compute import Costs
+from lgm_bench.leaded.gates import PRESENT
 from lgm_bench.leaded.recording import Call
 from lgm_bench.losses import lovasz_softmax, margin
 
@@ -198,6 +200,36 @@ class DeepSloth(Objective):
         return exit_outputs(seen)[:, :-1].log_softmax(dim=-1).mean(dim=(1, 2))
 
 
+class GradMDM(Objective):
+    """The power loss of GradMDM (Pan et al. 2023), a baseline: the p-norm of the decisions that are off.
+
+    ||min(g, 1/2)||_p over all decisions of a sample, where g is the gate's own probability, sigmoid(margin). Decisions
+    that are on have no gradient. Of the others, a norm with a large p raises those most that are almost on. It depends
+    only on scores, so it works with any gradient.
+
+    The publication lowers the L2 norm of the change as well; here the budget of the attack bounds it. For its first ten
+    of 100 Adam steps the publication takes p = 1, which is not done here.
+
+    Args:
+        p: The power; the publication's for SkipNet is 3.5.
+    """
+
+    reads_decisions = True
+
+    def __init__(self, p: float = 3.5) -> None:
+        self.p = p
+
+    def __call__(self, seen: Pass) -> Tensor:
+        gates = [
+            call.unit.executed(call.unit.composed(call.margin.sigmoid())).reshape(len(call.score), -1)
+            for call in seen.decisions
+            if call.unit.used
+        ]
+        if not gates:
+            raise ConfigError("this loss is for a network with gates; found none")
+        return torch.cat(gates, dim=1).clamp(max=PRESENT).norm(p=self.p, dim=1)
+
+
 OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
     "cross_entropy": CrossEntropy,
     "margin": Margin,
@@ -207,6 +239,7 @@ OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
     "compute-kept": partial(Compute, kept=1.0),
     "underload": partial(Compute, sign=-1),
     "deepsloth": DeepSloth,
+    "gradmdm": GradMDM,
     "exits": ExitCrossEntropy,
     "last-exit": partial(ExitCrossEntropy, -1),
 }

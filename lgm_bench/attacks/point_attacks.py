@@ -10,7 +10,7 @@ from torch import Tensor
 from lgm_bench.attacks.attack import Attack, State
 from lgm_bench.attacks.budgets import Budget, Cubes
 from lgm_bench.attacks.checks import check_whole
-from lgm_bench.attacks.image_attacks import AdamSteps
+from lgm_bench.attacks.image_attacks import AdamSteps, RandomNoise
 from lgm_bench.attacks.objectives import Margin, Objective, Pass
 from lgm_bench.attacks.problem import Evaluation, Problem
 from lgm_bench.attacks.trace import Progress, Trace
@@ -65,21 +65,11 @@ class PointAttack(Attack):
         return min(super().usual_step(eps), eps)
 
 
-class RandomPerturbation(PointAttack):
-    """A uniform draw from each point's cube, without any gradient; `steps` is the number of draws.
-
-    The best draw is returned. The clean cloud does not count, because it would hide draws that help the victim.
-    """
+class RandomPerturbation(RandomNoise, PointAttack):
+    """A uniform draw from each point's cube; see `RandomNoise`."""
 
     name = "random"
-    takes_step = False
-    takes_gradient = False
-    judges_start = False
-    default_steps = 1
     fewest_steps = 1
-
-    def update(self, problem: Problem, state: State, evaluation: Evaluation, iteration: int) -> State:
-        return {"x": problem.clean + self.eps * self.noise(problem, f"{self.name}-{iteration}")}
 
 
 class PointBIM(PointAttack):

@@ -196,7 +196,7 @@ def in_variant_order(variants: Iterable[str], baseline: str = BASELINE) -> list[
     """
     distinct = list(dict.fromkeys(variants))
     gradients = in_order((variant.removesuffix(TARGETED) for variant in distinct), baseline)
-    order = [CLEAN, *GRADIENT_FREE, *gradients]
+    order = [CLEAN, *sorted(GRADIENT_FREE), *gradients]
     return sorted(distinct, key=lambda name: (order.index(name.removesuffix(TARGETED)), name.endswith(TARGETED)))
 
 

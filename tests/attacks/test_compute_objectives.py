@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench import FGM, LGM
-from lgm_bench.attacks import BIM, FGSM
-from lgm_bench.attacks.objectives import Compute, DeepSloth, ExitCrossEntropy, Pass, objective_named
+from lgm_bench.attacks import BIM, FGSM, Adam
+from lgm_bench.attacks.objectives import Compute, DeepSloth, ExitCrossEntropy, GradMDM, Pass, objective_named
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import decision_costs, recorded_calls
 from lgm_bench.leaded.recording import hard_units
@@ -43,6 +43,15 @@ def test_more_and_less_compute() -> None:
     assert means["deepsloth"] > clean.mean().item()
 
 
+def test_gradmdm_needs_no_leaded_gradient() -> None:
+    """Under FGM, on a SkipNet and on early exits."""
+    for victim in (network(), load_victim("skipnet14-mini")):
+        x = images(14)
+        labels, clean = victim(x).argmax(dim=1), compute(victim, x)
+        moved = Adam(16 / 255, steps=10, loss="gradmdm").perturb(victim, x, labels, gradient=FGM())
+        assert compute(victim, moved).mean() > clean.mean() * 1.05
+
+
 def test_under_fgm_occupancies_are_constant() -> None:
     victim, x = network(), images(3)
     labels = torch.zeros(3, dtype=torch.int64)
@@ -50,8 +59,8 @@ def test_under_fgm_occupancies_are_constant() -> None:
     assert not torch.equal(FGSM(8 / 255, loss="deepsloth").perturb(victim, x, labels, gradient=FGM()), x)
 
 
-@pytest.mark.parametrize("objective", [Compute(), Compute(-1, kept=0.5), DeepSloth()])
-def test_values_and_gradients(objective: Compute | DeepSloth) -> None:
+@pytest.mark.parametrize("objective", [Compute(), Compute(-1, kept=0.5), DeepSloth(), GradMDM(2.0)])
+def test_values_and_gradients(objective: Compute | DeepSloth | GradMDM) -> None:
     victim, x = network().double(), images(2).double()
     labels = torch.tensor([1, 2])
     costs = decision_costs(victim, x[:1])
@@ -68,6 +77,9 @@ def test_values_and_gradients(objective: Compute | DeepSloth) -> None:
             runs = torch.cumprod(1 - q, dim=1)
             expected = (costs.fixed + runs @ costs.decisions[calls[0].name]) / costs.full * objective.sign
             expected = expected + objective.kept * margin(logits, labels).clamp(max=0)
+        elif isinstance(objective, GradMDM):
+            runs = torch.cumprod(1 - torch.sigmoid(calls[0].margin), dim=1)
+            expected = runs.clamp(max=0.5).square().sum(dim=1).sqrt()
         else:
             exits = calls[0].outputs[:, :-1].softmax(dim=-1)
             expected = exits.log().mean(dim=(1, 2))
@@ -95,7 +107,8 @@ def test_losses_of_single_exits_do_not_depend_on_which_exit_answers() -> None:
 
 def test_what_a_network_lacks_is_named() -> None:
     static = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval()
-    for loss, message in (("compute", "declare in controls"), ("deepsloth", "network with one Exit gate")):
+    lacking = ("compute", "declare in controls"), ("deepsloth", "one Exit gate"), ("gradmdm", "network with gates")
+    for loss, message in lacking:
         with pytest.raises(ConfigError, match=message):
             FGSM(0.1, loss=loss).perturb(static, torch.rand(1, 3, 2, 2), torch.tensor([0]))
     assert isinstance(objective_named("underload"), Compute)

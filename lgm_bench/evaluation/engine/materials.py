@@ -45,7 +45,7 @@ class Target:
     """A victim in evaluation mode, on the CPU, with the values that go into a record."""
 
     victim: Victim
-    sha256: str  # of its weights
+    sha256: str  # of its weights; with "quantile" thresholds, also of the held-out samples that these come from
     mean: Channels | None  # its normalization, see `VictimSpec`; None for a victim of point clouds
     std: Channels | None
 
@@ -117,15 +117,18 @@ class Materials:
     def _load(self, spec: VictimSpec, seed: int, held_out: DataSpec) -> Target:
         victim = load_victim(spec.name, spec.checkpoint, spec.mean, spec.std, seed, kwargs=dict(spec.kwargs))
         network: Any = victim.network
+        sha256 = _weights_sha256(victim)
         if getattr(network, "unsettled", False):  # thresholds of exits come from training samples
             samples = build_data(held_out, self.data_root, self.batch_size)
             samples.share = 0, 1  # the same samples in all processes
             samples.setup("test")
             network.settle([inputs for inputs, *_ in Batches(samples)])
+            images = f"{ids_sha256(list(samples.sample_ids()))} {samples.content_sha256()}"
+            sha256 = hashlib.sha256(f"{sha256} {images}".encode()).hexdigest()
         mean, std = spec.mean, spec.std
         if isinstance(victim, ImageVictim):
             mean, std = mean or _channels(victim.mean), std or _channels(victim.std)
-        return Target(victim, _weights_sha256(victim), mean, std)
+        return Target(victim, sha256, mean, std)
 
 
 def _channels(values: Tensor) -> Channels:

@@ -110,7 +110,8 @@ class CellResult(_Record):
         slopes: Slope of every unit if the cell's slope is "auto".
         folded: Whether batch norm was folded into the convolutions of the network that was attacked and judged.
         backend: Library that computed the sparse convolutions of point clouds.
-        checkpoint_sha256: Hash of the victim's weights as loaded, independent of the file format.
+        checkpoint_sha256: Hash of the victim's weights as loaded, independent of the file format. If thresholds come
+            from held-out samples (the rule "quantile"), the hash covers these samples too.
         data_sha256: Hash of the sample ids, in order.
         content_sha256: Hash of the samples' content, see `SamplesDataModule.content_sha256`.
         sources: sha256, by file, of the user's own code that the cell names and of the local files that it imports.
