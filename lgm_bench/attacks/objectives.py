@@ -227,7 +227,8 @@ class GradMDM(Objective):
         ]
         if not gates:
             raise ConfigError("this loss is for a network with gates; found none")
-        return torch.cat(gates, dim=1).clamp(max=PRESENT).norm(p=self.p, dim=1)
+        loss: Tensor = torch.linalg.vector_norm(torch.cat(gates, dim=1).clamp(max=PRESENT), ord=self.p, dim=1)
+        return loss
 
 
 OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
