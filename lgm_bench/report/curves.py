@@ -28,7 +28,13 @@ ITERATIONS = "Iteration by iteration"
 OF_ITERATIONS = (
     "What an attack of that many iterations leaves, over all samples as in the tables: a line starts at the clean "
     "value and ends at the value after the attack. The steeper the line, the fewer iterations a gradient needs. "
-    "Attacks on point clouds return their best iterate, attacks on images their last one, so an image may recover."
+    "Attacks on shapes return their best iterate, attacks on images their last one, so an image may recover."
+)
+OF_SCENES = (
+    "What an attack of that many iterations leaves of the mIoU of a single scene, as the mean over scenes: only that "
+    "is recorded for every iteration. The points at both ends are the mIoU of the tables, that of all scenes together. "
+    "It is higher, since a class that a scene lacks counts as 0 there as soon as a single point is taken for it. The "
+    "steeper a line, the fewer iterations a gradient needs."
 )
 
 
@@ -108,17 +114,20 @@ def iterations(groups: Sequence[Group]) -> list[Figure]:
     for group in groups:
         lines = {name: line for name, cell in group.arms.items() if (line := progress(cell)) is not None}
         panels += [_over_iterations(group, lines)] if lines else []
-    return [Figure(ITERATIONS, OF_ITERATIONS, [panels], legend(groups, random=False))] if panels else []
+    caption = OF_ITERATIONS if all(group.any_result.compared.event for group in groups) else OF_SCENES
+    return [Figure(ITERATIONS, caption, [panels], legend(groups, random=False))] if panels else []
 
 
 def _over_iterations(group: Group, lines: Mapping[str, np.ndarray]) -> Panel:
     metric = group.any_result.compared
-    traces = []
+    label = metric.label if metric.event else f"{metric.label} of a scene, mean"
+    traces: list[Trace] = []
     for name, line in lines.items():
         style = group.styles[name]
-        hover = [words(f"{style.name} after {i} iterations", metric.text(value)) for i, value in enumerate(line)]
+        hover = [words(f"{style.name} after {i} iterations", f"{label} {value:.2%}") for i, value in enumerate(line)]
         look = {"mode": "lines", "line": {"color": style.colour}, "hoverinfo": "text", "hovertext": hover}
         traces.append({"x": list(range(len(line))), "y": 100 * line, **look})
+        traces += [] if metric.event else [_in_tables(group.arms[name].result, style, len(line) - 1)]
     ends = (f"{group.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
     return Panel(
         chart(
@@ -126,16 +135,27 @@ def _over_iterations(group: Group, lines: Mapping[str, np.ndarray]) -> Panel:
             f"Line plot of {group.cell.victim.name} under {group.attack}, eps {group.eps}: {', '.join(ends)}.",
             **titled(f"{group.title}, eps {group.eps}"),
             xaxis={"title": {"text": "iteration"}},
-            yaxis={"title": {"text": f"{metric.label} (%)"}, "range": PERCENT},
+            yaxis={"title": {"text": f"{label} (%)"}, "range": PERCENT},
         )
     )
+
+
+def _in_tables(result: CellResult, style: Style, last: int) -> Trace:
+    """Return points for the metric over all samples together, before the attack and after its last iteration."""
+    hover = [words(f"{style.name}, {n} iterations", f"all scenes together {value:.2%}") for n, value in
+             ((0, result.clean), (last, result.left))]  # fmt: skip
+    marker = {"color": style.colour, "symbol": style.marker, "size": 7}
+    return _points([(0, 100 * result.clean), (last, 100 * result.left)]) | {
+        **{"mode": "markers", "marker": marker, "hovertext": hover},
+    }
 
 
 def progress(finished: Finished) -> np.ndarray | None:
     """Return what the attack leaves after 0, 1, 2, ... iterations; None if the iterates were not judged.
 
-    It is the metric by which attacks are compared, over all samples. Its first value is that of the clean samples
-    and its last one that of the record.
+    For images and shapes it is the metric by which attacks are compared, over all samples, so it begins with the clean
+    value of the record and ends with the one after the attack. For scenes it is the mean of each scene's lowest mIoU so
+    far, which differs from the mIoU of all scenes together.
     """
     rows, metric = finished.rows(), finished.result.compared
     values = None if rows.column("history").null_count else _matrix(rows)

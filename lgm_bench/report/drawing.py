@@ -87,6 +87,8 @@ def arm_styles(gradients: Sequence[str]) -> dict[str, Style]:
     return {RANDOM: Style("random moves", "#a45bb5", "circle"), **arms}
 
 
+WIDE = "wide"
+"""Name of annotations that a narrow screen leaves out."""
 Trace = dict[str, Any]
 AXIS = {
     **{"gridcolor": LINE, "zerolinecolor": LINE, "linecolor": LINE, "tickcolor": LINE, "automargin": True},

@@ -11,10 +11,12 @@ from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.store.samples import read_examples
 from lgm_bench.report import architecture, cloud_examples, curves, execution, image_examples, relations
+from lgm_bench.report.compute import compute
 from lgm_bench.report.drawing import RANDOM, packed_plotly
 from lgm_bench.report.groups import Group, class_names, eps_sweeps, grouped, representative
+from lgm_bench.report.measures import OVERVIEW, measures
 from lgm_bench.report.model import Section, attempted
-from lgm_bench.report.overview import OVERVIEW, checks, overview, provenance, subtitle
+from lgm_bench.report.provenance import checks, provenance, subtitle
 from lgm_bench.results.comparisons import comparison_grid
 from lgm_bench.results.formats import heading, row_label
 from lgm_bench.results.frame import frame_of
@@ -23,7 +25,7 @@ from lgm_bench.results.statistics import Comparison
 from lgm_bench.results.tables import Table, build_tables
 
 TABLES, VOXELS = "Tables", "Points and voxels"
-"""Pages beside those of the data sets and `overview`."""
+"""Pages beside those of the data sets and those of other modules."""
 
 
 def page(
@@ -81,23 +83,28 @@ def sections(
     chosen = representative(groups)
     if tables is None:
         tables = build_tables(frame_of(cell.result for cell in cells))
-    chapters = [overview(comparisons, chosen)]
+    chapters = [*measures(groups, comparisons), compute(groups, OVERVIEW)]
     if comparisons:
         grids = [comparison_grid(comparisons)]
         chapters.append(Section("comparisons", "How certain the differences are", OVERVIEW, grids=grids))
-    chapters.append(Section("tables", "Tables", TABLES, tables=_in_order(tables)))
+    ordered = _in_order(tables)
     for name in dict.fromkeys(group.cell.data.name for group in groups):
-        chapters += _data_sections(name, groups, chosen)
+        own = [table for table in ordered if list(table.data) == [name]]
+        chapters += _data_sections(name, groups, chosen, own)
+    others = [table for table in ordered if len(table.data) != 1]
+    chapters.append(Section("tables", "Tables of several data sets", TABLES, tables=others))
     if any(group.points for group in groups):
         intro = ["Under the leaded gradient a point belongs to several voxels, to each with a weight between 0 and 1."]
         chapters.append(attempted(Section("relations", "Points and voxels", VOXELS, intro=intro), relations.relations))
     return [*chapters, provenance(cells), checks(cells)]
 
 
-def _data_sections(name: str, all_groups: Sequence[Group], representatives: Sequence[Group]) -> list[Section]:
+def _data_sections(
+    name: str, all_groups: Sequence[Group], representatives: Sequence[Group], tables: Sequence[Table]
+) -> list[Section]:
     """Return the page of one data set: its attacks, the decisions of its victims, and examples of its samples."""
     key = "data-" + re.sub(r"[^A-Za-z0-9]+", "-", name)
-    attacks = Section(key, f"Attacks on {name}", name)
+    attacks = Section(key, f"Attacks on {name}", name, tables=tables)
     decisions, examples = Section(f"{key}-decisions", "Decisions", name), Section(f"{key}-examples", "Examples", name)
     groups = [group for group in all_groups if group.cell.data.name == name]
     names = class_names(groups[0].any_result)

@@ -88,10 +88,10 @@ def verdict_counts(comparisons: Sequence[Comparison]) -> list[str]:
         kinds.setdefault((arm, baseline, pair.metric.label), Counter())[pair.verdict] += 1
     sentences = []
     for (arm, baseline, measure), counts in kinds.items():
-        undecided = f"{counts['undecided']} comparison{'s' * (counts['undecided'] != 1)}"
+        last = f"{counts['undecided']} comparison{'s' * (counts['undecided'] != 1)}"
         sentences.append(
-            f"{arm} against {baseline}, {measure}: significantly stronger in {counts['stronger']}, weaker in "
-            f"{counts['weaker']}, undecided in {undecided} (Holm, {ALPHA:.0%})."
+            f"{arm} is significantly stronger than {baseline} in {counts['stronger']}, weaker in {counts['weaker']}, "
+            f"undecided in {last} of {measure} (Holm, {ALPHA:.0%})."
         )
     return sentences
 

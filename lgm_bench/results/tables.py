@@ -69,6 +69,7 @@ class Table:
         columns: Columns in order; those of one group are side by side.
         entries: Numbers by (row, column).
         notes: Sentences below the table.
+        data: Names of the data sets of its cells.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Table:
     columns: list[Column]
     entries: dict[tuple[str, Column], Entry]
     notes: list[str] = field(default_factory=list)
+    data: Sequence[str] = ()
 
     def entry(self, row: str, column: Column) -> Entry | None:
         """Return the entry at a row and column, or None."""
@@ -129,7 +131,14 @@ def _table(name: str, paper: PaperTable | None, lines: Sequence[Line]) -> Table:
     title = paper.title if paper else _title_of_data(lines[0])
     layout = paper.layout if paper else ""
     return Table(
-        name, title, CORNERS.get(layout, layout), rows, columns, entries, _notes(lines, paper, entries.values())
+        name,
+        title,
+        CORNERS.get(layout, layout),
+        rows,
+        columns,
+        entries,
+        _notes(lines, paper, entries.values()),
+        _distinct(lines, "data"),
     )
 
 
@@ -147,7 +156,8 @@ def _class_table(paper: PaperTable, lines: Sequence[Line]) -> Table:
                     entries[row, Column(line["victim"], variant, "IoU")] = Entry(100 * iou, printed)
     rows = sorted(dict.fromkeys(row for row, _ in entries), key=lambda row: _place(paper.rows, row))
     columns = _columns_in_order(entries, lines, sorted({line["victim"] for line in lines}))
-    return Table(paper.name, paper.title, "class", rows, columns, entries, _notes(lines, paper, entries.values()))
+    notes = _notes(lines, paper, entries.values())
+    return Table(paper.name, paper.title, "class", rows, columns, entries, notes, _distinct(lines, "data"))
 
 
 def _shown(line: Line, paper: PaperTable | None) -> list[Metric]:

@@ -18,7 +18,7 @@ from lgm_bench.report.curves import over_eps
 from lgm_bench.report.drawing import arm_styles, chart, picture, plot, svg, words
 from lgm_bench.report.folder import with_places
 from lgm_bench.report.groups import eps_sweeps, grouped, legend, representative
-from lgm_bench.report.overview import overview, subtitle
+from lgm_bench.report.provenance import subtitle
 from lgm_bench.results.formats import Grid
 from lgm_bench.results.reading import Finished
 
@@ -174,11 +174,8 @@ def test_columns_of_numbers_stand_to_the_right(text: str, numeric: bool) -> None
     assert Grid("g", ["a", "b"], [["x", text], ["y", "1,000"]]).numeric == [False, numeric]
 
 
-def test_the_overview_counts_victims_and_data_sets_by_name() -> None:
+def test_the_first_line_counts_victims_and_data_sets_by_name() -> None:
     found = finished(*(cell(eps=eps, limit=limit) for eps, limit in ((1.0, 5), (2.0, None))), cell(victim="other"))
     assert subtitle(found).startswith(
         "3 cells (a victim, an attack, an eps and a gradient each), of 2 victims on 1 data"
     )
-    section = overview([], representative(grouped(found)))
-    assert "nothing to compare" in section.headline[0]
-    assert section.grids[0].header[:3] == ("victim", "clean", "FGM")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import sys
 from pathlib import Path
 
 import html5lib
@@ -13,7 +14,7 @@ from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, SHAPE_NET, SHAPES
 
 from lgm_bench.cli.session import Session
-from lgm_bench.errors import ResultError
+from lgm_bench.errors import ConfigError, ResultError
 from lgm_bench.evaluation.cells.schema import RunOptions
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.tally import unit_sums
@@ -94,6 +95,8 @@ def test_it_is_well_formed_and_of_one_piece(html: str) -> None:
                 assert value.startswith(("data:image/", "#")), value
                 assert not value.startswith("#") or value[1:] in ids
     assert "@import" not in html
+    assert "http://" not in html
+    assert "https://" not in html
     assert all(part.startswith("#") for part in html.split("url(")[1:])
 
 
@@ -108,7 +111,9 @@ def test_every_picture_says_what_it_shows_and_every_kind_of_figure_how_to_read_i
     figures = list(document.iter(f"{HTML}figure"))
     titles = {title.text for figure in figures for title in figure.iter(f"{HTML}h3")}
     assert titles >= FIGURES
-    assert all(len(figure.find(f"{HTML}figcaption").text) > 60 for figure in figures)
+    captions = [caption.text for figure in figures for caption in figure.iter(f"{HTML}figcaption")]
+    assert len(captions) >= len(FIGURES)
+    assert all(len(caption) > 60 for caption in captions)
 
 
 def test_headings_do_not_skip_a_level(html: str) -> None:
@@ -190,6 +195,12 @@ def test_what_is_damaged_or_missing_is_named_and_the_rest_shown(run: tuple[Path,
     assert "could not be drawn" not in html
 
 
+def test_without_plotly_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(ConfigError, match=r"drawing the report needs plotly .*pip install 'lgm-bench\[report\]'"):
+        page([Finished(Path("one"), result())])
+
+
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "result.json").write_text("{")
@@ -210,7 +221,8 @@ def test_names_are_never_markup(tmp_path: Path) -> None:
     assert {script.get("type") for script in document.iter(f"{HTML}script")} == {"application/json", "text/plain", None}
     assert NASTY not in html
     assert document.find(f"{HTML}body").find(f"{HTML}header").find(f"{HTML}h1").text == NASTY
-    (chart,) = (element for element in document.iter(f"{HTML}div") if element.get("class") == "chart")
+    charts = [element for element in document.iter(f"{HTML}div") if element.get("class") == "chart"]
+    (chart,) = (element for element in charts if element.get("aria-label").startswith("Line plot"))
     assert NASTY in chart.get("aria-label")
     (above,) = json.loads(chart.find(f"{HTML}script").text)["layout"]["annotations"]
     assert above["text"].startswith("&lt;script&gt;alert(1)&lt;/script&gt;&amp;")

@@ -250,11 +250,11 @@ def test_every_arm_is_compared_with_the_baseline_and_all_are_corrected_together(
     assert [one.verdict for one in found] == ["stronger", "undecided"]
     text = grid_to_markdown(comparison_grid(found))
     assert (
-        "LGM against FGM, accuracy: significantly stronger in 1, weaker in 0, undecided in 0 comparisons (Holm, 5%)."
+        "LGM is significantly stronger than FGM in 1, weaker in 0, undecided in 0 comparisons of accuracy (Holm, 5%)."
         in text
     )
     assert (
-        "soft against FGM, accuracy: significantly stronger in 0, weaker in 0, undecided in 1 comparison (Holm, 5%)."
+        "soft is significantly stronger than FGM in 0, weaker in 0, undecided in 1 comparison of accuracy (Holm, 5%)."
         in text
     )
     assert "| FGM | arm | arm - FGM |" in text

@@ -24,6 +24,7 @@ const charts = new Map([...document.querySelectorAll(".chart")].map((place) => {
   return [place, spec];
 }));
 const drawn = new Set();
+const NARROW = 560;
 const OPTIONS = { displayModeBar: false, responsive: true, doubleClick: false };
 
 function coloured(value) {
@@ -37,6 +38,7 @@ function coloured(value) {
 
 function draw(place) {
   const { data, layout } = coloured(charts.get(place));
+  if (place.clientWidth < NARROW) layout.annotations = (layout.annotations || []).filter(({ name }) => name !== "wide");
   drawn.add(place);
   return Plotly.react(place, data, layout, OPTIONS);
 }

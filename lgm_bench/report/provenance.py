@@ -1,4 +1,4 @@
-"""The text sections of a report: overview, provenance and checks."""
+"""Where the numbers of a report come from, and what was checked."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,19 +6,14 @@ from collections.abc import Sequence
 from lgm_bench.evaluation.cells.units import number_text
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.wording import clock, counted, describe
-from lgm_bench.report.groups import Group
 from lgm_bench.report.model import Section
 from lgm_bench.results.caveats import caveats, caveats_across
-from lgm_bench.results.comparisons import verdict_counts
 from lgm_bench.results.formats import Grid
 from lgm_bench.results.frame import frame_of, lines_of
 from lgm_bench.results.reading import Finished
-from lgm_bench.results.statistics import Comparison
 
-OVERVIEW, SOURCES_PAGE = "Overview", "Provenance"
-"""Pages of these sections."""
-BEFORE, AFTER = ("victim", "clean"), ("measure", "attack", "eps", "samples", "data")
-"""Columns before and after those of the arms; a phone shows only the first columns."""
+PROVENANCE = "Provenance"
+"""Page of these sections."""
 SOFTWARE = ("versions", "commit", "device", "precision", "sparse backend", "cells")
 SOURCES = ("victim", "data", "subset", "samples", "weights sha256", "sample ids sha256", "cells")
 CELLS = ("cell", "samples", "protocol", "seed", "steps", "step", "wall time (s)", "memory (MB)", "fingerprint")
@@ -41,25 +36,6 @@ def subtitle(cells: Sequence[Finished]) -> str:
     )
 
 
-def overview(comparisons: Sequence[Comparison], chosen: Sequence[Group]) -> Section:
-    """Return a summary of the results, with a table of the chosen group of each victim."""
-    nothing = "No samples were attacked under two gradients, so there is nothing to compare."
-    title = "Accuracy or mIoU of each victim after its longest attack with the largest eps, in percent"
-    styles = chosen[0].styles if chosen else {}
-    names = [name for name in styles if any(name in group.shown for group in chosen)]
-    header = (*BEFORE, *(styles[name].name for name in names), *AFTER)
-    grid = Grid(title, header, [_summary(group, names) for group in chosen])
-    headline = verdict_counts(comparisons) or [nothing]
-    return Section("overview", "Overview", OVERVIEW, headline=headline, grids=[grid])
-
-
-def _summary(group: Group, names: Sequence[str]) -> tuple[str, ...]:
-    values = [f"{100 * group.shown[name].result.left:.2f}" if name in group.shown else "–" for name in names]
-    first = group.any_result
-    setting = (first.main.label, group.attack, group.eps, f"{first.n_samples:,}", group.cell.data.name)
-    return (group.cell.victim.name, f"{100 * first.clean:.2f}", *values, *setting)
-
-
 def provenance(cells: Sequence[Finished]) -> Section:
     """Return the software, machines, weights and samples behind the numbers."""
     results = [finished.result for finished in cells]
@@ -73,7 +49,7 @@ def provenance(cells: Sequence[Finished]) -> Section:
         ),
         Grid("Every cell", CELLS, [_cell(result) for result in results], folded=True),
     ]
-    return Section("provenance", "Where the numbers come from", SOURCES_PAGE, grids=grids)
+    return Section("provenance", "Where the numbers come from", PROVENANCE, grids=grids)
 
 
 def _counts(texts: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -104,7 +80,7 @@ def checks(cells: Sequence[Finished]) -> Section:
         f"{counted(len(remarks), 'remark')} on these cells:" if remarks else "There are no remarks.",
     ]
     grid = Grid("Checks of every cell", CHECKS, [_check(result) for result in results], folded=True)
-    return Section("checks", "Checks", SOURCES_PAGE, intro=intro, grids=[grid], notes=remarks)
+    return Section("checks", "Checks", PROVENANCE, intro=intro, grids=[grid], notes=remarks)
 
 
 def _cell(result: CellResult) -> tuple[str, ...]:
