@@ -34,9 +34,12 @@ class Gate(Unit):
 
     Attributes:
         used: Whether the output of the network depends on the occupancies.
+        chooses: "one" where exactly one of the last dimension is on, "some" where a fixed number of it is, such as
+            tokens; empty where every decision stands alone.
     """
 
     used: bool = True
+    chooses: str = ""
 
     def hard(self, score: Tensor) -> Tensor:
         """Return the decisions of the hard network by its own rule, bool, shape of `score`."""
@@ -135,6 +138,8 @@ class Exit(Gate):
             [0., 0., 1.]])
     """
 
+    chooses = "one"
+
     def __init__(self, thresholds: Sequence[float], *, inclusive: bool = False) -> None:
         super().__init__()
         self.thresholds = tuple(float(threshold) for threshold in thresholds)
@@ -199,6 +204,8 @@ class TopK(Gate):
     tensor([[1., 0., 1., 0.]])
     """
 
+    chooses = "some"
+
     def __init__(self, k: int | float, *, ceil: bool = False) -> None:
         super().__init__()
         if isinstance(k, bool) or not (k >= 1 if isinstance(k, int) else 0 < k < 1):
@@ -239,6 +246,8 @@ class Choice(Gate):
     >>> Choice()(torch.tensor([[0.3, 0.9, -0.5]]))
     tensor([[0., 1., 0.]])
     """
+
+    chooses = "one"
 
     def hard(self, score: Tensor) -> Tensor:
         best = score.argmax(dim=-1, keepdim=True)

@@ -71,15 +71,23 @@ def recorded_calls(victim: nn.Module) -> Iterator[list[Call]]:
 
 
 @torch.no_grad()
+def hard_calls(victim: nn.Module, x: Any) -> tuple[Tensor, list[Call]]:
+    """Return the hard network's output for `x` and every use of a gate, from one forward pass without gradients.
+
+    The network gets a copy of `x`, so that one that normalizes in place does not change the caller's.
+    """
+    with FGM().applied_to(victim), recorded_calls(victim) as calls:
+        output = victim(tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, x))
+    return output, calls
+
+
 def hard_units(victim: nn.Module, x: Any) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the hard network's output for `x` and its decisions by unit, from one forward pass without gradients.
 
     Decisions have the names of the calls that made them. They are in call order, bool, and say what is executed: for
-    early exits which of the later stages run, for all other gates what is switched on. The network gets a copy of `x`,
-    so that one that normalizes in place does not change the caller's.
+    early exits which of the later stages run, for all other gates what is switched on.
     """
-    with FGM().applied_to(victim), recorded_calls(victim) as calls:
-        output = victim(tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, x))
+    output, calls = hard_calls(victim, x)
     return output, {call.name: call.executed > PRESENT for call in calls}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from datamodules import DATAMODULES
 from lgm_bench.evaluation.cells.cell import NO_GRADIENT, Cell
@@ -13,9 +12,8 @@ from lgm_bench.registry import resolve
 from lgm_bench.report.drawing import RANDOM, Style, arm_styles
 from lgm_bench.results.reading import Finished, baseline_of, in_order
 from lgm_bench.tasks.inputs import inputs_named
-from lgm_bench.tasks.samples import ExampleCloud, SavedImage
+from lgm_bench.tasks.samples import ExampleCloud
 
-Kind = TypeVar("Kind", SavedImage, ExampleCloud)
 SWEEPS = ("table_5", "table_7")
 """Tables that vary relations and slopes; a picture shows their cells only if there are no others."""
 
@@ -46,12 +44,12 @@ class Group:
         """The first result."""
         return next(iter(self.arms.values())).result
 
-    def examples(self, kind: type[Kind]) -> dict[str, dict[str, Kind]]:
-        """Return the saved examples of one kind, by sample id and gradient."""
-        examples: dict[str, dict[str, Kind]] = {}
+    def clouds(self) -> dict[str, dict[str, ExampleCloud]]:
+        """Return the saved examples of point clouds, by sample id and gradient."""
+        examples: dict[str, dict[str, ExampleCloud]] = {}
         for gradient, finished in self.arms.items():
             for example in read_examples(finished.folder):
-                if isinstance(example, kind):
+                if isinstance(example, ExampleCloud):
                     examples.setdefault(example.id, {})[gradient] = example
         return examples
 

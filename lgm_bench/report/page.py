@@ -9,7 +9,7 @@ from functools import partial
 from lgm_bench import __version__
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.cells.paper import paper_tables
-from lgm_bench.evaluation.store.samples import read_examples
+from lgm_bench.evaluation.store.samples import kept_ids
 from lgm_bench.report import architecture, cloud_examples, curves, execution, image_examples, relations
 from lgm_bench.report.compute import compute
 from lgm_bench.report.drawing import RANDOM, packed_plotly
@@ -17,6 +17,7 @@ from lgm_bench.report.groups import Group, class_names, eps_sweeps, grouped, rep
 from lgm_bench.report.measures import OVERVIEW, measures
 from lgm_bench.report.model import Section, attempted
 from lgm_bench.report.provenance import checks, provenance, subtitle
+from lgm_bench.report.templating import environment
 from lgm_bench.results.comparisons import comparison_grid
 from lgm_bench.results.formats import heading, row_label
 from lgm_bench.results.frame import frame_of
@@ -48,30 +49,25 @@ def page(
     Raises:
         ConfigError: Plotly is not installed.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("lgm_bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     plotly = packed_plotly()
     pages: dict[str, list[Section]] = {}
     for section in sections(cells, comparisons, tables):
         if not section.is_empty:
             pages.setdefault(section.page, []).append(section)
-    return environment.get_template("report.html.j2").render(
-        title=title,
-        subtitle=subtitle(cells),
-        remarks=notes,
-        pages=pages,
-        version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        label=row_label,
-        heading=heading,
-        plotly=plotly,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            subtitle=subtitle(cells),
+            remarks=notes,
+            pages=pages,
+            version=__version__,
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            label=row_label,
+            heading=heading,
+            plotly=plotly,
+        )
     )
 
 
@@ -122,7 +118,7 @@ def _data_sections(
     attempted(decisions, partial(execution.execution_planes, chosen, names))
     points = any(group.points for group in chosen)
     show = cloud_examples.cloud_examples if points else image_examples.image_examples
-    if chosen and not any(read_examples(arm.folder) for group in chosen for arm in group.arms.values()):
+    if chosen and not any(kept_ids(arm.folder) for group in chosen for arm in group.arms.values()):
         examples.notes.append("No samples can be shown: these results were saved without examples.")
     attempted(examples, partial(show, chosen, names))
     return [attacks, decisions, examples]

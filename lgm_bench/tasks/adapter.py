@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded.compute import Costs, decision_costs
-from lgm_bench.leaded.recording import hard_units
+from lgm_bench.leaded.recording import Call, hard_units
 from lgm_bench.metrics.architecture_change import ChangeCounts, change_counts
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.base import TASKS, Task, task_named
@@ -253,6 +253,17 @@ class Adapter:
         one in an untargeted attack.
         """
         raise NotImplementedError
+
+    def calls(self, victim: Any, inputs: Any) -> list[Call]:
+        """Return the uses of the hard network's gates that are kept with samples, of all samples in `inputs`."""
+        return []
+
+    def with_gates(self, sample: Any, calls: Sequence[Sequence[Call]], number: int) -> Any:
+        """Return a `saved` sample with what the gates decided for it.
+
+        `calls` are those on the clean inputs and on each attempt, and the sample has the index `number` in them.
+        """
+        return sample
 
     def example(self, sample: Any, victim: Any) -> Any:
         """Return the part of a `saved` sample that pictures need."""

@@ -11,6 +11,26 @@ MOST_POINTS = 20_000
 """Most points of an example."""
 
 
+class GateRecord(NamedTuple):
+    """What one use of a gate decided for one image.
+
+    Attributes:
+        attempt: () int64, 0 for the clean image and 1, 2, ... for the attempts on it.
+        name: Name of the unit, see `Call.name`.
+        chooses: See `Gate.chooses`.
+        occupancy: (...) bool, what is on in the hard network.
+        score: (...) float32, the scores of a gate that chooses one; without elements for other gates.
+        threshold: The value that each score must exceed, of the same shape.
+    """
+
+    attempt: Tensor
+    name: str
+    chooses: str
+    occupancy: Tensor
+    score: Tensor
+    threshold: Tensor
+
+
 class SavedImage(NamedTuple):
     """One image before and after an attack.
 
@@ -25,6 +45,7 @@ class SavedImage(NamedTuple):
         target: () or (T,) int64, the target class; -1 in untargeted attacks.
         clean_prediction: () int64, of the hard network before the attack.
         adversarial_prediction: () or (T,) int64, of the hard network after it.
+        gates: What each gate decided before and after the attack, in call order.
     """
 
     id: str
@@ -34,6 +55,7 @@ class SavedImage(NamedTuple):
     target: Tensor
     clean_prediction: Tensor
     adversarial_prediction: Tensor
+    gates: tuple[GateRecord, ...] = ()
 
 
 class SavedCloud(NamedTuple):

@@ -8,11 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lgm_bench.errors import ConfigError
+from lgm_bench.leaded.gates import PRESENT
+from lgm_bench.leaded.recording import Call, hard_calls
 from lgm_bench.losses import margin
 from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Judged, Verdict
 from lgm_bench.tasks.checks import check_classes, check_finite, check_logits_finite, check_precision, usable
 from lgm_bench.tasks.images import ImageClassification
-from lgm_bench.tasks.samples import SavedImage
+from lgm_bench.tasks.samples import GateRecord, SavedImage
 
 NO_TARGET = -1
 
@@ -139,3 +141,18 @@ class Images(Tensors):
             clean_prediction=predictions[0],
             adversarial_prediction=prediction,
         )
+
+    def calls(self, victim: Any, inputs: Tensor) -> list[Call]:
+        return [call for call in hard_calls(victim, inputs)[1] if call.unit.used and len(call.score) == len(inputs)]
+
+    def with_gates(self, sample: SavedImage, calls: Sequence[Sequence[Call]], number: int) -> SavedImage:
+        records = [_recorded(call, attempt, number) for attempt, own in enumerate(calls) for call in own]
+        return sample._replace(gates=tuple(records))
+
+
+def _recorded(call: Call, attempt: int, number: int) -> GateRecord:
+    score = threshold = torch.empty(0)
+    if call.unit.chooses == "one":
+        score, threshold = (values[number].float() for values in (call.score, call.score - call.margin))
+    occupancy = call.occupancy[number] > PRESENT
+    return GateRecord(torch.tensor(attempt), call.name, call.unit.chooses, occupancy, score, threshold)

@@ -13,7 +13,6 @@ from PIL import Image
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import resolved
-from lgm_bench.report.cloud_examples import Camera, View
 from lgm_bench.report.curves import over_eps
 from lgm_bench.report.drawing import arm_styles, chart, picture, plot, svg, words
 from lgm_bench.report.folder import with_places
@@ -21,8 +20,6 @@ from lgm_bench.report.groups import eps_sweeps, grouped, legend, representative
 from lgm_bench.report.provenance import subtitle
 from lgm_bench.results.formats import Grid
 from lgm_bench.results.reading import Finished
-
-RED, BLUE, GREY = np.array([255, 0, 0], np.uint8), np.array([0, 0, 255], np.uint8), np.array([9, 9, 9], np.uint8)
 
 
 def finished(*cells: Cell, **values: float) -> list[Finished]:
@@ -62,35 +59,6 @@ def test_plots_take_the_colour_of_the_page_and_names_of_their_own() -> None:
     assert "$x$ &lt;b&gt;" in drawn[0]
     assert 'aria-label="a &lt;line&gt;"' in drawn[0]
     assert "xmlns" not in drawn[0]
-
-
-def test_nearer_points_hide_farther_ones_unless_those_are_to_stand_out() -> None:
-    points = np.array([[0, 0, 0.0], [0, 0, 1.0], [4, 4, 0]])
-    camera = Camera(View(turn=0, height=90, width=60), points, len(points))
-    colours = np.stack([RED, BLUE, GREY])
-    seen = camera.photograph(points, colours)
-    kinds = {tuple(pixel) for pixel in seen[seen[..., 3] > 0][:, :3].tolist()}
-    assert kinds == {tuple(BLUE), tuple(GREY)}
-    seen = camera.photograph(points, colours, first=np.array([True, False, False]))
-    assert {tuple(pixel) for pixel in seen[seen[..., 3] > 0][:, :3].tolist()} == {tuple(RED), tuple(GREY)}
-
-
-def test_a_view_from_above_has_north_up_and_from_the_side_what_is_high() -> None:
-    points = np.array([[0, 0, 0.0], [2, 0, 0], [0, 3, 5.0]])
-    for height in (90, 0):
-        camera = Camera(View(turn=0, height=height, width=80), points, len(points))
-        seen = camera.photograph(points, np.stack([GREY, RED, BLUE]))
-        (red, blue) = (np.argwhere((seen[..., :3] == colour).all(-1)).mean(0) for colour in (RED, BLUE))
-        assert blue[0] < red[0]
-        assert red[1] > blue[1]
-
-
-def test_what_lies_beyond_reach_is_left_out() -> None:
-    points = np.array([[0, 0, 0.0], [1, 0, 0], [50, 0, 0]])
-    camera = Camera(View(height=90, reach=10, width=50), points, len(points))
-    seen = camera.photograph(points, np.stack([GREY, RED, BLUE]))
-    assert not (seen[..., :3] == BLUE).all(-1).any()
-    assert (seen[..., :3] == RED).all(-1).any()
 
 
 def test_gradients_of_one_attack_are_compared_and_sweeps_come_last() -> None:

@@ -36,11 +36,10 @@ FIGURES = {
     "Architecture change",
     "Execution of each unit by class",
     "Decisions of clean and attacked images (t-SNE)",
-    "Voxels that changed",
     "Relation functions and their derivatives",
     f"{SKIPNET}: bim, eps 4 (8/255)",
     f"{SHAPE_NET}: pointbim, eps 0.03 radii",
-    f"{SCENE_NET}: pointbim, eps 0.03 m, test/00",
+    f"{SCENE_NET}: pointbim, eps 0.03 m",
 }
 
 

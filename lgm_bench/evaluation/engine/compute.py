@@ -23,10 +23,10 @@ from lgm_bench.evaluation.engine.materials import DataSet, Target
 from lgm_bench.evaluation.engine.progress import Progress
 from lgm_bench.evaluation.engine.sink import Sink
 from lgm_bench.evaluation.engine.stage import AttackStage
-from lgm_bench.evaluation.store.samples import N_EXAMPLES
+from lgm_bench.evaluation.store.samples import n_examples
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.leaded import GradientMethod
-from lgm_bench.tasks.adapter import adapter_named
+from lgm_bench.tasks.adapter import Adapter, adapter_named
 from lgm_bench.tasks.base import Task
 from victims.folding import folded
 
@@ -143,7 +143,7 @@ def compute(job: Job, progress: Progress) -> FiguresOfRows:
             sink,
             targeted=job.cell.attack.targeted,
             probe=job.data.probe if job.probes else None,
-            examples=frozenset(job.data.ids[:N_EXAMPLES]),
+            examples=frozenset(job.data.ids[: n_examples(_sample_bytes(adapter, job.data.probe))]),
             save_adversarial=options.save_adversarial,
             history=job.cell.history,
             n_samples=len(job.data.ids),
@@ -156,6 +156,12 @@ def compute(job: Job, progress: Progress) -> FiguresOfRows:
             raise
         sink.write()
     return figures
+
+
+def _sample_bytes(adapter: Adapter, probe: Any) -> float:
+    """Return the mean size of what an attack changes of a sample, on the first samples of a data set."""
+    inputs, _, ids = probe
+    return adapter.values(inputs).nbytes / len(ids)
 
 
 @contextmanager

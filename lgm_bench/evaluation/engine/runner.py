@@ -78,7 +78,7 @@ def run_cells(
         seed: Replaces the seed of every cell.
         observer: Gets the events of the run.
         save_adversarial: Keep all attacked images and point clouds; finished samples without one are attacked again.
-            The first two samples of a cell are always kept.
+            The first samples of a cell are always kept, see `store.samples.n_examples`.
         backend: Library that computes sparse convolutions. Rounding differs, so cells with a backend other than the
             default have folders of their own.
         fresh: Compute finished cells again.

@@ -17,6 +17,7 @@ from lgm_bench.evaluation.store.record import Preflight
 from lgm_bench.evaluation.store.samples import keep_adversarial, keep_example
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally
+from lgm_bench.leaded.recording import Call
 from lgm_bench.tasks.adapter import Adapter, Attempt
 
 GROUP_S = 1.0
@@ -106,13 +107,18 @@ class Keeper:
 
     def hand_over(self, sink: Sink, victim: nn.Module) -> None:
         """Give the samples to the sink; the example of a targeted attack is the first target that counts."""
+        if not len(self.places):
+            return
+        states = [self.clean, *(attempt.inputs for attempt in self.attempts)]
+        clean, *after = [self.adapter.calls(victim, self._on_device(state)) for state in states]
+        tried = list(zip(self.attempts, after, strict=True))
         for number, place in enumerate(self.places.tolist()):
             if self.ids[place] in self.examples:
-                counting = [attempt for attempt in self.attempts if attempt.attacked[number]]
-                example = self._sample(number, place, (counting or self.attempts)[:1])
+                counting = [one for one in tried if one[0].attacked[number]]
+                example = self._sample(number, place, clean, (counting or tried)[:1])
                 sink.example(self.adapter.example(example, victim))
             if self.everything:
-                sink.attacked(self._sample(number, place, self.attempts))
+                sink.attacked(self._sample(number, place, clean, tried))
 
     @property
     def _has_all(self) -> bool:
@@ -122,7 +128,7 @@ class Keeper:
             not self.everything and bool(counted) and bool(torch.stack(counted).any(0).all())
         )
 
-    def _sample(self, number: int, place: int, attempts: list[Attempt]) -> Any:
+    def _sample(self, number: int, place: int, before: list[Call], tried: list[tuple[Attempt, list[Call]]]) -> Any:
         one = torch.tensor([number])
         clean, labels = self.adapter.select(self.clean, self.clean_labels, one)
         mine = self.adapter.logit_owner(self.clean) == number
@@ -133,9 +139,14 @@ class Keeper:
                 attempt.predictions[mine],
                 attempt.attacked[one],
             )
-            for attempt in attempts
+            for attempt, _ in tried
         ]
-        return self.adapter.saved(self.ids[place], clean, labels, self.predictions[mine], of_sample)
+        sample = self.adapter.saved(self.ids[place], clean, labels, self.predictions[mine], of_sample)
+        return self.adapter.with_gates(sample, [before, *(after for _, after in tried)], number)
+
+    def _on_device(self, inputs: Any) -> Any:
+        """Return inputs that are kept on the CPU on the victim's device."""
+        return tree_map(lambda value: value.to(self.labels.device), inputs)
 
     def _selected(self, inputs: Any) -> tuple[Any, Tensor]:
         """Return the inputs and labels of the samples that are kept, on the CPU."""

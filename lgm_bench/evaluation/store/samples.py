@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,13 +18,14 @@ from torch import Tensor
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.store.files import set_aside, unreadable, writing
 from lgm_bench.files import write_whole
-from lgm_bench.tasks.samples import ExampleCloud, SavedCloud, SavedImage
+from lgm_bench.tasks.samples import ExampleCloud, GateRecord, SavedCloud, SavedImage
 
 log = logging.getLogger(__name__)
 
-N_EXAMPLES = 2
-"""Number of first samples of a data set that are kept as examples."""
+FEWEST_EXAMPLES, MOST_EXAMPLES, EXAMPLE_BYTES = 2, 32, 8_000_000
+"""How many first samples of a data set are kept as examples: as many as take so many bytes, within these limits."""
 EXAMPLES, CLOUDS, IMAGES = "examples", "clouds", "images"
+GATES = "gates"
 
 _GOLDEN_TURN = 0.618033988749895  # share of the colour circle from one class to the next; it puts them far apart
 _DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, BadZipFile, zlib.error)
@@ -32,6 +33,15 @@ _DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, 
 
 Sample = SavedImage | SavedCloud | ExampleCloud
 Kind = TypeVar("Kind", SavedImage, SavedCloud, ExampleCloud)
+
+
+def n_examples(sample_bytes: float) -> int:
+    """Return how many first samples of a data set are kept as examples; each is kept before and after the attack.
+
+    >>> n_examples(3 * 32 * 32 * 4), n_examples(3 * 224 * 224 * 4), n_examples(1e8)
+    (32, 6, 2)
+    """
+    return min(max(int(EXAMPLE_BYTES / (2 * sample_bytes)), FEWEST_EXAMPLES), MOST_EXAMPLES)
 
 
 def keep_example(cell: Path, sample: SavedImage | ExampleCloud) -> None:
@@ -97,12 +107,13 @@ def write_sample(folder: Path, sample: Sample) -> None:
         OSError: It cannot be written.
     """
     stream = io.BytesIO()
-    sample_id, *tensors = sample
     arrays: dict[str, Any] = {
-        name: value.detach().cpu().numpy() for name, value in zip(sample._fields[1:], tensors, strict=True)
+        name: _array(value) for name, value in zip(sample._fields, sample, strict=True) if name != GATES
     }
-    np.savez_compressed(stream, id=np.array(sample_id), **arrays)
-    write_whole(sample_path(folder, sample_id), stream.getvalue())
+    for number, gate in enumerate(getattr(sample, GATES, ())):
+        arrays |= {f"{GATES}.{number}.{part}": _array(value) for part, value in gate._asdict().items()}
+    np.savez_compressed(stream, **arrays)
+    write_whole(sample_path(folder, sample.id), stream.getvalue())
 
 
 def read_sample(path: Path, kind: type[Kind]) -> Kind:
@@ -113,10 +124,29 @@ def read_sample(path: Path, kind: type[Kind]) -> Kind:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = [torch.from_numpy(np.asarray(file[name])) for name in kind._fields[1:]]
-            return kind(str(file["id"]), *arrays)
+            values: list[Any] = [torch.from_numpy(np.asarray(file[name])) for name in kind._fields[1:] if name != GATES]
+            values += [_gates(file)] if GATES in kind._fields else []
+            return kind(str(file["id"]), *values)
     except _DAMAGED as error:
         raise ResultError(f"{path} is no {kind.__name__} ({error}); delete it and make it again") from error
+
+
+def _array(value: Any) -> np.ndarray:
+    """Return a tensor or a text as an array."""
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.array(value)
+
+
+def _gates(file: Any) -> tuple[GateRecord, ...]:
+    """Return the gates in an .npz; none if it was written without."""
+    records: list[GateRecord] = []
+    while f"{GATES}.{len(records)}.name" in file.files:
+        parts: dict[str, Any] = {part: file[f"{GATES}.{len(records)}.{part}"] for part in GateRecord._fields}
+        values: dict[str, Any] = {
+            part: str(value) if value.dtype.kind == "U" else torch.from_numpy(np.asarray(value))
+            for part, value in parts.items()
+        }
+        records.append(GateRecord(**values))
+    return tuple(records)
 
 
 def read_examples(folder: Path) -> list[SavedImage | ExampleCloud]:
@@ -137,6 +167,27 @@ def read_examples(folder: Path) -> list[SavedImage | ExampleCloud]:
     return found
 
 
+def kept_ids(cell: Path) -> set[str]:
+    """Return the ids of the examples and of the attacked images in a cell's folder, by the names of their files."""
+    return {unquote(path.stem) for folder in (EXAMPLES, IMAGES) for path in (cell / folder).glob("*.npz")}
+
+
+def read_image(cell: Path, sample_id: str) -> SavedImage | None:
+    """Return an image in a cell's folder with a single attempt; None if there is none or it is damaged."""
+    for folder in (EXAMPLES, IMAGES):
+        path = sample_path(cell / folder, sample_id)
+        if not path.exists():
+            continue
+        try:
+            image = read_sample(path, SavedImage)
+        except ResultError as error:
+            log.warning("an image is left out: %s", error)
+            continue
+        if image.id == sample_id and image.target.ndim == 0:
+            return image
+    return None
+
+
 def _fields(path: Path) -> set[str]:
     """Return the names of the arrays in a file, without reading them; nothing if it is damaged."""
     try:
@@ -154,7 +205,7 @@ def _holds(path: Path, kind: type[NamedTuple], sample_id: str) -> bool:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return set(kind._fields) <= set(file.files) and str(file["id"]) == sample_id
+            return set(kind._fields) - {GATES} <= set(file.files) and str(file["id"]) == sample_id
     except PermissionError as error:
         raise unreadable(path, error) from error
     except _DAMAGED:

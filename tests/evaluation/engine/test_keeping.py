@@ -9,7 +9,7 @@ import pytest
 import torch
 from hand_made import altered, flat_cell
 from judged import SKIPNET, judged_cell, write_judged
-from tiny_points import ROOMS, SCENE_NET
+from tiny_points import ROOMS, SCENE_NET, Rooms
 
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.progress import Observer
@@ -63,16 +63,22 @@ def examples_of(out: Path) -> list[Any]:
     return read_examples(folder)
 
 
+def changed(one: SavedImage) -> list[int]:
+    """+1 for each unit that the attack switched on, -1 for each that it switched off."""
+    before, after = ([gate.occupancy for gate in one.gates if gate.attempt == attempt] for attempt in (0, 1))
+    return [int(new) - int(old) for old, new in zip(before, after, strict=True) if old != new]
+
+
 def verdict(image: torch.Tensor) -> int:
     with torch.no_grad():
         return int(load_victim(SKIPNET, "random")(image[None]).argmax())
 
 
-def test_examples_are_the_first_two_images_as_their_rows_say(root: Path, tmp_path: Path) -> None:
+def test_examples_are_the_first_images_as_their_rows_say(root: Path, tmp_path: Path) -> None:
     run(CELL, tmp_path / "one", root, batch_size=1)
     run(CELL, tmp_path / "all", root, batch_size=7)
     found = examples_of(tmp_path / "one")
-    assert [(type(one), one.id) for one in found] == [(SavedImage, FIRST), (SavedImage, SECOND)]
+    assert [(type(one), one.id) for one in found] == [(SavedImage, f"test-{number:05d}") for number in range(N)]
     for one, row in zip(found, rows_of(tmp_path / "one"), strict=False):
         assert (one.clean.shape, one.clean.dtype) == ((3, 32, 32), torch.float32)
         assert (int(one.label), int(one.target)) == (row["label"], -1)
@@ -80,6 +86,12 @@ def test_examples_are_the_first_two_images_as_their_rows_say(root: Path, tmp_pat
         assert verdict(one.adversarial) == int(one.adversarial_prediction) == row["adversarial_prediction"]
         assert float((one.adversarial - one.clean).abs().max()) == pytest.approx(row["distance"])
     assert [row["perturbed"] for row in rows_of(tmp_path / "one")[:2]] == [False, True]
+    assert [one.id for one in found if changed(one)], "an attack that changes no gate shows nothing"
+    for one, row in zip(found, rows_of(tmp_path / "one"), strict=True):
+        assert [int(gate.occupancy) for gate in one.gates if not gate.attempt] == row["on_before"]
+        assert changed(one) == [
+            int(on) or -int(off) for on, off in zip(row["off_to_on"], row["on_to_off"], strict=True) if on or off
+        ]
     assert contents(tmp_path / "one", "examples") == contents(tmp_path / "all", "examples")
 
 
@@ -118,7 +130,9 @@ def test_images_that_are_not_kept_are_attacked_again_and_only_those(root: Path, 
 
 def test_damaged_and_foreign_examples_are_left_out(root: Path, tmp_path: Path) -> None:
     run(CELL, tmp_path, root)
-    first, second = sorted(tmp_path.glob("*/examples/*"))
+    first, second, *others = sorted(tmp_path.glob("*/examples/*"))
+    for other in others:
+        other.unlink()
     content = second.read_bytes()
     for damaged in (
         content[:300],
@@ -177,4 +191,4 @@ def test_history_of_scenes_is_their_miou(tmp_path: Path, attack: str, gradient: 
         kept = row["iterate"] + (attack == "random")
         assert row["history"][kept] == pytest.approx(row["miou"])
     examples = examples_of(tmp_path)
-    assert [type(one) for one in examples] == [ExampleCloud] * 2
+    assert [type(one) for one in examples] == [ExampleCloud] * len(Rooms.sizes)
