@@ -9,6 +9,7 @@ from lgm_bench.registry import lazy
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
+    from lgm_bench.attacks.judging import judge
     from lgm_bench.leaded import (
         FGM,
         LGM,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         instrument,
     )
     from lgm_bench.results.frame import results, rows
+    from lgm_bench.standard.evaluate import evaluate
 
 __version__ = "0.3.0"
 __all__ = [
@@ -43,7 +45,9 @@ __all__ = [
     "__version__",
     "architecture",
     "check",
+    "evaluate",
     "instrument",
+    "judge",
     "results",
     "rows",
 ]
@@ -67,6 +71,8 @@ __getattr__, __dir__ = lazy(
             "check",
             "instrument",
         ),
+        "attacks.judging": ("judge",),
+        "standard.evaluate": ("evaluate",),
         "results": ("results",),  # a package that can be called, so `lgm_bench.results(folder)` works
         "results.frame": ("rows",),
     },

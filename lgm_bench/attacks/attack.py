@@ -198,6 +198,7 @@ class Attack:
             step=self.step,
             samples=torch.arange(len(names), device=clean.device),
             rows=torch.arange(len(clean), device=clean.device),
+            spent=torch.zeros(len(names), dtype=torch.int64, device=clean.device),
         )
         trace = Trace(problem)
         with torch.no_grad(), frozen(victim):

@@ -53,6 +53,7 @@ class Problem:
         step: Size of a step, see `Reach`.
         samples: (B,) int64, indices of the samples in the whole batch.
         rows: (R,) int64, indices of the rows of values in the whole batch.
+        spent: (B,) int64 of the whole batch, the gradients computed for each sample so far; `evaluate` counts them.
     """
 
     adapter: Adapter
@@ -67,6 +68,7 @@ class Problem:
     step: float
     samples: Tensor
     rows: Tensor
+    spent: Tensor
 
     @cached_property
     def clean(self) -> Tensor:
@@ -117,6 +119,7 @@ class Problem:
         Raises:
             ConfigError: The gradient is not finite, or the victim's logits do not fit the labels.
         """
+        self.spent[self.samples] += 1
         parts = [self._evaluated(group, x[group.rows], objective) for group in self.groups]
         if len(parts) == 1:
             return parts[0]

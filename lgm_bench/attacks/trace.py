@@ -23,6 +23,7 @@ class AttackResult(NamedTuple):
         fallen: (I, B) bool, `Verdict.fallen` of every judged iterate.
         costs: Cost of the forward pass of each gradient, (G, B) by name; empty if the task counts none.
         felled_by: In an ensemble, the member that felled a sample, by id; "clean" if no attack was needed.
+        gradients: (B,) int64, on the CPU: gradients that were computed for each sample.
     """
 
     adversarial: Tensor
@@ -31,6 +32,7 @@ class AttackResult(NamedTuple):
     fallen: Tensor
     costs: Mapping[str, Tensor]
     felled_by: Mapping[str, str]
+    gradients: Tensor
 
 
 class Trace:
@@ -45,6 +47,7 @@ class Trace:
         self.adversarial = problem.clean.clone()
         self.kept = torch.zeros(n, dtype=torch.int64)
         self.felled_by: dict[str, str] = {}
+        self._spent = problem.spent
         nothing = torch.full((n,), torch.inf, dtype=torch.float64), torch.zeros(n, dtype=torch.bool)
         self._latest, self._best = Verdict(*nothing), Verdict(*nothing)
         self._verdicts: list[Verdict] = []
@@ -96,4 +99,4 @@ class Trace:
             scores, fallen = map(torch.stack, zip(*self._verdicts, strict=True))
         names = self._costs[0] if self._costs else ()
         costs = {name: torch.stack([cost[name] for cost in self._costs]) for name in names}
-        return AttackResult(self.adversarial, self.kept, scores, fallen, costs, self.felled_by)
+        return AttackResult(self.adversarial, self.kept, scores, fallen, costs, self.felled_by, self._spent.cpu())

@@ -21,6 +21,7 @@ from lgm_bench.cli.attack import attack
 from lgm_bench.cli.compare import compare
 from lgm_bench.cli.data import data
 from lgm_bench.cli.doctor import doctor
+from lgm_bench.cli.evaluate import evaluate
 from lgm_bench.cli.import_ import import_
 from lgm_bench.cli.ls import ls
 from lgm_bench.cli.output import BAD_USAGE, INTERRUPTED, OUR_FAULT, READER_GONE, complain, printable
@@ -114,6 +115,7 @@ app = typer.Typer(
 for _verb, _name in (
     (run, "run"),
     (attack, "attack"),
+    (evaluate, "evaluate"),
     (show, "show"),
     (report, "report"),
     (compare, "compare"),

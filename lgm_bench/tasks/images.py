@@ -1,5 +1,7 @@
 """Image classification."""
 
+from typing import ClassVar
+
 import numpy as np
 import pyarrow as pa
 
@@ -101,5 +103,12 @@ class ImageClassification(Task):
     name = "images"
     adapter = "lgm_bench.tasks.tensors:Images"
     columns = (*CLASSIFIED, *COMPUTE_COLUMNS)
-    metrics = (CLEAN_ACCURACY, ACCURACY, SUCCESS_RATE, ARCHITECTURE_CHANGE, *EXECUTED, *COMPUTE)
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        CLEAN_ACCURACY,
+        ACCURACY,
+        SUCCESS_RATE,
+        ARCHITECTURE_CHANGE,
+        *EXECUTED,
+        *COMPUTE,
+    )
     main = "accuracy"

@@ -41,6 +41,18 @@ class Gated(nn.Module):
         return 60 * self.head((self.first(centred).relu() + branch).mean(dim=(2, 3)))
 
 
+class Ungated(Gated):
+    """The same network without its gate: both branches always run."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        del self.occupancy
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - 0.5
+        return 60 * self.head((self.first(centred).relu() + self.second(centred).sin()).mean(dim=(2, 3)))
+
+
 class Linear(nn.Module):
     """Logits that are linear in the image: everything about its boundaries is known."""
 
@@ -120,6 +132,7 @@ def problem_for(
         step=eps,
         samples=everything,
         rows=everything,
+        spent=torch.zeros_like(everything),
     )
     return problem, budget, box
 

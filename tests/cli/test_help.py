@@ -11,7 +11,10 @@ from lgm_bench import __version__
 from lgm_bench.cli import app
 
 GROUP = get_command(app)
-VERBS = ("run", "attack", "show", "report", "compare", "train", "search", "ls", "validate", "doctor", "import", "data")
+VERBS = (
+    "run", "attack", "evaluate", "show", "report", "compare", "train", "search", "ls", "validate", "doctor", "import",
+    "data",
+)  # fmt: skip
 LIGHT = """
 import sys, time
 from typer.testing import CliRunner

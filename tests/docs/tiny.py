@@ -30,7 +30,7 @@ def _verb(*verbs: str) -> Callable[[Command], bool]:
 
 def _on_cifar10(command: Command) -> bool:
     return (
-        command.verb in ("attack", "search", "train")
+        command.verb in ("attack", "evaluate", "search", "train")
         and "-cifar10" in command.words[1]
         and "--data" not in command.words
     )
@@ -69,8 +69,9 @@ CUTS = (
         _has("run", "--devices"),
         ("--devices", "1"),
     ),
-    Cut("two samples", _verb("run", "attack"), ("--limit", "2")),
-    Cut("no progress", _verb("run", "attack", "train", "search"), ("--quiet",)),
+    Cut("two samples", _verb("run", "attack", "evaluate"), ("--limit", "2")),
+    Cut("few gradients", _verb("evaluate"), ("--budget", "standard-fast")),
+    Cut("no progress", _verb("run", "attack", "evaluate", "train", "search"), ("--quiet",)),
     Cut("generated batches", _on_cifar10, ("--data", TINY_DATA)),
     Cut("one short training", lambda c: c.verb == "train" and "-cifar10" in c.words[1], ("--recipe", "short.yaml")),
     Cut("few tries", _verb("search"), ("--limit", "4", "--eps", "4/255", "--slopes", "0.1,1")),

@@ -117,7 +117,7 @@ class Materials:
     def _load(self, spec: VictimSpec, seed: int, held_out: DataSpec) -> Target:
         victim = load_victim(spec.name, spec.checkpoint, spec.mean, spec.std, seed, kwargs=dict(spec.kwargs))
         network: Any = victim.network
-        sha256 = _weights_sha256(victim)
+        sha256 = weights_sha256(victim)
         if getattr(network, "unsettled", False):  # thresholds of exits come from training samples
             samples = build_data(held_out, self.data_root, self.batch_size)
             samples.share = 0, 1  # the same samples in all processes
@@ -154,7 +154,7 @@ def build_data(spec: DataSpec, data_root: Path | str | None, batch_size: int | N
     return datamodule
 
 
-def _weights_sha256(victim: nn.Module) -> str:
+def weights_sha256(victim: nn.Module) -> str:
     """Return the sha256 of a network's state, independent of the file that it was read from."""
     digest = hashlib.sha256()
     for name, value in sorted(victim.state_dict().items()):

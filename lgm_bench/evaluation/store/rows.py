@@ -32,7 +32,7 @@ class Outcome:
         clean_loss: Before the attack.
         adversarial_loss: After it.
         counts: Counts of changed decisions; None for a victim without adaptive units.
-        effort: For point clouds: iterate, voxels and gflops, B values each.
+        effort: Columns on the work that the attack did, B values each; for point clouds iterate, voxels and gflops.
         history: See `tasks.columns`; None where iterates were not judged.
     """
 
@@ -46,7 +46,7 @@ class Outcome:
     clean_loss: Tensor
     adversarial_loss: Tensor
     counts: ChangeCounts | None
-    effort: Mapping[str, Sequence[float | None]] | None = None
+    effort: Mapping[str, Sequence[float | str | None]] | None = None
     history: Sequence[Sequence[float]] | None = None
 
     def table(self, task: type[Task]) -> pa.Table:

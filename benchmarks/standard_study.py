@@ -1,0 +1,156 @@
+"""Which members the standard evaluation should have: every candidate alone, and the best of them together.
+
+    python benchmarks/standard_study.py skipnet20-cifar10 --eps 1/255 --images 100
+    python benchmarks/standard_study.py rdi_resnet38-cifar10 --checkpoint rdi_resnet38-cifar10.pth.tar --eps 8/255
+
+The images are held-out training images of CIFAR-10, never test images. Each candidate is one run of Auto-PGD; "@6" is
+the slope times the root mean square of each gate's margins. The greedy order takes the run next that fells most of the
+images that still stand, and the control is FGM with as many restarts. Finished runs stay in the folder `--out`.
+Without a victim, the script prints the tables of all victims there.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from datamodules.cifar10 import CIFAR10DataModule
+from lgm_bench import FGM, LGM, Soft, StraightThrough
+from lgm_bench.attacks.ensemble import Ensemble, Round
+from lgm_bench.attacks.standard import AlwaysOn, Schedule, members_of
+from lgm_bench.leaded.slopes import automatic_slopes
+from lgm_bench.tasks.inputs import parse_number
+from victims import load_victim
+from victims.folding import folded
+
+RESTARTS, TARGETS = 10, 3
+CONSTANTS = (1.5, 6.0, 20.0)
+SOFTENING = (LGM, Soft, StraightThrough)
+Fallen = dict[str, np.ndarray]
+"""Which images (N,) bool fall to each run, by its name."""
+EVERYTHING = Schedule("study", 1, 1, 1, (), (), fab=False)
+
+
+class Single(Ensemble):
+    """One run of one candidate."""
+
+    name = "study"
+    one: Round
+
+    def rounds(self, aims: int) -> list[Round]:  # noqa: ARG002
+        return [self.one]
+
+
+def candidates(network: nn.Module, images: Tensor, budget: object, steps: int) -> Iterator[tuple[str, Round]]:
+    """Yield every run by name; those under FGM with another start are the control."""
+    for seed in range(RESTARTS):
+        yield f"ce/fgm#{seed}", Round("apgd-ce", seed, steps, "apgd", method=FGM())
+    for rank in range(TARGETS):
+        yield f"t{rank}/fgm", Round("apgd-t", rank, steps, "apgd-t", method=FGM())
+    for kind in SOFTENING:
+        for constant in CONSTANTS:
+            method = kind(automatic_slopes(network, images, constant))
+            name = f"{method.name}@{constant:g}"
+            yield f"ce/{name}", Round(f"apgd-ce/{name}", 0, steps, "apgd", method=method)
+            yield f"t0/{name}", Round(f"apgd-t/{name}", 0, steps, "apgd-t", method=method)
+    for member in members_of(network, images, EVERYTHING, budget):  # always on, and the losses of the exits
+        if member.gradient == "always-on" or "exit" in member.name:
+            method = AlwaysOn() if member.gradient == "always-on" else FGM()
+            yield member.name, Round(member.name, 0, steps, "apgd", member.objective, method)
+
+
+def measure(victim: nn.Module, data: CIFAR10DataModule, eps: float, steps: int, out: Path) -> None:
+    """Keep for each run which images (N,) bool fall to it, and as "clean" those that need no attack."""
+    (images, labels, ids) = next(iter(data.test_dataloader()))
+    np.save(out / "clean.npy", (victim(images).argmax(dim=1) != labels).numpy())
+    for name, one in candidates(victim, images, Single(eps).budget, steps):
+        path = out / f"{name.replace('/', '_')}.npy"
+        if not path.exists():
+            attack = Single(eps, target_classes=TARGETS)
+            attack.one = one
+            felled_by = attack.attack(victim, images, labels, ids=ids).felled_by
+            np.save(path, np.array([sample in felled_by for sample in ids]))
+
+
+def read(out: Path) -> Fallen:
+    """Return the runs that are finished, by name."""
+    return {path.stem.replace("_", "/", 1): np.load(path) for path in sorted(out.glob("*.npy"))}
+
+
+def greedy(victims: list[Fallen]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the runs in the order in which they help most on average, with the share of images left of each victim."""
+    rest = list(dict.fromkeys(name for fallen in victims for name in fallen if is_candidate(name)))
+    down = [fallen["clean"] for fallen in victims]
+
+    def gain(name: str) -> float:
+        gains = [(fallen[name] & ~gone).mean() for fallen, gone in zip(victims, down, strict=True) if name in fallen]
+        return float(sum(gains))
+
+    while rest:
+        best = max(rest, key=gain)
+        if not gain(best):
+            return
+        down = [gone | fallen.get(best, gone) for fallen, gone in zip(victims, down, strict=True)]
+        rest.remove(best)
+        yield best, [left(gone) for gone in down]
+
+
+def is_candidate(name: str) -> bool:
+    return name == "ce/fgm#0" or (name != "clean" and "#" not in name)
+
+
+def left(down: np.ndarray) -> float:
+    return 100 * (1 - float(down.mean()))
+
+
+def restarts(fallen: Fallen, count: int) -> float:
+    return left(np.any([fallen[f"ce/fgm#{seed}"] for seed in range(min(count, RESTARTS))], axis=0))
+
+
+def table(victims: dict[str, Fallen]) -> str:
+    """Return two tables in Markdown: the runs alone, and the greedy order beside the control."""
+    several = list(victims.values())
+    head = " | ".join(victims)
+    lines = [f"| run alone | {head} |", "|---|" + "---:|" * len(victims)]
+    for name in dict.fromkeys(name for fallen in several for name in fallen if name == "clean" or is_candidate(name)):
+        lines.append(_line(name, [left(fallen[name]) if name in fallen else None for fallen in several]))
+    for count in (5, RESTARTS):
+        lines.append(_line(f"FGM, {count} starts", [restarts(fallen, count) for fallen in several]))
+    lines += ["", f"| the best run is added | {head} |", "|---|" + "---:|" * len(victims)]
+    lines += [_line(name, list(after)) for name, after in greedy(several)]
+    return "\n".join(lines)
+
+
+def _line(name: str, values: list[float | None]) -> str:
+    return f"| {name} | " + " | ".join("" if value is None else f"{value:.1f}" for value in values) + " |"
+
+
+@torch.no_grad()
+def main() -> None:
+    """Measure what is missing of one victim, and print the tables; without a victim, those of all that are there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("victim", nargs="?")
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--eps", type=parse_number, default=1 / 255)
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--data-root")
+    parser.add_argument("--out", type=Path, default=Path("results/standard_study"))
+    options = parser.parse_args()
+    if options.victim is None:
+        print(table({out.name: read(out) for out in sorted(options.out.iterdir())}))
+        return
+    out = options.out / f"{options.victim}-{options.eps * 255:g}-{options.images}-{options.steps}"
+    out.mkdir(parents=True, exist_ok=True)
+    victim = folded(load_victim(options.victim, options.checkpoint))
+    data = CIFAR10DataModule(options.data_root, batch_size=options.images, limit=options.images, subset="holdout")
+    data.setup("test")
+    measure(victim, data, options.eps, options.steps, out)
+    print(table({out.name: read(out)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""`lgm-bench evaluate`: the standard evaluation of a victim."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from lgm_bench.cli import options as opt
+from lgm_bench.cli.output import say, show_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from datamodules.samples_datamodule import Batches
+
+Eps = Annotated[
+    str, opt.option("Largest change of an intensity, or with --norm l2 of an image's L2 norm.", panel=opt.ATTACK)
+]
+Norm = Annotated[str, opt.option("linf or l2.", panel=opt.ATTACK)]
+Budget = Annotated[str, opt.option("standard, or standard-fast with a fraction of the gradients.", panel=opt.ATTACK)]
+Report = Annotated[Path | None, opt.option("Write a page (HTML) to this file.", "--report", panel=opt.RUNNING)]
+
+Board = Annotated[
+    Path | None, opt.option("Write the result to this board, a folder with a file per network.", panel=opt.RUNNING)
+]
+OWN = ("report", "board", "reported")
+"""Options that are not those of a run."""
+
+
+def evaluate(
+    victim: opt.VictimName,
+    eps: Eps = "8/255",
+    norm: Norm = "linf",
+    budget: Budget = "standard",
+    data: opt.Data = None,
+    subset: Annotated[
+        str, opt.option("test, train, or holdout (training samples that training leaves out).", panel=opt.VICTIM)
+    ] = "test",
+    checkpoint: opt.Checkpoint = None,
+    mean: opt.Mean = None,
+    std: opt.Std = None,
+    limit: opt.Limit = None,
+    data_root: opt.DataRoot = None,
+    out: opt.Out = None,
+    batch_size: opt.BatchSize = None,
+    accelerator: opt.Accelerator = None,
+    report: Report = None,
+    board: Board = None,
+    reported: Annotated[
+        str | None, opt.option("What the publication reports, for the board.", panel=opt.RUNNING)
+    ] = None,
+    quiet: opt.Quiet = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Find out how robust an image classifier is: the worst case over all gradients, beside FGM and a control.
+
+    Everything but the threat model is fixed. The control is FGM, restarted until it has used as many gradients. A run
+    that was stopped goes on with the same command.
+
+    Examples:
+
+    [dim]$[/] lgm-bench evaluate skipnet14-mini --budget standard-fast
+
+    [dim]$[/] lgm-bench evaluate dynconv20-cifar10 --eps 2/255 --limit 1000 --report dynconv20.html
+
+    [dim]$[/] lgm-bench evaluate skipnet20-cifar10 --eps 8/255 --board leaderboard/standard
+
+    [dim]$[/] lgm-bench evaluate my_package.networks:Net --data cifar10 --checkpoint my.pth --norm l2 --eps 0.5
+    """
+    flags = locals()
+    from lgm_bench.standard.evaluate import evaluate as evaluated
+    from lgm_bench.tasks.inputs import parse_number
+
+    network, batches = _materials(flags)
+    result = evaluated(
+        network,
+        batches,
+        parse_number(eps),
+        norm=norm,  # type: ignore[arg-type]
+        budget=budget,  # type: ignore[arg-type]
+        out=out or "results",
+        progress=not quiet,
+        name=victim,
+    )
+    if as_json:
+        show_json(result.as_json())
+    else:
+        say(result.summary())
+    if board:
+        from lgm_bench.standard.board import enter
+        from victims.checkpoints import registered
+
+        known = registered(victim, checkpoint)
+        entered = enter(
+            result, board, limited=limit is not None, source=known[1].source if known else None, reported=reported
+        )
+        if not as_json:
+            say(f"Board: {entered}")
+    if report:
+        written = result.report(report)
+        if not as_json:
+            say(f"Report: {written}")
+
+
+def _materials(flags: dict[str, Any]) -> tuple["nn.Module", "Batches"]:
+    """Return the victim, folded if that changes nothing, on its device; and the batches of its data set."""
+    import torch
+
+    from datamodules.samples_datamodule import Batches
+    from lgm_bench.evaluation.cells.suites import cells_of_flags
+    from lgm_bench.evaluation.engine.materials import Materials
+    from lgm_bench.evaluation.engine.place import ALONE, checked_devices
+    from victims.folding import folded
+
+    given = {name: value for name, value in flags.items() if name not in OWN}
+    options = opt.run_options(given)
+    fixed = {"attack": "autoattack", "eps": "8/255", "gradients": ["fgm"]}  # these choose no network and no data
+    (planned,) = cells_of_flags(
+        opt.cell_flags(defaultdict(lambda: None, given | fixed)) | fixed | {"limit": flags["limit"]}
+    )
+    materials = Materials(options.data_root, options.batch_size)
+    materials.prepare(planned.cell)
+    samples, target = materials.data(planned.cell), materials.target(planned.cell)
+    network = folded(target.victim) if materials.fit(planned.cell, target, samples) else target.victim
+    accelerator = checked_devices(options.accelerator, 1, 1, ALONE)
+    gpu = accelerator in ("gpu", "cuda") and torch.cuda.is_available()
+    return network.eval().to("cuda" if gpu else "cpu"), Batches(samples.datamodule)

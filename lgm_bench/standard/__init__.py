@@ -1,0 +1,1 @@
+"""The standard evaluation of a network, from its data to its report."""

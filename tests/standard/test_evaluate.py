@@ -1,0 +1,222 @@
+"""`lgm_bench.evaluate` on a user's own network and data."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from attack_cases import Gated, batch_for, images
+from ensemble_cases import Ungated
+from pandas.testing import assert_frame_equal
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from toys import Masked, grey
+
+import lgm_bench
+from lgm_bench import LGM, Occupancy
+from lgm_bench import Gated as Gate
+from lgm_bench.attacks import AutoAttack
+from lgm_bench.errors import ConfigError, UnknownNameError
+
+EPS = 44 / 255
+quickly = partial(lgm_bench.evaluate, eps=EPS, budget="standard-fast", progress=False)
+
+
+def judged(network: nn.Module, count: int = 20) -> tuple[Tensor, Tensor]:
+    """Images with the network's own predictions as labels, but for the first."""
+    x, labels, _ = batch_for(network, images(count))
+    labels[0] = (labels[0] + 1) % 5
+    return x, labels
+
+
+def test_a_masked_network_falls_under_standard_and_not_under_fgm() -> None:
+    result = lgm_bench.evaluate(
+        Masked(), (grey(0.52), torch.zeros(4).long()), 8 / 255, budget="standard-fast", progress=False
+    )
+    figures = {name: figure.value for name, figure in result.accuracies.items()}
+    assert figures["clean_accuracy"] == figures["fgm_accuracy"] == figures["control_accuracy"] == 1
+    assert figures["accuracy"] == figures["gradient_accuracy"] == 0
+    assert set(result.broken_by) <= {"apgd-ce/lgm@6", "apgd-ce/straight-through@6", "apgd-t/lgm@6"}
+    assert [flag.name for flag in result.flags][-1] == "zero gradients"
+    assert "4 of 4 images is exactly 0 under FGM" in result.summary()
+    assert result.gain.value == 1
+
+
+def test_rows_are_what_the_network_does() -> None:
+    network = Gated()
+    x, labels = judged(network)
+    frame = quickly(network, (x, labels)).frame
+    assert len(frame) == 20
+    assert frame["label"].tolist() == labels.tolist()
+    assert frame["felled_by"][0] == "clean"
+    assert frame["gradients"][0] == frame["control_gradients"][0] == 0
+    assert (frame["correct"] == frame["felled_by"].isna()).all()
+    assert (frame["correct"] == (frame["adversarial_prediction"] == frame["label"])).all()
+    assert 0 < frame["correct"].sum() < 19
+    assert not (frame["control_correct"] & ~frame["fgm_correct"]).any()
+    assert frame["distance"].max() <= EPS + 1e-6
+    assert frame["within_bounds"].all()
+    assert frame.loc[frame["correct"], "gradients"].nunique() == 1
+
+
+def test_a_static_network_has_autoattacks_number() -> None:
+    network = Ungated()
+    x, labels = judged(network, 24)
+    result = quickly(network, (x, labels), eps=28 / 255)
+    ids = result.frame["id"].tolist()
+    theirs = AutoAttack(28 / 255, steps=6, queries=60, target_classes=2).attack(network, x, labels, ids=ids)
+    assert result.frame["felled_by"].fillna("").tolist() == [theirs.felled_by.get(name, "") for name in ids]
+    assert set(result.members) == {"apgd-ce", "apgd-t", "fab-t", "square"}
+    assert 0 < result.frame["correct"].sum() < 23
+
+
+def test_batches_change_no_result() -> None:
+    network = Gated()
+    x, labels = judged(network, 12)
+    one = quickly(network, (x, labels)).frame
+    for data in (DataLoader(TensorDataset(x, labels), batch_size=7), [(x[:5], labels[:5]), (x[5:], labels[5:])]):
+        assert_frame_equal(quickly(network, data).frame, one, rtol=1e-6)
+
+
+class Stops:
+    """Batches of which reading the last stops the program, from the third time on."""
+
+    def __init__(self, x: Tensor, labels: Tensor) -> None:
+        self.batches = [(x[start : start + 5], labels[start : start + 5]) for start in range(0, len(x), 5)]
+        self.times = 0
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self.times += 1
+        for number, batch in enumerate(self.batches):
+            if self.times == 3 and number == 3:
+                raise KeyboardInterrupt
+            yield batch
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
+    network = Gated()
+    x, labels = judged(network)
+    whole = quickly(network, (x, labels)).frame
+    data = Stops(x, labels)
+    with pytest.raises(KeyboardInterrupt):
+        quickly(network, data, out=tmp_path)
+    seen = []
+    hook = network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    again = quickly(network, data, out=tmp_path)
+    hook.remove()
+    finished = x[5:15]  # the first five are among the pilot samples, on which the network is calibrated again
+    assert_frame_equal(again.frame, whole, rtol=1e-6)
+    attacked = torch.cat([inputs for inputs in seen if len(inputs) <= 5])
+    assert not any(bool((attacked == image).flatten(1).all(dim=1).any()) for image in finished)
+    calls = len(seen)
+    assert_frame_equal(quickly(network, data, out=tmp_path).frame, whole, rtol=1e-6)
+    assert calls == len(seen), "the hook is gone"
+
+
+def test_another_network_or_other_images_begin_anew(tmp_path: Path) -> None:
+    x, labels = judged(Gated(), 6)
+    quickly(Gated(), (x, labels), out=tmp_path)
+    quickly(Gated(seed=1), (x, labels), out=tmp_path)
+    quickly(Gated(), (x, labels.flip(0)), out=tmp_path)
+    quickly(Gated(), (x, labels), out=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    other = Gated()
+    other.occupancy = Occupancy(inclusive=True)  # the weights are the same
+    quickly(other, (x, labels), out=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_an_instrumented_network_within_an_l2_ball() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 6, 3, padding=1), nn.Flatten(), nn.Linear(384, 5)
+    )
+    network = lgm_bench.instrument(plain, {"2": Gate(lambda x: x.mean(dim=(1, 2, 3)) - 0.2, off="input")}).eval()
+    x, labels, _ = batch_for(network, images(8).float())
+    result = lgm_bench.evaluate(network, (x, labels), 0.5, norm="l2", budget="standard-fast", progress=False)
+    assert result.frame["distance"].max() <= 0.5 + 1e-5
+    assert "square" not in result.members
+    assert {"apgd-ce/lgm@6", "apgd-ce/always-on"} < set(result.members)
+    before, after = result.compute
+    assert before > 0
+    assert after > 0
+    assert "L2 0.5" in result.title
+
+
+def test_what_is_printed_and_reported(tmp_path: Path) -> None:
+    network = Gated()
+    result = quickly(network, judged(network), name="<mine>")
+    text = result.summary()
+    assert text == str(result)
+    for said in (
+        "<mine>, L-infinity 44/255, standard-1, fast, 20 images",
+        "control: FGM with as many gradients",
+        "worst case",
+    ):
+        assert said in text
+    page = result.report(tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    assert "&lt;mine&gt;" in page
+    assert "<mine>" not in page
+    for name, count in result.broken_by.items():
+        assert f"{name}</th><td>{count}</td>" in page
+
+
+def test_it_says_when_the_control_is_as_good() -> None:
+    network = Ungated()
+    result = quickly(network, judged(network), eps=120 / 255)
+    assert result.gain.value == 0
+    assert "no better than FGM with as many gradients: +0.0 points" in result.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"network": "net"}, "must be an nn.Module, got str"),
+        ({"network": Gated().train()}, r"call victim.eval\(\)"),
+        ({"network": lgm_bench.Leaded(Gated(), LGM())}, "give the network itself"),
+        ({"data": DataLoader(TensorDataset(images(4), torch.zeros(4).long()), shuffle=True)}, "shuffle=False"),
+        ({"data": iter([])}, "can be read only once"),
+        ({"data": []}, "has no images"),
+        ({"data": 3}, "is a int; expected"),
+        ({"data": (images(4), torch.zeros(3).long())}, "4 images have 3 labels"),
+        ({"data": (images(4) * 255, torch.zeros(4).long())}, r"images must lie in \[0, 1\]"),
+        ({"data": (images(4), torch.zeros(4))}, "labels must be whole numbers"),
+        ({"data": (images(4), torch.full((4,), 9))}, "class 9 is out of range"),
+        ({"eps": 8}, "write 8/255"),
+        ({"eps": -0.1}, "at least 0"),
+        ({"batch_size": 0}, "batch_size must be"),
+    ],
+)
+def test_bad_input(change: dict, said: str) -> None:
+    given = {"network": Gated(), "data": (images(4), torch.zeros(4).long())} | change
+    with pytest.raises(ConfigError, match=said):
+        quickly(given.pop("network"), given.pop("data"), **given)
+
+
+def test_unknown_names() -> None:
+    data = (images(4), torch.zeros(4).long())
+    with pytest.raises(UnknownNameError, match="linf"):
+        lgm_bench.evaluate(Gated(), data, norm="l_inf", progress=False)
+    with pytest.raises(UnknownNameError, match="standard-fast"):
+        lgm_bench.evaluate(Gated(), data, budget="fast", progress=False)
+
+
+def test_judge_looks_at_the_network_and_not_at_the_soft_one() -> None:
+    network, x = Masked(), grey(0.51)
+    labels = torch.zeros(4, dtype=torch.int64)
+    leaded = lgm_bench.Leaded(network, LGM(1.0))
+    assert not lgm_bench.judge(network, x, labels).any()
+    assert not lgm_bench.judge(leaded, x, labels).any()
+    assert lgm_bench.judge(leaded, x - 0.02, labels.to(torch.int32)).all()
+    with pytest.raises(ConfigError, match="must lie in"):
+        lgm_bench.judge(network, x + 1, labels)
+
+
+def test_a_frame_is_a_table_of_plain_values() -> None:
+    network = Gated()
+    frame = quickly(network, judged(network, 6)).frame
+    assert isinstance(frame, pd.DataFrame)
+    assert {"id", "label", "correct", "felled_by", "gradients", "fgm_correct", "control_correct"} < set(frame.columns)
+    assert "voxels" not in frame.columns
