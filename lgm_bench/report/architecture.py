@@ -1,19 +1,19 @@
 """Bar plots of how attacks change the architecture, per adaptive unit."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from lgm_bench.evaluation.cells.units import eps_number
 from lgm_bench.evaluation.store.tally import unit_sums
-from lgm_bench.report.drawing import NEUTRAL, Style, finish_axes, plot, svg
+from lgm_bench.report.drawing import Style, Trace, chart, titled, words
 from lgm_bench.report.groups import Group, legend
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.reading import Finished
 from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE
 
 UNITS = "adaptive unit"
+FAINT = 0.55
 CAPTION = (
     "Share of the decisions of each adaptive unit that the attack switched on (upwards) and off (downwards, "
     "fainter), in the order of the forward pass."
@@ -24,39 +24,61 @@ VOXEL_CAPTION = (
 )
 
 Shares = dict[str, np.ndarray]
-Styles = Mapping[str, Style]
 
 
-def architecture(key: str, groups: Sequence[Group], sweeps: Sequence[Sequence[Group]]) -> list[Figure]:
-    """Return a plot for each victim of one data set; a victim with a single unit is shown for each eps.
+def architecture(groups: Sequence[Group], sweeps: Sequence[Sequence[Group]]) -> list[Figure]:
+    """Return a plot for each victim of one data set whose decisions change; one with a single unit has a bar per eps.
 
     Args:
-        key: Prefix of ids inside the picture, unique on the page.
         groups: One group per victim, see `groups.representative`.
         sweeps: All groups, see `groups.eps_sweeps`.
     """
     panels = []
-    for number, group in enumerate(groups):
+    for group in groups:
         shares = {name: share for name, cell in group.arms.items() if (share := shares_of(cell)) is not None}
         units = max((share.shape[1] for share in shares.values()), default=0)
         if units > 1:
-            title, labels = f"{group.title}, eps {group.eps}", [str(unit + 1) for unit in range(units)]
-            panels.append(_panel(f"{key}-architecture{number}", title, UNITS, labels, shares, group.styles))
+            title, across, labels = f"{group.title}, eps {group.eps}", UNITS, [str(unit + 1) for unit in range(units)]
         elif units:
             sweep = next(sweep for sweep in sweeps if group in sweep)
             labels = [eps_number(other.cell) for other in sweep]
-            across, by_eps = group.eps_axis, _by_eps(sweep)
-            panels.append(_panel(f"{key}-architecture{number}", group.title, across, labels, by_eps, group.styles))
+            title, across, shares = group.title, group.eps_axis, _by_eps(sweep)
+        if any(share.any() for share in shares.values()):
+            panels.append(_panel(title, across, labels, shares, group.styles))
     points = any(group.points for group in groups)
     caption = VOXEL_CAPTION if points else CAPTION
     return [Figure("Architecture change", caption, [panels], legend(groups, random=points))] if panels else []
 
 
-def _panel(key: str, title: str, across: str, labels: Sequence[str], shares: Shares, styles: Styles) -> Panel:
-    with plot() as (figure, ax):
-        _bars(ax, labels, shares, styles)
-        finish_axes(ax, title, across, "off (%)  |  on (%)")
-        return Panel(svg(figure, key, _alt_text(title, across, labels, shares, styles)))
+def _panel(
+    title: str, across: str, labels: Sequence[str], shares: Mapping[str, np.ndarray], styles: Mapping[str, Style]
+) -> Panel:
+    traces: list[Trace] = []
+    for name, (on, off) in shares.items():
+        for share, sign, word, opacity in ((on, 1, "on", 1.0), (off, -1, "off", FAINT)):
+            hover = [
+                words(f"{styles[name].name}, {across} {x}", f"{y:.2%} {word}")
+                for x, y in zip(labels, share, strict=True)
+            ]
+            marker = {"color": styles[name].colour, "opacity": opacity}
+            bars = {"type": "bar", "x": list(range(len(labels))), "y": 100 * sign * share, "offsetgroup": name}
+            traces.append({**bars, "marker": marker, "hovertext": hover, "hoverinfo": "text"})
+    every = -(-len(labels) // 12)
+    return Panel(
+        chart(
+            traces,
+            _alt_text(title, across, labels, shares, styles),
+            **titled(title),
+            barmode="group",
+            bargap=0.25,
+            xaxis={
+                "title": {"text": across},
+                "tickvals": list(range(len(labels)))[::every],
+                "ticktext": labels[::every],
+            },
+            yaxis={"title": {"text": "off (%)  |  on (%)"}, "zerolinecolor": "var(--soft)"},
+        )
+    )
 
 
 def shares_of(finished: Finished) -> np.ndarray | None:
@@ -77,20 +99,9 @@ def _by_eps(sweep: Sequence[Group]) -> Shares:
     return by_arm
 
 
-def _bars(ax: Any, labels: Sequence[str], shares: Shares, styles: Styles) -> None:
-    place, width = np.arange(len(labels)), 0.8 / len(shares)
-    for number, (name, (on, off)) in enumerate(shares.items()):
-        at = place + (number - (len(shares) - 1) / 2) * width
-        ax.bar(at, 100 * on, width, color=styles[name].colour)
-        ax.bar(at, -100 * off, width, color=styles[name].colour, alpha=0.55)
-    ax.axhline(0, color=NEUTRAL, linewidth=0.8)
-    every = -(-len(labels) // 12)
-    ax.set_xticks(place[::every], labels[::every])
-    ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    ax.grid(visible=False, axis="x")
-
-
-def _alt_text(title: str, across: str, labels: Sequence[str], shares: Shares, styles: Styles) -> str:
+def _alt_text(
+    title: str, across: str, labels: Sequence[str], shares: Mapping[str, np.ndarray], styles: Mapping[str, Style]
+) -> str:
     over = f"{len(labels)} units" if across == UNITS else f"eps {', '.join(labels)}"
     parts = [f"Bar plot of {' under '.join(title.splitlines())}; mean over {over}:"]
     parts += [

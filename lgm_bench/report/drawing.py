@@ -5,11 +5,9 @@ import gzip
 import html
 import io
 import itertools
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jinja2.utils import htmlsafe_json_dumps
@@ -19,45 +17,19 @@ from PIL import Image
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.extras import require
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 NEUTRAL = "#999999"
 ARM_COLOURS = ("#d97706", "#2f7fd0", "#3a9d5d", "#c2417c", "#7a6ff0", "#8a6d3b")
 """Colours of the baseline and of the other arms, in order; readable on white and on nearly black."""
-MARKERS = {"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚"}
-"""Plotly's names of the arms' markers, with the characters that stand for them in a legend."""
+MARKERS = {
+    **{"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚"},
+    "star": "★",
+}
+"""Plotly's names of markers, those of the arms first, with the characters that stand for them in a legend."""
 RANDOM = "random"
 TEXT, SOFT, LINE, BACK = "var(--text)", "var(--soft)", "var(--line)", "var(--back)"
 """Colours of the page, which differ between light and dark."""
 JPEG_FROM = 96 * 96
 """Number of pixels from which pictures are JPEG, which takes a tenth of a PNG's space for noise."""
-Margins = tuple[float, float, float, float]
-MARGINS: Margins = (0.55, 0.1, 0.45, 0.42)
-_INK = "#010203"  # a unique black, which is replaced by the page's text colour
-
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "lgm-bench",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 9.0,
-    "axes.titlesize": 9.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": NEUTRAL,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4.5,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "legend.frameon": False,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
-}
 
 
 @dataclass(frozen=True)
@@ -82,7 +54,7 @@ class Style:
 
 def arm_styles(gradients: Sequence[str]) -> dict[str, Style]:
     """Return the style of random moves and of each gradient; colours and markers follow the order of the gradients."""
-    looks = zip(gradients, itertools.cycle(zip(ARM_COLOURS, MARKERS, strict=True)), strict=False)
+    looks = zip(gradients, itertools.cycle(zip(ARM_COLOURS, MARKERS, strict=False)), strict=False)
     arms = {name: Style(gradient_name(name), colour, marker) for name, (colour, marker) in looks}
     return {RANDOM: Style("random moves", "#a45bb5", "circle"), **arms}
 
@@ -94,11 +66,12 @@ AXIS = {
     **{"gridcolor": LINE, "zerolinecolor": LINE, "linecolor": LINE, "tickcolor": LINE, "automargin": True},
     "fixedrange": True,
 }
+FONT = {"family": 'system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif', "size": 12, "color": TEXT}
 LAYOUT = {
-    "font": {"family": 'system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif', "size": 12, "color": TEXT},
+    "font": FONT,
     **{"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"},
     "margin": {"l": 44, "r": 10, "t": 44, "b": 40},
-    "hoverlabel": {"bgcolor": BACK, "bordercolor": LINE, "font": {"color": TEXT}, "align": "left"},
+    "hoverlabel": {"bgcolor": BACK, "bordercolor": LINE, "font": FONT, "align": "left"},
     **{"showlegend": False, "dragmode": False, "hovermode": "closest"},
 }
 
@@ -141,51 +114,6 @@ def packed_plotly() -> str:
     return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
-@contextmanager
-def plot(width: float = 3.1, height: float = 2.4, margins: Margins = MARGINS) -> Iterator[Any]:
-    """Yield a matplotlib figure and its axes, in the report's style and without a display.
-
-    Args:
-        width: Width, inches.
-        height: Height, inches.
-        margins: Left, right, bottom and top margin of the axes, inches; automatic ones would double the time.
-    """
-    matplotlib = require("matplotlib", "drawing the report")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        left, right, bottom, top = margins
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
-        box = (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
-        yield figure, figure.add_axes(box)
-
-
-def svg(figure: "Figure", key: str, alt: str) -> Markup:
-    """Return a plot as SVG for embedding in a page.
-
-    Args:
-        figure: A figure from `plot`.
-        key: Prefix of the ids inside the SVG, unique on the page.
-        alt: Text alternative for screen readers.
-    """
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
-    text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", text)
-    text = re.sub(r'\bid="([^"]*)"', rf'id="{key}-\1"', text)
-    text = re.sub(r"url\(#", rf"url(#{key}-", text)
-    text = re.sub(r'xlink:href="#', rf'href="#{key}-', text)
-    text = text.replace(_INK, "currentColor")
-    head = re.match(r'<svg[^>]*viewBox="([^"]*)"[^>]*>', text)
-    box = head.group(1) if head else "0 0 100 100"
-    opening = Markup('<svg viewBox="{}" role="img" aria-label="{}">').format(box, alt)
-    return opening + Markup(text[text.index(">") + 1 :])
-
-
 def picture(pixels: np.ndarray, alt: str, *, scale: int = 1) -> Markup:
     """Return an image as an <img> tag.
 
@@ -207,10 +135,3 @@ def picture(pixels: np.ndarray, alt: str, *, scale: int = 1) -> Markup:
     return Markup('<img class="{}" src="{}" width="{}" height="{}" alt="{}">').format(
         kind, source, width * scale, height * scale, alt
     )
-
-
-def finish_axes(axes: "Axes", title: str, across: str, up: str) -> None:
-    """Set title and axis labels."""
-    axes.set_title(title)
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)

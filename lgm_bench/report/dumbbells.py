@@ -10,16 +10,14 @@ from lgm_bench.report.model import WHOLE_WIDTH, Panel
 from lgm_bench.results.levels import Level
 
 CLEAN, WORST = "clean", "worst case"
-ENDS = {CLEAN: Style(CLEAN, NEUTRAL, "circle"), WORST: Style(WORST, TEXT, "diamond")}
+ENDS = {CLEAN: Style(CLEAN, NEUTRAL, "circle"), WORST: Style(WORST, TEXT, "star")}
 """Styles of the two ends; between them stand the arms."""
 ROW, ABOVE, BELOW = 54, 22, 8
 """Heights of a line, of the axis above and of the margin below, CSS pixels."""
 HOLLOW = (CLEAN, RANDOM)
 """Points that no gradient has made."""
-SPREAD = 0.46
-MIDDLE = -0.14
-"""Place of the bar in its line; the label is above."""
-"""Height over which the markers of one line are spread, as a share of it, so that they do not hide each other."""
+LABEL, MIDDLE, SPREAD = 0.32, -0.14, 0.46
+"""Place of label and bar in a line, and the height over which its markers are spread so that none hides another."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +51,12 @@ def dumbbell_panel(rows: Sequence[Dumbbell], styles: Mapping[str, Style], title:
     for name, style in looks.items():
         shown = [(place, row) for place, row in enumerate(rows) if name in row.levels]
         traces.append(_markers(name, shown, style, float(at[name])))
-    side = {"xref": "paper", "yref": "y", "showarrow": False, "yanchor": "middle"}
-    texts = [
-        {
-            **side,
-            "name": name,
-            "x": x,
-            "xanchor": anchor,
-            "y": 0.32 - place,
-            "text": words(text),
-            "font": {"color": colour},
-        }
-        for place, row in enumerate(rows)
-        for x, anchor, text, colour, name in ((0, "left", row.label, TEXT, ""), (1, "right", row.remark, SOFT, WIDE))
-        if text
-    ]
     picture = chart(
         traces,
         _alt_text(rows, looks, title),
         height=ROW * len(rows) + ABOVE + BELOW,
         margin={"l": 12, "r": 20, "t": ABOVE, "b": BELOW},
-        annotations=texts,
+        annotations=_texts(rows),
         xaxis={"side": "top", "range": [-1, 101], "ticksuffix": "%"},
         yaxis={"visible": False, "range": [0.5 - len(rows), 0.5]},
     )
@@ -93,14 +76,25 @@ def points_of(rows: Sequence[Dumbbell], styles: Mapping[str, Style]) -> dict[str
     return {name: style for name, style in order.items() if any(name in row.levels for row in rows)}
 
 
+def _texts(rows: Sequence[Dumbbell]) -> list[Trace]:
+    """Return the label of every line on the left and its remark on the right."""
+    side = {"xref": "paper", "yref": "y", "showarrow": False, "yanchor": "middle"}
+    texts = []
+    for place, row in enumerate(rows):
+        left = {"x": 0, "xanchor": "left", "text": words(row.label), "font": {"color": TEXT}}
+        right = {"x": 1, "xanchor": "right", "text": words(row.remark), "font": {"color": SOFT}, "name": WIDE}
+        texts += [{**side, "y": LABEL - place, **text} for text in (left, right) if text["text"]]
+    return texts
+
+
 def _bar(rows: Sequence[Dumbbell]) -> Trace:
     """Return the bar of every line, from its lowest to its highest point."""
     x: list[float | None] = []
     y: list[float | None] = []
     for place, row in enumerate(rows):
         values = [100 * level.value for level in row.levels.values()]
-        x += [min(values), max(values), None]
-        y += [MIDDLE - place] * 2 + [None]
+        x += [min(values), max(values), None] if values else []
+        y += [MIDDLE - place, MIDDLE - place, None] if values else []
     return {"x": x, "y": y, "mode": "lines", "line": {"color": LINE, "width": 7}, "hoverinfo": "skip"}
 
 

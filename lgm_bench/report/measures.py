@@ -1,11 +1,12 @@
 """The first page: for each measure, how strong every attack is and how certain that is."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from lgm_bench.errors import ResultError
 from lgm_bench.evaluation.wording import describe_gradient
-from lgm_bench.report.drawing import Style
+from lgm_bench.report.drawing import RANDOM, Style
 from lgm_bench.report.dumbbells import CLEAN, WORST, Dumbbell, dumbbell_panel, legend_of, points_of
 from lgm_bench.report.groups import Group, representative
 from lgm_bench.report.model import Figure, Section, attempted
@@ -19,7 +20,7 @@ from lgm_bench.tasks.metric import Metric
 OVERVIEW = "Overview"
 MOST_ROWS = 8
 """Most lines of a measure's first chart; if there are more attacks, it shows the longest one on each victim."""
-AFTER = ("attack", "eps", "samples", "data")
+AFTER = ("samples", "data")
 """Columns after the numbers; a phone shows only the first columns."""
 CAPTION = (
     f"Thin lines are {CONFIDENCE:.0%} bootstrap intervals over samples. The worst case counts, for each sample, the "
@@ -36,7 +37,7 @@ def measures(groups: Sequence[Group], comparisons: Sequence[Comparison]) -> list
         by_metric.setdefault(group.any_result.compared.label, []).append(group)
     return [
         _measure(own, [pair for pair in comparisons if pair.metric.label == label], "" if number else CAPTION)
-        for number, (label, own) in enumerate(by_metric.items())
+        for number, (label, own) in enumerate(by_metric.items())  # one caption says it for all
     ]
 
 
@@ -44,8 +45,9 @@ def _measure(groups: Sequence[Group], comparisons: Sequence[Comparison], caption
     metric, styles = groups[0].any_result.compared, groups[0].styles
     pairs = {pair.arm["fingerprint"]: pair for pair in comparisons}
     rows = [(group, _dumbbell(group, pairs)) for group in groups]
-    names = points_of([row for _, row in rows], styles)
-    header = ("victim", *(style.name for style in names.values()), *AFTER)
+    looks = points_of([row for _, row in rows], styles)
+    names = {name: looks[name] for name in _columns(list(looks))}
+    header = ("victim and attack", *(style.name for style in names.values()), *AFTER)
     grid = Grid(f"{metric.title}, in percent", header, [_line(group, row, names) for group, row in rows])
     first_arm, *others = verdict_counts(comparisons) or [NOTHING]
     section = Section(f"measure-{metric.name}", metric.title, OVERVIEW, [first_arm], others, grids=[grid])
@@ -87,7 +89,7 @@ def _dumbbell(group: Group, pairs: Mapping[str, Comparison]) -> Dumbbell:
     compared = [pair for pair in of_arms.values() if pair]
     return Dumbbell(
         f"{group.cell.victim.name}, {group.attack} {group.eps}",
-        {name: level for name, level in levels.items() if level.value == level.value},
+        {name: level for name, level in levels.items() if not math.isnan(level.value)},
         f"{100 * compared[0].difference:+.1f} {compared[0].verdict}" if compared else "",
         details | {CLEAN: f"{first.n_samples:,} samples of {group.cell.data.name}"},
     )
@@ -112,14 +114,7 @@ def _details(finished: Finished, pair: Comparison | None) -> str:
 
 def _line(group: Group, row: Dumbbell, names: Mapping[str, Style]) -> tuple[str, ...]:
     values = (f"{100 * row.levels[name].value:.2f}" if name in row.levels else "–" for name in names)
-    return (
-        group.cell.victim.name,
-        *values,
-        group.attack,
-        group.eps,
-        f"{group.any_result.n_samples:,}",
-        group.cell.data.name,
-    )
+    return (row.label, *values, f"{group.any_result.n_samples:,}", group.cell.data.name)
 
 
 def _tuned(groups: Sequence[Group]) -> list[str]:
@@ -140,6 +135,17 @@ def _tuned(groups: Sequence[Group]) -> list[str]:
         differing = dict.fromkeys(group.cell.victim.name for group in groups if len(values_of[id(group)]) > 1)
         parts += [f"{setting} of {_listed(list(differing))}"] if differing else []
     return [f"Tuned for each arm: {'; '.join(parts)}. Hovering over a point shows its own."] if parts else []
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    """Return the points in the order of the table's columns: a phone shows only the first four.
+
+    >>> _columns(["clean", "random", "fgm", "lgm", "soft", "worst case"])
+    ['clean', 'fgm', 'lgm', 'worst case', 'soft', 'random']
+    """
+    arms = [name for name in names if name not in (CLEAN, RANDOM, WORST)]
+    order = [CLEAN, *arms[:2], WORST, *arms[2:], RANDOM]
+    return [name for name in order if name in names]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ class Panel:
     """One picture.
 
     Attributes:
-        picture: A chart (`drawing.chart`), an <svg> or an <img>, with a text alternative.
+        picture: A chart (`drawing.chart`) or an <img>, with a text alternative.
         label: Text below the picture.
         width: Largest width in CSS pixels.
     """

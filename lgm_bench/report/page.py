@@ -113,7 +113,7 @@ def _data_sections(
         attacks.notes.append(
             "There is no plot by iteration: for images it needs --history, and older versions did not record it."
         )
-    attempted(decisions, partial(architecture.architecture, key, chosen, eps_sweeps(groups)))
+    attempted(decisions, partial(architecture.architecture, chosen, eps_sweeps(groups)))
     attempted(decisions, partial(execution.execution_maps, chosen, names))
     attempted(decisions, partial(execution.execution_planes, chosen, names))
     points = any(group.points for group in chosen)

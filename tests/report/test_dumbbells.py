@@ -49,7 +49,7 @@ def test_accuracy_and_miou_have_a_section_each_and_the_slopes_are_said() -> None
     of_scenes = [scenes(cell(data="rooms", gradient=name), miou=0.3) for name in ("fgm", "lgm")]
     images, rooms = measures(grouped(found(*of_images, *of_scenes)), [])
     assert (images.title, rooms.title) == ("Accuracy", "mIoU")
-    assert images.grids[0].header[:4] == ("victim", "clean", "FGM", "LGM")
+    assert images.grids[0].header[:4] == ("victim and attack", "clean", "FGM", "LGM")
     assert images.grids[0].rows[0][1:4] == ("80.00", "50.00", "25.00")
     assert rooms.grids[0].rows[0][1:4] == ("60.00", "30.00", "30.00")
     assert images.headline == ["No samples were attacked under two gradients, so there is nothing to compare."]

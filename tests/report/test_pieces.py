@@ -14,7 +14,7 @@ from PIL import Image
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.report.curves import over_eps
-from lgm_bench.report.drawing import arm_styles, chart, picture, plot, svg, words
+from lgm_bench.report.drawing import arm_styles, chart, picture, words
 from lgm_bench.report.folder import with_places
 from lgm_bench.report.groups import eps_sweeps, grouped, legend, representative
 from lgm_bench.report.provenance import subtitle
@@ -43,22 +43,6 @@ def test_large_photos_are_small_files() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (224, 224, 3)).astype(np.uint8)
     assert len(picture(noise, "noise")) < 0.7 * noise.size
     assert np.abs(decoded(picture(noise // 8 + 100, "noise")).astype(int) - (noise // 8 + 100)).mean() < 10
-
-
-def test_plots_take_the_colour_of_the_page_and_names_of_their_own() -> None:
-    drawn = []
-    for key in ("first", "second", "first"):
-        with plot() as (figure, ax):
-            ax.plot([0, 1], [0, 1])
-            ax.set_title("50 % of $x$ <b>")
-            drawn.append(str(svg(figure, key, "a <line>")))
-    assert drawn[0] == drawn[2]
-    assert 'id="first-figure_1"' in drawn[0]
-    assert 'id="second-figure_1"' in drawn[1]
-    assert "currentColor" in drawn[0]
-    assert "$x$ &lt;b&gt;" in drawn[0]
-    assert 'aria-label="a &lt;line&gt;"' in drawn[0]
-    assert "xmlns" not in drawn[0]
 
 
 def test_gradients_of_one_attack_are_compared_and_sweeps_come_last() -> None:
