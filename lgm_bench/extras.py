@@ -5,7 +5,7 @@ from types import ModuleType
 
 from lgm_bench.errors import ConfigError
 
-EXTRAS = {"plotly": "report", "matplotlib": "report", "sklearn": "report", "h5py": "points", "trimesh": "points"}
+EXTRAS = {"plotly": "report", "sklearn": "report", "h5py": "points", "trimesh": "points"}
 """For each library, the extra of lgm-bench that installs it."""
 
 

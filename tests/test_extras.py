@@ -15,7 +15,7 @@ DISTRIBUTION = {"sklearn": "scikit-learn"}
 WITHOUT_EXTRAS = f"""
 import importlib, pkgutil, sys
 import pytorch_lightning, torchmetrics, torchvision  # these use some extras where they are installed
-EXTRAS = {sorted([*extras.EXTRAS, "timm", "foolbox", "art"])}
+EXTRAS = {sorted([*extras.EXTRAS, "matplotlib", "timm", "foolbox", "art"])}
 for name in list(sys.modules):
     if name.partition(".")[0] in EXTRAS:
         del sys.modules[name]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from PIL import ImageColor
 
 from lgm_bench.evaluation.wording import gradient_name
-from lgm_bench.extras import require
 from lgm_bench.report.cloud_views import Camera, Direction, base64_of, packed_points
 from lgm_bench.report.contrast import chosen, kinds, missing
-from lgm_bench.report.drawing import RANDOM, picture
+from lgm_bench.report.drawing import RANDOM, class_colours, picture
 from lgm_bench.report.groups import Group, class_name
 from lgm_bench.report.model import WHOLE_WIDTH, Figure, Panel
 from lgm_bench.report.templating import rendered
@@ -86,7 +86,7 @@ def _scene(group: Group, clouds: Mapping[str, dict[str, ExampleCloud]], names: S
     ).tolist()
     palette = [
         UNLABELLED if label == IGNORED else colour
-        for label, colour in zip(present, _colours(len(present)), strict=True)
+        for label, colour in zip(present, map(ImageColor.getrgb, class_colours(len(present))), strict=True)
     ]
 
     def painted(label: str, classes: np.ndarray, moved: int | None) -> View:
@@ -262,12 +262,3 @@ def _marked(predicted: str, truth: str) -> str:
 def _right(predicted: np.ndarray, labels: np.ndarray) -> str:
     counted = labels != IGNORED
     return f"{(predicted == labels)[counted].mean():.1%} right" if counted.any() else "no labels"
-
-
-def _colours(n: int) -> list[Colour]:
-    """Return n colours, the first as different from each other as possible."""
-    matplotlib = require("matplotlib", "drawing the report")
-    order = [k for k in (*range(0, 20, 2), *range(1, 20, 2)) if k not in (14, 15)]  # strong before pale ones, no greys
-    return [
-        tuple(round(255 * part) for part in matplotlib.colormaps["tab20"](order[k % len(order)])[:3]) for k in range(n)
-    ]

@@ -20,6 +20,11 @@ from lgm_bench.extras import require
 NEUTRAL = "#999999"
 ARM_COLOURS = ("#d97706", "#2f7fd0", "#3a9d5d", "#c2417c", "#7a6ff0", "#8a6d3b")
 """Colours of the baseline and of the other arms, in order; readable on white and on nearly black."""
+CLASS_COLOURS = (
+    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf"),
+    *("#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#dbdb8d", "#9edae5"),
+)
+"""Colours of classes, strong before pale ones, without greys."""
 MARKERS = {
     **{"circle": "●", "square": "■", "triangle-up": "▲", "diamond": "◆", "triangle-down": "▼", "cross": "✚"},
     "star": "★",
@@ -57,6 +62,13 @@ def arm_styles(gradients: Sequence[str]) -> dict[str, Style]:
     looks = zip(gradients, itertools.cycle(zip(ARM_COLOURS, MARKERS, strict=False)), strict=False)
     arms = {name: Style(gradient_name(name), colour, marker) for name, (colour, marker) in looks}
     return {RANDOM: Style("random moves", "#a45bb5", "circle"), **arms}
+
+
+def class_colours(n: int) -> list[str]:
+    """Return n colours for classes; more than there are `CLASS_COLOURS` go round the colour wheel."""
+    if n <= len(CLASS_COLOURS):
+        return list(CLASS_COLOURS[:n])
+    return [f"hsl({360 * number // n}, 65%, 50%)" for number in range(n)]
 
 
 WIDE = "wide"

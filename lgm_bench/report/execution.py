@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from lgm_bench.extras import require
-from lgm_bench.report.drawing import LINE, TEXT, Trace, chart, titled, words
+from lgm_bench.report.drawing import LINE, TEXT, Trace, chart, class_colours, titled, words
 from lgm_bench.report.groups import Group, class_name
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.reading import Finished
@@ -27,7 +27,6 @@ PLANE_CAPTION = (
 FEWEST_POINTS, MOST_POINTS, MOST_CLASSES_NAMED = 10, 200, 24
 VISIBLE = 0.005
 """Smallest difference of a unit's share between two classes that a map is drawn for."""
-TEN = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#ff9da6", "#9d755d", "#8f8f8f", "#c9a227")
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def execution_planes(groups: Sequence[Group], names: Sequence[str]) -> list[Figu
                 (f"{group.cell.victim.name}\n{group.attack}, eps {group.eps}, {group.styles[arm].name}", executed)
             )
     classes = sorted({label for _, executed in shown for label in np.unique(executed.labels).tolist()})
-    colours = {label: _colour(number, len(classes)) for number, label in enumerate(classes)}
+    colours = dict(zip(classes, class_colours(len(classes)), strict=True))
     panels = [_plane(title, executed, colours, names) for title, executed in shown]
     named = [(colour, class_name(names, label), "■") for label, colour in colours.items()]
     markers = [(TEXT, "clean", "○"), (TEXT, "attacked", "●"), (TEXT, "attacked and fallen", "✕")]
@@ -192,7 +191,3 @@ def _first_of_each(rows: pa.Table) -> pa.Table:
     """Return one row per sample; targeted cells have one for each target."""
     _, first = np.unique(np.array(rows.column("id").to_pylist()), return_index=True)
     return rows.take(pa.array(np.sort(first)))
-
-
-def _colour(number: int, n: int) -> str:
-    return TEN[number] if n <= len(TEN) else f"hsl({360 * number // n}, 65%, 50%)"
