@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import lgm_bench  # noqa: F401  # isort: skip  (before torch: it sets how idle threads wait)
 import torch
 from torch import Tensor
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+
+import lgm_bench  # noqa: F401  # isort: skip  (before torch: it sets how idle threads wait)
 import torch
 from torch import Tensor, nn
 

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import lgm_bench  # noqa: F401  # isort: skip  (before torch: it sets how idle threads wait)
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

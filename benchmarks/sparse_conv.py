@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
+import lgm_bench  # noqa: F401  # isort: skip  (before torch: it sets how idle threads wait)
 import torch
 from torch import Tensor
 

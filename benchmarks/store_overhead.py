@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import lgm_bench  # noqa: F401  # isort: skip  (before torch: it sets how idle threads wait)
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

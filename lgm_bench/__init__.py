@@ -1,11 +1,19 @@
 """lgm-bench: gradient attacks on adaptive networks, with gradients that see their decisions and such that do not."""
 
 import os
+import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from lgm_bench.registry import lazy
 
 # Worker threads that spin while they wait starve each other on small machines. Must be set before torch is imported.
+if "torch" in sys.modules and "OMP_WAIT_POLICY" not in os.environ and sys.modules["torch"].get_num_threads() > 1:
+    warnings.warn(
+        "torch was imported before lgm_bench, so its idle threads spin, and beside other work attacks run many times "
+        "slower; import lgm_bench first, or set OMP_WAIT_POLICY=passive in the environment",
+        stacklevel=2,
+    )
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.sparse import SparseConv3d, SparseTensor, WindowConv3d, WindowInverse3d, joined
+from lgm_bench.sparse.chunks import by_chunks
 from lgm_bench.sparse.cost import count_norm, count_occupancy, count_products
 from lgm_bench.sparse.groups import group_maximum, rows_of
+from lgm_bench.sparse.norm import normalized
 
 Size = tuple[int, int, int]
 ALONG_PHI, ALONG_RHO = (1, 3, 3), (3, 1, 3)
@@ -73,9 +74,15 @@ class PointNetwork(nn.Module):
 
     def forward(self, points: Tensor, rows: Tensor, n_voxels: int, occupancy: Tensor | None) -> Tensor:
         """Return features (n_voxels, 16) of voxels, given points (N, 9) and each point's voxel `rows` (N,)."""
-        per_point = None if occupancy is None else rows_of(occupancy, rows)
-        x = _leaded(self.PPmodel, points, per_point)
+        inputs = (points,) if occupancy is None else (points, rows_of(occupancy, rows))
+        _count(self.PPmodel, len(points), occupancy)
+        _count(self.fea_compression, n_voxels, occupancy)
+        learns = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.PPmodel.parameters())
+        x = self._of_points(*inputs) if learns or self.training else by_chunks(self._of_points, *inputs)
         return _leaded(self.fea_compression, group_maximum(x, rows, n_voxels), occupancy)
+
+    def _of_points(self, points: Tensor, occupancy: Tensor | None = None) -> Tensor:
+        return _leaded(self.PPmodel, points, occupancy)
 
 
 class VoxelNetwork(nn.Module):
@@ -182,7 +189,7 @@ class ContextBlock(nn.Module):
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Return the weighted input."""
         lines = ((self.conv1, self.bn0), (self.conv1_2, self.bn0_2), (self.conv1_3, self.bn0_3))
-        weights = [torch.sigmoid(_normalized(norm, conv(x)).features) for conv, norm in lines]
+        weights = [torch.sigmoid(normalized(conv(x), norm).features) for conv, norm in lines]
         return x.with_features(x.features * (weights[0] + weights[1] + weights[2]))
 
 
@@ -211,25 +218,24 @@ def from_official(state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size])
 
 
 def _step(conv: nn.Module, norm: nn.BatchNorm1d, x: SparseTensor) -> SparseTensor:
-    x = conv(x)
-    return _normalized(norm, x.with_features(F.leaky_relu(x.features, 0.01)))
-
-
-def _normalized(norm: nn.BatchNorm1d, x: SparseTensor) -> SparseTensor:
-    count_norm(x.coordinates[:, 0], x.features.shape[1])
-    return x.with_features(norm(x.features)).occupied()
+    return normalized(conv(x), norm, before=0.01)
 
 
 def _leaded(layers: nn.Sequential, x: Tensor, occupancy: Tensor | None) -> Tensor:
     for layer in layers:
         x = layer(x)
+        if occupancy is not None and not isinstance(layer, nn.ReLU):
+            x = x * occupancy[:, None]
+    return x
+
+
+def _count(layers: nn.Sequential, rows: int, occupancy: Tensor | None) -> None:
+    for layer in layers:
         if isinstance(layer, nn.ReLU):
             continue
         if isinstance(layer, nn.Linear):
-            count_products(len(x), layer.in_features, layer.out_features)
+            count_products(rows, layer.in_features, channels := layer.out_features)
         else:
-            count_norm(*x.shape)
+            count_norm(rows, channels := layer.num_features)
         if occupancy is not None:
-            count_occupancy(*x.shape)
-            x = x * occupancy[:, None]
-    return x
+            count_occupancy(rows, channels)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lgm_bench.sparse import SparseBatchNorm, SparseConv3d, SparseTensor, activated, global_average_pool
+from lgm_bench.sparse import SparseBatchNorm, SparseConv3d, SparseTensor, global_average_pool
 from lgm_bench.sparse.cost import count_norm, count_products
 from lgm_bench.sparse.layers import global_max_pool, joined, max_pool, spread
 
@@ -89,4 +89,6 @@ class ConvLayer(nn.Sequential):
 
     def forward(self, x: SparseTensor) -> SparseTensor:  # type: ignore[override]
         """Return features on the same or the coarser voxels."""
-        return activated(super().forward(x), F.leaky_relu)
+        convolution, norm = self
+        result: SparseTensor = norm(convolution(x), after=0.01)
+        return result

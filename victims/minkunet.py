@@ -15,6 +15,7 @@ from lgm_bench.sparse import (
 from lgm_bench.sparse.cost import count_products
 
 STEM_WIDTH = 32
+RELU = 0.0
 
 
 class SparseBasicBlock(nn.Module):
@@ -34,7 +35,7 @@ class SparseBasicBlock(nn.Module):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Return relu(shortcut + residual)."""
-        residual = self.norm2(self.conv2(activated(self.norm1(self.conv1(x)))))
+        residual = self.norm2(self.conv2(self.norm1(self.conv1(x), after=RELU)))
         shortcut = x if self.downsample is None else self.downsample(x)
         return activated(residual.with_features(residual.features + shortcut.features))
 
@@ -84,18 +85,18 @@ class MinkUNet(nn.Module):
         The output of the last layer is not multiplied by the occupancy; this replaces the division in Eq. (39) of Tao
         et al. 2024.
         """
-        x = activated(self.bn0(self.conv0p1s1(x)))
+        x = self.bn0(self.conv0p1s1(x), after=RELU)
         skips = [x]
         for stage in range(1, 5):
             down = self.get_submodule(f"conv{stage}p{2 ** (stage - 1)}s2")
-            x = activated(self.get_submodule(f"bn{stage}")(down(x)))
+            x = self.get_submodule(f"bn{stage}")(down(x), after=RELU)
             x = self.get_submodule(f"block{stage}")(x)
             skips.append(x)
         skips.pop()
         for stage in range(4, 8):
             skip = skips.pop()
             up = self.get_submodule(f"convtr{stage}p{2 ** (8 - stage)}s2")
-            x = activated(self.get_submodule(f"bntr{stage}")(up(x, skip.level)))
+            x = self.get_submodule(f"bntr{stage}")(up(x, skip.level), after=RELU)
             x = self.get_submodule(f"block{stage + 1}")(joined(x, skip))
         count_products(x.coordinates[:, 0], *self.final.weight.shape[1:])
         logits = x.features @ self.final.weight[0] + self.final.bias

@@ -36,16 +36,18 @@ class StreetVictim(PointVictim):
     def voxel_logits(self, cloud: PointCloud) -> tuple[Voxels, Tensor]:
         """Return the cloud's voxels and their logits (M, 20); the points' features are reflectances in [0, 1]."""
         voxels = self.voxelization(cloud)
-        features, row, occupancy = self._pair_features(cloud, voxels), voxels.row, voxels.occupancy
+        own, places, occupancy = voxels.own, self._places(cloud), voxels.occupancy
+        centres = self.grid.centres(voxels.coordinates[:, 1:], places)
+        features, row = _features(places, centres[own]), own
         if occupancy is not None:
             # A point contributes its own features to its voxel, and to each voxel within reach that voxel's average
-            # (Tao et al. 2024, Eq. (37)-(38)).
-            n_points = len(cloud.points)
-            averages = rows_of(voxels.average_of_pairs(features), row[n_points:])
-            features = torch.cat([features[:n_points], averages]) * rows_of(occupancy, row)[:, None]
-            if voxels.gradient.shows_hard:
-                own = torch.arange(len(row), device=row.device) < n_points
-                features, row = (value[own | ~voxels.occupied[row]] for value in (features, row))
+            # (Tao et al. 2024, Eq. (37)-(38)). The latter are equal for all points that reach the voxel, and the
+            # network takes the maximum over them, so each such voxel gets one row.
+            chosen = voxels.pairs.reached & ~voxels.occupied if voxels.shows_hard else voxels.pairs.reached
+            reached = chosen.nonzero().squeeze(1)
+            averages = _features(rows_of(voxels.average(places), reached), centres[reached])
+            row = torch.cat([own, reached])
+            features = torch.cat([features, averages]) * rows_of(occupancy, row)[:, None]
         return voxels, self.network(features, row, voxels.coordinates, occupancy).features
 
     def scored(self, cloud: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,12 +56,14 @@ class StreetVictim(PointVictim):
         chosen = voxels.occupied
         return logits[chosen], majority(labels, voxels.own, len(voxels))[chosen]
 
-    def _pair_features(self, cloud: PointCloud, voxels: Voxels) -> Tensor:
-        """Return (P, 9): offset from the voxel's centre and position, both in (rho, phi, z); (x, y); reflectance."""
-        place = rows_of(self.grid.cylindrical(cloud.points), voxels.point)
-        centre = self.grid.centres(voxels.coordinates[voxels.row, 1:], place)
-        flat, reflectance = rows_of(cloud.points, voxels.point)[:, :2], cloud.features[voxels.point]
-        return torch.cat([place - centre, place, flat, reflectance], dim=1)
+    def _places(self, cloud: PointCloud) -> Tensor:
+        """Return (N, 6): position in (rho, phi, z); (x, y); reflectance."""
+        return torch.cat([self.grid.cylindrical(cloud.points), cloud.points[:, :2], cloud.features], dim=1)
+
+
+def _features(places: Tensor, centres: Tensor) -> Tensor:
+    """Return (R, 9): offset from the voxel's centre (R, 3), and the place (R, 6)."""
+    return torch.cat([places[:, :3] - centres, places], dim=1)
 
 
 def cylinder3d(grid: tuple[int, int, int], width: int, point_channels: int, *, shared: bool = True) -> StreetVictim:

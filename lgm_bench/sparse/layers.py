@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.sparse.cost import count_norm
 from lgm_bench.sparse.groups import group_maximum, rows_of
 from lgm_bench.sparse.kernel_map import kernel_offsets, map_between
 from lgm_bench.sparse.level import CoordinateLevel, KeySpace, Triple, coarser
+from lgm_bench.sparse.norm import normalized
 from lgm_bench.sparse.tensor import SparseTensor
 
 
@@ -20,10 +20,12 @@ class SparseBatchNorm(nn.Module):
         super().__init__()
         self.bn = nn.BatchNorm1d(channels)
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        """Return normalized features on the same voxels."""
-        count_norm(x.coordinates[:, 0], x.features.shape[1])
-        return x.with_features(self.bn(x.features)).occupied()
+    def forward(self, x: SparseTensor, after: float = 1.0) -> SparseTensor:
+        """Return normalized features on the same voxels.
+
+        `after` is the slope below 0 of a leaky ReLU that follows; 0: a ReLU, 1: none.
+        """
+        return normalized(x, self.bn, after=after)
 
 
 def activated(x: SparseTensor, function: Callable[[Tensor], Tensor] = torch.relu) -> SparseTensor:

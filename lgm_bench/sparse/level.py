@@ -46,6 +46,14 @@ class KeySpace:
             result += (coordinates[:, axis] - self.lowest[axis]) * factor
         return result
 
+    def coordinates(self, keys: Tensor) -> Tensor:
+        """Return the coordinates (N, 4) of keys (N,) in the box."""
+        columns, rest = [], keys
+        for axis, factor in enumerate(self.factors):
+            columns.append(rest.div(factor, rounding_mode="floor") + self.lowest[axis])
+            rest = rest % factor
+        return torch.stack(columns, dim=1)
+
     def shift(self, offset: Triple) -> int:
         """Return the difference of the keys of two voxels that are `offset` (x, y, z) apart."""
         return sum(o * f for o, f in zip(offset, self.factors[1:], strict=True))

@@ -25,7 +25,7 @@ def product(features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-        ctx.save_for_backward(features, weight)
+        ctx.save_for_backward(features if ctx.needs_input_grad[1] else None, weight)
         ctx.kernel_map = kernel_map
         return summed_products(features, weight, kernel_map)
 

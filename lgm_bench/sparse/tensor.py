@@ -1,5 +1,7 @@
 """Sparse tensors: voxels with features and occupancy."""
 
+from functools import cached_property
+
 from torch import Tensor
 
 from lgm_bench.errors import DataError
@@ -16,6 +18,12 @@ class SparseTensor:
         occupancy: (N,) in [0, 1] with the leaded gradient, or None for the hard network, in which every listed voxel is
             occupied (Tao et al. 2024, Eq. 34).
         level: An existing level of the voxels, instead of coordinates and occupancy.
+
+    Attributes:
+        level: The voxels.
+        unmultiplied: (N, C) the features before the product with the occupancy that `occupied` asked for. The product
+            is formed when `features` is read for the first time, so a layer that follows can form it in its own pass.
+        awaits_occupancy: Whether there is such a product.
 
     Raises:
         DataError: Shapes or types do not fit, or a voxel is listed twice.
@@ -39,7 +47,15 @@ class SparseTensor:
                 f"{tuple(features.shape)} {features.dtype}"
             )
         self.level = level
-        self.features = features
+        self.unmultiplied = features
+        self.awaits_occupancy = False
+
+    @cached_property
+    def features(self) -> Tensor:
+        """(N, C) floating point."""
+        if not self.awaits_occupancy or self.occupancy is None:
+            return self.unmultiplied
+        return self.unmultiplied * self.occupancy[:, None]
 
     @property
     def coordinates(self) -> Tensor:
@@ -59,10 +75,12 @@ class SparseTensor:
         """Return the features times the occupancy, f' = o(x) * Phi(f) (Tao et al. 2024, Eq. 4), if there is one."""
         if self.occupancy is None:
             return self
+        result = self.with_features(self.features)
         count_occupancy(self.coordinates[:, 0], self.features.shape[1])
-        return self.with_features(self.features * self.occupancy[:, None])
+        result.awaits_occupancy = True
+        return result
 
     def __repr__(self) -> str:
         kind = "hard" if self.occupancy is None else "leaded"
-        n, channels = self.features.shape
+        n, channels = self.unmultiplied.shape
         return f"SparseTensor({n} voxels, {channels} channels, stride {self.level.stride}, {kind})"

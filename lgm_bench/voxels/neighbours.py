@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lgm_bench.voxels.grid import Grid
+from lgm_bench.voxels.grid import Grid, Triple
 
 #: The voxel itself first, then its 26 neighbours.
-DIRECTIONS = [(0, 0, 0), *(d for d in product((-1, 0, 1), repeat=3) if any(d))]
+DIRECTIONS: list[Triple] = [(0, 0, 0), *((x, y, z) for x, y, z in product((-1, 0, 1), repeat=3) if x or y or z)]
 
 
 class Reach(NamedTuple):
@@ -45,7 +45,7 @@ def neighbour_pairs(grid: Grid, points: Tensor, reach: Reach | None) -> tuple[Te
     """
     points = points.detach()
     own = grid.voxels(points)
-    possible = _reachable(grid, points, own, reach)
+    possible = reachable(grid, points, own, reach)
     directions = own.new_tensor(DIRECTIONS)
     axes = torch.arange(3, device=own.device)
     pairs = possible[:, axes, directions + 1].all(dim=2)  # (N, 27)
@@ -53,7 +53,7 @@ def neighbour_pairs(grid: Grid, points: Tensor, reach: Reach | None) -> tuple[Te
     return point, own[point] + directions[direction]
 
 
-def _reachable(grid: Grid, points: Tensor, own: Tensor, reach: Reach | None) -> Tensor:
+def reachable(grid: Grid, points: Tensor, own: Tensor, reach: Reach | None) -> Tensor:
     """Return (N, 3, 3) bool: per axis, whether the point can reach the previous, its own and the next voxel."""
     before, behind = torch.ones_like(own, dtype=torch.bool), torch.ones_like(own, dtype=torch.bool)
     if reach is not None:

@@ -1,6 +1,7 @@
 """Relation functions: smooth weights between points and voxels."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,22 @@ def rbf(distance: Tensor, slope: float) -> Tensor:
 
 ENDS = ("input", "output", "floor")
 RELATIONS = {"sigmoid": sigmoid, "bilinear": bilinear, "rbf": rbf}
+
+
+class Relation(NamedTuple):
+    """A relation function and its slope.
+
+    Attributes:
+        name: A key of `RELATIONS`.
+        slope: Positive.
+    """
+
+    name: str
+    slope: float
+
+    def log(self, distance: Tensor) -> Tensor:
+        """Return log r (P,) of distances (P, 3) in voxels."""
+        return RELATIONS[self.name](distance, self.slope)
 
 
 @dataclass(frozen=True)
@@ -74,10 +91,6 @@ class VoxelSlopes:
             return self
         ends = [slope if end is None else end for end in (self.input, self.output, self.floor)]
         return replace(self, input=ends[0], output=ends[1], floor=ends[2], automatic=False)
-
-    def log_relation(self, distance: Tensor, slope: float) -> Tensor:
-        """Return log r (P,) of distances (P, 3) in voxels."""
-        return RELATIONS[self.relation](distance, slope)
 
 
 def soft_floor(value: Tensor, slope: float) -> Tensor:

@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 
 from lgm_bench.leaded import GradientMethod, Unit
-from lgm_bench.sparse.groups import rows_of, soft_or
+from lgm_bench.sparse.compiled import FLOATING, usable
+from lgm_bench.sparse.groups import rows_of
 from lgm_bench.sparse.level import unique_voxels
+from lgm_bench.voxels.compiled_pairs import CompiledPairs
 from lgm_bench.voxels.grid import Grid
-from lgm_bench.voxels.neighbours import Reach, neighbour_pairs, own_pairs
+from lgm_bench.voxels.neighbours import Reach
+from lgm_bench.voxels.pairs import ListedPairs, Pairs
 from lgm_bench.voxels.point_cloud import PointCloud
-from lgm_bench.voxels.relation import VoxelSlopes, soft_floor
+from lgm_bench.voxels.relation import Relation, VoxelSlopes, soft_floor
 
 SLOPE = 10.0
-_CLIPPED = 1e-3  # voxels: more than rounding moves a place
 
 
 class Voxelization(Unit):
@@ -42,12 +44,11 @@ class Voxelization(Unit):
         Raises:
             DataError: A coordinate is not finite, or too far away.
         """
-        if self.gradient.softens:
-            point, voxel = neighbour_pairs(self.grid, cloud.points, self.reach)
-        else:
-            point, voxel = own_pairs(self.grid, cloud.points)
-        coordinates, row = unique_voxels(torch.cat([cloud.scene[point][:, None], voxel], dim=1))
-        return Voxels(coordinates, point, row, cloud, self.grid, self.gradient, self.slope)
+        softens = self.gradient.softens
+        compiled = usable(*cloud) and cloud.points.dtype in FLOATING and len(cloud.points) > 0
+        kind = CompiledPairs if compiled else ListedPairs
+        pairs = kind(self.grid, cloud, softens=softens, reach=self.reach)
+        return Voxels(pairs, cloud, self.grid, self.gradient, self.slope)
 
     def occupied(self, cloud: PointCloud) -> Tensor:
         """Return the voxels of the hard network, (M, 4) int64 = scene, x, y, z, unique and ascending."""
@@ -57,21 +58,17 @@ class Voxelization(Unit):
 
 @dataclass
 class Voxels:
-    """The voxels of a point cloud, and the pairs of points and voxels.
+    """The voxels of a point cloud, and what lies in them and around them.
 
     Attributes:
-        coordinates: (M, 4) int64 = scene, x, y, z, each voxel once.
-        point: (P,) int64, point of each pair; in the first N pairs, points are paired with their own voxels.
-        row: (P,) int64, voxel of each pair, as a row of `coordinates`.
+        pairs: The pairs of points and voxels.
         cloud: The points.
         grid: The grid.
         gradient: The gradient method in force.
         slope: The slope in force, of the occupancy in the convolutions.
     """
 
-    coordinates: Tensor
-    point: Tensor
-    row: Tensor
+    pairs: Pairs
     cloud: PointCloud
     grid: Grid
     gradient: GradientMethod
@@ -81,9 +78,14 @@ class Voxels:
         return len(self.coordinates)
 
     @property
+    def coordinates(self) -> Tensor:
+        """(M, 4) int64 = scene, x, y, z, each voxel once."""
+        return self.pairs.coordinates
+
+    @property
     def own(self) -> Tensor:
         """(N,) int64, row of the voxel of each point."""
-        return self.row[: len(self.cloud.points)]
+        return self.pairs.own
 
     @cached_property
     def slopes(self) -> VoxelSlopes:
@@ -100,7 +102,7 @@ class Voxels:
     @cached_property
     def occupied(self) -> Tensor:
         """(M,) bool, whether a voxel contains a point."""
-        return torch.zeros(len(self), dtype=torch.bool, device=self.row.device).index_fill_(0, self.own, True)
+        return torch.zeros(len(self), dtype=torch.bool, device=self.own.device).index_fill_(0, self.own, True)
 
     @cached_property
     def occupancy(self) -> Tensor | None:
@@ -115,20 +117,17 @@ class Voxels:
         return self.occupied_input(self.average(values))
 
     def average(self, values: Tensor) -> Tensor:
-        """Return the weighted mean (M, F) of the features (N, F) of each voxel's points (Eq. 37)."""
-        return self.average_of_pairs(rows_of(values, self.point))
-
-    def average_of_pairs(self, values: Tensor) -> Tensor:
-        """Return the weighted mean (M, F) of values (P, F) over the pairs of each voxel.
+        """Return the weighted mean (M, F) of the features (N, F) of each voxel's points (Eq. 37).
 
         With a hard forward pass it is the mean over the points in the voxel; an empty voxel keeps its soft mean.
         """
-        soft = self._mean(values)
-        if not self._shows_hard:
+        slope = self.slopes.input
+        soft = self.pairs.mean(values, None if slope is None else self._relation(slope))
+        if not self.shows_hard:
             return soft
-        inside = self._sum(values[: len(self.own)], self.own) / self._count[:, None]
+        inside = values.new_zeros(soft.shape).index_add(0, self.own, values) / self._count[:, None]
         hard = torch.where(self.occupied[:, None], inside, soft)
-        return hard if self.slopes.input is None else _through(hard, soft)
+        return hard if slope is None else _through(hard, soft)
 
     def occupied_input(self, features: Tensor) -> Tensor:
         """Return features (M, F) times `input_occupancy` if there is one (Eq. 38)."""
@@ -147,13 +146,9 @@ class Voxels:
         """
         if self.slopes.output is None:
             return rows_of(values, self.own)
-        log_relation = self.slopes.log_relation(self._distance, self.slopes.output)
-        n_points = len(self.own)
-        normalized = self.slopes.normalized
-        weight = _normalized(log_relation, self.point, n_points) if normalized else log_relation.exp()
-        parts = rows_of(values, self.row) * weight[:, None]
-        soft = parts.new_zeros(n_points, values.shape[1]).index_add(0, self.point, parts)
-        return _through(rows_of(values, self.own), soft) if self._shows_hard else soft
+        relation = self._relation(self.slopes.output)
+        soft = self.pairs.spread(values, relation, normalized=self.slopes.normalized)
+        return _through(rows_of(values, self.own), soft) if self.shows_hard else soft
 
     def coordinate_features(self) -> Tensor:
         """Return the coordinates (M, 3) of voxels, with x and y relative to the mean over the points of the scene.
@@ -165,9 +160,9 @@ class Voxels:
         if slope is None:
             voxels, points = self.coordinates[:, 1:].to(own.dtype), own
         else:
-            units = self.grid.units(self.cloud.points)
+            units = self.pairs.units
             voxels, points = soft_floor(self.average(units), slope), soft_floor(units, slope)
-            if self._shows_hard:
+            if self.shows_hard:
                 voxels = _through(self.coordinates[:, 1:].to(own.dtype), voxels)
                 points = _through(own, points)
         level = points * points.new_tensor([1, 1, 0])
@@ -176,58 +171,23 @@ class Voxels:
         return voxels - rows_of(centre, self.coordinates[:, 0])
 
     @property
-    def _shows_hard(self) -> bool:
+    def shows_hard(self) -> bool:
         """Whether values are hard but have the gradient of the soft ones."""
         return self.gradient.softens and self.gradient.shows_hard
-
-    @cached_property
-    def _distance(self) -> Tensor:
-        """(P, 3) distance between point and centre of the voxel in each pair, in voxels.
-
-        If a point is outside the grid along an axis, the distance to its own voxel along that axis is 0: the point
-        would have to come back inside before it could leave the voxel.
-        """
-        units = self.grid.units(self.cloud.points)
-        outside = (self.grid.places(self.cloud.points.detach()) - units.detach()).abs() > _CLIPPED
-        voxel = self.coordinates[self.row, 1:]
-        distance = (rows_of(units, self.point) - (voxel.to(units.dtype) + 0.5)).abs()
-        own = voxel == self.coordinates[self.own, 1:][self.point]
-        return torch.where(outside[self.point] & own, 0, distance)
 
     @cached_property
     def _count(self) -> Tensor:
         """(M,) number of points in each voxel, at least 1."""
         return torch.bincount(self.own, minlength=len(self)).clamp(min=1).to(self.cloud.points.dtype)
 
-    @cached_property
-    def _count_of_pairs(self) -> Tensor:
-        return torch.bincount(self.row, minlength=len(self)).to(self.cloud.points.dtype)
-
-    def _mean(self, values: Tensor) -> Tensor:
-        if self.slopes.input is None:
-            return self._sum(values, self.row) / self._count_of_pairs[:, None]
-        log_relation = self.slopes.log_relation(self._distance, self.slopes.input)
-        weight = _normalized(log_relation, self.row, len(self))
-        return self._sum(values * weight[:, None], self.row)
-
-    def _sum(self, values: Tensor, row: Tensor) -> Tensor:
-        return values.new_zeros(len(self), values.shape[1]).index_add(0, row, values)
+    def _relation(self, slope: float) -> Relation:
+        return Relation(self.slopes.relation, slope)
 
     def _occupancy(self, slope: float) -> Tensor | None:
         if not self.gradient.softens:
             return None
-        relation = self.slopes.log_relation(self._distance, slope).exp()
-        soft = soft_or(relation, self.row, len(self))
+        soft = self.pairs.soft_or(self._relation(slope))
         return self.gradient.occupancy(soft, self.occupied.to(soft.dtype))
-
-
-def _normalized(log_weight: Tensor, group: Tensor, n_groups: int) -> Tensor:
-    """Return weights (P,) that add up to 1 in each group; stable even if all weights of a group are tiny."""
-    lowest = log_weight.new_full((n_groups,), -torch.inf)
-    largest = lowest.scatter_reduce(0, group, log_weight.detach(), "amax")
-    weight = (log_weight - largest[group]).exp()
-    total = weight.new_zeros(n_groups).index_add(0, group, weight)
-    return weight / rows_of(total, group)
 
 
 def _through(hard: Tensor, soft: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from lgm_bench.leaded import FGM, LGM, GradientMethod, Soft, StraightThrough, gr
 from lgm_bench.sparse.level import unique_voxels
 from lgm_bench.voxels import PointCloud, Reach, VoxelSlopes
 from lgm_bench.voxels.grid import CartesianGrid, CylindricalGrid
+from lgm_bench.voxels.neighbours import neighbour_pairs
 from lgm_bench.voxels.relation import RELATIONS
 from lgm_bench.voxels.voxelization import Voxelization, Voxels
 
@@ -240,15 +241,17 @@ def test_sums_over_pairs_one_by_one(relation: str, normalized: bool) -> None:
     gradient = LGM(7.0, voxels=VoxelSlopes(input=5.0, output=9.0, relation=relation, normalized=normalized))
     with gradient.applied_to(units, reach):
         voxels = units(points)
+    point, voxel = neighbour_pairs(units.grid, points.points, reach)
+    listed = torch.cat([points.scene[point][:, None], voxel], dim=1)
+    row = (listed[:, None] == voxels.coordinates).all(dim=2).long().argmax(dim=1)
     r = {}
     for slope in (5.0, 7.0, 9.0):
-        place = points.points[voxels.point] / 0.02
-        distance = (place - voxels.coordinates[voxels.row, 1:] - 0.5).abs()
+        distance = (points.points[point] / 0.02 - voxel - 0.5).abs()
         r[slope] = RELATIONS[relation](distance, slope).exp().tolist()
     values = torch.arange(len(voxels), dtype=torch.float64)[:, None] - 3.0
     occupancy, gathered = voxels.occupancy, voxels.gather(points.features)
     assert occupancy is not None
-    members = list(zip(voxels.point.tolist(), voxels.row.tolist(), strict=True))
+    members = list(zip(point.tolist(), row.tolist(), strict=True))
     for row in range(len(voxels)):
         pairs = [i for i, (_, p) in enumerate(members) if p == row]
         assert occupancy[row].item() == pytest.approx(1 - np.prod([1 - r[7.0][i] for i in pairs]), rel=1e-10)
