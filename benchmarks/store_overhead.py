@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
 from datamodules.content import arrays_sha256
-from datamodules.loaders import TensorLoader, to_batch
+from datamodules.loaders import BatchLoader, image_loader
+from datamodules.sampler import RankStridedSampler
 from datamodules.samples_datamodule import ImageDataModule
 from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.engine.runner import run_cells
@@ -39,8 +40,10 @@ def noise(n: int) -> Tensor:
 def labels_of(n: int) -> Tensor:
     """Return what the victim takes them for."""
     victim = folded(load_victim(VICTIM, "random"))
+    unknown, names = torch.zeros(n, dtype=torch.int64), list(map(str, range(n)))
     with torch.no_grad():
-        return torch.cat([victim(to_batch(pixels, pixels, []).images).argmax(1) for pixels in noise(n).split(100)])
+        batches = image_loader(noise(n), unknown, names, RankStridedSampler(n, 0, 1), 100)
+        return torch.cat([victim(batch.images).argmax(1) for batch in batches])
 
 
 class Noise(ImageDataModule):
@@ -48,6 +51,7 @@ class Noise(ImageDataModule):
 
     name, num_classes, class_names, subsets = "noise", 10, tuple("abcdefghij"), ("test",)
     n = 10_000
+    loop: ClassVar[list[float]] = [0.0, 0.0]  # seconds of the plain loop, of processor and clock
 
     def __init__(self, data_root: Any = None, batch_size: int = 100, limit: Any = None, subset: str = "test") -> None:
         super().__init__(data_root, batch_size, limit, subset)
@@ -61,22 +65,20 @@ class Noise(ImageDataModule):
         """Return the sha256 of all images."""
         return arrays_sha256(self.pixels, self.labels)
 
-    def test_dataloader(self) -> "InTurns":
-        """Return the images in batches."""
-        return InTurns(self.pixels, self.labels, self.subset_ids(), self.test_sampler(), self.batch_size)
+    def test_dataloader(self) -> BatchLoader[ImageBatch]:
+        """Return the images in batches; the plain loop runs on each batch before it is yielded."""
+        loader = image_loader(self.pixels, self.labels, self.subset_ids(), self.test_sampler(), self.batch_size)
+        make = loader.make
 
+        def after_the_plain_loop(number: int, indices: list[int]) -> ImageBatch:
+            batch = make(number, indices)
+            start = now()
+            plain_loop(network(), batch)
+            self.loop[:] = [sum(pair) for pair in zip(self.loop, since(start), strict=True)]
+            return batch
 
-class InTurns(TensorLoader):
-    """A loader that runs the plain loop on each batch before it yields it, and adds up the time that this takes."""
-
-    loop: ClassVar[list[float]] = [0.0, 0.0]
-
-    def _batch(self, number: int, indices: list[int]) -> ImageBatch:
-        batch = super()._batch(number, indices)
-        start = now()
-        plain_loop(network(), batch)
-        self.loop[:] = [sum(pair) for pair in zip(self.loop, since(start), strict=True)]
-        return batch
+        loader.make = after_the_plain_loop
+        return loader
 
 
 @cache
@@ -122,13 +124,13 @@ def main() -> None:
     spec = VictimSpec(VICTIM, checkpoint="random")
     cell = Cell(spec, DataSpec("store_overhead:Noise"), AttackSpec("fgsm", EPS), GradientSpec("fgm"))
     for size in options.sizes:
-        here.InTurns.loop[:] = 0.0, 0.0
+        here.Noise.loop[:] = 0.0, 0.0
         start = now()
         with tempfile.TemporaryDirectory() as out:
             for _, error in run_cells([cell], Path(out), batch_size=size, accelerator="cpu").failures:
                 raise error
             spent = since(start)
-        cpu, clock = (whole / loop - 2 for whole, loop in zip(spent, here.InTurns.loop, strict=True))
+        cpu, clock = (whole / loop - 2 for whole, loop in zip(spent, here.Noise.loop, strict=True))
         print(f"batch {size:5d}: {cpu:+.1%} of processor time, {clock:+.1%} on the clock", flush=True)
 
 

@@ -137,7 +137,7 @@ def _explained(error: Exception, root: Path, verify: bool, download: bool) -> Da
         )
     if download:
         return DataError(f"{problem}, and downloading failed: {error}. Unpack {CIFAR10.url} in {root} yourself.")
-    return DataError(f"{problem}. Unpack {CIFAR10.url} in {root}, or pass download=True. {how_to_choose('cifar10')}")
+    return DataError(f"{problem}. Unpack {CIFAR10.url} in {root}. {how_to_choose('cifar10')}")
 
 
 def _intact(path: Path, md5: str) -> bool:

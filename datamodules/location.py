@@ -36,8 +36,8 @@ def data_folder(name: str, data_root: Path | str | None = None) -> Path:
 def how_to_choose(name: str) -> str:
     """Return the last sentence of an error about missing data: how to choose the data set's folder."""
     return (
-        f"If it lies elsewhere, pass its folder as data_root (--data-root), "
-        f"or set {ENVIRONMENT_VARIABLE} to the folder that holds {name!r}."
+        f"If it lies elsewhere, name its folder (--data-root), or set {ENVIRONMENT_VARIABLE} to the folder that holds "
+        f"{name!r}."
     )
 
 

@@ -6,6 +6,7 @@ Entries of the user's store take precedence over the shipped ones.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,6 +167,24 @@ def registered(victim: str, checkpoint: str | None) -> tuple[CheckpointStore, Ch
         return next(((store, entry) for entry in store.entries() if entry.file == path.name), None)
     stores = ((store, store.ready(victim)) for store in (user_store(), shipped_store()))
     return next(((store, entry) for store, entry in stores if entry), None)
+
+
+def trained_on(victim: str, checkpoint: str | None) -> str | None:
+    """Return the data set on which a victim's weights were trained here; None without a training record.
+
+    Args:
+        victim: As for `registered`.
+        checkpoint: As for `registered`.
+    """
+    place = registered(victim, checkpoint)
+    if place is None or place[1].training is None:
+        return None
+    store, entry = place
+    try:
+        record = json.loads((store.folder / str(entry.training)).read_bytes())
+        return str(record["data"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):  # an older record, or none at all
+        return None
 
 
 def store_slopes(victim: str, checkpoint: str | None, found: StoredSlopes) -> Path:

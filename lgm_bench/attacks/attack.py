@@ -272,7 +272,7 @@ class Attack:
         return verdict.fallen
 
     def _fallen(self, problem: Problem, x: Tensor, evaluation: Evaluation, trace: Trace, iteration: int) -> Tensor:
-        verdict = problem.verdict([evaluation.logits]) if problem.evaluates_hard else problem.judge(x)
+        verdict = problem.verdict(problem.by_group(evaluation.logits)) if problem.evaluates_hard else problem.judge(x)
         trace.judged(problem, verdict)
         if self.active_set:
             trace.keep(problem, x, verdict.fallen, iteration)

@@ -19,18 +19,19 @@ class Boundary(Objective):
     """Lead of the classes `aim` over the label; in a targeted attack, over their strongest rival.
 
     Args:
-        aim: Classes (B,) int64.
+        aim: Classes (B,) int64 of the whole batch.
     """
 
     def __init__(self, aim: Tensor) -> None:
         self.aim = aim
 
     def __call__(self, seen: Pass) -> Tensor:
-        return self.distance(seen.logits, seen.labels, targeted=seen.target is not None)
+        return self.lead(seen.logits, seen.labels, seen.samples, targeted=seen.target is not None)
 
-    def distance(self, logits: Tensor, labels: Tensor, *, targeted: bool) -> Tensor:
-        """Return the lead (B,) from logits (B, C) and labels (B,)."""
-        return margin(logits, self.aim) if targeted else lead_over(logits, self.aim, labels)
+    def lead(self, logits: Tensor, labels: Tensor, samples: Tensor, *, targeted: bool) -> Tensor:
+        """Return the lead (B,) of some samples (B,) of the batch, from logits (B, C) and labels (B,)."""
+        aim = self.aim[samples]
+        return margin(logits, aim) if targeted else lead_over(logits, aim, labels)
 
 
 def project_onto_hyperplane(point: Tensor, normal: Tensor, value: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -73,18 +74,18 @@ def fab(problem: Problem, aim: Tensor, box: Box, range_: Box, steps: int, tick: 
 
     Args:
         problem: Samples to attack.
-        aim: Classes (B,) int64; the attack looks for the boundary of each.
+        aim: Classes int64, for each sample of the whole batch; the attack looks for the boundary of each.
         box: Allowed values.
         range_: Values that would be allowed if eps were unlimited.
         steps: Number of iterations; `tick` is called after each.
     """
     clean = problem.clean
     bounds = {"lower": box.lower, "upper": box.upper, "lowest": range_.lower, "highest": range_.upper}
-    nearest = clean.new_full(aim.shape, torch.inf)
-    rest = Survivors(problem, clean, {"x": clean, "aim": aim, "nearest": nearest, **bounds})
+    nearest, boundary = clean.new_full(clean.shape[:1], torch.inf), Boundary(aim)
+    rest = Survivors(problem, clean, {"x": clean, "nearest": nearest, **bounds})
     for _ in range(steps):
         problem, state = rest.problem, rest.state
-        x = _step(problem, state)
+        x = _step(problem, state, boundary)
         adversarial = problem.reached(problem.hard_logits(x))
         distance = (x - problem.clean).abs().flatten(1).amax(dim=1)
         nearer = adversarial & (distance < state["nearest"])
@@ -100,14 +101,14 @@ def fab(problem: Problem, aim: Tensor, box: Box, range_: Box, steps: int, tick: 
     return box.project(rest.result)
 
 
-def _step(problem: Problem, state: dict[str, Tensor]) -> Tensor:
+def _step(problem: Problem, state: dict[str, Tensor], boundary: Boundary) -> Tensor:
     """Return the next iterate: a step to the plane from the current one, mixed with a step from the clean image."""
     x, clean = state["x"], problem.clean
-    boundary = Boundary(state["aim"])
     evaluation = problem.evaluate(x, boundary)
     value, normal = evaluation.objective, evaluation.gradient.flatten(1)
     if not problem.evaluates_hard:
-        value = boundary.distance(problem.hard_logits(x), problem.labels, targeted=problem.targeted)
+        logits = problem.hard_logits(x)
+        value = boundary.lead(logits, problem.labels, problem.samples, targeted=problem.targeted)
     at_clean = value + (normal * (clean - x).flatten(1)).sum(dim=1)
     lowest, highest = state["lowest"], state["highest"]
     sides = lowest.flatten(1), highest.flatten(1)

@@ -144,8 +144,12 @@ class Problem:
         return torch.cat([self._hard(group, x[group.rows]) for group in self.groups])
 
     def reached(self, logits: Tensor) -> Tensor:
-        """Return which samples (B,) bool have fallen; only for tasks with a single group."""
-        return self.verdict([logits]).fallen
+        """Return which samples (B,) bool have fallen, from one row of logits per sample."""
+        return self.verdict(self.by_group(logits)).fallen
+
+    def by_group(self, logits: Tensor) -> Sequence[Tensor]:
+        """Return the logits of each group, from one row of logits per sample."""
+        return logits.split([len(group.labels) for group in self.groups])
 
     def select(self, chosen: Tensor) -> "Problem":
         """Return the problem of some samples only, (B,) bool."""
@@ -177,40 +181,40 @@ class Problem:
         return [sample_generator(seed, sample_id, stream) for sample_id in self.ids]
 
     def _hard(self, group: Group, x: Tensor) -> Tensor:
-        output = hard_forward(self.victim, self.adapter.replaced(group.inputs, x))[0]
+        output = hard_forward(self.victim, group.padded(self.adapter.replaced(group.inputs, x)))[0]
         check_output(output)
-        return output
+        return group.cut(output)
 
     def _evaluated(self, group: Group, x: Tensor, objective: Objective) -> Evaluation:
         adapter, victim, ids = self.adapter, self.victim, self.ids[group.samples]
-        clean, target = self.clean[group.rows], None if self.target is None else self.target[group.samples]
-        moving = x.detach().requires_grad_()
+        moving = group.padded(x.detach()).requires_grad_()
         inputs = adapter.replaced(group.inputs, moving)
+        clean, labels, samples = map(group.padded, (self.clean[group.rows], group.labels, self.samples[group.samples]))
+        target = None if self.target is None else group.padded(self.target[group.samples])
         calls: AbstractContextManager[list[Call]] = nullcontext([])
         if objective.reads_decisions:
             calls = recorded_calls(victim)
         costs = self.costs if objective.reads_costs else None
         applied = self.method.applied_to(victim, adapter.reach(clean, self.step, self.eps))
         with torch.enable_grad(), applied, adapter.measured(victim) as work, calls as decisions:
-            logits, labels = adapter.scored(victim, inputs, group.labels)
+            logits, labels = adapter.scored(victim, inputs, labels)
             if target is not None:
                 adapter.check_logits(logits, labels, target)
-            owner = adapter.owner(group.inputs)
-            samples = self.samples[group.samples]
+            owner = adapter.owner(inputs)
             values = objective(Pass(logits, labels, target, moving, clean, owner, samples, decisions, costs))
-            values = _per_sample(values, len(ids), objective)
+            values = _per_sample(values, len(samples), objective)
             total = values.sum()
         gradient = torch.zeros_like(x)
         if total.requires_grad:  # without slopes, the features of a voxel do not depend on the points' positions
             (computed,) = torch.autograd.grad(total, moving, allow_unused=True)
-            gradient = gradient if computed is None else computed
+            gradient = gradient if computed is None else group.cut(computed)
         self._check_finite(gradient, owner, ids)
-        return Evaluation(logits.detach(), values.detach(), gradient, work(len(ids)))
+        return Evaluation(group.cut(logits.detach()), group.cut(values.detach()), gradient, work(len(ids)))
 
     def _check_finite(self, gradient: Tensor, owner: Tensor, ids: Sequence[str]) -> None:
         finite = gradient.isfinite().flatten(1).all(dim=1)
         if not bool(finite.all()):
-            bad = sorted(set(owner[~finite].tolist()))
+            bad = sorted(set(owner[: len(finite)][~finite].tolist()))
             raise ConfigError(
                 f"the gradient of {len(bad)} samples is not finite (first: {ids[bad[0]]!r}) under {self.method!r}; "
                 "check the victim's weights, or lower the slope"

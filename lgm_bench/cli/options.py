@@ -172,7 +172,11 @@ Seed = Annotated[int | None, option("Seed of all randomness.", min=0)]
 Out = Annotated[str | None, option("Results folder; finished cells in it are read, not run again.", default="results")]
 BatchSize = Annotated[
     int | None,
-    _running("Samples per batch and process. It changes no result.", default="100 images, 32 shapes, 1 scene", min=1),
+    _running(
+        "Samples per batch and process. On a CPU it changes no verdict on images and scenes.",
+        default="100 images, 32 shapes, 1 scene",
+        min=1,
+    ),
 ]
 Devices = Annotated[int | None, _running("Number of processes on this machine, one per device.", default="1", min=1)]
 NumNodes = Annotated[int | None, _running("Number of machines; needs torchrun or srun.", default="1", min=1)]

@@ -47,6 +47,8 @@ def caveats(result: CellResult) -> list[str]:
     phrases += _signs_of_masking(result.cell, checks)
     if result.precision not in INVARIANCE:
         phrases.append(f"computed in {result.precision}, in which rounding decides signs")
+    if result.trained_on not in (None, result.cell.data.name):
+        phrases.append(f"the weights were trained on {result.trained_on}, not on {result.cell.data.name}")
     if result.n_attacked == 0:
         phrases.append("no sample was attacked")
     return phrases

@@ -88,7 +88,7 @@ def rows(cells: pd.DataFrame | str | Path) -> pd.DataFrame:
     frame = cells if isinstance(cells, pd.DataFrame) else results(cells)
     parts = []
     for line in frame.to_dict("records"):
-        part = read_rows(Path(line["folder"]), line["fingerprint"], line["data_sha256"]).to_pandas()
+        part = read_rows(Path(line["folder"]), line["fingerprint"], line["data_sha256"]).to_pandas(use_threads=False)
         parts.append(part.assign(**{name: line[name] for name in OF_THE_CELL})[[*OF_THE_CELL, *part.columns]])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(OF_THE_CELL))
 

@@ -43,7 +43,8 @@ class Judged(NamedTuple):
     Attributes:
         logits: (K, C), group after group.
         verdict: The verdict on each sample.
-        decisions: For each group, the decisions (B', ...) bool by name of the unit; see `hard_units`.
+        decisions: Decisions (B', ...) bool by name of the unit, see `hard_units`. For images and shapes one entry for
+            all; for scenes one entry per scene.
     """
 
     logits: Tensor
@@ -76,12 +77,25 @@ class Group:
         labels: Labels of these samples.
         rows: Rows of these samples in the values of the batch.
         samples: Indices of these samples in the batch.
+        padding: How many copies of the first sample go through the network with them; only for inputs (B, ...).
     """
 
     inputs: Any
     labels: Tensor
     rows: slice
     samples: slice
+    padding: int = 0
+
+    def padded(self, values: Any) -> Any:
+        """Return inputs, or other values of these samples, with those of the first one added `padding` times."""
+        if not self.padding:
+            return values
+        index = torch.arange(len(values) + self.padding, device=values.device)
+        return values[torch.where(index < len(values), index, 0)]
+
+    def cut(self, values: Tensor) -> Tensor:
+        """Return values of padded samples without those of the padding."""
+        return values[: len(values) - self.padding]
 
 
 class Adapter:
@@ -94,6 +108,7 @@ class Adapter:
         ignored_classes: Classes that verdicts and metrics leave out.
 
     Attributes:
+        pass_size: Number of samples in every forward pass; None: all samples of a batch. See `fixed_pass_size`.
         task: Declares rows and metrics.
         can_target: Whether attacks can be targeted.
         scores_outputs: Whether `scored` returns the victim's own output. A hard forward pass for an attack's gradient
@@ -110,6 +125,7 @@ class Adapter:
 
     def __init__(self, ignored_classes: Sequence[int] = ()) -> None:
         self.ignored_classes = tuple(ignored_classes)
+        self.pass_size: int | None = None
 
     def check(self, victim: Any, inputs: Any, labels: Tensor, ids: Sequence[str]) -> None:
         """Check the arguments of an attack; labels are already int64.
@@ -134,6 +150,14 @@ class Adapter:
     def groups(self, inputs: Any, labels: Tensor) -> list[Group]:
         """Return the samples of a batch, in groups that go through a network together."""
         raise NotImplementedError
+
+    def fixed_pass_size(self, inputs: Any, n_samples: int) -> int | None:
+        """Return in groups of which size the samples of a cell go through a network on a CPU; None: in any size.
+
+        Libraries round differently for batches of different sizes. With groups of one size, padded where samples are
+        missing, a sample's result is the same in every batch. `inputs` are some of the `n_samples` of the cell.
+        """
+        return None
 
     def select(self, inputs: Any, labels: Tensor, samples: Tensor) -> tuple[Any, Tensor]:
         """Return the inputs and labels of some samples (K,) int64, in ascending order."""
@@ -202,12 +226,18 @@ class Adapter:
 
     def judged(self, victim: Any, inputs: Any, labels: Tensor, target: Tensor | None, ids: Sequence[str]) -> Judged:
         """Return logits, verdict and decisions of the hard network; see `verdict`."""
-        groups = self.groups(inputs, labels)
-        logits, decisions = zip(*(hard_units(victim, group.inputs) for group in groups), strict=True)
-        for output in logits:
+        groups, logits, decisions = self.groups(inputs, labels), [], []
+        for group in groups:
+            output, units = hard_units(victim, group.padded(group.inputs))
             check_output(output)
+            logits.append(group.cut(output))
+            decisions.append({name: group.cut(unit) for name, unit in units.items()})
         verdict = self.verdicts(groups, logits, target, ids)
-        return Judged(torch.cat(logits), verdict, list(decisions))
+        return Judged(torch.cat(logits), verdict, self.joined(decisions))
+
+    def joined(self, decisions: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+        """Return the decisions of all groups as in `Judged.decisions`."""
+        return decisions
 
     def attacked(self, clean: Judged, labels: Tensor, target: int | None) -> Tensor:
         """Return which samples (B,) bool count as attacked."""

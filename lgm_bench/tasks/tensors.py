@@ -17,6 +17,11 @@ from lgm_bench.tasks.images import ImageClassification
 from lgm_bench.tasks.samples import GateRecord, SavedImage
 
 NO_TARGET = -1
+PASS_SIZE, PASS_SIZE_OF_LARGE = 32, 4
+"""Samples in a forward pass on a CPU; larger passes are not faster. Powers of two, since processors round the last
+samples of a batch differently where it is no multiple of their vector length."""
+LARGE = 3 * 64 * 64
+"""Most values of a small sample."""
 
 
 class Classified(Adapter):
@@ -24,6 +29,9 @@ class Classified(Adapter):
 
     def groups(self, inputs: Any, labels: Tensor) -> list[Group]:
         return [Group(inputs, labels, slice(None), slice(None))]
+
+    def joined(self, decisions: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+        return [{name: torch.cat([units[name] for units in decisions]) for name in decisions[0]}]
 
     def attacked(self, clean: Judged, labels: Tensor, target: int | None) -> Tensor:
         """Return which samples (B,) bool count as attacked.
@@ -75,6 +83,20 @@ class Tensors(Classified):
         check_finite(inputs, ids, self.task.sample)
         check_classes("labels", labels, len(inputs), self.task.sample)
         check_precision(victim, inputs)
+
+    def groups(self, inputs: Tensor, labels: Tensor) -> list[Group]:
+        if self.pass_size is None:
+            return super().groups(inputs, labels)
+        groups = []
+        for start in range(0, len(inputs), self.pass_size):
+            rows = slice(start, start + self.pass_size)
+            some = inputs[rows]
+            groups.append(Group(some, labels[rows], rows, rows, self.pass_size - len(some)))
+        return groups
+
+    def fixed_pass_size(self, inputs: Tensor, n_samples: int) -> int:
+        largest = PASS_SIZE if inputs[0].numel() <= LARGE else PASS_SIZE_OF_LARGE
+        return min(largest, 1 << (n_samples - 1).bit_length())
 
     def fits(self, inputs: Tensor) -> bool:
         """Return whether a tensor has the shape and type of `expected`."""

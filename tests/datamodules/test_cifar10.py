@@ -110,7 +110,7 @@ def test_missing_data_says_where_and_how_to_get_it(tmp_path: Path, monkeypatch) 
     for verify in (True, False):
         with pytest.raises(DataError) as caught:
             miniature(tmp_path, verify=verify)
-        for part in (f"no CIFAR-10 in {tmp_path / CIFAR_FOLDER}", CIFAR10.url, "download=True", "LGM_BENCH_DATA"):
+        for part in (f"no CIFAR-10 in {tmp_path / CIFAR_FOLDER}", CIFAR10.url, "(--data-root)", "LGM_BENCH_DATA"):
             assert part in str(caught.value)
     monkeypatch.setenv("LGM_BENCH_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(DataError, match=f"{tmp_path}/elsewhere/cifar10/{CIFAR_FOLDER}"):

@@ -49,6 +49,14 @@ def test_what_is_as_it_should_be_is_not_remarked_on() -> None:
     assert "computed in bfloat16-mixed" in found
 
 
+def test_data_that_the_weights_were_not_trained_for_are_remarked_on() -> None:
+    plain = result(cell())
+    data = plain.cell.data.name
+    assert caveats(plain.model_copy(update={"trained_on": data})) == []
+    (found,) = caveats(plain.model_copy(update={"trained_on": "rooms-scannet"}))
+    assert found == f"the weights were trained on rooms-scannet, not on {data}"
+
+
 def test_a_larger_eps_that_leaves_more_is_remarked_on() -> None:
     bim = [result(cell(attack="bim", eps=eps), accuracy=left) for eps, left in ((4.0, 0.5), (1.0, 0.3), (2.0, 0.305))]
     assert caveats_across(lines(bim)) == [

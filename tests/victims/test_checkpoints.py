@@ -12,7 +12,7 @@ from filelock import FileLock
 import victims.checkpoints
 from lgm_bench.errors import CheckpointError
 from victims import checkpoint_id, checkpoint_status, import_checkpoint, load_victim, save_checkpoint
-from victims.checkpoints import default_checkpoint, shipped_store, user_store
+from victims.checkpoints import default_checkpoint, shipped_store, trained_on, user_store
 from victims.names import VICTIMS
 from victims.registry import REGISTRY_FILE, CheckpointEntry, StoredSlopes, read_registry, registry_text
 
@@ -291,3 +291,9 @@ def test_store_location(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert user_store().folder == tmp_path / "lgm-bench" / "checkpoints"
     monkeypatch.delenv("XDG_DATA_HOME")
     assert user_store().folder == Path.home() / ".local/share/lgm-bench/checkpoints"
+
+
+def test_the_training_record_says_on_which_data() -> None:
+    assert trained_on("minkunet14-scannet", None) == "rooms-scannet"
+    assert trained_on("minkunet14-scannet", "random") is None
+    assert trained_on("resnet20-cifar10", None) is None, "published weights have no record"

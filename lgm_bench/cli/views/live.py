@@ -13,7 +13,17 @@ from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
-from lgm_bench.evaluation.wording import clock, describe, numbers, score, time_left, when
+from lgm_bench.evaluation.wording import (
+    clock,
+    describe,
+    describe_setting,
+    gradient_name,
+    numbers,
+    score,
+    time_left,
+    when,
+)
+from lgm_bench.results.comparisons import COLOURS
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -25,6 +35,7 @@ class PlainView(Observer):
         self.console, self.figures = console, figures
         self.started = self.last_line = time.monotonic()
         self.n_begun, self.n_cells, self.n_total, self.done_before = 0, 0, 0, 0
+        self.finished: dict[tuple[object, ...], CellResult] = {}
 
     def cell_started(self, cell: Cell, n_cells: int, total_samples: int, done_samples: int) -> None:
         """Print which cell begins."""
@@ -48,7 +59,8 @@ class PlainView(Observer):
     def cell_finished(self, result: CellResult, from_store: bool) -> None:
         """Print the figures of the cell."""
         source = f"from the results folder, {when(result)}" if from_store else clock(time.monotonic() - self.started)
-        self._line(f"{describe(result.cell)}: {numbers(result) if self.figures else 'it runs'}  ({source})")
+        line = Text(f"{describe(result.cell)}: {numbers(result) if self.figures else 'it runs'}  ({source})")
+        self._line(line + self._against_baseline(result) if self.figures else line)
 
     def cell_failed(self, cell: Cell, error: Exception) -> None:
         """Print why the cell failed."""
@@ -62,7 +74,21 @@ class PlainView(Observer):
     def _score(self, running: Tally) -> str:
         return score(running) if self.figures else ""
 
-    def _line(self, text: str) -> None:
+    def _against_baseline(self, result: CellResult) -> Text:
+        """Return how far a result is from that of the baseline gradient; empty unless that has finished before."""
+        cell, metric = result.cell, result.compared
+        setting = describe_setting(cell), cell.data, cell.attack.steps, cell.attack.seed
+        self.finished[(*setting, cell.gradient.name)] = result
+        baseline = self.finished.get((*setting, cell.baseline))
+        values = [one.metrics[metric.name] for one in (result, baseline) if one is not None]
+        if len(values) < 2 or baseline is result or None in values:
+            return Text()
+        ours, theirs = (metric.number(value) or 0.0 for value in values)
+        stronger = (ours - theirs) * metric.stronger
+        style = COLOURS["stronger" if stronger > 0 else "weaker" if stronger < 0 else "undecided"]
+        return Text(f"  {metric.label} {ours - theirs:+.2f} against {gradient_name(str(cell.baseline))}", style)
+
+    def _line(self, text: str | Text) -> None:
         self.console.print(text, soft_wrap=True)
 
 

@@ -1,6 +1,7 @@
 """Computing this process's share of a cell's missing samples, and the figures over the shares of all processes."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,6 +120,10 @@ def compute(job: Job, progress: Progress) -> FiguresOfRows:
     elif adapter.folds:
         network = victim.to(memory_format=torch.channels_last)
     gpus = torch.cuda.device_count() if options.accelerator in ("gpu", "cuda") else 0
+    if not gpus:
+        adapter.pass_size = adapter.fixed_pass_size(job.data.probe[0], len(job.data.ids))
+        whole = adapter.pass_size or 1
+        data.batch_size = whole * math.ceil(data.batch_size / whole)  # so that only the last pass is padded
     with _quiet():
         trainer = pl.Trainer(
             accelerator=options.accelerator,

@@ -19,6 +19,7 @@ from lgm_bench.leaded import hard_forward
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.adapter import adapter_named
 from victims import load_victim
+from victims.checkpoints import trained_on
 from victims.folding import folded
 from victims.image_victim import ImageVictim
 from victims.victim import Victim
@@ -48,6 +49,7 @@ class Target:
     sha256: str  # of its weights; with "quantile" thresholds, also of the held-out samples that these come from
     mean: Channels | None  # its normalization, see `VictimSpec`; None for a victim of point clouds
     std: Channels | None
+    trained_on: str | None  # data set
 
 
 class Materials:
@@ -128,7 +130,7 @@ class Materials:
         mean, std = spec.mean, spec.std
         if isinstance(victim, ImageVictim):
             mean, std = mean or _channels(victim.mean), std or _channels(victim.std)
-        return Target(victim, sha256, mean, std)
+        return Target(victim, sha256, mean, std, trained_on(spec.name, spec.checkpoint))
 
 
 def _channels(values: Tensor) -> Channels:

@@ -56,6 +56,7 @@ def recorded(job: Job, figures: Mapping[str, float], *, processes: int) -> CellR
         folded=job.fold,
         backend=None if rows.column("gflops").null_count == len(rows) else options.backend,
         checkpoint_sha256=target.sha256,
+        trained_on=target.trained_on,
         data_sha256=data.sha256,
         content_sha256=data.content,
         sources=own_sources(job.cell),

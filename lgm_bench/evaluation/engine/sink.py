@@ -20,9 +20,9 @@ from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.leaded.recording import Call
 from lgm_bench.tasks.adapter import Adapter, Attempt
 
-GROUP_S = 1.0
-"""Waiting rows are written as one file after so many seconds, since writing a file may take longer than a fast attack.
-A killed process loses at most these rows."""
+GROUP_S, MOST_WRITING = 1.0, 0.01
+"""Waiting rows are written as one file after so many seconds, and so rarely that writing takes at most this share of
+the time. A killed process loses at most these rows."""
 
 
 class Sink:
@@ -42,7 +42,7 @@ class Sink:
         self.store, self.device, self.progress, self.figures = store, device, progress, figures
         self.class_names = class_names
         self._waiting: list[pa.Table] = []
-        self._seconds, self._written = 0.0, time.monotonic()
+        self._seconds, self._due = 0.0, time.monotonic() + GROUP_S
         forget_peak(device)
 
     def checked(self, checks: Preflight) -> None:
@@ -61,20 +61,21 @@ class Sink:
         """Keep the rows of a finished batch, which took `seconds`."""
         self._waiting.append(rows)
         self._seconds += seconds
-        if time.monotonic() - self._written >= GROUP_S:
+        if time.monotonic() >= self._due:
             self.write()
 
     def write(self, *, report: bool = True) -> None:
         """Put the rows that wait into the store, and report them."""
         if not self._waiting:
             return
-        rows, seconds = pa.concat_tables(self._waiting), self._seconds
+        start, rows, seconds = time.monotonic(), pa.concat_tables(self._waiting), self._seconds
         self._waiting, self._seconds = [], 0.0
         self.store.add(rows, seconds, describe_device(self.device), peak(self.device))
-        self._written = time.monotonic()
         self.figures.update(rows)
         if report:
             self.progress.batches_done(pc.count_distinct(rows.column("id")).as_py(), Tally.of(rows))
+        end = time.monotonic()
+        self._due = end + max(GROUP_S, (end - start) / MOST_WRITING)
 
     def iteration(self, i: int, steps: int, n: int) -> None:
         """Report that iteration `i` of `steps` on the current batch of `n` samples is done."""

@@ -141,7 +141,8 @@ def read_part(path: Path, fingerprint: str, ids: Set[str] | None) -> Part:
     if stored is None:
         raise UnusableError(path, "it is missing")
     try:
-        table = pq.ParquetFile(pa.BufferReader(stored), page_checksum_verification=True).read()
+        file = pq.ParquetFile(pa.BufferReader(stored), page_checksum_verification=True)
+        table = file.read(use_threads=False)  # a thread of Arrow that outlives Python sometimes aborts its exit
         content = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UnusableError(path, f"it is damaged or no file of rows ({error})") from error

@@ -112,6 +112,7 @@ class CellResult(_Record):
         backend: Library that computed the sparse convolutions of point clouds.
         checkpoint_sha256: Hash of the victim's weights as loaded, independent of the file format. If thresholds come
             from held-out samples (the rule "quantile"), the hash covers these samples too.
+        trained_on: Data set on which the weights were trained, by their training record; None without one.
         data_sha256: Hash of the sample ids, in order.
         content_sha256: Hash of the samples' content, see `SamplesDataModule.content_sha256`.
         sources: sha256, by file, of the user's own code that the cell names and of the local files that it imports.
@@ -140,6 +141,7 @@ class CellResult(_Record):
     folded: bool
     backend: str | None = None
     checkpoint_sha256: str
+    trained_on: str | None = None
     data_sha256: str
     content_sha256: str
     sources: dict[str, str] = {}

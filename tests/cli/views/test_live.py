@@ -2,6 +2,7 @@ import io
 import re
 import time
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from hand_made import ONE, cell, result, tally
@@ -49,6 +50,19 @@ def test_lines_say_what_happened() -> None:
     assert lines[4].startswith("[3/3] ")
     assert lines[5] == "FAILED dynconv8-cifar10 bim eps 1 (2/255) LGM slope 10: ValueError: no gradient [here]"
     assert "\x1b" not in stream.getvalue()
+
+
+def test_an_arm_is_shown_against_its_baseline() -> None:
+    where, stream = console(terminal=False)
+    with view(where, quiet=False) as seen:
+        for gradient, baseline, left in (("fgm", None, 0.5), ("lgm", "fgm", 0.2), ("soft", "fgm", 0.6)):
+            arm = replace(cell(gradient=gradient, slope=None if gradient == "fgm" else 1.0), baseline=baseline)
+            seen.cell_started(arm, 3, 100, 0)
+            seen.cell_finished(result(arm, accuracy=left), from_store=False)
+    fgm, lgm, soft = (line for line in stream.getvalue().splitlines() if "clean accuracy" in line)
+    assert "against" not in fgm
+    assert lgm.endswith("  accuracy -30.00 against FGM")
+    assert soft.endswith("  accuracy +10.00 against FGM")
 
 
 def test_long_cells_give_a_line_now_and_then(monkeypatch: Any) -> None:

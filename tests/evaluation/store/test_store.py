@@ -299,3 +299,18 @@ def test_clouds_that_are_none_are_named_and_made_again(store: CellStore, caplog:
     for path in (truncated, foreign, text):
         assert f"{path} is not used: it is damaged or no SavedCloud of this sample" in caplog.text
         assert path.with_name(path.name + ".unusable").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed by Linux alone")
+def test_reading_rows_leaves_no_thread_behind(store: CellStore) -> None:
+    """A worker of Arrow's pool that is still there when Python exits sometimes aborts it, with code 134."""
+    store.add(rows(0, 1), 1.0, "cpu")
+    (path,) = part_files(store)
+    reading = (
+        "import sys\nfrom pathlib import Path\nfrom lgm_bench.evaluation.store.files import read_part\n"
+        "read_part(Path(sys.argv[1]), sys.argv[2], None)\n"
+        "print(*[task.joinpath('comm').read_text().strip() for task in Path('/proc/self/task').iterdir()])"
+    )
+    command = [sys.executable, "-c", reading, str(path), store.fingerprint]
+    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert [name for name in names if name != "jemalloc_bg_thd"] == [names[0]], "the main thread alone"
