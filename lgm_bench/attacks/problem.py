@@ -149,7 +149,7 @@ class Problem:
 
     def by_group(self, logits: Tensor) -> Sequence[Tensor]:
         """Return the logits of each group, from one row of logits per sample."""
-        return logits.split([len(group.labels) for group in self.groups])
+        return [logits[group.samples] for group in self.groups]
 
     def select(self, chosen: Tensor) -> "Problem":
         """Return the problem of some samples only, (B,) bool."""

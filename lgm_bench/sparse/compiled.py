@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lgm_bench.files import cache_folder
+from lgm_bench.files import cache_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def library() -> ctypes.CDLL | None:
     global _failure
     path = cache_folder("kernels") / f"sparse-{_build_id()}.so"
     try:
-        if not path.exists():
+        if not _intact(path):
             _build(path)
         return ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError) as error:
@@ -72,7 +72,21 @@ def _build(path: Path) -> None:
         built = Path(folder) / path.name
         command = [compiler, *FLAGS, *map(str, SOURCES), "-o", str(built)]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-        built.replace(path)
+        _keep(path, built.read_bytes())
+
+
+def _keep(path: Path, build: bytes) -> None:
+    """Write a build, and then its sha256 beside it."""
+    write_whole(path, build)
+    write_whole(path.with_suffix(".sha256"), hashlib.sha256(build).hexdigest().encode())
+
+
+def _intact(path: Path) -> bool:
+    """Return whether a build is as it was written; loading a damaged one could end the process."""
+    try:
+        return path.with_suffix(".sha256").read_bytes() == hashlib.sha256(path.read_bytes()).hexdigest().encode()
+    except OSError:
+        return False
 
 
 def _build_id() -> str:

@@ -261,3 +261,13 @@ def test_published_resnet_with_one_key_renamed(samples: Path, tmp_path: Path) ->
         load_victim("resnet32-cifar10", save(content, tmp_path / "renamed.th"))
     shutil.copy(published, tmp_path / "copy.th")
     load_victim("resnet32-cifar10", tmp_path / "copy.th")
+
+
+def test_an_old_file_that_asks_for_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    torch.save({"weight": torch.zeros(300)}, path, _use_new_zipfile_serialization=False)
+    content, many = path.read_bytes(), b"J" + (2_000_000_000).to_bytes(4, "little")
+    assert content.count(b"M\x2c\x01") == 2, "300 elements, of the storage and of the tensor"
+    path.write_bytes(content.replace(b"M\x2c\x01", many))
+    with pytest.raises(CheckpointError, match=r"old\.pth is truncated"):
+        read_official(path)

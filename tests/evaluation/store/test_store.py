@@ -304,7 +304,8 @@ def test_clouds_that_are_none_are_named_and_made_again(store: CellStore, caplog:
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed by Linux alone")
 def test_reading_rows_leaves_no_thread_behind(store: CellStore) -> None:
     """A worker of Arrow's pool that is still there when Python exits sometimes aborts it, with code 134."""
-    store.add(rows(0, 1), 1.0, "cpu")
+    with store.locked():
+        store.add(rows(0, 1), 1.0, "cpu")
     (path,) = part_files(store)
     reading = (
         "import sys\nfrom pathlib import Path\nfrom lgm_bench.evaluation.store.files import read_part\n"
@@ -312,5 +313,6 @@ def test_reading_rows_leaves_no_thread_behind(store: CellStore) -> None:
         "print(*[task.joinpath('comm').read_text().strip() for task in Path('/proc/self/task').iterdir()])"
     )
     command = [sys.executable, "-c", reading, str(path), store.fingerprint]
-    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    names = subprocess.run(command, check=True, capture_output=True, text=True, env=alone).stdout.split()
     assert [name for name in names if name != "jemalloc_bg_thd"] == [names[0]], "the main thread alone"
