@@ -17,7 +17,7 @@ from lgm_bench.tasks.images import ImageClassification
 from lgm_bench.tasks.samples import GateRecord, SavedImage
 
 NO_TARGET = -1
-PASS_SIZE, PASS_SIZE_OF_LARGE = 32, 4
+PASS_SIZE, PASS_SIZE_OF_LARGE = 64, 4
 """Samples in a forward pass on a CPU; larger passes are not faster. Powers of two, since processors round the last
 samples of a batch differently where it is no multiple of their vector length."""
 LARGE = 3 * 64 * 64

@@ -74,6 +74,7 @@ class AttackStage(pl.LightningModule):
         self.examples, self.save_adversarial = examples, save_adversarial
         self._counted = False
         self._costs: Costs | None = None
+        self._waiting: tuple[Any, Judged] | None = None
         self.history = (history and attack.has_iterates) or attack.keeps_best
         self.perturbs_all = change_over(victim) == "all" and not attack.active_set
 
@@ -93,13 +94,42 @@ class AttackStage(pl.LightningModule):
         """Attack one batch and hand its rows to the sink."""
         start = time.perf_counter()
         with repeatable():
-            rows = pa.concat_tables(outcome.table(self.adapter.task) for outcome in self.outcomes(batch))
+            inputs, labels, ids = batch = self.adapter.laid_out(batch)
+            clean = self.adapter.judged(self.victim, inputs, labels, None, ids)
+            if self.adapter.pass_size is None or self.targeted or self.perturbs_all:
+                self._finish(batch, clean, start)
+            else:
+                self._finish_whole_passes(batch, clean, start)
+
+    def on_test_epoch_end(self) -> None:
+        """Attack the samples that wait."""
+        if self._waiting is not None:
+            (batch, clean), self._waiting = self._waiting, None
+            with repeatable():
+                self._finish(batch, clean, time.perf_counter())
+
+    def _finish_whole_passes(self, batch: Any, clean: Judged, start: float) -> None:
+        """Attack as many samples as fill passes through the network; the rest waits for the next batch.
+
+        Without this, up to a fifth of the passes would be padding: only samples that the network gets right are
+        attacked.
+        """
+        if self._waiting is not None:
+            batch, clean = _joined(self._waiting, (batch, clean))
+        _, labels, ids = batch = self.adapter.laid_out(batch)
+        attacked = self.adapter.attacked(clean, labels, None).cumsum(0)
+        waiting = int(attacked[-1]) % (self.adapter.pass_size or 1)
+        end = int((attacked <= attacked[-1] - waiting).sum()) if waiting else len(ids)
+        self._waiting = _cut(batch, clean, slice(end, None)) if end < len(ids) else None
+        if end:
+            self._finish(*_cut(batch, clean, slice(end)), start)
+
+    def _finish(self, batch: Any, clean: Judged, start: float) -> None:
+        rows = pa.concat_tables(outcome.table(self.adapter.task) for outcome in self.outcomes(batch, clean))
         self.sink.finished(rows, time.perf_counter() - start)
 
-    def outcomes(self, batch: Any) -> Iterator[Outcome]:
+    def outcomes(self, batch: Any, clean: Judged) -> Iterator[Outcome]:
         """Yield the outcome of the attack on a batch (inputs, labels, ids), once per target."""
-        inputs, labels, ids = batch = self.adapter.laid_out(batch)
-        clean = self.adapter.judged(self.victim, inputs, labels, None, ids)
         kept = Keeper(self.adapter, batch, clean.logits, self.examples, everything=self.save_adversarial)
         targets = list(range(clean.logits.shape[1])) if self.targeted else [None]
         for target in targets:
@@ -227,6 +257,25 @@ def repeatable() -> AbstractContextManager[None]:
     """Return a context in which a GPU computes the same bits every time, in full float32."""
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     return flags
+
+
+def _cut(batch: Any, clean: Judged, some: slice) -> tuple[Any, Judged]:
+    """Return some samples of a batch of tensors, and the hard network's output for them."""
+    inputs, labels, ids = batch
+    decisions = [{name: unit[some] for name, unit in clean.decisions[0].items()}]
+    verdict = Verdict(clean.verdict.score[some], clean.verdict.fallen[some])
+    return (inputs[some], labels[some], ids[some]), Judged(clean.logits[some], verdict, decisions)
+
+
+def _joined(*parts: tuple[Any, Judged]) -> tuple[Any, Judged]:
+    """Return several batches of tensors as one, see `_cut`."""
+    batches, outputs = zip(*parts, strict=True)
+    inputs, labels, ids = zip(*batches, strict=True)
+    units = [clean.decisions[0] for clean in outputs]
+    decisions = [{name: torch.cat([unit[name] for unit in units]) for name in units[0]}]
+    verdict = Verdict(*map(torch.cat, zip(*(clean.verdict for clean in outputs), strict=True)))
+    batch = torch.cat(inputs), torch.cat(labels), [name for names in ids for name in names]
+    return batch, Judged(torch.cat([clean.logits for clean in outputs]), verdict, decisions)
 
 
 def _of_samples(decisions: list[dict[str, Tensor]], chosen: Tensor) -> list[dict[str, Tensor]]:

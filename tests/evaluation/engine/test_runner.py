@@ -190,7 +190,7 @@ def test_a_record_is_put_together_again_from_the_rows(roots, tmp_path: Path) -> 
 
 
 def test_two_processes_give_the_same_rows(roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensors, "PASS_SIZE", 32)  # as in the processes that are started
+    monkeypatch.setattr(tensors, "PASS_SIZE", 64)  # as in the processes that are started
     cells = [
         RESUMED,  # 13 images: shares of 7 and 6
         altered(RESUMED, limit=1),  # fewer than processes

@@ -261,5 +261,6 @@ def test_the_stage_freezes_its_victim_and_takes_batches_as_they_are() -> None:
     assert not victim.training
     assert not any(parameter.requires_grad for parameter in victim.parameters())
     batch = ImageBatch(torch.rand(3, 3, 32, 32), torch.tensor([1, 2, 3]), ["a", "b", "c"])
-    (outcome,) = list(stage.outcomes(batch))
+    clean = Images().judged(victim, *batch[:2], None, batch.ids)
+    (outcome,) = list(stage.outcomes(batch, clean))
     assert outcome.table(ImageClassification).column("id").to_pylist() == ["a", "b", "c"]
