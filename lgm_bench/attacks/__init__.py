@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lgm_bench.attacks.objectives import DLR, CrossEntropy, Lovasz, Margin, Objective, Pass, TargetedDLR
     from lgm_bench.attacks.point_attacks import KNNPert, PointAttack, PointBIM, PointPert, RandomPerturbation
     from lgm_bench.attacks.trace import AttackResult
+    from lgm_bench.attacks.universal import Universal
 
 IMAGE_ATTACKS = {
     "fgsm": "lgm_bench.attacks.image_attacks:FGSM",
@@ -21,6 +22,7 @@ IMAGE_ATTACKS = {
     "cw": "lgm_bench.attacks.image_attacks:CarliniWagner",
     "autopgd": "lgm_bench.attacks.image_attacks:AutoPGD",
     "autoattack": "lgm_bench.attacks.autoattack:AutoAttack",
+    "universal": "lgm_bench.attacks.universal:Universal",
     "noise": "lgm_bench.attacks.image_attacks:RandomNoise",
 }
 POINT_ATTACKS = {
@@ -33,6 +35,8 @@ ATTACKS = {**IMAGE_ATTACKS, **POINT_ATTACKS}
 """Attacks by name."""
 GRADIENT_FREE = frozenset({"noise", "random"})
 """Attacks that follow no gradient."""
+LEARNING = frozenset({"universal"})
+"""Attacks that learn on held-out samples first."""
 _HOMES = {
     "attack": ("Attack",),
     "autoattack": ("AutoAttack",),
@@ -41,6 +45,7 @@ _HOMES = {
     "objectives": ("CrossEntropy", "DLR", "Lovasz", "Margin", "Objective", "Pass", "TargetedDLR"),
     "point_attacks": ("KNNPert", "PointAttack", "PointBIM", "PointPert", "RandomPerturbation"),
     "trace": ("AttackResult",),
+    "universal": ("Universal",),
 }
 __all__ = [
     "ATTACKS",
@@ -70,6 +75,7 @@ __all__ = [
     "RandomNoise",
     "RandomPerturbation",
     "TargetedDLR",
+    "Universal",
 ]
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

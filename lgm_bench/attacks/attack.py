@@ -47,6 +47,7 @@ class Attack:
         options: Keyword arguments that a cell of a benchmark may set.
         takes_step: Whether the size of a step can be chosen.
         takes_gradient: Whether the attack follows a gradient.
+        learns: Whether it has to learn on other samples first, see `Universal`.
         keeps_best: Whether the attack returns the best iterate of each sample, judged by the hard network, instead of
             the last one.
         judges_start: Whether the first iterate is judged too.
@@ -61,6 +62,7 @@ class Attack:
     options: ClassVar[tuple[str, ...]] = ("bounds", "valid_pixels", "loss", "active_set", "seed")
     takes_step: ClassVar[bool] = True
     takes_gradient: ClassVar[bool] = True
+    learns: ClassVar[bool] = False
     keeps_best: ClassVar[bool] = False
     judges_start: ClassVar[bool] = True
     losses: ClassVar[tuple[str, ...]] = (
@@ -174,6 +176,28 @@ class Attack:
         Raises:
             ConfigError: The victim is in training mode or has another task, or an input has a wrong shape or value.
         """
+        problem = self.problem(victim, inputs, labels, gradient=gradient, target=target, ids=ids, adapter=adapter)
+        trace = Trace(problem)
+        with torch.no_grad(), frozen(victim):
+            self.run(problem, trace, progress or (lambda *_: None), history=history and self.has_iterates)
+        return trace.result()
+
+    def problem(
+        self,
+        victim: nn.Module,
+        inputs: Any,
+        labels: Tensor,
+        *,
+        gradient: GradientMethod,
+        target: Tensor | None = None,
+        ids: Sequence[str] | None = None,
+        adapter: Adapter | None = None,
+    ) -> Problem:
+        """Return the checked problem of a batch; arguments as in `attack`.
+
+        Raises:
+            ConfigError: See `attack`.
+        """
         adapter = adapter or adapter_of(victim)
         check_task(self, adapter, victim, target)
         check_victim(victim)
@@ -185,7 +209,7 @@ class Attack:
             check_classes("target", target, len(names), adapter.task.sample)
         inputs = adapter.detached(inputs)
         clean = adapter.values(inputs)
-        problem = Problem(
+        return Problem(
             adapter=adapter,
             victim=victim,
             method=calibrated(gradient, victim, inputs, self.steps),
@@ -200,10 +224,6 @@ class Attack:
             rows=torch.arange(len(clean), device=clean.device),
             spent=torch.zeros(len(names), dtype=torch.int64, device=clean.device),
         )
-        trace = Trace(problem)
-        with torch.no_grad(), frozen(victim):
-            self.run(problem, trace, progress or (lambda *_: None), history=history and self.has_iterates)
-        return trace.result()
 
     def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:
         """Attack `problem` and leave the result in `trace`."""

@@ -106,8 +106,8 @@ DryRun = Annotated[bool, option("Print the cells, their estimated cost and what 
 AttackName = Annotated[
     str,
     _attack(
-        "On images fgsm, bim, pgd, adam, cw, autopgd, autoattack or noise; on points random, pointbim, pointpert or "
-        "knnpert.",
+        "On images fgsm, bim, pgd, adam, cw, autopgd, autoattack, universal or noise; on points random, pointbim, "
+        "pointpert or knnpert.",
         "--attack",
         autocompletion=complete_attack,
     ),

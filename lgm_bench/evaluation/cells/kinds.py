@@ -6,7 +6,7 @@ the most common properties here, and its cell fails when it runs. Unknown names 
 
 from typing import Any
 
-from lgm_bench.attacks import ATTACKS, GRADIENT_FREE, POINT_ATTACKS
+from lgm_bench.attacks import ATTACKS, GRADIENT_FREE, LEARNING, POINT_ATTACKS
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GRADIENTS, HARD_GRADIENTS
 from lgm_bench.registry import resolve
@@ -26,6 +26,13 @@ def follows_gradient(attack: str) -> bool:
     if attack in ATTACKS:
         return attack not in GRADIENT_FREE
     return bool(_own("attack", attack, "takes_gradient", True))
+
+
+def learns(attack: str) -> bool:
+    """Return whether an attack learns on held-out samples first, as universal perturbations do."""
+    if attack in ATTACKS:
+        return attack in LEARNING
+    return bool(_own("attack", attack, "learns", False))
 
 
 def softens(gradient: str) -> bool:

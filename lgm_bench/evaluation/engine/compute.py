@@ -17,8 +17,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
 from datamodules.samples_datamodule import Batches
+from lgm_bench.attacks.attack import Attack
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.building import build_attack
 from lgm_bench.evaluation.engine.launch import SignalsStay
 from lgm_bench.evaluation.engine.materials import DataSet, Target
 from lgm_bench.evaluation.engine.progress import Progress
@@ -50,6 +50,7 @@ class Job:
 
     Attributes:
         done: Ids of the samples that are finished.
+        attack: The attack, after it has learned if it is one that learns.
         fold: Whether batch norm is folded into the victim's convolutions.
         gradient: The gradient method, with a slope for every unit.
         probes: Whether this process makes the pre-flight checks.
@@ -62,6 +63,7 @@ class Job:
     target: Target
     options: Options
     done: frozenset[str]
+    attack: Attack
     fold: bool
     gradient: GradientMethod
     probes: bool
@@ -142,7 +144,7 @@ def compute(job: Job, progress: Progress) -> FiguresOfRows:
         sink = Sink(job.store, trainer.strategy.root_device, progress, figures, data.class_names)
         stage = AttackStage(
             network,
-            build_attack(job.cell),
+            job.attack,
             job.gradient,
             adapter,
             sink,

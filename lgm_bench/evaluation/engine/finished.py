@@ -10,6 +10,7 @@ from pathlib import Path
 from lgm_bench import __version__
 from lgm_bench.errors import ConfigError, LgmBenchError, ResultError, never_exiting
 from lgm_bench.evaluation.cells.cell import Cell
+from lgm_bench.evaluation.cells.kinds import learns
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.materials import Materials
 from lgm_bench.evaluation.engine.place import SINGLE
@@ -156,7 +157,8 @@ class _AtHand:
     def __init__(self, known: Iterable[CellResult], data_root: Path | str | None) -> None:
         self._materials = Materials(data_root, None)
         self._found: dict[tuple[object, ...], object] = {
-            (result.cell.data,): (result.data_sha256, result.content_sha256) for result in known
+            (result.cell.data, learns(result.cell.attack.name)): (result.data_sha256, result.content_sha256)
+            for result in known
         }
 
     def fits(self, cell: Cell, result: CellResult) -> bool:
@@ -165,7 +167,7 @@ class _AtHand:
         if (cell.victim.mean or mean, cell.victim.std or std) != (mean, std):
             return False
         victim = self._look((cell.victim, cell.attack.seed), lambda: self._victim(cell))
-        samples = self._look((cell.data,), lambda: self._samples(cell))
+        samples = self._look((cell.data, learns(cell.attack.name)), lambda: self._samples(cell))
         sources = self._look((cell,), lambda: own_sources(cell))
         return (
             victim in (None, (result.checkpoint_sha256, mean, std))
@@ -179,7 +181,7 @@ class _AtHand:
 
     def _samples(self, cell: Cell) -> tuple[str, str]:
         data = self._materials.data(cell)
-        return data.sha256, data.content
+        return data.sha256, data.basis
 
     def _look(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
         if key not in self._found:

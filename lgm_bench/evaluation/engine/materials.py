@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from datamodules import DATAMODULES
 from datamodules.samples_datamodule import Batches, SamplesDataModule
+from lgm_bench.attacks.universal import Universal
 from lgm_bench.errors import ConfigError, DataError, LgmBenchError, fault
 from lgm_bench.evaluation.cells.cell import Cell, DataSpec, VictimSpec
+from lgm_bench.evaluation.cells.kinds import learns
 from lgm_bench.evaluation.engine.preflight import N_SAMPLES
 from lgm_bench.evaluation.store.store import ids_sha256
-from lgm_bench.leaded import hard_forward
+from lgm_bench.leaded import GradientMethod, hard_forward
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.adapter import adapter_named
 from victims import load_victim
@@ -39,6 +41,14 @@ class DataSet:
     sha256: str  # of the ids
     content: str  # sha256 of the samples' content
     probe: Any  # the first samples, for checks and automatic slopes
+    learned_on: str = ""  # sha256 of the content of the held-out samples, if the attack learns on them
+
+    @property
+    def basis(self) -> str:
+        """The sha256 of all samples that a result depends on."""
+        if not self.learned_on:
+            return self.content
+        return hashlib.sha256(f"{self.content} {self.learned_on}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,30 @@ class Materials:
 
     def data(self, cell: Cell) -> DataSet:
         """Return the cell's samples; raises what the datamodule raises."""
-        return self._data(cell.data)
+        data = self._data(cell.data)
+        return replace(data, learned_on=self._held_out(cell).content) if learns(cell.attack.name) else data
+
+    def learned(self, cell: Cell, attack: Universal, gradient: GradientMethod) -> Tensor:
+        """Return the change that a cell's attack learns on the first held-out samples."""
+        held_out = self._held_out(cell)
+        adapter = adapter_named(held_out.datamodule.task, held_out.datamodule.ignored_classes)
+        return attack.learned(self.target(cell).victim, list(Batches(held_out.datamodule)), gradient, adapter)
+
+    def _held_out(self, cell: Cell) -> DataSet:
+        """Return what an attack learns on.
+
+        Raises:
+            ConfigError: The cell's own samples are the held-out ones.
+        """
+        if cell.data.subset == "holdout":
+            raise ConfigError(f"{cell.attack.name} learns on the held-out samples, so attack others: choose test")
+        module = build_data(
+            replace(cell.data, subset="holdout", limit=Universal.images), self.data_root, Universal.at_once
+        )
+        module.share = 0, 1  # the same samples in all processes
+        module.setup("test")
+        ids = list(module.sample_ids())
+        return DataSet(module, ids, ids_sha256(ids), module.content_sha256(), None)
 
     def target(self, cell: Cell) -> Target:
         """Return the cell's victim; raises what `load_victim` raises."""

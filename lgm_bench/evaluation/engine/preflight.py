@@ -111,7 +111,7 @@ def masking(
     """
     inputs, labels, ids = batch
     n, scenes = min(MASKING_SAMPLES, n_samples // OF, len(ids)), adapter.task.labels_points
-    if n < FEWEST or scenes or attack.steps < 2 or not attack.takes_step or attack.eps <= 0:
+    if n < FEWEST or scenes or not attack.has_iterates or not attack.takes_step or attack.eps <= 0:
         return Masking()
     first, first_labels = adapter.select(inputs, labels, torch.arange(n, device=labels.device))
     right = ~adapter.judged(victim, first, first_labels, None, ids[:n]).verdict.fallen

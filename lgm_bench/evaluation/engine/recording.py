@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from datamodules.samples_datamodule import SamplesDataModule
 from lgm_bench.errors import DataError, ResultError
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.engine.building import build_attack
 from lgm_bench.evaluation.engine.compute import Job
 from lgm_bench.evaluation.engine.finished import own_sources
 from lgm_bench.evaluation.engine.materials import DataSet
@@ -38,7 +37,7 @@ def recorded(job: Job, figures: Mapping[str, float], *, processes: int) -> CellR
     rows = merged([part.rows for part in parts], data.ids)
     require_agreement(figures, rows, job.done)
     adapter = adapter_named(data.datamodule.task, data.datamodule.ignored_classes)
-    checks = job.store.checks() or preflight(target.victim, adapter, data.probe, job.gradient, build_attack(job.cell))
+    checks = job.store.checks() or preflight(target.victim, adapter, data.probe, job.gradient, job.attack)
     about = together(parts)
     _require_same(data, job.cell)
     wanted = data.ids[: checks.masking_samples]
@@ -58,7 +57,7 @@ def recorded(job: Job, figures: Mapping[str, float], *, processes: int) -> CellR
         checkpoint_sha256=target.sha256,
         trained_on=target.trained_on,
         data_sha256=data.sha256,
-        content_sha256=data.content,
+        content_sha256=data.basis,
         sources=own_sources(job.cell),
         versions=versions(),
         git_commit=about.commit,

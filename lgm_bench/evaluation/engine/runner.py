@@ -4,8 +4,11 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from lgm_bench.attacks.attack import Attack
+from lgm_bench.attacks.universal import Universal
 from lgm_bench.errors import CheckpointError, ConfigError, DataError, LgmBenchError, fault, never_exiting
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient, resolved
@@ -19,7 +22,7 @@ from lgm_bench.evaluation.engine.ranks import LostProcessError, Ranks, joined
 from lgm_bench.evaluation.engine.recording import recorded
 from lgm_bench.evaluation.store.files import CannotWriteError
 from lgm_bench.evaluation.store.record import CellResult
-from lgm_bench.evaluation.store.samples import without_adversarial
+from lgm_bench.evaluation.store.samples import kept_change, without_adversarial
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally, total
 from lgm_bench.leaded import GradientMethod, calibrated
@@ -212,7 +215,7 @@ class _Run:
                 data = self.materials.data(filled)
             with never_exiting(f"victim {filled.victim.name!r}"):
                 target = self.materials.target(filled)
-            return data, target, Basis(target.sha256, data.sha256, data.content, own_sources(filled))
+            return data, target, Basis(target.sha256, data.sha256, data.basis, own_sources(filled))
 
         self.ranks.together(prepare)
         data, target, basis = self.ranks.together(load)
@@ -251,19 +254,23 @@ class _Run:
     def _complete(self, asked: Cell, filled: Cell, store: CellStore, data: DataSet, target: Target) -> CellResult:
         """Compute a cell's missing samples, every process its share, and make the record."""
 
-        def left_over() -> tuple[frozenset[str], Tally | None, bool, bool, GradientMethod]:
+        def left_over() -> tuple[frozenset[str], Tally | None, Attack, bool, bool, GradientMethod]:
             store.forget(store.parts(data.ids), self._lacking(filled, store, data))
             tables = [part.rows for part in store.parts(data.ids)]
             done = frozenset(sample_id for table in tables for sample_id in table.column("id").to_pylist())
             self._announce(asked, len(data.ids), len(done))
             fold = self.materials.fit(filled, target, data)
             gradient = calibrated(build_gradient(filled), target.victim, data.probe[0], filled.attack.steps)
-            return done, total(tables), fold, store.checks() is None, gradient
+            attack = build_attack(filled)
+            if isinstance(attack, Universal):
+                learn = partial(self.materials.learned, filled, attack, gradient)
+                attack = attack.with_change(kept_change(store.folder, learn))
+            return done, total(tables), attack, fold, store.checks() is None, gradient
 
-        done, tally, fold, unchecked, gradient = self.ranks.decided(left_over)
+        done, tally, attack, fold, unchecked, gradient = self.ranks.decided(left_over)
         place = self.ranks.place
         probes = unchecked and self.ranks.leads
-        job = Job(filled, store, data, target, self.options, done, fold, gradient, probes, place.local_rank)
+        job = Job(filled, store, data, target, self.options, done, attack, fold, gradient, probes, place.local_rank)
         figures: dict[str, float] = {}
         if len(done) < len(data.ids):
             progress = Progress(asked, self.observer, self.ranks, len(done), tally)

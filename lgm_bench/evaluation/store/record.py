@@ -114,7 +114,8 @@ class CellResult(_Record):
             from held-out samples (the rule "quantile"), the hash covers these samples too.
         trained_on: Data set on which the weights were trained, by their training record; None without one.
         data_sha256: Hash of the sample ids, in order.
-        content_sha256: Hash of the samples' content, see `SamplesDataModule.content_sha256`.
+        content_sha256: Hash of the samples' content, see `SamplesDataModule.content_sha256`; with that of the held-out
+            samples if the attack learns on them.
         sources: sha256, by file, of the user's own code that the cell names and of the local files that it imports.
         versions: Versions of lgm-bench, python and the libraries that compute.
         git_commit: Commit of the source tree; several, separated by "; ", if it changed between runs; None without git.

@@ -4,7 +4,7 @@ import colorsys
 import io
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lgm_bench.errors import ResultError
-from lgm_bench.evaluation.store.files import set_aside, unreadable, writing
+from lgm_bench.evaluation.store.files import content_of, set_aside, unreadable, writing
 from lgm_bench.files import write_whole
 from lgm_bench.tasks.samples import ExampleCloud, GateRecord, SavedCloud, SavedImage
 
@@ -26,6 +26,8 @@ FEWEST_EXAMPLES, MOST_EXAMPLES, EXAMPLE_BYTES = 2, 32, 8_000_000
 """How many first samples of a data set are kept as examples: as many as take so many bytes, within these limits."""
 EXAMPLES, CLOUDS, IMAGES = "examples", "clouds", "images"
 GATES = "gates"
+CHANGE = "universal.npy"
+"""The change that a universal perturbation adds to every image, (C, H, W)."""
 
 _GOLDEN_TURN = 0.618033988749895  # share of the colour circle from one class to the next; it puts them far apart
 _DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, BadZipFile, zlib.error)
@@ -65,6 +67,29 @@ def keep_adversarial(cell: Path, sample: SavedImage | SavedCloud, class_names: S
     if isinstance(sample, SavedCloud):
         picture = coloured_ply(sample.id, sample.points, sample.prediction, sample.labels, class_names)
     _keep(cell / (IMAGES if picture is None else CLOUDS), sample, picture)
+
+
+def kept_change(cell: Path, learn: Callable[[], Tensor]) -> Tensor:
+    """Return the universal change (C, H, W) in a cell's folder; if there is none, the one that `learn` returns is kept.
+
+    A damaged file is set aside, and learned again.
+
+    Raises:
+        ResultError: The file cannot be read.
+        CannotWriteError: It cannot be written.
+    """
+    path = cell / CHANGE
+    content = content_of(path)
+    if content is not None:
+        try:
+            return torch.from_numpy(np.load(io.BytesIO(content), allow_pickle=False))
+        except _DAMAGED as error:
+            set_aside(path, f"it is damaged ({error})")
+    change, buffer = learn(), io.BytesIO()
+    np.save(buffer, change.cpu().numpy())
+    with writing(path):
+        write_whole(path, buffer.getvalue())
+    return change
 
 
 def _keep(folder: Path, sample: Sample, picture: bytes | None = None) -> None:
