@@ -1,11 +1,16 @@
-"""The victims for CIFAR-10: 6n + 2 layers, three groups of widths 16, 32 and 64, images of 32 x 32 pixels."""
+"""The victims for CIFAR-10, images of 32 x 32 pixels.
+
+Residual networks have 6n + 2 layers in three groups of widths 16, 32 and 64.
+"""
 
 from functools import partial
 
 from victims.dynconv import DynConv
 from victims.image_victim import CIFAR10_MEAN, CIFAR10_STD, IMAGENET_MEAN, IMAGENET_STD, ImageVictim
+from victims.moe import MoE
 from victims.resnet_cifar import ResNetCIFAR
 from victims.skipnet import SkipNet
+from victims.vit import EViT
 
 WIDTHS = (16, 32, 64)
 
@@ -23,6 +28,17 @@ def skipnet(depth: int) -> ImageVictim:
 def dynconv(depth: int) -> ImageVictim:
     """Return a DynConv of basic blocks."""
     return ImageVictim(DynConv(_blocks(depth), WIDTHS), CIFAR10_MEAN, CIFAR10_STD)
+
+
+def evit6() -> ImageVictim:
+    """Return a transformer of 6 blocks, three of which keep 70 % of the tokens that arrive, of 64 at first."""
+    network = EViT(depth=6, keep={1: 45, 3: 32, 4: 23}, width=96, heads=3, stem=(32, 64))
+    return ImageVictim(network, CIFAR10_MEAN, CIFAR10_STD)
+
+
+def moe20() -> ImageVictim:
+    """Return a network of 3 plain blocks and 6 mixtures of 3 experts."""
+    return ImageVictim(MoE(2, WIDTHS), CIFAR10_MEAN, CIFAR10_STD)
 
 
 def _blocks(depth: int) -> tuple[int, int, int]:

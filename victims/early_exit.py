@@ -215,22 +215,25 @@ class ResNet8TwoExits(EarlyExit):
     Args:
         thresholds: Probabilities, see `EarlyExit`.
         num_classes: Width of the logits.
+        width: Channels of the first stage.
     """
 
     released = (0.8,)
     low_is_confident = False
 
-    def __init__(self, thresholds: Thresholds = RELEASED, num_classes: int = 10) -> None:
+    def __init__(self, thresholds: Thresholds = RELEASED, num_classes: int = 10, width: int = 16) -> None:
         super().__init__(thresholds)
-        self.init_conv = _conv_relu(3, 16, bias=True)
-        self.backbone = nn.ModuleList([PlainBlock(16, 16, 1), PlainBlock(16, 32, 2), PlainBlock(32, 64, 2)])
-        self.end_layers = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, num_classes))
+        narrow, middle, wide = width, 2 * width, 4 * width
+        self.init_conv = _conv_relu(3, narrow, bias=True)
+        blocks = PlainBlock(narrow, narrow, 1), PlainBlock(narrow, middle, 2), PlainBlock(middle, wide, 2)
+        self.backbone = nn.ModuleList(blocks)
+        self.end_layers = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(wide, num_classes))
         early = nn.Sequential(
             OrderedDict(
-                conv1=nn.Sequential(OrderedDict(conv=_conv_relu(16, 32, 2))),
-                conv2=nn.Sequential(OrderedDict(conv=_conv_relu(32, 32, 2))),
+                conv1=nn.Sequential(OrderedDict(conv=_conv_relu(narrow, middle, 2))),
+                conv2=nn.Sequential(OrderedDict(conv=_conv_relu(middle, middle, 2))),
                 pool=nn.AvgPool2d(2),
-                linear=nn.Sequential(nn.Flatten(), nn.Linear(512, num_classes)),
+                linear=nn.Sequential(nn.Flatten(), nn.Linear(16 * middle, num_classes)),
             )
         )
         self.exits = nn.ModuleList([early, self.end_layers])  # the official keys list the last exit twice

@@ -12,8 +12,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from victims.channel_gating import ChannelGatedBasic
 from victims.dynconv import DynConv, MaskedBasic, MaskedBottleneck
 from victims.early_exit import RDIResNet
+from victims.moe import MoE
 from victims.residual import BasicBranch, BottleneckBranch
 from victims.resnet_cifar import BasicBlock, ResNetCIFAR
 from victims.skipnet import SkipNet
@@ -27,6 +29,8 @@ _NUMBERED = (
     BottleneckBranch,
     MaskedBasic,
     MaskedBottleneck,
+    ChannelGatedBasic,
+    MoE,
     DynConv,
     SkipNet,
     BasicBlock,

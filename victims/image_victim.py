@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import hard_forward
+from lgm_bench.leaded.recording import hard_units
 from victims.training.adversarial import perturbed
+from victims.training.decided import Decided
 from victims.training.recipe import Recipe
 from victims.victim import Victim
 
@@ -84,12 +85,21 @@ class ImageVictim(Victim):
         self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
         return loss
 
+    def on_validation_epoch_start(self) -> None:
+        """Start the counts of what is decided."""
+        self._decided = Decided()
+
     def validation_step(self, batch: tuple[Tensor, Tensor, list[str]], batch_index: int) -> None:  # noqa: ARG002
-        """Log the accuracy of the hard network and its share of executed units."""
+        """Log the accuracy of the hard network, and count its decisions."""
         images, labels, _ = batch
-        logits, decisions = hard_forward(self, images)
+        logits, decisions = hard_units(self, images)
         correct = (logits.argmax(1) == labels).float().mean()
         self.log("accuracy", correct, prog_bar=True, batch_size=len(labels), sync_dist=True)
-        if decisions:
-            shares = torch.stack([decision.float().mean() for decision in decisions])
-            self.log("executed_units", shares.mean(), prog_bar=True, batch_size=len(labels), sync_dist=True)
+        self._decided.add(decisions)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the share of executed units, and of those that decide by the image; over this process's images."""
+        self.decided = self._decided.figures()
+        for name, value in self.decided.items():
+            if isinstance(value, float):
+                self.log(name, value, prog_bar=True, sync_dist=True)

@@ -1,5 +1,6 @@
 """The victims by name. A module is imported only when one of its networks is used."""
 
+MINIATURES = ("resnet8", "skipnet14", "dynconv8", "channelgate8", "moe14", "evit4", "avit4", "earlyexit8")
 VICTIMS: dict[str, str] = {
     **{f"resnet{depth}-cifar10": f"victims.cifar10:resnet{depth}" for depth in (20, 32, 44, 56, 110)},
     **{f"skipnet{depth}-cifar10": f"victims.cifar10:skipnet{depth}" for depth in (20, 26, 32, 38, 74, 110)},
@@ -7,6 +8,7 @@ VICTIMS: dict[str, str] = {
     **{f"{family}20_at-cifar10": f"victims.cifar10:{family}20" for family in ("skipnet", "dynconv")},
     "skipnet20_adaptive-cifar10": "victims.cifar10:skipnet20",
     **{f"{name}-cifar10": f"victims.early_exit:{name}" for name in ("rdi_resnet38", "resnet8_2ee", "cascade")},
+    **{f"{name}-cifar10": f"victims.cifar10:{name}" for name in ("evit6", "moe20")},
     **{
         f"{family}{depth}-imagenet": f"victims.imagenet:{family}{depth}"
         for family in ("resnet", "skipnet", "dynconv")
@@ -22,7 +24,7 @@ VICTIMS: dict[str, str] = {
     "minknet-small-modelnet40": "victims.shapes:minknet_small_modelnet40",
     "minknet-modelnet40-mini": "victims.shapes:minknet_modelnet40_mini",
     "minknet-modelnet40": "victims.shapes:minknet_modelnet40",
-    **{f"{miniature}-mini": f"victims.mini:{miniature}" for miniature in ("resnet8", "skipnet14", "dynconv8")},
+    **{f"{miniature}-mini": f"victims.mini:{miniature}" for miniature in MINIATURES},
     **{f"{family}10-imagenet-mini": f"victims.mini:{family}10_imagenet" for family in ("resnet", "skipnet", "dynconv")},
 }
 """Victim name to a callable that takes no arguments and returns a `Victim` with untrained weights."""

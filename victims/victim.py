@@ -21,6 +21,7 @@ class Victim(pl.LightningModule):
     Attributes:
         task: Name of its task, see `lgm_bench.tasks.TASKS`.
         parts: For a victim of several published networks: prefix of the keys to the pattern of the file with them.
+        decided: What its units decided over the held-out samples, after the last epoch of a training run.
         checkpoint_id: Identity of the weights: the checkpoint's sha256, "random-SEED", or "unsaved".
     """
 
@@ -31,6 +32,7 @@ class Victim(pl.LightningModule):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.decided: dict[str, Any] = {}
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Convert a published state dict to the layout of `network`."""

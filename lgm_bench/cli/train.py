@@ -118,6 +118,7 @@ def _report(victim: str, weights: Path, where: list[str], as_json: bool, *, befo
     figures = [f"accuracy {last['accuracy']:.2%}"] if "accuracy" in last else []
     figures += [f"mIoU {last['miou']:.2%}"] if "miou" in last else []
     figures += [f"{last['executed_units']:.1%} of the units executed"] if "executed_units" in last else []
+    figures += [f"{last['decided_by_image']:.1%} decided by the image"] if "decided_by_image" in last else []
     data, epochs = record["data"], len(record["epochs"])
     print(f"{victim}: {epochs} epochs of {data['training']} samples of {data['name']}{', done before' * before}")
     print(f"  on {data['validation']} held-out training samples: {', '.join(figures) or 'unknown'}")

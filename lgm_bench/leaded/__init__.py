@@ -6,7 +6,7 @@ from lgm_bench.registry import lazy
 
 if TYPE_CHECKING:
     from lgm_bench.leaded.checking import NetworkCheck, check
-    from lgm_bench.leaded.compute import Controls, Costs, decision_costs
+    from lgm_bench.leaded.compute import Controls, Costs, Tokens, decision_costs
     from lgm_bench.leaded.gates import Choice, Exit, Gate, Halting, Occupancy, TopK
     from lgm_bench.leaded.gradient import FGM, LGM, GradientMethod, Soft, StraightThrough, Unit, gradient_named
     from lgm_bench.leaded.patching import Gated, instrument
@@ -27,7 +27,7 @@ AUTO = "auto"
 """In place of a slope: every unit gets one from the spread of its margins."""
 _HOMES = {
     "checking": ("NetworkCheck", "check"),
-    "compute": ("Controls", "Costs", "decision_costs"),
+    "compute": ("Controls", "Costs", "Tokens", "decision_costs"),
     "gates": ("Choice", "Exit", "Gate", "Halting", "Occupancy", "TopK"),
     "gradient": ("FGM", "LGM", "GradientMethod", "Soft", "StraightThrough", "Unit", "gradient_named"),
     "patching": ("Gated", "instrument"),
@@ -54,6 +54,7 @@ __all__ = [
     "Occupancy",
     "Soft",
     "StraightThrough",
+    "Tokens",
     "TopK",
     "Unit",
     "architecture",

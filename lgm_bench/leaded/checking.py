@@ -160,7 +160,7 @@ def _unit(call: Call, slopes: dict[str, float], costs: Costs | None, reaches: bo
         score_depends=depends,
         margin=rms([call.margin]),
         slope=slopes[call.name.partition("#")[0]],
-        cost=float(costs.decisions[call.name].expand_as(on[0]).sum()) if costs is not None and known else None,
+        cost=float(costs.of_call(call.name, torch.ones_like(on[:1]))) if costs is not None and known else None,
     )
 
 

@@ -24,17 +24,31 @@ OPERATIONS = 2
 """A multiply-add is two floating point operations, which is what PyTorch counts."""
 
 
+class Tokens(NamedTuple):
+    """What runs for the tokens that a gate keeps, where attention is among them.
+
+    Attributes:
+        each: Names of the modules whose cost is proportional to the number of tokens.
+        pairs: Names of the modules whose cost is proportional to its square: the two products of attention.
+        beside: Number of further tokens in these modules that no gate decides about, such as the class token.
+    """
+
+    each: Modules
+    pairs: Modules = ()
+    beside: int = 0
+
+
 class Controls(NamedTuple):
     """What gates control, by names that are relative to the module which says so; its own name is empty.
 
     Attributes:
         gates: By name of the gate, the modules that run where a decision is on. All decisions of a use of the gate have
-            the same share in them (positions, tokens). Or a list of such modules: of early exits for each later stage,
-            of experts for each expert, of a gate that is used once a step for each use.
+            the same share in them (positions, channels). Or a list of such modules: of early exits for each later
+            stage, of experts for each expert, of a gate that is used once a step for each use. Or `Tokens`.
         twice: Modules that the forward pass runs once more than a deployed network, which needs them either way.
     """
 
-    gates: Mapping[str, Modules | Sequence[Modules]]
+    gates: Mapping[str, Modules | Sequence[Modules] | Tokens]
     twice: Modules = ()
 
 
@@ -46,11 +60,14 @@ class Costs(NamedTuple):
         full: With every decision on.
         decisions: By name of a gate's call (see `Call.name`), what each of its decisions costs; float64, of a shape
             that goes with the decisions (B, ...) of that call.
+        pairs: By name of a gate's call, what each ordered pair of its decisions costs on top where both are on, a
+            decision with itself included; only of attention.
     """
 
     fixed: float
     full: float
     decisions: Mapping[str, Tensor]
+    pairs: Mapping[str, float] = {}
 
     def of(self, executed: Mapping[str, Tensor]) -> Tensor:
         """Return the multiply-adds of each sample, (B,) float64.
@@ -60,11 +77,18 @@ class Costs(NamedTuple):
                 decisions, or `Call.executed` of any pass, whose gradient is kept. What a call that is missing controls
                 does not count, nor does a call that nothing is known of.
         """
-        known = [(on, self.decisions[name]) for name, on in executed.items() if name in self.decisions]
+        known = {name: on for name, on in executed.items() if name in self.decisions}
         if not known:
             raise ConfigError(f"none of {sorted(executed)} has a cost; expected some of {sorted(self.decisions)}")
-        parts = [(on.double() * cost.to(on.device)).reshape(len(on), -1).sum(dim=1) for on, cost in known]
-        return self.fixed + torch.stack(parts).sum(dim=0)
+        return self.fixed + torch.stack([self.of_call(name, on) for name, on in known.items()]).sum(dim=0)
+
+    def of_call(self, name: str, on: Tensor) -> Tensor:
+        """Return the multiply-adds of what one call controls, (B,) float64; see `of`."""
+        on = on.double()
+        cost = (on * self.decisions[name].to(on.device)).reshape(len(on), -1).sum(dim=1)
+        if name in self.pairs:
+            cost = cost + self.pairs[name] * on.reshape(len(on), -1).sum(dim=1).square()
+        return cost
 
 
 def decision_costs(network: nn.Module, sample: Any) -> Costs | None:
@@ -90,27 +114,41 @@ def decision_costs(network: nn.Module, sample: Any) -> Costs | None:
     ):
         network(sample)
     decisions: dict[str, Tensor] = {}
+    pairs: dict[str, float] = {}
     total = counter.get_total_flops() / OPERATIONS
     for prefix, part in controls.items():
         total -= sum(counts[name].total() / len(counts[name]) for name in _named(prefix, part.twice))
         for gate, modules in part.gates.items():
             (name,) = _named(prefix, [gate])
             uses = [call for call in calls if call.name.partition("#")[0] == name]
-            decisions |= _of_gate(name, uses, [_named(prefix, group) for group in _groups(modules)], counts)
-    executed = {call.name: call.executed[0] for call in calls}
-    controlled = sum(float((cost.expand_as(executed[name])).sum()) for name, cost in decisions.items())
-    return Costs(total - controlled, total, decisions)
+            groups = [[counts[full] for full in _named(prefix, group)] for group in _groups(modules)]
+            if isinstance(modules, Tokens) and uses:
+                decisions[name], pairs[name] = _of_tokens(uses[0], groups, modules.beside)
+            else:
+                decisions |= _of_gate(name, uses, groups)
+    costs = Costs(0.0, total, decisions, pairs)
+    everything = {call.name: torch.ones_like(call.executed) for call in calls if call.name in decisions}
+    return costs._replace(fixed=total - float(sum(costs.of_call(name, on) for name, on in everything.items())))
 
 
-def _of_gate(
-    name: str, uses: Sequence[Call], groups: Sequence[Sequence[str]], counts: Mapping[str, Counter[int]]
-) -> dict[str, Tensor]:
+def _of_tokens(use: Call, groups: Sequence[Sequence[Counter[int]]], beside: int) -> tuple[Tensor, float]:
+    """Return what each token of a gate costs, and what each pair of them does.
+
+    With e tokens beside, n kept ones cost a (n + e) + b (n + e)^2 = fixed + (a + 2 b e) n + b n^2.
+    """
+    each, pairs = (float(sum(count.total() for count in group)) for group in groups)
+    tokens = use.executed[0].numel() + beside
+    pair = pairs / tokens**2
+    return torch.tensor(each / tokens + 2 * pair * beside, dtype=torch.float64), pair
+
+
+def _of_gate(name: str, uses: Sequence[Call], groups: Sequence[Sequence[Counter[int]]]) -> dict[str, Tensor]:
     """Return the costs of each decision of a gate, by the name of its calls.
 
     Raises:
         ConfigError: There are several groups of modules, and neither as many uses nor as many decisions.
     """
-    costs = torch.tensor([sum(counts[module].total() for module in group) for group in groups], dtype=torch.float64)
+    costs = torch.tensor([sum(count.total() for count in group) for group in groups], dtype=torch.float64)
     if not uses:
         return {}
     size = uses[0].executed[0].numel()
@@ -159,8 +197,10 @@ def _check_names(network: nn.Module, controls: Mapping[str, Controls]) -> None:
                 raise ConfigError(f"controls names {name!r} as a gate, which is a {type(modules[name]).__name__}")
 
 
-def _groups(modules: Modules | Sequence[Modules]) -> list[Modules]:
+def _groups(modules: Modules | Sequence[Modules] | Tokens) -> list[Modules]:
     """Return the groups of modules; a single one if names are not grouped."""
+    if isinstance(modules, Tokens):
+        return [modules.each, modules.pairs]
     grouped = [group for group in modules if not isinstance(group, str)]
     return grouped or [[name for name in modules if isinstance(name, str)]]
 

@@ -197,6 +197,7 @@ def _write(out: Path, victim: Victim, settings: dict[str, Any], *, wall_time_s: 
     write_whole(out / WEIGHTS, content)
     record = settings | {
         "sha256": hashlib.sha256(content).hexdigest(),
+        "decided": victim.decided,
         "epochs": read_epochs(out / METRICS),
         "wall_time_s": round(wall_time_s),
         "resumed": resumed,

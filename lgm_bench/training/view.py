@@ -15,6 +15,7 @@ SHARES = {
     "pgd_accuracy": "under PGD",
     "miou": "mIoU",
     "executed_units": "executed",
+    "decided_by_image": "decided by the image",
 }
 
 

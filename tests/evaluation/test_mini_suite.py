@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hand_made import altered
 
 from datamodules import load_datamodule
-from lgm_bench import LGM, Leaded
+from lgm_bench import LGM, Choice, Exit, Halting, Leaded, Occupancy, TopK
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.cells.config import load_bench
 from lgm_bench.evaluation.cells.suites import plan
@@ -41,8 +41,9 @@ def cells() -> list[Cell]:
 def test_the_suite_compares_fgm_with_lgm_on_both_adaptive_victims(
     data: str, static: str, adaptive: tuple[str, str]
 ) -> None:
-    chosen = [resolved(cell) for cell in cells() if cell.data.name == data]
     gradients = {static: {"fgm"}} | {victim: {"fgm", "lgm"} for victim in adaptive}
+    chosen = [resolved(cell) for cell in cells() if cell.victim.name in gradients]
+    assert {cell.data.name for cell in chosen} == {data}
     assert {(cell.victim.name, cell.attack.name, cell.gradient.name) for cell in chosen} == {
         (victim, attack, gradient)
         for victim in gradients
@@ -50,6 +51,12 @@ def test_the_suite_compares_fgm_with_lgm_on_both_adaptive_victims(
         for attack in ("fgsm", "bim")
     }
     assert all(cell.gradient.slope for cell in chosen if cell.gradient.name == "lgm")
+
+
+def test_the_suite_has_a_network_of_every_gate() -> None:
+    names = {cell.victim.name for cell in cells() if cell.data.name == "digits"}
+    gates = {type(module) for name in names for module in load_victim(name, "random").modules()}
+    assert {Occupancy, Exit, TopK, Choice, Halting} <= gates
 
 
 @pytest.mark.parametrize("data", ["scannet-mini", "s3dis-mini"])

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from datamodules import load_datamodule
 from lgm_bench import LGM, Choice, Halting, Occupancy, TopK
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import recorded_calls
-from lgm_bench.leaded.compute import Controls, decision_costs
+from lgm_bench.leaded.compute import Controls, Tokens, decision_costs
 from lgm_bench.leaded.recording import hard_units
 from victims import load_victim
 from victims.folding import folded
@@ -92,6 +93,45 @@ def test_the_published_cost_of_leaving_at_each_exit() -> None:
     taken = [829, 1086, 1194, 2252, 1531, 1643, 1465]
     average = sum(cost * n for cost, n in zip(published, taken, strict=True)) / 10_000
     assert average == pytest.approx(53.66, abs=0.01)
+
+
+MINIATURES = ["channelgate8-mini", "moe14-mini", "evit4-mini", "avit4-mini", "earlyexit8-mini"]
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_the_same_of_trained_miniatures(name: str) -> None:
+    victim, data = load_victim(name), load_datamodule("digits", batch_size=20)
+    data.setup("test")
+    network, images = victim.network, (next(iter(data.test_dataloader())).images - victim.mean) / victim.std
+    costs = decision_costs(network, images[:1])
+    logits, decisions = hard_units(network, images)
+    assert torch.allclose(network.deployed(images), logits, atol=1e-4, rtol=1e-4)
+    expected = [multiply_adds(network.deployed, image[None]) for image in images]
+    assert costs.of(decisions).tolist() == pytest.approx(expected, rel=1e-9)
+    assert len(set(expected)) > 1 or name == "evit4-mini"  # which keeps the same number of tokens of every image
+
+
+def test_tokens_cost_as_much_as_attention_among_them() -> None:
+    """With one token beside: 5 linear units a token, 3 a pair."""
+    network = nn.ModuleDict({"gate": Occupancy(), "each": nn.Linear(1, 5), "pairs": Pairs(3)})
+    network.forward = lambda x: [network["gate"](x), network["each"](x.new_ones(1, 5, 1)), network["pairs"](5)]
+    network.controls = lambda: Controls({"gate": Tokens(["each"], ["pairs"], beside=1)})
+    costs = decision_costs(network, torch.ones(1, 4))
+    kept = torch.tensor([[1.0, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0], [0.5, 0, 0, 0]])
+    expected = [5 * n + 3 * n**2 for n in (5, 3, 1, 1.5)]
+    assert costs.of({"gate": kept}).tolist() == pytest.approx(expected)
+    assert (costs.fixed, costs.full) == pytest.approx((8, 100))
+
+
+class Pairs(nn.Module):
+    """A product of matrices that costs some multiply-adds for each pair of tokens."""
+
+    def __init__(self, cost: int) -> None:
+        super().__init__()
+        self.cost = cost
+
+    def forward(self, n: int) -> Tensor:
+        return torch.ones(n, self.cost) @ torch.ones(self.cost, n)
 
 
 class Experts(nn.Module):

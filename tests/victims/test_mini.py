@@ -10,11 +10,22 @@ import torchvision
 from datamodules import load_datamodule
 from datamodules.batch import ImageBatch
 from lgm_bench import architecture
+from lgm_bench.leaded.recording import hard_units
 from victims import checkpoint_id, load_victim, save_checkpoint
 from victims.checkpoints import sha256_of, shipped_store
 from victims.registry import CheckpointEntry
+from victims.training.decided import Decided
 
+OTHER_GATES = {
+    "channelgate8-mini": 0.56,
+    "moe14-mini": 1 / 3,
+    "evit4-mini": 0.52,
+    "avit4-mini": 0.56,
+    "earlyexit8-mini": 0.2,
+}
+"""Share of the decisions that are on: one of three experts, the tokens that are kept, the images that go on."""
 DATA = {
+    **dict.fromkeys(OTHER_GATES, "digits"),
     **dict.fromkeys(("resnet8-mini", "skipnet14-mini", "dynconv8-mini"), "digits"),
     **dict.fromkeys(("resnet10-imagenet-mini", "skipnet10-imagenet-mini", "dynconv10-imagenet-mini"), "imagenet-mini"),
 }
@@ -71,9 +82,19 @@ def test_adaptive_ones_execute_a_part_that_depends_on_the_image(name: str, batch
     decisions = architecture(load_victim(name), batches[name].images)
     shares = [unit.double().mean().item() for unit in decisions]
     assert shares == pytest.approx(record_of(name)["test"]["executed_by_unit"], abs=0.005)
-    assert 0.4 < sum(shares) / len(shares) < 0.8
+    executed = sum(shares) / len(shares)
+    assert executed == pytest.approx(OTHER_GATES[name], abs=0.02) if name in OTHER_GATES else 0.4 < executed < 0.8
     varying = [unit for unit in decisions if (unit != unit[:1]).any()]
-    assert len(varying) >= 2
+    assert len(varying) >= min(2, len(decisions))
+
+
+@pytest.mark.parametrize("name", OTHER_GATES)
+def test_most_decisions_of_the_other_gates_depend_on_the_image(name: str, batches: dict[str, ImageBatch]) -> None:
+    decided = Decided()
+    decided.add(hard_units(load_victim(name), batches[name].images)[1])
+    figures, stated = decided.figures(), record_of(name)["test"]
+    assert figures["decided_by_image"] == pytest.approx(stated["decided_by_image"], abs=0.03)
+    assert min(figures["decided_by_image_by_unit"]) > 0.5
 
 
 @pytest.mark.parametrize(("name", "gates"), [("skipnet14-mini", 5), ("skipnet10-imagenet-mini", 3)])
@@ -90,7 +111,7 @@ def test_static_ones_decide_nothing(name: str, batches: dict[str, ImageBatch]) -
 
 def test_they_are_small() -> None:
     sizes = [(shipped_store().folder / str(entry_of(name).file)).stat().st_size for name in NAMES]
-    assert sum(sizes) < MEGABYTE
+    assert sum(sizes) < 2 * MEGABYTE
 
 
 def test_the_static_imagenet_network_is_the_masked_one_without_its_masks() -> None:

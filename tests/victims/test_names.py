@@ -46,7 +46,7 @@ def test_the_papers_victims_are_there() -> None:
     assert adaptive | {f"resnet{depth}-imagenet" for depth in (18, 34, 50, 101)} == set(IMAGENET)
 
 
-@pytest.mark.parametrize("name", [name for name in CIFAR10 if "early_exit" not in VICTIMS[name]])
+@pytest.mark.parametrize("name", [n for n in CIFAR10 if re.match("resnet|skipnet|dynconv", n) and "_2ee" not in n])
 def test_cifar10_victims_run(name: str) -> None:
     victim = load_victim(name, "random")
     logits, decisions = hard_forward(victim, torch.rand(2, 3, 32, 32))
@@ -54,6 +54,17 @@ def test_cifar10_victims_run(name: str) -> None:
     assert bool(logits.isfinite().all())
     assert len(decisions) == units(name)
     assert convolutions(victim.network) + 1 == family_and_depth(name)[1]
+
+
+@pytest.mark.parametrize(("name", "n_units", "n_decisions"), [("evit6-cifar10", 3, 64), ("moe20-cifar10", 6, 3)])
+def test_transformer_and_mixtures_for_cifar10(name: str, n_units: int, n_decisions: int) -> None:
+    victim = load_victim(name, "random")
+    logits, decisions = hard_forward(victim, torch.rand(2, 3, 32, 32))
+    assert logits.shape == (2, 10)
+    assert [unit.shape for unit in decisions] == [(2, n_decisions)] * n_units
+    depth = family_and_depth(name)[1]
+    blocks = victim.network.blocks
+    assert depth == (len(blocks) if name.startswith("evit") else 2 * len(blocks) + 2)
 
 
 @pytest.mark.parametrize("name", IMAGENET)

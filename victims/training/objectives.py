@@ -1,4 +1,4 @@
-"""Training objectives: cross-entropy, and those of scenes, DynConv and SkipNet."""
+"""Training objectives: cross-entropy, and those of scenes, DynConv, SkipNet and any other network with gates."""
 
 import math
 
@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lgm_bench.errors import ConfigError
-from lgm_bench.leaded import GradientMethod, Occupancy, StraightThrough, recorded_calls
+from lgm_bench.leaded import Choice, Gate, GradientMethod, Occupancy, StraightThrough, recorded_calls
+from lgm_bench.leaded.compute import Costs, decision_costs
 from lgm_bench.losses import lovasz_softmax
 from lgm_bench.voxels import IGNORED, PointCloud
 from victims.dynconv import Masker
@@ -111,11 +112,16 @@ def sparsity_criterion(
         progress: Share of the training run that is over, in [0, 1].
         relaxed_after: Share of the run after which a block's share is unbounded; above 1: never.
     """
-    tightness = math.cos(min(progress / relaxed_after, 1.0) * math.pi / 2) ** 2
     network = ((shares * costs).sum() / costs.sum() - target) ** 2
+    return network + outside_bounds(shares, target, progress, relaxed_after)
+
+
+def outside_bounds(shares: Tensor, target: float, progress: float, relaxed_after: float) -> Tensor:
+    """Return the mean squared distance of each block's share to its bounds, see `sparsity_criterion`."""
+    tightness = math.cos(min(progress / relaxed_after, 1.0) * math.pi / 2) ** 2
     below = (tightness * target - shares).clamp(min=0).square().mean()
     above = (shares - (1 - tightness * (1 - target))).clamp(min=0).square().mean()
-    return network + below + above
+    return below + above
 
 
 class GumbelNoise(GradientMethod):
@@ -224,10 +230,65 @@ class SkipNetObjective(Objective):
         return (log_probability * advantage).sum(0).mean()
 
 
+class GatedObjective(Objective):
+    """Cross-entropy of any network with gates: hard decisions with the gradient of soft ones, of slope 1 / temperature.
+
+    With early exits it is the mean over all exits. Added are the load balance of experts and, if the network says what
+    its gates control, the sparsity criterion on its multiply-adds, with bounds for every single decision.
+    """
+
+    costs: Costs | None = None
+
+    def prepare(self, victim: nn.Module) -> None:
+        if not any(isinstance(module, Gate) for module in victim.modules()):
+            raise ConfigError("objective gated needs gates, but this network has none; choose cross_entropy")
+
+    def loss(self, victim: nn.Module, inputs: Tensor, labels: Tensor, epoch: float) -> tuple[Tensor, dict[str, Tensor]]:
+        recipe = self.recipe
+        with StraightThrough(1 / recipe.temperature).applied_to(victim), recorded_calls(victim) as calls:
+            logits = victim(inputs)
+        answers = [output for call in calls if call.outputs is not None for output in call.outputs.unbind(1)] or [
+            logits
+        ]
+        cross_entropy = torch.stack([self.cross_entropy(answer, labels).mean() for answer in answers]).mean()
+        loss, figures = cross_entropy, {"cross_entropy": cross_entropy.detach()}
+        balance = [load_balance(call.score) for call in calls if isinstance(call.unit, Choice)]
+        if balance:
+            loss = loss + recipe.balance_weight * torch.stack(balance).mean()
+        costs = self._costs(victim, inputs)
+        if costs is not None and recipe.sparsity_weight > 0:
+            executed = {call.name: call.executed for call in calls}
+            share = (costs.of(executed) / costs.full).mean()
+            shares = torch.cat([on.mean(dim=0).flatten() for on in executed.values()])
+            bounds = outside_bounds(shares, recipe.target_share, epoch / recipe.epochs, recipe.bounds_relaxed_after)
+            loss = loss + recipe.sparsity_weight * ((share - recipe.target_share) ** 2 + bounds)
+            figures["executed"] = share.detach()
+        return loss, figures
+
+    def _costs(self, victim: nn.Module, inputs: Tensor) -> Costs | None:
+        if self.costs is None:
+            victim.eval()
+            self.costs = decision_costs(victim, inputs[:1])
+            victim.train()
+        return self.costs
+
+
+def load_balance(scores: Tensor) -> Tensor:
+    """Return E * sum_e f_e P_e over E experts, at least 1 and 1 where all get the same (Fedus et al. 2022, Eq. 4-6).
+
+    Args:
+        scores: (B, E) of the router. f_e is the share of the samples that expert e gets, and P_e its mean probability.
+    """
+    n = scores.shape[-1]
+    shares = nn.functional.one_hot(scores.argmax(dim=-1), n).to(scores.dtype).mean(dim=0)
+    return n * (shares * scores.softmax(dim=-1).mean(dim=0)).sum()
+
+
 OBJECTIVES: dict[str, type[Objective]] = {
     "cross_entropy": Objective,
     "dynconv": DynConvObjective,
     "skipnet": SkipNetObjective,
+    "gated": GatedObjective,
     "segmentation": SegmentationObjective,
 }
 """Objectives by their name in recipes."""

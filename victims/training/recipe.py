@@ -44,7 +44,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    objective: Literal["cross_entropy", "dynconv", "skipnet", "segmentation"]
+    objective: Literal["cross_entropy", "dynconv", "skipnet", "gated", "segmentation"]
     epochs: int = Field(gt=0)
     batch_size: int = Field(128, gt=0)
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -59,8 +59,9 @@ class Recipe(BaseModel):
     bounds_relaxed_after: float = Field(
         0.33, gt=0, description="share of the run after which a single unit may execute always or never; above 1: never"
     )
-    sparsity_weight: float = Field(10.0, ge=0, description="weight of DynConv's sparsity criterion")
-    temperature: float = Field(1.0, gt=0, description="temperature of DynConv's Gumbel noise")
+    sparsity_weight: float = Field(10.0, ge=0, description="weight of the sparsity criterion")
+    balance_weight: float = Field(0.01, ge=0, description="weight of the load balance of experts")
+    temperature: float = Field(1.0, gt=0, description="of the soft decisions in training: DynConv's noise, 1 / slope")
     compute_cost: float = Field(0.5, ge=0, description="price of SkipNet's executed blocks, alpha")
     reinforce_epochs: int = Field(0, ge=0, description="last epochs, in which SkipNet's gates are sampled")
     adversarial: Adversarial | None = Field(

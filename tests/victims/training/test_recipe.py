@@ -18,6 +18,7 @@ FAMILIES = {
 }
 OBJECTIVES = {
     "dynconv": "dynconv",
+    **dict.fromkeys(("channelgate", "moe", "avit", "earlyexit"), "gated"),
     "skipnet": "skipnet",
     "scannet": "segmentation",
     "s3dis": "segmentation",
