@@ -142,9 +142,9 @@ def _options(states: States, _: np.ndarray) -> list[GateRow]:
     rows = []
     for records in zip(*states, strict=True):
         scores = torch.cat([torch.cat([record.score.flatten(), record.threshold.flatten()]) for record in records])
-        scores = scores[scores.isfinite()]
+        scores = torch.cat([scores[scores.isfinite()], torch.zeros(1)])
         exits = records[0].score.numel() < records[0].occupancy.numel()
-        low, high = min(0.0, float(scores.min())), max(float(scores.max()), 1e-9)
+        low, high = float(scores.min()), max(float(scores.max()), 1e-9)
         places = [int(record.occupancy.flatten().int().argmax()) for record in records]
         n = records[0].occupancy.numel()
         listed = list(range(n)) if n <= MOST_OPTIONS else sorted(set(places))
