@@ -158,7 +158,10 @@ def read_sample(path: Path, kind: type[Kind]) -> Kind:
 
 def _array(value: Any) -> np.ndarray:
     """Return a tensor or a text as an array."""
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.array(value)
+    if not isinstance(value, Tensor):
+        return np.array(value)
+    exact = value.float() if value.dtype == torch.bfloat16 else value  # NumPy has no bfloat16
+    return exact.detach().cpu().numpy()
 
 
 def _gates(file: Any) -> tuple[GateRecord, ...]:

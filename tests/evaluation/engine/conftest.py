@@ -21,3 +21,9 @@ def _small_passes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensors, "PASS_SIZE", 4)
         yield
+
+
+@pytest.fixture
+def _no_sample_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every batch is finished by itself: with passes of one image, no sample waits for the next batch."""
+    monkeypatch.setattr(tensors, "PASS_SIZE", 1)

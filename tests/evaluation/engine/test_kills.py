@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store import samples, store
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally
+from lgm_bench.tasks import tensors
 
 N, BATCH, STEPS = 13, 4, 3
 IMAGES = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=STEPS)
@@ -29,6 +30,14 @@ SCENES = flat_cell(SCENE_NET, ROOMS, "pointbim", "lgm", 0.03, step=0.01, steps=2
 WRITES = {0: 0, 2: 0, 5: 0, 6: 4, 17: 12, 18: 13, 19: 13}
 #: Of scenes, one a batch: the checks, then an example, a .ply, an .npz and the rows of each.
 CLOUD_WRITES = {1: 0, 2: 0, 3: 0, 4: 0, 7: 1, 4 * len(Rooms.sizes) + 2: len(Rooms.sizes)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_sample_waits() -> Iterator[None]:
+    """With passes of one image every batch is finished by itself, so the tests know what is kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensors, "PASS_SIZE", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +137,26 @@ def test_in_the_middle_of_a_batch(root: Path, whole: tuple[Path, CellResult], tm
     batches_before = (moment - 1) // STEPS
     assert (events.before, events.batches) == (batches_before * BATCH, 4 - batches_before)
     assert_same(tmp_path, whole[0], result, whole[1])
+
+
+@pytest.mark.parametrize("moment", [2, STEPS + 2])
+def test_while_samples_wait_for_the_next_batch(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    monkeypatch.setattr(tensors, "PASS_SIZE", BATCH)
+    whole = run(IMAGES, tmp_path / "whole", root, batch_size=BATCH)
+
+    class Dying(Observer):
+        seen = 0
+
+        def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
+            self.seen += 1
+            if self.seen == moment:
+                die()
+
+    killed(lambda: run(IMAGES, tmp_path / "killed", root, batch_size=BATCH, observer=Dying()))
+    result = run(IMAGES, tmp_path / "killed", root, batch_size=BATCH)
+    assert_same(tmp_path / "killed", tmp_path / "whole", result, whole)
 
 
 def test_during_the_checks(root: Path, whole: tuple[Path, CellResult], tmp_path: Path, monkeypatch) -> None:

@@ -124,7 +124,7 @@ def test_two_processes_give_the_same_rows_and_clouds(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "1") == rows_of(tmp_path / "2")
     examples = [sorted((tmp_path / name).glob("*/examples/*")) for name in "12"]
     assert [path.read_bytes() for path in examples[0]] == [path.read_bytes() for path in examples[1]]
-    assert len(examples[0]) == 2
+    assert len(examples[0]) == N
     clouds = [clouds_of(tmp_path / name) for name in "12"]
     assert clouds[0].keys() == clouds[1].keys()
     for name, cloud in clouds[0].items():

@@ -81,6 +81,7 @@ def about_equal(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> bool:
                   for key, value in row.items()} for row in b]  # fmt: skip
 
 
+@pytest.mark.usefixtures("_no_sample_waits")
 @pytest.mark.parametrize("victim", [SKIPNET, DYNCONV, STATIC])
 def test_a_finished_cell_is_read(roots, tmp_path: Path, victim: str) -> None:
     cell = judged_cell(victim, paper=("table_1", "eps=4", victim, "fgm"))
@@ -140,6 +141,7 @@ def test_whatever_changes_a_number_changes_the_folder(roots, tmp_path: Path) -> 
 RESUMED = judged_cell(SKIPNET, "lgm", attack="pgd", eps=4.0, steps=2)
 
 
+@pytest.mark.usefixtures("_no_sample_waits")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=lambda end: end.name)
 def test_a_run_that_is_ended_goes_on_with_the_same_numbers(roots, tmp_path: Path, end: signal.Signals) -> None:
     class Ending(Observer):
@@ -158,6 +160,7 @@ def test_a_run_that_is_ended_goes_on_with_the_same_numbers(roots, tmp_path: Path
     assert rows_of(tmp_path / "ended") == rows_of(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("_no_sample_waits")
 def test_a_damaged_part_is_computed_again(roots, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Stopping(Observer):
         def batch_done(self, cell: Cell, n_done: int, running: Tally) -> None:  # noqa: ARG002
@@ -241,6 +244,7 @@ def test_a_cell_in_use_is_a_failure_that_says_so(roots, tmp_path: Path) -> None:
     assert "another run is at work on" in str(results.failures[0][1])
 
 
+@pytest.mark.usefixtures("_no_sample_waits")
 def test_a_full_disk_ends_the_run_and_loses_nothing(roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add, calls = CellStore.add, []
 
