@@ -14,7 +14,7 @@ from victims.checkpoints import shipped_store
 N = 200
 FEWEST = 0.03
 """Share of the decisions of a unit that differ from what most images decide; several units should reach it."""
-NAMES = ["skipnet20_adaptive-cifar10", "dynconv20_at-cifar10"]
+NAMES = ["skipnet20_adaptive-cifar10", "dynconv20_at-cifar10", "skipnet20_at-cifar10"]
 
 
 @torch.no_grad()
