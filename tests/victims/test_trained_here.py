@@ -28,6 +28,7 @@ def test_several_units_decide_by_the_image(name: str, samples: Path) -> None:
     accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
     assert accuracy == pytest.approx(record["test"]["accuracy"], abs=0.08)
     shares = [unit.double().mean().item() for unit in decisions.values()]
-    assert shares == pytest.approx(record["test"]["executed_by_unit"], abs=0.1)
+    four_errors = 4 * 0.5 / N**0.5  # of the share of N images, where a unit is on for half of them
+    assert shares == pytest.approx(record["test"]["executed_by_unit"], abs=four_errors)
     on = [unit.double().reshape(N, -1).mean(dim=0) for unit in decisions.values()]
     assert sum(torch.minimum(share, 1 - share).mean() > FEWEST for share in on) >= 5
