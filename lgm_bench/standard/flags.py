@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.budgets import Budget, L2Ball
+from lgm_bench.attacks.objectives import CrossEntropy
 from lgm_bench.attacks.standard import LARGE_STEPS, Schedule, Standard
 from lgm_bench.leaded import GradientMethod, check, hard_forward
 from lgm_bench.leaded.gates import Gate
@@ -41,7 +41,7 @@ def pilot_flags(network: nn.Module, batch: ImageBatch, attack: Standard, fallen:
     if bool(right.any()):
         some = ImageBatch(images[right], labels[right], [name for name, ok in zip(batch.ids, right, strict=True) if ok])
         single = {name: down[right.cpu()] for name, down in fallen.items()}
-        found += [*_zero(network, some, attack.methods), *_single(single), *_large(network, some, attack)]
+        found += [*_zero(network, some, attack), *_single(single), *_large(network, some, attack)]
     return found
 
 
@@ -73,9 +73,9 @@ def _gates(network: nn.Module, images: Tensor, labels: Tensor) -> Iterator[Flag]
         )
 
 
-def _zero(network: nn.Module, batch: ImageBatch, methods: Mapping[str, GradientMethod]) -> Iterator[Flag]:
+def _zero(network: nn.Module, batch: ImageBatch, attack: Standard) -> Iterator[Flag]:
     """Yield a flag if the cross-entropy of an image has no gradient at all, as AutoAttack's own check does."""
-    none = {name: _without_gradient(network, batch, method) for name, method in methods.items()}
+    none = {name: _without_gradient(network, batch, attack, method) for name, method in attack.methods.items()}
     if none["fgm"]:
         others = ", ".join(f"{count} under {name}" for name, count in none.items() if name != "fgm")
         yield Flag(
@@ -85,14 +85,10 @@ def _zero(network: nn.Module, batch: ImageBatch, methods: Mapping[str, GradientM
         )
 
 
-def _without_gradient(network: nn.Module, batch: ImageBatch, method: GradientMethod) -> int:
-    moved = batch.images.detach().clone().requires_grad_()
-    with torch.enable_grad(), method.applied_to(network):
-        loss = F.cross_entropy(network(moved), batch.labels, reduction="sum")
-    if not loss.requires_grad:
-        return len(batch.ids)
-    (gradient,) = torch.autograd.grad(loss, moved, allow_unused=True)
-    return len(batch.ids) if gradient is None else int((gradient == 0).flatten(1).all(dim=1).sum())
+def _without_gradient(network: nn.Module, batch: ImageBatch, attack: Standard, method: GradientMethod) -> int:
+    images, labels, ids = batch
+    problem = attack.problem(network, images, labels, gradient=method, ids=ids)
+    return int((problem.evaluate(images, CrossEntropy()).gradient == 0).flatten(1).all(dim=1).sum())
 
 
 def _single(fallen: Mapping[str, Tensor]) -> Iterator[Flag]:

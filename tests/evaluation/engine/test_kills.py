@@ -75,6 +75,18 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Dying(Observer):
+    """Kills the process at an iteration of the attack, counted over all batches from 1."""
+
+    def __init__(self, moment: int) -> None:
+        self.moment, self.seen = moment, 0
+
+    def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
+        self.seen += 1
+        if self.seen == self.moment:
+            die()
+
+
 def dying_at(number: int, write: Callable[[Path, bytes], None]) -> Callable[[Path, bytes], None]:
     """Return a `write_whole` that is killed when half of the file of that number is written."""
     calls = iter(range(1000))
@@ -123,15 +135,7 @@ def test_while_a_file_is_written(
 
 @pytest.mark.parametrize("moment", [1, STEPS + 2, 3 * STEPS])
 def test_in_the_middle_of_a_batch(root: Path, whole: tuple[Path, CellResult], tmp_path: Path, moment: int) -> None:
-    class Dying(Observer):
-        seen = 0
-
-        def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
-            self.seen += 1
-            if self.seen == moment:
-                die()
-
-    killed(lambda: run(IMAGES, tmp_path, root, batch_size=BATCH, observer=Dying()))
+    killed(lambda: run(IMAGES, tmp_path, root, batch_size=BATCH, observer=Dying(moment)))
     events = Started()
     result = run(IMAGES, tmp_path, root, batch_size=BATCH, observer=events)
     batches_before = (moment - 1) // STEPS
@@ -146,15 +150,7 @@ def test_while_samples_wait_for_the_next_batch(
     monkeypatch.setattr(tensors, "PASS_SIZE", BATCH)
     whole = run(IMAGES, tmp_path / "whole", root, batch_size=BATCH)
 
-    class Dying(Observer):
-        seen = 0
-
-        def iteration(self, cell: Cell, i: int, steps: int, n: int) -> None:  # noqa: ARG002
-            self.seen += 1
-            if self.seen == moment:
-                die()
-
-    killed(lambda: run(IMAGES, tmp_path / "killed", root, batch_size=BATCH, observer=Dying()))
+    killed(lambda: run(IMAGES, tmp_path / "killed", root, batch_size=BATCH, observer=Dying(moment)))
     result = run(IMAGES, tmp_path / "killed", root, batch_size=BATCH)
     assert_same(tmp_path / "killed", tmp_path / "whole", result, whole)
 
