@@ -12,7 +12,7 @@ from ensemble_cases import Ungated
 from pandas.testing import assert_frame_equal
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
-from toys import Masked, grey
+from toys import HalfOpen, Masked, grey
 
 import lgm_bench
 from lgm_bench import LGM, Occupancy
@@ -212,6 +212,10 @@ def test_judge_looks_at_the_network_and_not_at_the_soft_one() -> None:
     assert lgm_bench.judge(leaded, x - 0.02, labels.to(torch.int32)).all()
     with pytest.raises(ConfigError, match="must lie in"):
         lgm_bench.judge(network, x + 1, labels)
+    half_open, below = HalfOpen(), grey(0.49)
+    soft = lgm_bench.Leaded(half_open, LGM(1.0))
+    assert (soft(below.requires_grad_()).argmax(dim=1) == 0).all()
+    assert lgm_bench.judge(soft, below.detach(), labels).all(), "the gate is shut, and the hard network says class 1"
 
 
 def test_a_frame_is_a_table_of_plain_values() -> None:
