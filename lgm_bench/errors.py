@@ -36,6 +36,10 @@ class ResultError(LgmBenchError):
     """A results folder that cannot be written, is in use, or holds unexpected content."""
 
 
+class LostProcessError(LgmBenchError):
+    """A process of the run is gone, so the run has to be started again."""
+
+
 class RunInterruptedError(LgmBenchError):
     """A run that the user stopped; what was finished is kept."""
 

@@ -31,7 +31,7 @@ from lgm_bench.cli.search import search
 from lgm_bench.cli.show import show
 from lgm_bench.cli.train import train
 from lgm_bench.cli.validate import validate
-from lgm_bench.errors import LgmBenchError, RunInterruptedError, fault
+from lgm_bench.errors import LgmBenchError, LostProcessError, RunInterruptedError, fault
 from lgm_bench.evaluation.engine.place import ALONE, here
 
 
@@ -63,6 +63,8 @@ class _Group(TyperGroup):
             if not rank:
                 complain(_interrupted(error))
             raise typer.Exit(INTERRUPTED) from None
+        except LostProcessError as error:
+            raise _refused(f"{error}\n{_to_go_on()}", rank) from None
         except (LgmBenchError, OSError) as error:  # OSError: such as a folder without permission; no traceback helps
             raise _refused(str(error), rank) from None
         except Exception as error:
@@ -101,7 +103,11 @@ def _discard_output() -> None:
 
 
 def _interrupted(error: BaseException) -> str:
-    return f"\n{str(error) or 'interrupted'}\nTo go on: {shlex.join(['lgm-bench', *sys.argv[1:]])}"
+    return f"\n{str(error) or 'interrupted'}\n{_to_go_on()}"
+
+
+def _to_go_on() -> str:
+    return f"To go on: {shlex.join(['lgm-bench', *sys.argv[1:]])}"
 
 
 app = typer.Typer(

@@ -22,10 +22,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import distributed
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, PContext, SignalException, start_processes
 
-from lgm_bench.errors import LgmBenchError, RunInterruptedError
+from lgm_bench.errors import LgmBenchError, LostProcessError, RunInterruptedError
 from lgm_bench.evaluation.engine.place import here
 from lgm_bench.evaluation.engine.progress import Observer
-from lgm_bench.evaluation.engine.ranks import LostProcessError, meeting_point, portable
+from lgm_bench.evaluation.engine.ranks import meeting_point, portable
 
 HOST, POLL_S = "127.0.0.1", 0.05
 INTERRUPTED = "interrupted; finished batches are kept, and the same command goes on where this one stopped"

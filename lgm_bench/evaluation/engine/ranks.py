@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
-from lgm_bench.errors import LgmBenchError, place
+from lgm_bench.errors import LgmBenchError, LostProcessError, place
 from lgm_bench.evaluation.engine.place import ALONE, Place
 
 MEETING = timedelta(minutes=5)
@@ -24,10 +24,6 @@ LONGEST_SHARE = timedelta(days=7)
 """How long it waits for the others to finish their share of a cell."""
 
 T = TypeVar("T")
-
-
-class LostProcessError(LgmBenchError):
-    """A process of the run is gone, so the run has to be started again."""
 
 
 class _CancelledError(Exception):

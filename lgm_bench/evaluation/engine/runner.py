@@ -9,7 +9,15 @@ from pathlib import Path
 
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.universal import Universal
-from lgm_bench.errors import CheckpointError, ConfigError, DataError, LgmBenchError, fault, never_exiting
+from lgm_bench.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    LgmBenchError,
+    LostProcessError,
+    fault,
+    never_exiting,
+)
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.building import build_attack, build_gradient, resolved
 from lgm_bench.evaluation.engine.compute import Job, Options, compute
@@ -18,7 +26,7 @@ from lgm_bench.evaluation.engine.launch import interruptible, launched
 from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target
 from lgm_bench.evaluation.engine.place import ALONE, SINGLE, checked_devices, checked_precision, here
 from lgm_bench.evaluation.engine.progress import Observer, Progress
-from lgm_bench.evaluation.engine.ranks import LostProcessError, Ranks, joined
+from lgm_bench.evaluation.engine.ranks import Ranks, joined
 from lgm_bench.evaluation.engine.recording import recorded
 from lgm_bench.evaluation.store.files import CannotWriteError
 from lgm_bench.evaluation.store.record import CellResult

@@ -16,9 +16,9 @@ from hand_made import flat_cell
 from judged import SKIPNET, judged_cell, write_judged
 from tiny_points import ROOMS, SCENE_NET, Rooms
 
+from lgm_bench.errors import LostProcessError
 from lgm_bench.evaluation.cells.cell import Cell
 from lgm_bench.evaluation.engine.progress import Observer
-from lgm_bench.evaluation.engine.ranks import LostProcessError
 from lgm_bench.evaluation.engine.runner import RunResults, run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.tally import Tally

@@ -123,9 +123,9 @@ def test_srun_makes_one_evaluation_and_a_failing_cell_takes_no_other_with_it(
     assert accuracies(tmp_path) == accuracies(alone)
 
 
-LONG = ("--set", "suites.tiny.grids=[{data: 'tiny_cifar10:TinyCIFAR10', victims: {name: 'judged:undecided', "
-        "checkpoint: random}, attacks: {name: pgd, steps: 300}, eps: 8/255, gradients: fgm}]",
-        "--batch-size", "2")  # fmt: skip
+LONG = ("--set", "suites.tiny.grids=[{data: digits, victims: resnet8-mini, attacks: {name: pgd, steps: 300}, "
+        "eps: 8/255, gradients: fgm}]", "--batch-size", "64")  # fmt: skip
+DIGITS = 500
 
 
 def wait_for_a_part(out: Path, process: subprocess.Popen[str]) -> None:
@@ -149,7 +149,7 @@ def test_a_process_of_torchrun_that_is_killed_ends_the_run_and_loses_nothing(ben
     assert agent.returncode == 1
     assert "finished batches are kept" in err
     assert "To go on: lgm-bench run" in err
-    assert 2 <= len(ids_in(tmp_path)) < N
+    assert 2 <= len(ids_in(tmp_path)) < DIGITS
     assert not list(tmp_path.glob("*/result.json"))
 
 
