@@ -14,8 +14,9 @@ run: $(STAMP)  ## Run the embedded benchmark: FGM against LGM on miniature victi
 check: run  ## Run it and compare its numbers with the expected ones
 	$(BIN)/lgm-bench compare results/mini --against leaderboard/mini.json
 
+test: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)  ## Run all tests in two processes; without real data, those that need it are skipped
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)  ## Format check, lint, types, layers
 	$(BIN)/ruff format --check .

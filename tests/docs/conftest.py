@@ -50,6 +50,7 @@ def at_home(user: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))  # tests may run without a shell
     monkeypatch.chdir(user)
     monkeypatch.syspath_prepend(str(user))
     yield user
