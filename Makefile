@@ -30,7 +30,7 @@ docs: $(STAMP)  ## Build the documentation into build/site; a warning is an erro
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[dev,interop,points,report,examples]'
+	$(PIP) --editable '.[dev,gpu,interop,points,report,examples]'
 	touch $@
 
 clean:

@@ -165,7 +165,7 @@ def main() -> None:
         for victim in ROOMS:
             compare("room", victim, *room(victim, options.points), options, options.points <= options.plain_up_to)
     if street is not None:
-        compare("street", STREET, *street, options)
+        compare("street", STREET, *street, options, options.plain_up_to > 0)
     for points in options.growth:
         cloud, labels = room("minkunet14-s3dis", points)
         compare("growth", "minkunet14-s3dis", cloud, labels, options, points <= options.plain_up_to)

@@ -103,12 +103,10 @@ def evaluate(
 
 def _materials(flags: dict[str, Any]) -> tuple["nn.Module", "Batches"]:
     """Return the victim, folded if that changes nothing, on its device; and the batches of its data set."""
-    import torch
-
     from datamodules.samples_datamodule import Batches
     from lgm_bench.evaluation.cells.suites import cells_of_flags
     from lgm_bench.evaluation.engine.materials import Materials
-    from lgm_bench.evaluation.engine.place import ALONE, checked_devices
+    from lgm_bench.evaluation.engine.place import ALONE, checked_devices, device_type
     from victims.folding import folded
 
     given = {name: value for name, value in flags.items() if name not in OWN}
@@ -122,5 +120,4 @@ def _materials(flags: dict[str, Any]) -> tuple["nn.Module", "Batches"]:
     samples, target = materials.data(planned.cell), materials.target(planned.cell)
     network = folded(target.victim) if materials.fit(planned.cell, target, samples) else target.victim
     accelerator = checked_devices(options.accelerator, 1, 1, ALONE)
-    gpu = accelerator in ("gpu", "cuda") and torch.cuda.is_available()
-    return network.eval().to("cuda" if gpu else "cpu"), Batches(samples.datamodule)
+    return network.eval().to(device_type(accelerator)), Batches(samples.datamodule)

@@ -203,7 +203,11 @@ History = Annotated[
     ),
 ]
 Backend = Annotated[
-    str | None, _running("Library for sparse convolutions: native, minkowski or spconv.", default="native")
+    str | None,
+    _running(
+        "Library for sparse convolutions: native, spconv-triton, spconv or minkowski.",
+        default="spconv-triton on a GPU where it is installed, else native",
+    ),
 ]
 Report = Annotated[bool | None, _running("Write report.html.", "--report/--no-report", default="yes")]
 Fresh = Annotated[bool, _running("Compute finished cells again.", "--fresh")]

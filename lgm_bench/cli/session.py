@@ -17,7 +17,7 @@ from lgm_bench.evaluation.cells.paper import paper_tables
 from lgm_bench.evaluation.cells.schema import RunOptions
 from lgm_bench.evaluation.cells.suites import Planned
 from lgm_bench.evaluation.engine.finished import finished_results
-from lgm_bench.evaluation.engine.place import checked_precision, here
+from lgm_bench.evaluation.engine.place import checked_devices, checked_precision, device_type, here
 from lgm_bench.evaluation.engine.runner import FAILURES, RunResults, filled_cell, run_cells
 from lgm_bench.evaluation.estimates.estimate import SAMPLES
 from lgm_bench.evaluation.estimates.preview import Preview, preview
@@ -29,6 +29,7 @@ from lgm_bench.results.formats import to_rich
 from lgm_bench.results.frame import frame_of
 from lgm_bench.results.statistics import Comparison, compare_arms
 from lgm_bench.results.tables import Table, build_tables
+from lgm_bench.sparse.backends import usual_backend
 from lgm_bench.tasks.metric import ARCHITECTURE_CHANGE
 
 
@@ -175,7 +176,9 @@ class Session:
         everything = RunResults()
         everything.failures = results.failures
         options, cells, folder = self.options, [one.cell for one in planned], self.folder
-        setting = {"backend": options.backend, "precision": checked_precision(options.precision, ())}
+        accelerator = checked_devices(options.accelerator, options.devices, options.num_nodes, here())
+        backend = options.backend or usual_backend(device_type(accelerator))
+        setting = {"backend": backend, "precision": checked_precision(options.precision, ())}
         with folder.only_writer():
             by_cell = finished_results(
                 cells, folder.path, known=results.by_cell, data_root=options.data_root, **setting

@@ -68,7 +68,7 @@ class SparseConv3d(nn.Module):
         _, inputs, outputs = self.weight.shape
         count_products(level.coordinates[:, 0], inputs, outputs, kernel_map.target)
         convolution = Convolution(x.level, level, kernel_map, self.offsets_of, transposed)
-        features = active_backend().convolve(x.features, self.weight, convolution)
+        features = active_backend(x.features.device.type).convolve(x.features, self.weight, convolution)
         if self.bias is not None:
             features = features + self.bias
         return SparseTensor(None, features, level=level).occupied()

@@ -38,14 +38,14 @@ class Everything(torch.nn.Module):
         return x
 
 
-def outcome(network, dtype, occupancy):
+def outcome(network, dtype, occupancy, device="cpu"):
     torch.manual_seed(0)
-    coordinates = cloud(n=80, side=6).abs().unique(dim=0)
-    features = torch.randn(len(coordinates), 3).to(dtype).requires_grad_()
-    o = torch.rand(len(coordinates)).to(dtype).requires_grad_() if occupancy else None
+    coordinates = cloud(n=80, side=6).abs().unique(dim=0).to(device)
+    features = torch.randn(len(coordinates), 3).to(device, dtype).requires_grad_()
+    o = torch.rand(len(coordinates)).to(device, dtype).requires_grad_() if occupancy else None
     out = network(SparseTensor(coordinates, features, o)).features
     leaves = [features, *network.parameters(), *([o] if occupancy else [])]
-    cotangent = torch.randn(out.shape).to(dtype)
+    cotangent = torch.randn(out.shape).to(device, dtype)
     return [out, *torch.autograd.grad((out * cotangent).sum(), leaves)]
 
 
@@ -60,16 +60,19 @@ def test_all_backends_agree(name, dtype, tolerance, threads, occupancy):
         pytest.skip(str(error))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    network = Everything().to(dtype)
+    device = "cuda" if name == "spconv-triton" else "cpu"
+    network = Everything().to(device, dtype)
     try:
         with chosen as backend:
             assert active_backend() is backend
             assert backend.name == name
-            its = outcome(network, dtype, occupancy)
+            its = outcome(network, dtype, occupancy, device)
     finally:
         torch.set_num_threads(before)
     assert active_backend().name == "native"
-    for one, other in zip(its, outcome(network, dtype, occupancy), strict=True):
+    with use_backend("native"):
+        expected = outcome(network, dtype, occupancy, device)
+    for one, other in zip(its, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 

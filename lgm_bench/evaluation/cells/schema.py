@@ -187,7 +187,7 @@ class RunOptions(Strict):
     precision: str | int = "32"
     force_precision: bool = False
     save_adversarial: bool = False
-    backend: str = "native"
+    backend: str | None = None
     report: bool = True
 
 

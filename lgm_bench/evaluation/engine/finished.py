@@ -10,7 +10,7 @@ from pathlib import Path
 from lgm_bench import __version__
 from lgm_bench.errors import ConfigError, LgmBenchError, ResultError, never_exiting
 from lgm_bench.evaluation.cells.cell import Cell
-from lgm_bench.evaluation.cells.kinds import learns
+from lgm_bench.evaluation.cells.kinds import inputs_of, learns
 from lgm_bench.evaluation.engine.building import resolved
 from lgm_bench.evaluation.engine.materials import Materials
 from lgm_bench.evaluation.engine.place import SINGLE
@@ -51,6 +51,8 @@ class Basis:
         `setting` is the backend and the precision, which change last digits.
         """
         other: dict[str, object] = {name: value for name, value in setting.items() if value != USUAL.get(name)}
+        if not inputs_of(filled.attack.name).voxels:
+            other.pop("backend", None)  # images have no sparse convolutions
         if self.sources:
             other["sources"] = dict(self.sources)
         samples = {"data": self.ids, "content": self.content}

@@ -133,6 +133,11 @@ def checked_devices(accelerator: str, devices: int, num_nodes: int = 1, place: P
     return accelerator
 
 
+def device_type(accelerator: str) -> str:
+    """Return PyTorch's name of the devices of a checked accelerator: "cuda" or "cpu"."""
+    return "cuda" if accelerator in ("gpu", "cuda") else "cpu"
+
+
 def checked_precision(precision: str | int, cells: Iterable[Cell], *, force: bool = False) -> str:
     """Return Lightning's full name of a precision in which the cells may be run.
 

@@ -24,7 +24,7 @@ from lgm_bench.evaluation.engine.compute import Job, Options, compute
 from lgm_bench.evaluation.engine.finished import Basis, changed_since, own_sources
 from lgm_bench.evaluation.engine.launch import interruptible, launched
 from lgm_bench.evaluation.engine.materials import DataSet, Materials, Target
-from lgm_bench.evaluation.engine.place import ALONE, SINGLE, checked_devices, checked_precision, here
+from lgm_bench.evaluation.engine.place import ALONE, SINGLE, checked_devices, checked_precision, device_type, here
 from lgm_bench.evaluation.engine.progress import Observer, Progress
 from lgm_bench.evaluation.engine.ranks import Ranks, joined
 from lgm_bench.evaluation.engine.recording import recorded
@@ -34,7 +34,7 @@ from lgm_bench.evaluation.store.samples import kept_change, without_adversarial
 from lgm_bench.evaluation.store.store import CellStore
 from lgm_bench.evaluation.store.tally import Tally, total
 from lgm_bench.leaded import GradientMethod, calibrated
-from lgm_bench.sparse.backends import NATIVE, use_backend
+from lgm_bench.sparse.backends import use_backend, usual_backend
 from lgm_bench.tasks.adapter import adapter_named
 
 FAILURES = "failures.log"
@@ -69,7 +69,7 @@ def run_cells(
     seed: int | None = None,
     observer: Observer | None = None,
     save_adversarial: bool = False,
-    backend: str = NATIVE,
+    backend: str | None = None,
     fresh: bool = False,
     skip_broken: bool = False,
 ) -> RunResults:
@@ -90,8 +90,8 @@ def run_cells(
         observer: Gets the events of the run.
         save_adversarial: Keep all attacked images and point clouds; finished samples without one are attacked again.
             The first samples of a cell are always kept, see `store.samples.n_examples`.
-        backend: Library that computes sparse convolutions. Rounding differs, so cells with a backend other than the
-            default have folders of their own.
+        backend: Library that computes sparse convolutions; None for the usual one of the accelerator. Rounding
+            differs, so point cloud cells with a backend other than native have folders of their own.
         fresh: Compute finished cells again.
         skip_broken: Whether the other cells run if one makes no sense; otherwise nothing is run.
 
@@ -108,6 +108,7 @@ def run_cells(
         raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
     place = here()
     accelerator = checked_devices(accelerator, devices, num_nodes, place)
+    backend = backend or usual_backend(device_type(accelerator))
     asked = [cell if seed is None else cell.replace(attack={"seed": seed}) for cell in cells]
     filled = [filled_cell(cell, keep_error=skip_broken) for cell in asked]
     sound = [cell for cell in filled if isinstance(cell, Cell)]

@@ -1,5 +1,6 @@
-"""Backends that compute the sums of sparse convolutions: our own code, MinkowskiEngine or spconv."""
+"""Backends that compute the sums of sparse convolutions: our own code, spconv-triton, spconv or MinkowskiEngine."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
@@ -14,10 +15,12 @@ from lgm_bench.sparse.level import CoordinateLevel, Triple
 from lgm_bench.sparse.product import product
 
 NATIVE = "native"
+SPCONV_TRITON = "spconv-triton"
 BACKENDS = {
     NATIVE: "lgm_bench.sparse.backends:NativeBackend",
     "minkowski": "lgm_bench.sparse.backends.minkowski:MinkowskiBackend",
     "spconv": "lgm_bench.sparse.backends.spconv:SpconvBackend",
+    SPCONV_TRITON: "lgm_bench.sparse.backends.spconv_triton:SpconvTritonBackend",
 }
 INSTALLATION = {
     "minkowski": (
@@ -26,6 +29,7 @@ INSTALLATION = {
         "(Python 3.11 at most; see docs/backends.md)"
     ),
     "spconv": "pip install 'lgm-bench[spconv]'",
+    SPCONV_TRITON: "pip install 'lgm-bench[gpu]', beside a PyTorch for GPUs, which has Triton",
 }
 
 
@@ -65,7 +69,7 @@ class Backend(Protocol):
 
 
 class NativeBackend:
-    """Our own kernels, or plain PyTorch if they cannot be compiled; the default."""
+    """Our own kernels, or plain PyTorch on GPUs and where they cannot be compiled."""
 
     name = "native"
 
@@ -78,7 +82,7 @@ class use_backend:  # noqa: N801  it reads as a statement: `with use_backend("sp
     """Set the backend of all convolutions in this process, from here on or only in a `with` block.
 
     Args:
-        name: "native" (the default), "minkowski" or "spconv".
+        name: One of `BACKENDS`.
 
     Raises:
         UnknownNameError: There is no such backend.
@@ -87,11 +91,11 @@ class use_backend:  # noqa: N801  it reads as a statement: `with use_backend("sp
 
     def __init__(self, name: str) -> None:
         global _active
-        self._before = active_backend()
-        _active = _loaded(name)
+        self._before, self._backend = _active, _loaded(name)
+        _active = self._backend
 
     def __enter__(self) -> Backend:
-        return active_backend()
+        return self._backend
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -103,9 +107,21 @@ class use_backend:  # noqa: N801  it reads as a statement: `with use_backend("sp
 _active: Backend | None = None
 
 
-def active_backend() -> Backend:
-    """Return the backend in force."""
-    return _active or _loaded(NATIVE)
+def active_backend(device: str = "cpu") -> Backend:
+    """Return the backend in force for a type of device: the one that was set, else the usual one."""
+    return _active or _loaded(usual_backend(device))
+
+
+@cache
+def usual_backend(device: str) -> str:
+    """Return the backend for a type of device if none is set: spconv-triton on GPUs where it is installed, or native.
+
+    PyTorch calls GPUs of NVIDIA and of AMD "cuda".
+    """
+    if device == "cuda":
+        with suppress(ConfigError):
+            return _loaded(SPCONV_TRITON).name
+    return NATIVE
 
 
 @cache
