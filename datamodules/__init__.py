@@ -17,8 +17,10 @@ DATAMODULES = {
     "rooms-s3dis": "datamodules.generated.indoor:RoomsS3DISDataModule",
     "rooms-scannet": "datamodules.generated.indoor:RoomsScanNetDataModule",
     "s3dis": "datamodules.s3dis:S3DISDataModule",
+    "s3dis-1cm": "datamodules.s3dis:ThinnedS3DISDataModule",
     "s3dis-mini": "datamodules.generated.indoor:S3DISMiniDataModule",
     "scannet": "datamodules.scannet:ScanNetDataModule",
+    "scannet-1cm": "datamodules.scannet:ThinnedScanNetDataModule",
     "scannet-mini": "datamodules.generated.indoor:ScanNetMiniDataModule",
     "semantickitti": "datamodules.semantickitti:SemanticKITTIDataModule",
     "semantickitti-mini": "datamodules.generated.semantickitti_mini:SemanticKITTIMiniDataModule",
@@ -36,6 +38,7 @@ MARKS: dict[str, tuple[str, ...]] = {
     "semantickitti": ("dataset/sequences", "sequences"),
 }
 """Patterns that show whether a data set is in a folder without reading it: at least one of them matches."""
+MARKS |= {f"{name}-1cm": MARKS[name] for name in ("s3dis", "scannet")}
 
 
 def load_datamodule(name: str, **options: Any) -> "LightningDataModule":

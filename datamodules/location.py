@@ -11,6 +11,8 @@ from lgm_bench.errors import DataError
 from lgm_bench.files import expanded
 
 ENVIRONMENT_VARIABLE = "LGM_BENCH_DATA"
+THINNED = "-1cm"
+"""Ending of the name of a data set that is another one with fewer points; both lie in one folder."""
 
 
 def data_folder(name: str, data_root: Path | str | None = None) -> Path:
@@ -24,6 +26,7 @@ def data_folder(name: str, data_root: Path | str | None = None) -> Path:
     >>> data_folder("cifar10", "/data/cifar").as_posix()
     '/data/cifar'
     """
+    name = name.removesuffix(THINNED)
     if data_root is None:
         return expanded(os.environ.get(ENVIRONMENT_VARIABLE) or "data") / name
     root = expanded(data_root)
@@ -37,7 +40,7 @@ def how_to_choose(name: str) -> str:
     """Return the last sentence of an error about missing data: how to choose the data set's folder."""
     return (
         f"If it lies elsewhere, name its folder (--data-root), or set {ENVIRONMENT_VARIABLE} to the folder that holds "
-        f"{name!r}."
+        f"{name.removesuffix(THINNED)!r}."
     )
 
 

@@ -30,6 +30,7 @@ class PointDataModule(SamplesDataModule):
 
     Attributes:
         augmentation: The random changes of training scenes.
+        spacing: Edge of the cubes in metres of each of which only the first point is kept; None keeps all points.
         prepares: Whether `lgm-bench data prepare` is worthwhile: reading the official files is slow.
         prepared: The fast copies of scenes that `lgm-bench data prepare` writes.
 
@@ -38,6 +39,7 @@ class PointDataModule(SamplesDataModule):
     """
 
     augmentation = Augmentation()
+    spacing: float | None = None
     prepares = True
     default_batch_size = 1
 
@@ -83,8 +85,8 @@ class PointDataModule(SamplesDataModule):
         return ()
 
     def reading_options(self) -> str:
-        """Return the options that change what `read` returns; scenes prepared under other options are not used."""
-        return ""
+        """Return the options that change a scene; scenes prepared under other options are not used."""
+        return "" if self.spacing is None else f"spacing={self.spacing}"
 
     @property
     def prepared(self) -> Prepared:
@@ -106,7 +108,8 @@ class PointDataModule(SamplesDataModule):
             DataError: The scene cannot be read or used (`check_scene`).
         """
         with reading(self.name):
-            return check_scene(self.read(scene_id), self.file(scene_id), self.task, self.num_classes)
+            scene = check_scene(self.read(scene_id), self.file(scene_id), self.task, self.num_classes)
+            return scene if self.spacing is None else scene.thinned(self.spacing)
 
     def setup(self, stage: str | None = None) -> None:
         """List the scenes without reading any.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.location import how_to_choose
+from datamodules.location import THINNED, how_to_choose
 from datamodules.point_datamodule import PointDataModule
 from datamodules.s3dis_forms import CLASSES, FORMS, Form, annotations, natural
 from datamodules.samples_datamodule import require_holdout
@@ -105,6 +105,13 @@ class S3DISDataModule(PointDataModule):
                 f"Area_*/ROOM.ply. {_OBTAIN} {how_to_choose(self.name)}"
             )
         return self._rooms
+
+
+class ThinnedS3DISDataModule(S3DISDataModule):
+    """The same rooms with one point per cubic centimetre, as in the released runs."""
+
+    name = f"s3dis{THINNED}"
+    spacing = 0.01
 
 
 def _room_id(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datamodules.batch import IGNORED
-from datamodules.location import how_to_choose
+from datamodules.location import THINNED, how_to_choose
 from datamodules.ply import points_and_colours, read_vertices
 from datamodules.point_datamodule import PointDataModule
 from datamodules.samples_datamodule import require_holdout
@@ -164,6 +164,13 @@ class ScanNetDataModule(PointDataModule):
         if not paths:
             raise DataError(f"no list {name} in {self.data_root} or beside it. {_OBTAIN} {how_to_choose(self.name)}")
         return paths[0]
+
+
+class ThinnedScanNetDataModule(ScanNetDataModule):
+    """The same scans with one point per cubic centimetre, as in the released runs."""
+
+    name = f"scannet{THINNED}"
+    spacing = 0.01
 
 
 def held_out(ids: list[str], holdout: int, where: Path) -> list[str]:

@@ -242,3 +242,14 @@ def test_prepared_forms_are_the_same(root: Path) -> None:
         assert torch.equal(old.cloud.points, new.cloud.points)
         assert torch.equal(old.cloud.features, new.cloud.features)
         assert torch.equal(old.labels, new.labels)
+
+
+def test_thinned_rooms_keep_the_first_point_of_each_cubic_centimetre(root: Path) -> None:
+    lines = annotation(root, "wall_1").read_text().splitlines()
+    moved = [" ".join([f"{float(lines[0].split()[0]) + 0.0001:.4f}", *lines[0].split()[1:]]), *lines]
+    annotation(root, "wall_1").write_text("\n".join([*lines, moved[0]]) + "\n")
+    thinned = load_datamodule("s3dis-1cm", data_root=root)
+    scene, kept = opened(root).scene("Area_5_hallway_6"), thinned.scene("Area_5_hallway_6")
+    cells = {tuple(cell) for cell in np.floor(scene.points.astype(np.float64) / 0.01).astype(int).tolist()}
+    assert len(kept.points) == len(cells) == len(scene.points) - 1
+    assert len(kept.labels) == len(kept.features) == len(cells)

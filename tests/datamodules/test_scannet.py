@@ -217,3 +217,26 @@ def test_missing_data_is_explained(root: Path, tmp_path: Path) -> None:
 
 def test_registered(root: Path) -> None:
     assert isinstance(load_datamodule("scannet", data_root=root, holdout=1), ScanNetDataModule)
+
+
+def test_thinned_scans_keep_the_first_point_of_each_cubic_centimetre(root: Path, monkeypatch) -> None:
+    points_file, labels_file = scan_files(root, "scene0011_00")
+    vertices = random_vertices(np.tile(ALL_NYU, 50), seed=7)
+    for name in "xyz":
+        vertices[name] = vertices[name] / 100 - 0.02  # some thousand points in 125 cubes, on both sides of 0
+    write_ply(points_file, vertices, without=("label",))
+    write_ply(labels_file, vertices)
+    whole, thinned = opened(root), load_datamodule("scannet-1cm", data_root=root)
+    scene, kept = (datamodule.scene("scene0011_00") for datamodule in (whole, thinned))
+    first: dict[tuple[int, ...], int] = {}
+    for row, point in enumerate(scene.points.astype(np.float64)):
+        first.setdefault(tuple(np.floor(point / 0.01).astype(int)), row)
+    rows = list(first.values())
+    assert 100 < len(rows) < len(scene.points) / 10
+    for values, all_values in zip(kept, scene, strict=True):
+        assert (values == all_values[rows]).all()
+    thinned.prepared.save("scene0011_00", thinned.sources("scene0011_00"), thinned.official_scene)
+    assert len(thinned.scene("scene0011_00").points) == len(rows)
+    assert len(whole.scene("scene0011_00").points) == len(scene.points), "the copy belongs to the thinned scans"
+    monkeypatch.setenv("LGM_BENCH_DATA", str(root.parent))
+    assert load_datamodule("scannet-1cm").data_root == root.parent / "scannet"

@@ -18,7 +18,9 @@ SAMPLES = {
     "rooms-s3dis": 8,
     "rooms-scannet": 8,
     "s3dis": 68,
+    "s3dis-1cm": 68,
     "scannet": 312,
+    "scannet-1cm": 312,
     "semantickitti": 4_071,
 }
 """Sizes of the test subsets (ScanNet, ImageNet: validation; S3DIS: area 5; SemanticKITTI: sequence 08)."""
