@@ -30,6 +30,9 @@ SAME_SCENE = 0.002
 NEAR = 2
 """Most values in which a cell may differ from another to be named as its nearest."""
 FIRST_SAMPLES, MOST_EXTRA = 5, 10
+WHY_SAMPLES_DIFFER = (
+    "as is expected of another device: it rounds differently, and rounding decides some signs of gradients"
+)
 WORDS = {"+": "withstands", "x": "falls", "-": "wrong without attack", "*": "wrong without attack, right after it"}
 
 
@@ -288,5 +291,5 @@ def summary(compared: Sequence[CellCompared]) -> str:
     counts = Counter(verdict for result in expected for verdict in result.verdicts)
     parts = [f"{count} {verdict}" for verdict, count in counts.items()]
     flips = sum(len(result.differing) for result in expected if not result.bad)
-    within = f"; {counted(flips, 'sample')} differ within the tolerances" if flips else ""
+    within = f"; {counted(flips, 'sample')} differ within the tolerances, {WHY_SAMPLES_DIFFER}" if flips else ""
     return f"{counted(len(expected), 'cell')}: {', '.join(parts)}{within}"
