@@ -11,6 +11,7 @@ import torch
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from style import DARK, LIGHT, style
 from torch import Tensor, nn
 
 from lgm_bench import FGM, LGM, Occupancy
@@ -31,25 +32,10 @@ class Palette(NamedTuple):
 
 
 PALETTES = {
-    "lagged_and_leaded.svg": Palette("white", "black", "#4d4d4d", "#c8501e", "#bbbbbb"),
-    "lagged_and_leaded_dark.svg": Palette("#1f2129", "#e6e6e6", "#a9b1bd", "#ff8f5a", "#5c626e"),
+    "lagged_and_leaded.svg": Palette(*LIGHT, "#4d4d4d", "#c8501e", "#bbbbbb"),
+    "lagged_and_leaded_dark.svg": Palette(*DARK, "#a9b1bd", "#ff8f5a", "#5c626e"),
 }
 """By the file that is drawn with it."""
-
-
-def style(palette: Palette) -> dict[str, object]:
-    """Return matplotlib's settings."""
-    return {
-        "svg.hashsalt": "lgm-bench",  # the same file from the same numbers
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 10.5,
-        "axes.titlelocation": "left",
-        "figure.facecolor": palette.paper,
-        "axes.facecolor": palette.paper,
-        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), palette.ink),
-    }
 
 
 class OneGate(nn.Module):
@@ -101,7 +87,7 @@ def stepped(method: GradientMethod) -> tuple[float, float]:
 def draw(path: Path) -> None:
     """Draw the variant of the figure that a file of this name holds."""
     palette, x = PALETTES[path.name], torch.linspace(0, 2, 401)
-    with rc_context(style(palette)):
+    with rc_context(style(palette.paper, palette.ink)):
         figure = Figure(figsize=(10.5, 3.2), layout="constrained")
         axes = figure.subplots(1, 3)
         _occupancy(axes[0], x, palette)

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from lgm_bench import __version__
 from lgm_bench.cli.attack import attack
+from lgm_bench.cli.board import board
 from lgm_bench.cli.compare import compare
 from lgm_bench.cli.data import data
 from lgm_bench.cli.doctor import doctor
@@ -122,6 +123,7 @@ for _verb, _name in (
     (run, "run"),
     (attack, "attack"),
     (evaluate, "evaluate"),
+    (board, "board"),
     (show, "show"),
     (report, "report"),
     (compare, "compare"),

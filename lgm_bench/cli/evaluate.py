@@ -46,7 +46,11 @@ def evaluate(
     report: Report = None,
     board: Board = None,
     reported: Annotated[
-        str | None, opt.option("What the publication reports, for the board.", panel=opt.RUNNING)
+        str | None,
+        opt.option(
+            "What the publication reports, for the board, such as '43.2 %, Table 3 of Hu et al. 2020'.",
+            panel=opt.RUNNING,
+        ),
     ] = None,
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
@@ -67,10 +71,12 @@ def evaluate(
     [dim]$[/] lgm-bench evaluate my_package.networks:Net --data cifar10 --checkpoint my.pth --norm l2 --eps 0.5
     """
     flags = locals()
+    from lgm_bench.standard.board import Reported, enter
     from lgm_bench.standard.evaluate import evaluate as evaluated
     from lgm_bench.tasks.inputs import parse_number
 
-    network, batches = _materials(flags)
+    publication = Reported.parse(reported) if reported else None
+    network, batches, data_name = _materials(flags)
     result = evaluated(
         network,
         batches,
@@ -86,12 +92,17 @@ def evaluate(
     else:
         say(result.summary())
     if board:
-        from lgm_bench.standard.board import enter
         from victims.checkpoints import registered
 
         known = registered(victim, checkpoint)
         entered = enter(
-            result, board, limited=limit is not None, source=known[1].source if known else None, reported=reported
+            result,
+            board,
+            data=data_name,
+            limited=limit is not None,
+            source=known[1].source if known else None,
+            reported=publication,
+            checkpoint_sha256=known[1].sha256 if known else None,
         )
         if not as_json:
             say(f"Board: {entered}")
@@ -101,8 +112,8 @@ def evaluate(
             say(f"Report: {written}")
 
 
-def _materials(flags: dict[str, Any]) -> tuple["nn.Module", "Batches"]:
-    """Return the victim, folded if that changes nothing, on its device; and the batches of its data set."""
+def _materials(flags: dict[str, Any]) -> tuple["nn.Module", "Batches", str]:
+    """Return the victim, folded if that changes nothing, on its device; the batches of its data set, and its name."""
     from datamodules.samples_datamodule import Batches
     from lgm_bench.evaluation.cells.suites import cells_of_flags
     from lgm_bench.evaluation.engine.materials import Materials
@@ -120,4 +131,6 @@ def _materials(flags: dict[str, Any]) -> tuple["nn.Module", "Batches"]:
     samples, target = materials.data(planned.cell), materials.target(planned.cell)
     network = folded(target.victim) if materials.fit(planned.cell, target, samples) else target.victim
     accelerator = checked_devices(options.accelerator, 1, 1, ALONE)
-    return network.eval().to(device_type(accelerator)), Batches(samples.datamodule)
+    data = planned.cell.data
+    name = data.name if data.subset == "test" else f"{data.name}, {data.subset}"
+    return network.eval().to(device_type(accelerator)), Batches(samples.datamodule), name

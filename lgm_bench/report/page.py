@@ -49,9 +49,23 @@ def page(
     Raises:
         ConfigError: Plotly is not installed.
     """
-    plotly = packed_plotly()
+    return document(title, subtitle(cells), sections(cells, comparisons, tables), notes)
+
+
+def document(title: str, below: str, chapters: Sequence[Section], notes: Sequence[str] = ()) -> str:
+    """Return sections as HTML that needs no other file and no network.
+
+    Args:
+        title: Heading.
+        below: Line below the heading.
+        chapters: Sections; those with the same `page` are shown together, and empty ones are left out.
+        notes: General remarks.
+
+    Raises:
+        ConfigError: Plotly is not installed.
+    """
     pages: dict[str, list[Section]] = {}
-    for section in sections(cells, comparisons, tables):
+    for section in chapters:
         if not section.is_empty:
             pages.setdefault(section.page, []).append(section)
     return (
@@ -59,14 +73,14 @@ def page(
         .get_template("report.html.j2")
         .render(
             title=title,
-            subtitle=subtitle(cells),
+            subtitle=below,
             remarks=notes,
             pages=pages,
             version=__version__,
             made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             label=row_label,
             heading=heading,
-            plotly=plotly,
+            plotly=packed_plotly(),
         )
     )
 

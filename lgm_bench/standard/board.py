@@ -1,13 +1,14 @@
 """The board: one JSON file per network and threat model, with the result of its standard evaluation."""
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lgm_bench.errors import ResultError
+from lgm_bench.errors import ConfigError, ResultError
 from lgm_bench.files import expanded, write_whole
-from lgm_bench.standard.result import Evaluation
+from lgm_bench.standard.result import BALLS, CLEAN, STANDS, Evaluation
 from lgm_bench.tasks.inputs import IMAGES
 
 
@@ -29,16 +30,46 @@ class BoardFlag(_Part):
     evidence: str
 
 
+class Reported(_Part):
+    """What a publication reports for a threat model.
+
+    Attributes:
+        accuracy: The accuracy left, a fraction.
+        place: Where it stands.
+    """
+
+    accuracy: float = Field(ge=0, le=1)
+    place: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return what a text such as "43.2 %, Table 3 of Hu et al. 2020" says.
+
+        Raises:
+            ConfigError: The text does not begin with a percentage and a place.
+        """
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%, (.+)", text)
+        if found is None or float(found[1]) > 100:
+            raise ConfigError(
+                "what was reported must be a percentage and its place, such as '43.2 %, Table 3 of Hu et al. 2020'; "
+                f"got {text!r}"
+            )
+        return cls(accuracy=round(float(found[1]) / 100, 6), place=found[2])
+
+
 class Entry(_Part):
     """The result of a network under a threat model; attributes as in `result.Evaluation` and `result.Setting`.
 
     Attributes:
+        data: Name of the data set, and its part unless that is the test set.
         limited: Whether only the first images of the data set were attacked.
         source: Who published the weights, and where.
-        reported: What the publication reports for this threat model, with its place; None if nothing is known.
+        reported: What the publication reports for this threat model; None if nothing is known.
+        checkpoint_sha256: Hash of the file of weights in a registry; None if they are in none.
     """
 
     network: str
+    data: str
     norm: Literal["linf", "l2"]
     eps: float = Field(gt=0)
     budget: Literal["standard", "standard-fast"]
@@ -46,7 +77,8 @@ class Entry(_Part):
     n_samples: int = Field(ge=1)
     limited: bool
     source: str | None
-    reported: str | None = None
+    reported: Reported | None
+    checkpoint_sha256: str | None
     accuracies: dict[str, BoardFigure]
     gain: BoardFigure
     compute: tuple[float, float] | None
@@ -60,29 +92,83 @@ class Entry(_Part):
     commit: str | None
     seconds: float
 
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        """Raise ValueError if the numbers cannot be those of the same images."""
+        counted = {
+            "n_samples": (sum(self.felled_by.values()), self.n_samples),
+            "clean_accuracy": (self.n_samples - self.felled_by.get(CLEAN, 0), self._count("clean_accuracy")),
+            "accuracy": (self.felled_by.get(STANDS, 0), self._count("accuracy")),
+            "gain": (
+                self._count("control_accuracy") - self._count("gradient_accuracy"),
+                round(self.gain.value * self.n_samples, 6),
+            ),
+        }
+        for name, (expected, found) in counted.items():
+            if expected != found:
+                raise ValueError(f"{name} is that of {found} images, and other numbers say {expected}")
+        order = ("clean_accuracy", "fgm_accuracy", "control_accuracy")
+        counts = [self._count(name) for name in order]
+        if counts != sorted(counts, reverse=True):
+            raise ValueError(f"of {', '.join(order)}, each must be at most the one before")
+        return self
+
+    def _count(self, name: str) -> float:
+        """Return to how many images an accuracy belongs; a whole number unless the entry makes no sense."""
+        if name not in self.accuracies:
+            raise ValueError(f"the entry has no {name}")
+        return round(self.accuracies[name].value * self.n_samples, 6)
+
+    @property
+    def threat(self) -> str:
+        """Norm and eps, such as "L-infinity 8/255"."""
+        return f"{BALLS[self.norm]} {IMAGES.text(self.eps)}"
+
+    @property
+    def reliability(self) -> list[str]:
+        """What limits the trust in the numbers."""
+        low = self.gain.interval[0] if self.gain.interval else 0
+        said = {
+            f"first {self.n_samples:,} images only": self.limited,
+            "no better than the control": self.gain.value <= 0,
+            "the lead over the control may be chance": self.gain.value > 0 >= low,
+            **{flag.name: True for flag in self.flags},
+        }
+        return [text for text, applies in said.items() if applies]
+
 
 def enter(
-    evaluation: Evaluation, folder: Path | str, *, limited: bool, source: str | None, reported: str | None = None
+    evaluation: Evaluation,
+    folder: Path | str,
+    *,
+    data: str,
+    limited: bool,
+    source: str | None,
+    reported: Reported | None = None,
+    checkpoint_sha256: str | None = None,
 ) -> Path:
     """Write the result of an evaluation to the board, and return its file.
 
     Args:
         evaluation: The result.
         folder: The board.
+        data: Name of the data set.
         limited: Whether only the first images of the data set were attacked.
         source: Who published the weights.
         reported: What the publication reports; None: as in the file that is there.
+        checkpoint_sha256: Hash of the file of weights; None if they are in no registry.
 
     Raises:
         ResultError: The board has a more complete entry, or a file that is none; the entry cannot be written.
     """
-    found: dict[str, Any] = {**evaluation.as_json(), "limited": limited, "source": source, "reported": reported}
-    path = expanded(folder) / file_name(evaluation)
-    before = read_entry(path) if path.exists() else None
-    if before is not None:
+    given = {"data": data, "limited": limited, "source": source, "checkpoint_sha256": checkpoint_sha256}
+    found = Entry.model_validate({**evaluation.as_json(), **given, "reported": reported})
+    path = expanded(folder) / file_name(found)
+    if path.exists():
+        before = read_entry(path)
         _check_rank(path, before, found)
-        found["reported"] = reported or before.reported
-    text = Entry.model_validate(found).model_dump_json(indent=1) + "\n"
+        found = found.model_copy(update={"reported": reported or before.reported})
+    text = found.model_dump_json(indent=1) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text.encode())
@@ -91,35 +177,49 @@ def enter(
     return path
 
 
+def read_board(folder: Path | str) -> list[Entry]:
+    """Return the entries of a board: by data set, norm and eps, and then by name.
+
+    Raises:
+        ResultError: There is no such folder, it has no entry, or one of its JSON files is none.
+    """
+    paths = sorted(expanded(folder).glob("*.json"))
+    if not paths:
+        raise ResultError(f"{folder} has no entries; lgm-bench evaluate VICTIM --board {folder} writes one")
+    return sorted(map(read_entry, paths), key=lambda entry: (entry.data, entry.norm, entry.eps, entry.network))
+
+
 def read_entry(path: Path) -> Entry:
     """Return an entry of the board.
 
     Raises:
-        ResultError: The file cannot be read, or is no entry.
+        ResultError: The file cannot be read, is no entry, or has the name of another.
     """
     try:
-        return Entry.model_validate_json(path.read_bytes())
+        entry = Entry.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ResultError(f"{path} is no entry of the board ({error}); correct or delete it") from error
+    if path.name != file_name(entry):
+        raise ResultError(f"{path} holds what belongs into {file_name(entry)}; rename it")
+    return entry
 
 
-def file_name(evaluation: Evaluation) -> str:
-    """Return the name of an evaluation's file, such as "skipnet20-cifar10-linf-8_255.json"."""
-    setting = evaluation.setting
-    plain = f"{setting.network}-{setting.norm}-{IMAGES.text(setting.eps)}"
+def file_name(entry: Entry) -> str:
+    """Return the name of an entry's file, such as "skipnet20-cifar10-linf-8_255.json"."""
+    plain = f"{entry.network}-{entry.norm}-{IMAGES.text(entry.eps)}"
     return "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in plain) + ".json"
 
 
-def _check_rank(path: Path, before: Entry, found: dict[str, Any]) -> None:
+def _check_rank(path: Path, before: Entry, found: Entry) -> None:
     """Raise ResultError if the entry that is there is of all images and the new one is not, or of a larger budget."""
     for what, old, new in (
-        ("all images", not before.limited, not found["limited"]),
-        ("the budget standard", before.budget == "standard", found["budget"] == "standard"),
+        ("all images", not before.limited, not found.limited),
+        ("the budget standard", before.budget == "standard", found.budget == "standard"),
     ):
         if old and not new:
             raise ResultError(f"{path} was measured with {what}, and this run was not; delete the file to replace it")
-    if before.limited and found["limited"] and before.n_samples > found["n_samples"]:
+    if before.limited and found.limited and before.n_samples > found.n_samples:
         raise ResultError(
-            f"{path} was measured on {before.n_samples} images, and this run on {found['n_samples']}; delete the file "
+            f"{path} was measured on {before.n_samples} images, and this run on {found.n_samples}; delete the file "
             "to replace it"
         )

@@ -31,7 +31,10 @@ SHOWN = (
     ("accuracy", "worst case"),
 )
 """Accuracies in the order of the summary."""
-STANDS = "withstand"
+STANDS, CLEAN = "withstand", "clean"
+"""What stands for a member where none fells an image, and where the network is wrong without an attack."""
+BALLS = {"linf": "L-infinity", "l2": "L2"}
+"""Names of the norms."""
 
 
 class Setting(NamedTuple):
@@ -139,10 +142,9 @@ class Evaluation:
     def title(self) -> str:
         """Network, threat model, budget and number of images."""
         setting = self.setting
-        ball = {"linf": "L-infinity", "l2": "L2"}[setting.norm]
         budget = setting.version + ", fast" * (setting.budget != "standard")
         images = f"{setting.n_samples} image{'s' * (setting.n_samples > 1)}"
-        return f"{setting.network}, {ball} {IMAGES.text(setting.eps)}, {budget}, {images}"
+        return f"{setting.network}, {BALLS[setting.norm]} {IMAGES.text(setting.eps)}, {budget}, {images}"
 
     @property
     def lines(self) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The Python examples of all pages run, and the figure is what its script draws."""
+"""The Python examples of all pages run, and the figures are what their scripts draw."""
 
 import re
 import runpy
@@ -51,6 +51,17 @@ def test_figure(tmp_path: Path) -> None:
     for name in script["PALETTES"]:
         script["draw"](tmp_path / name)
         assert numbers(tmp_path / name) == pytest.approx(numbers(FIGURE.parent / name), abs=0.01)
+
+
+def test_figure_of_the_board(tmp_path: Path) -> None:
+    """After a new entry, run python docs/figures/board.py."""
+    script = runpy.run_path(str(FIGURE.with_name("board.py")))
+    entries = script["read_board"](script["BOARD"])
+    for name in script["PALETTES"]:
+        script["draw"](tmp_path / name, entries)
+        assert numbers(tmp_path / name) == pytest.approx(numbers(FIGURE.parent / name), abs=0.01)
+    drawn = [line for line in script["lines_of"](entries) if not isinstance(line, str)]
+    assert sorted(drawn, key=str) == sorted(entries, key=str)
 
 
 def numbers(svg: Path) -> list[float]:

@@ -1,17 +1,16 @@
 """A report in a real browser, without a network; skipped where there is none."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import opened_in
 from hand_made import cell, result, scenes
 
 from lgm_bench.report.page import page
 from lgm_bench.results.reading import Finished
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PHONE = {"width": 390, "height": 844}
 
 
@@ -29,30 +28,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def opened(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The report in a tab that fails the test if it complains or asks for anything."""
-    tab = browser.new_page(offline=True, **getattr(request, "param", {}))
-    complaints: list[str] = []
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("request", lambda asked: None if asked.url == report.as_uri() else complaints.append(asked.url))
-    tab.goto(report.as_uri())
-    tab.wait_for_selector(".chart .main-svg", timeout=60_000)
-    yield tab
-    tab.close()
-    assert not complaints
+    with opened_in(browser, report, **getattr(request, "param", {})) as tab:
+        yield tab
 
 
 def column(tab: Any, number: int) -> list[str]:

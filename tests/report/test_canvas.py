@@ -1,6 +1,5 @@
 """The canvases of point clouds in a browser: views turn together, errors stand out, and nothing is reported broken."""
 
-import shutil
 from collections.abc import Iterator
 from hashlib import sha256
 from importlib.resources import files
@@ -15,9 +14,6 @@ from lgm_bench.report.cloud_examples import STILL, View, _viewer
 from lgm_bench.report.cloud_views import Direction
 from lgm_bench.tasks.samples import ExampleCloud
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 N = 400
 PALETTE = ((200, 40, 40), (40, 40, 200))
 
@@ -40,14 +36,6 @@ def viewer() -> str:
     changed = [View("changed", 1, np.zeros(N, np.uint8), (STILL,))]
     rows = [("Classes", views), ("Changes", changed)]
     return _viewer('a "room"', rows, arms["fgm"], arms, np.arange(N), Direction())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -1,0 +1,113 @@
+"""Draws the board: what FGM leaves of every network, or what was reported, and the worst case over all gradients.
+
+Every point is read from leaderboard/standard. `python docs/figures/board.py` writes board.svg beside itself, and
+board_dark.svg for dark pages.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from style import DARK, LIGHT, style
+
+from lgm_bench.standard.board import BoardFigure, Entry, read_board
+
+FOLDER = Path(__file__).parent
+BOARD = FOLDER.parents[1] / "leaderboard" / "standard"
+WIDTH, ROW, ABOVE, BELOW = 5.8, 0.27, 0.45, 0.5
+"""Width of the picture, height of a line and of what is above and below all lines, inches."""
+SHIFT = 0.13
+"""How far the two intervals of a line are from its middle, in lines."""
+
+
+class Palette(NamedTuple):
+    """The colours of one variant of the figure."""
+
+    paper: str
+    ink: str
+    before: str
+    worst: str
+    faint: str
+
+
+PALETTES = {
+    "board.svg": Palette(*LIGHT, "#8a8f98", "#c8501e", "#bbbbbb"),
+    "board_dark.svg": Palette(*DARK, "#a9b1bd", "#ff8f5a", "#5c626e"),
+}
+"""By the file that is drawn with it."""
+
+
+def draw(path: Path, entries: Sequence[Entry]) -> None:
+    """Draw the variant of the figure that a file of this name holds."""
+    palette = PALETTES[path.name]
+    lines = lines_of(entries)
+    with rc_context(style(palette.paper, palette.ink)):
+        figure = Figure(figsize=(WIDTH, ABOVE + ROW * len(lines) + BELOW), layout="constrained")
+        axis = figure.subplots()
+        for place, line in enumerate(lines):
+            if isinstance(line, Entry):
+                _line(axis, place, line, palette)
+        axis.set_yticks(range(len(lines)), [_label(line) for line in lines])
+        for tick, line in zip(axis.get_yticklabels(), lines, strict=True):
+            tick.set_fontweight("normal" if isinstance(line, Entry) else "bold")
+        axis.tick_params(axis="y", length=0)
+        axis.spines["left"].set_visible(False)
+        axis.set_ylim(len(lines) - 0.4, -0.6)
+        axis.set_xlim(-1.5, 100.5)
+        axis.set_xlabel("images still recognised, %")
+        _legend(axis, palette, reported=any(entry.reported for entry in entries))
+        figure.savefig(path, metadata={"Date": None})
+
+
+def lines_of(entries: Sequence[Entry]) -> list[Entry | str]:
+    """Return the lines of the picture: below the name of each threat model its entries, the largest gap first."""
+    lines: list[Entry | str] = []
+    for threat, group in groupby(entries, lambda entry: f"{entry.data}, {entry.threat}"):
+        lines += [threat, *sorted(group, key=lambda entry: entry.accuracies["accuracy"].value - _before(entry).value)]
+    return lines
+
+
+def _before(entry: Entry) -> BoardFigure:
+    """Return what is compared with the worst case: what was reported, else what FGM leaves."""
+    if entry.reported:
+        return BoardFigure(value=entry.reported.accuracy, interval=None)
+    return entry.accuracies["fgm_accuracy"]
+
+
+def _label(line: Entry | str) -> str:
+    return line if isinstance(line, str) else f"{line.network} ({line.n_samples:,})"
+
+
+def _line(axis: Axes, place: int, entry: Entry, palette: Palette) -> None:
+    before, worst = _before(entry), entry.accuracies["accuracy"]
+    axis.plot([100 * worst.value, 100 * before.value], [place, place], color=palette.faint, linewidth=4, zorder=1)
+    clean = 100 * entry.accuracies["clean_accuracy"].value
+    axis.plot([clean, clean], [place - 0.3, place + 0.3], color=palette.ink, linewidth=1)
+    for figure, shift, colour, marker in (
+        (before, -SHIFT, palette.before, "D" if entry.reported else "o"),
+        (worst, SHIFT, palette.worst, "*"),
+    ):
+        ends = figure.interval or (figure.value, figure.value)
+        axis.plot([100 * end for end in ends], [place + shift] * 2, color=colour, linewidth=1.3)
+        size = 9 if marker == "*" else 5
+        axis.plot([100 * figure.value], [place + shift], marker, color=colour, markersize=size, markeredgewidth=0)
+
+
+def _legend(axis: Axes, palette: Palette, *, reported: bool) -> None:
+    looks = {"no attack": ("|", palette.ink, 9), "FGM": ("o", palette.before, 5)}
+    looks |= {"reported": ("D", palette.before, 5)} if reported else {}
+    looks |= {"worst case": ("*", palette.worst, 9)}
+    handles = [
+        axis.plot([], [], marker, color=colour, markersize=size, label=name)[0]
+        for name, (marker, colour, size) in looks.items()
+    ]
+    axis.figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False)
+
+
+if __name__ == "__main__":
+    for name in PALETTES:
+        draw(FOLDER / name, read_board(BOARD))

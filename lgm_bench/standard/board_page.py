@@ -1,0 +1,131 @@
+"""The board as one HTML file: the gap between what FGM leaves and the worst case, and a table that sorts."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from lgm_bench.report.drawing import ARM_COLOURS, Style
+from lgm_bench.report.dumbbells import CLEAN, WORST, Dumbbell, dumbbell_panel, legend_of
+from lgm_bench.report.model import Figure, Section
+from lgm_bench.report.page import document
+from lgm_bench.results.formats import Grid
+from lgm_bench.results.levels import Level
+from lgm_bench.results.statistics import CONFIDENCE
+from lgm_bench.standard.board import Entry
+
+PAGE = "Board"
+REPORTED, FGM, CONTROL = "reported", "fgm", "control"
+STYLES = {
+    REPORTED: Style("reported", ARM_COLOURS[3], "diamond"),
+    FGM: Style("FGM", ARM_COLOURS[0], "circle"),
+    CONTROL: Style("control: FGM with as many gradients", ARM_COLOURS[1], "square"),
+}
+"""Points between the accuracy without an attack and the worst case."""
+MEASURED = {
+    CLEAN: "clean_accuracy",
+    FGM: "fgm_accuracy",
+    CONTROL: "control_accuracy",
+    WORST: "accuracy",
+}
+INTRO = (
+    "How many images adaptive networks still recognise under the standard evaluation: for each image, the worst case "
+    "over all gradients. The control is FGM, the plain gradient, restarted until it has computed as many gradients."
+)
+CAPTION = (
+    f"Thin lines are {CONFIDENCE:.0%} bootstrap intervals over images. On the right: how many points the gradients "
+    "together leave less than the control, with its interval."
+)
+HEADER = (
+    *("network", "threat model", "clean, %", "reported, %", "FGM, %", "control, %", "worst case, %", "interval"),
+    *("below the control", "images", "budget", "MMACs clean", "attacked", "reliability", "weights from", "version"),
+)
+
+
+def board_page(entries: Sequence[Entry]) -> str:
+    """Return the board as HTML that needs no other file and no network.
+
+    Args:
+        entries: In the order of `board.read_board`.
+
+    Raises:
+        ConfigError: Plotly is not installed.
+    """
+    limited = sum(entry.limited for entry in entries)
+    notes = [f"{limited} of {len(entries)} entries are of the first images of their data set only."] if limited else []
+    gap = Section("gap", "From the accuracy without an attack to the worst case", PAGE, intro=[INTRO])
+    gap.figures = _figures(entries)
+    table = Section("networks", "All networks", PAGE, grids=[_table(entries)])
+    flags = [(e.network, e.threat, flag.name, flag.evidence) for e in entries for flag in e.flags]
+    title = "Flags: reasons to doubt a number"
+    evidence = [Grid(title, ("network", "threat model", "flag", "evidence"), flags)] if flags else []
+    networks = len({entry.network for entry in entries})
+    return document(
+        "Standard evaluations",
+        f"{networks} networks, {len(entries)} entries",
+        [gap, table, Section("flags", "Flags", PAGE, grids=evidence)],
+        notes,
+    )
+
+
+def _figures(entries: Sequence[Entry]) -> list[Figure]:
+    """Return a chart for each data set and threat model; the first one has the caption."""
+    figures: list[Figure] = []
+    for (data, threat), group in groupby(entries, lambda entry: (entry.data, entry.threat)):
+        rows = [_dumbbell(entry) for entry in sorted(group, key=lambda entry: -entry.gain.value)]
+        title = f"{data}, {threat}"
+        panel = dumbbell_panel(rows, STYLES, f"accuracy, {title}")
+        figures.append(Figure(title, "" if figures else CAPTION, [[panel]], legend_of(rows, STYLES)))
+    return figures
+
+
+def _dumbbell(entry: Entry) -> Dumbbell:
+    levels: dict[str, Level] = {}
+    for name, metric in MEASURED.items():
+        figure = entry.accuracies[metric]
+        levels[name] = Level(figure.value, figure.interval, entry.n_samples)
+    details = {CLEAN: f"{entry.n_samples:,} images of {entry.data}"}
+    if entry.reported:
+        levels[REPORTED] = Level(entry.reported.accuracy)
+        details[REPORTED] = entry.reported.place
+    return Dumbbell(f"{entry.network}, {_images(entry)}", levels, below_control(entry), details)
+
+
+def _images(entry: Entry) -> str:
+    return f"{'first ' if entry.limited else ''}{entry.n_samples:,} images"
+
+
+def below_control(entry: Entry) -> str:
+    """Return how many points the gradients leave less than the control, with the interval: "+3.0 (0.0 to +7.0)"."""
+    ends = entry.gain.interval
+    interval = " ({:+.1f} to {:+.1f})".format(*(100 * end for end in ends)) if ends else ""
+    return f"{100 * entry.gain.value:+.1f}{interval}"
+
+
+def _table(entries: Sequence[Entry]) -> Grid:
+    notes = [
+        "MMACs: million multiply-adds per image, without an attack and under the worst one.",
+        "Reliability says what limits the trust in a row. The budget standard-fast has a fraction of the gradients.",
+    ]
+    return Grid("Accuracy left, and what it was measured with", HEADER, [_row(entry) for entry in entries], notes)
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    percent = {name: f"{100 * entry.accuracies[metric].value:.1f}" for name, metric in MEASURED.items()}
+    ends = entry.accuracies["accuracy"].interval
+    compute = entry.compute or ("–", "–")
+    return (
+        entry.network,
+        f"{entry.data}, {entry.threat}",
+        percent[CLEAN],
+        f"{100 * entry.reported.accuracy:.1f}" if entry.reported else "–",
+        percent[FGM],
+        percent[CONTROL],
+        percent[WORST],
+        "{:.1f} to {:.1f}".format(*(100 * end for end in ends)) if ends else "–",
+        below_control(entry),
+        f"{entry.n_samples:,}",
+        entry.budget,
+        *(number if isinstance(number, str) else f"{number:.2f}" for number in compute),
+        "; ".join(entry.reliability) or "–",
+        entry.source or "–",
+        entry.version,
+    )
