@@ -21,6 +21,7 @@ class AttackResult(NamedTuple):
         kept: (B,) int64, index of the returned iterate of each sample; 0 is the first judged one, or the clean sample.
         scores: (I, B) float64, `Verdict.score` of every judged iterate; see `Attack.attack`.
         fallen: (I, B) bool, `Verdict.fallen` of every judged iterate.
+        counts: (I, B, K) int64, `Verdict.counts` of every judged iterate.
         costs: Cost of the forward pass of each gradient, (G, B) by name; empty if the task counts none.
         felled_by: In an ensemble, the member that felled a sample, by id; "clean" if no attack was needed.
         gradients: (B,) int64, on the CPU: gradients that were computed for each sample.
@@ -30,6 +31,7 @@ class AttackResult(NamedTuple):
     kept: Tensor
     scores: Tensor
     fallen: Tensor
+    counts: Tensor
     costs: Mapping[str, Tensor]
     felled_by: Mapping[str, str]
     gradients: Tensor
@@ -49,7 +51,7 @@ class Trace:
         self.felled_by: dict[str, str] = {}
         self._spent = problem.spent
         nothing = torch.full((n,), torch.inf, dtype=torch.float64), torch.zeros(n, dtype=torch.bool)
-        self._latest, self._best = Verdict(*nothing), Verdict(*nothing)
+        self._latest = self._best = Verdict(*nothing, torch.zeros(n, 0, dtype=torch.int64))
         self._verdicts: list[Verdict] = []
         self._costs: list[dict[str, Tensor]] = []
 
@@ -70,11 +72,15 @@ class Trace:
         The first of equal iterates counts as the best. Samples outside `problem` keep their latest verdict.
         """
         samples = problem.samples.cpu()
-        score, fallen = (value.clone() for value in self._latest)
-        score[samples], fallen[samples] = verdict.score.cpu(), verdict.fallen.cpu()
-        self._latest = Verdict(score, fallen)
+        score, fallen, counts = (value.clone() for value in self._latest)
+        counts = counts if self._verdicts else counts.new_zeros(len(counts), verdict.counts.shape[1])
+        for values, judged in zip((score, fallen, counts), verdict, strict=True):
+            values[samples] = judged.cpu()
+        self._latest = Verdict(score, fallen, counts)
         better = self._latest.beats(self._best) if self._verdicts else torch.ones_like(fallen)
-        self._best = Verdict(*(torch.where(better, a, b) for a, b in zip(self._latest, self._best, strict=True)))
+        self._best = self._latest._replace(
+            score=torch.where(better, score, self._best.score), fallen=torch.where(better, fallen, self._best.fallen)
+        )
         self._verdicts.append(self._latest)
         return better[samples].to(problem.samples.device)
 
@@ -93,10 +99,9 @@ class Trace:
 
     def result(self) -> AttackResult:
         """Return everything collected so far."""
-        n = len(self.kept)
-        scores, fallen = torch.zeros(0, n, dtype=torch.float64), torch.zeros(0, n, dtype=torch.bool)
+        judged = Verdict(*(value[None][:0] for value in self._latest))
         if self._verdicts:
-            scores, fallen = map(torch.stack, zip(*self._verdicts, strict=True))
+            judged = Verdict(*map(torch.stack, zip(*self._verdicts, strict=True)))
         names = self._costs[0] if self._costs else ()
         costs = {name: torch.stack([cost[name] for cost in self._costs]) for name in names}
-        return AttackResult(self.adversarial, self.kept, scores, fallen, costs, self.felled_by, self._spent.cpu())
+        return AttackResult(self.adversarial, self.kept, *judged, costs, self.felled_by, self._spent.cpu())

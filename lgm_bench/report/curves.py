@@ -13,11 +13,14 @@ from lgm_bench.report.groups import Group, legend
 from lgm_bench.report.model import Figure, Panel
 from lgm_bench.results.frame import paper_numbers
 from lgm_bench.results.reading import Finished
+from lgm_bench.tasks.metric import Metric
 
 LOGARITHMIC_FROM = 5
 """Ratio of the largest to the smallest eps at which the axis becomes logarithmic."""
 PERCENT = (-3, 103)
 """Range of an axis in percent."""
+FEWEST = 3
+"""Points of a line over iterations, at least."""
 
 CAPTION = (
     "Each point is one run: the accuracy or mIoU of the hard network after an attack with that eps. A lower line is "
@@ -28,13 +31,8 @@ ITERATIONS = "Iteration by iteration"
 OF_ITERATIONS = (
     "What an attack of that many iterations leaves, over all samples as in the tables: a line starts at the clean "
     "value and ends at the value after the attack. The steeper the line, the fewer iterations a gradient needs. "
-    "Attacks on shapes return their best iterate, attacks on images their last one, so an image may recover."
-)
-OF_SCENES = (
-    "What an attack of that many iterations leaves of the mIoU of a single scene, as the mean over scenes: only that "
-    "is recorded for every iteration. The points at both ends are the mIoU of the tables, that of all scenes together. "
-    "It is higher, since a class that a scene lacks counts as 0 there as soon as a single point is taken for it. The "
-    "steeper a line, the fewer iterations a gradient needs."
+    "Attacks on shapes and scenes return the best iterate of each, attacks on images the last one, so an image may "
+    "recover."
 )
 
 
@@ -114,20 +112,17 @@ def iterations(groups: Sequence[Group]) -> list[Figure]:
     for group in groups:
         lines = {name: line for name, cell in group.arms.items() if (line := progress(cell)) is not None}
         panels += [_over_iterations(group, lines)] if lines else []
-    caption = OF_ITERATIONS if all(group.any_result.compared.event for group in groups) else OF_SCENES
-    return [Figure(ITERATIONS, caption, [panels], legend(groups, random=False))] if panels else []
+    return [Figure(ITERATIONS, OF_ITERATIONS, [panels], legend(groups, random=False))] if panels else []
 
 
 def _over_iterations(group: Group, lines: Mapping[str, np.ndarray]) -> Panel:
-    metric = group.any_result.compared
-    label = metric.label if metric.event else f"{metric.label} of a scene, mean"
+    label = group.any_result.compared.label
     traces: list[Trace] = []
     for name, line in lines.items():
         style = group.styles[name]
         hover = [words(f"{style.name} after {i} iterations", f"{label} {value:.2%}") for i, value in enumerate(line)]
         look = {"mode": "lines", "line": {"color": style.colour}, "hoverinfo": "text", "hovertext": hover}
         traces.append({"x": list(range(len(line))), "y": 100 * line, **look})
-        traces += [] if metric.event else [_in_tables(group.arms[name].result, style, len(line) - 1)]
     ends = (f"{group.styles[name].name} from {line[0]:.1%} to {line[-1]:.1%}" for name, line in lines.items())
     return Panel(
         chart(
@@ -140,43 +135,45 @@ def _over_iterations(group: Group, lines: Mapping[str, np.ndarray]) -> Panel:
     )
 
 
-def _in_tables(result: CellResult, style: Style, last: int) -> Trace:
-    """Return points for the metric over all samples together, before the attack and after its last iteration."""
-    hover = [words(f"{style.name}, {n} iterations", f"all scenes together {value:.2%}") for n, value in
-             ((0, result.clean), (last, result.left))]  # fmt: skip
-    marker = {"color": style.colour, "symbol": style.marker, "size": 7}
-    return _points([(0, 100 * result.clean), (last, 100 * result.left)]) | {
-        **{"mode": "markers", "marker": marker, "hovertext": hover},
-    }
-
-
 def progress(finished: Finished) -> np.ndarray | None:
     """Return what the attack leaves after 0, 1, 2, ... iterations; None if the iterates were not judged.
 
-    For images and shapes it is the metric by which attacks are compared, over all samples, so it begins with the clean
-    value of the record and ends with the one after the attack. For scenes it is the mean of each scene's lowest mIoU so
-    far, which differs from the mIoU of all scenes together.
+    It is the metric by which attacks are compared, over all samples, so it begins with the clean value of the record
+    and ends with the one after the attack.
     """
     rows, metric = finished.rows(), finished.result.compared
-    values = None if rows.column("history").null_count else _matrix(rows)
-    if values is None or values.shape[1] < 3:
+    values = _matrix(rows, "history" if metric.event else "history_counts")
+    if values is None:
+        return None
+    if not metric.event:
+        line = _of_scenes(values.reshape(len(rows), -1, metric.parts(rows).shape[1]), metric)
+        return line if len(line) >= FEWEST else None
+    if values.shape[1] < FEWEST:
         return None
     keeps_the_best = rows.column("iterate").null_count < len(rows)
     kept = np.minimum.accumulate(values, axis=1) if keeps_the_best else values
-    if not metric.event:
-        mean: np.ndarray = kept.mean(axis=0)
-        return mean
     happened = kept if metric.stronger < 0 else 1 - kept
     parts, attacked = metric.parts(rows), rows.column("attacked").to_numpy()
     sums = np.stack(
         [parts[~attacked, 0].sum() + happened.sum(axis=0), np.full(kept.shape[1], parts[:, 1].sum())], axis=1
     )
-    line: np.ndarray = metric.value(sums)
-    return line
+    return metric.value(sums)
 
 
-def _matrix(rows: pa.Table) -> np.ndarray | None:
-    """Return the history (samples, iterations + 1) of the attacked samples; None if their lengths differ."""
-    lists = rows.filter(rows.column("attacked")).column("history").to_pylist()
-    lengths = {len(values) for values in lists}
-    return np.array(lists, float) if len(lengths) == 1 else None
+def _of_scenes(counts: np.ndarray, metric: Metric) -> np.ndarray:
+    """Return the metric of all scenes together after 0, 1, 2, ... iterations, from (scenes, iterates, K) counts.
+
+    The attack keeps the iterate of each scene that has the lowest metric so far, the first of equal ones.
+    """
+    scores, numbers = metric.value(counts), np.arange(counts.shape[1])
+    better = scores[:, 1:] < np.minimum.accumulate(scores, axis=1)[:, :-1]
+    kept = np.maximum.accumulate(np.pad(better, ((0, 0), (1, 0))) * numbers, axis=1)
+    return metric.value(np.take_along_axis(counts, kept[..., None], axis=1).sum(axis=0))
+
+
+def _matrix(rows: pa.Table, column: str) -> np.ndarray | None:
+    """Return a column of lists of the attacked samples, a row each; None if it is missing or their lengths differ."""
+    if column not in rows.column_names or rows.column(column).null_count:
+        return None
+    lists = rows.filter(rows.column("attacked")).column(column).to_pylist()
+    return np.array(lists, float) if len({len(values) for values in lists}) == 1 else None

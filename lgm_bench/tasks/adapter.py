@@ -27,10 +27,12 @@ class Verdict(NamedTuple):
     Attributes:
         score: (B,) float64, lower is better for the attack: the margin of the true class, or a scene's mIoU.
         fallen: (B,) bool, whether the attack has reached its goal; always False for scenes, which have no such goal.
+        counts: (B, K) int64, of scenes: intersections and then unions of the classes, in points; otherwise K is 0.
     """
 
     score: Tensor
     fallen: Tensor
+    counts: Tensor
 
     def beats(self, other: "Verdict") -> Tensor:
         """Return where (B,) bool this verdict is better for the attack: fallen first, then the lower score."""
@@ -257,9 +259,9 @@ class Adapter:
         """Return the cross-entropy of each sample with its labels, (B,)."""
         raise NotImplementedError
 
-    def withstood(self, verdict: Verdict) -> Tensor:
-        """Return the column `history` from verdicts (...)."""
-        return (~verdict.fallen).double()
+    def followed(self, verdict: Verdict) -> dict[str, Tensor]:
+        """Return what rows keep of every iterate, by column: (..., B) or (..., B, K) from verdicts (..., B)."""
+        return {"history": (~verdict.fallen).double()}
 
     def counts(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from lgm_bench.errors import ConfigError
 from lgm_bench.metrics.architecture_change import ChangeCounts, voxel_counts
 from lgm_bench.metrics.confusion import confusion_matrix, mean_iou_of
+from lgm_bench.metrics.iou import iou_counts, mean_iou
 from lgm_bench.sparse.cost import counted_cost
 from lgm_bench.tasks.adapter import Adapter, Attempt, Group, Verdict, Work
 from lgm_bench.tasks.checks import check_classes, check_cloud, check_logits_finite, check_precision, usable
@@ -163,8 +165,11 @@ class Scenes(Clouds):
             raise ConfigError(f"the victim gave {len(logits)} rows of logits for {len(labels)} labels")
         self.check_logits(logits[labels != IGNORED], labels[labels != IGNORED], None)
         check_logits_finite(logits[None], ids)
-        score = mean_iou_of(confusion_matrix(labels, logits.argmax(dim=1), logits.shape[1]), self.ignored_classes)
-        return Verdict(score[None], torch.zeros(1, dtype=torch.bool, device=logits.device))
+        confusion = confusion_matrix(labels, logits.argmax(dim=1), logits.shape[1])
+        hits, unions = iou_counts(confusion[None].cpu().numpy(), self.ignored_classes)
+        score, counts = map(torch.from_numpy, (mean_iou(hits, unions), np.concatenate([hits, unions], axis=1)))
+        fallen = torch.zeros(1, dtype=torch.bool)
+        return Verdict(*(value.to(logits.device) for value in (score, fallen, counts)))
 
     def logit_owner(self, inputs: PointCloud) -> Tensor:
         return inputs.scene
@@ -189,8 +194,8 @@ class Scenes(Clouds):
         counted = torch.bincount(inputs.scene[labels != IGNORED], minlength=inputs.n_scenes)
         return losses.new_zeros(inputs.n_scenes).index_add(0, inputs.scene, losses) / counted
 
-    def withstood(self, verdict: Verdict) -> Tensor:
-        return verdict.score
+    def followed(self, verdict: Verdict) -> dict[str, Tensor]:
+        return {"history": verdict.score, "history_counts": verdict.counts}
 
 
 def rows_of(cloud: PointCloud, samples: Tensor) -> tuple[PointCloud, Tensor]:

@@ -26,7 +26,7 @@ IDENTITY = (
 #: and GFLOPs per iteration. history: the hard network's verdict after 0 (clean), 1, 2, ... iterations, for every
 #: iterate and not only the kept one; null if they were not judged. For images and shapes it is 1 if the sample
 #: withstands (untargeted: the prediction is correct; targeted: it is not the target) and 0 if not, with a single entry
-#: if the attack did not run. For scenes it is the mIoU.
+#: if the attack did not run. For scenes it is the mIoU of the scene.
 MEASURED = (
     pa.field("distance", pa.float32(), nullable=False),
     pa.field("within_bounds", pa.bool_(), nullable=False),

@@ -32,7 +32,8 @@ class ShapeClassification(Task):
 
 #: clean_confusion, confusion: confusion matrix (C, C) of the hard network before and after the attack, without ignored
 #: points, row by row; rows are labels. ignored_classes: classes that the mIoU leaves out. clean_miou, miou: mIoU of the
-#: scene alone, NaN without labelled points.
+#: scene alone, NaN without labelled points. history_counts: for each entry of `history`, the intersections and then the
+#: unions of the classes in points, one entry after the other; added up over scenes they give the mIoU of all scenes.
 LABELLED = (
     pa.field("n_points", pa.int64(), nullable=False),
     pa.field("clean_confusion", pa.list_(pa.int64()), nullable=False),
@@ -40,6 +41,7 @@ LABELLED = (
     pa.field("ignored_classes", pa.list_(pa.int64()), nullable=False),
     pa.field("clean_miou", pa.float64()),
     pa.field("miou", pa.float64()),
+    pa.field("history_counts", pa.list_(pa.int64())),
 )
 
 

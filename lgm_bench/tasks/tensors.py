@@ -62,10 +62,10 @@ class Classified(Adapter):
         """Return the margin of the true class, or minus that of the target, and whether the attack has succeeded."""
         self.check_logits(logits, labels, target)
         check_logits_finite(logits, ids)
-        predicted = logits.argmax(dim=1)
+        predicted, no_counts = logits.argmax(dim=1), labels.new_zeros(len(labels), 0)
         if target is None:
-            return Verdict(margin(logits, labels).double(), predicted != labels)
-        return Verdict(-margin(logits, target).double(), predicted == target)
+            return Verdict(margin(logits, labels).double(), predicted != labels, no_counts)
+        return Verdict(-margin(logits, target).double(), predicted == target, no_counts)
 
 
 class Tensors(Classified):

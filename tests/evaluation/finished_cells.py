@@ -66,7 +66,7 @@ def scene_rows(confusion: np.ndarray, ignored: Sequence[int] = ()) -> Any:
         adversarial_loss=zeros,
         counts=ChangeCounts(ones, 0 * ones, 0 * ones, ones),
         effort={"iterate": [1] * n, "voxels": [1.0] * n, "gflops": [1.0] * n},
-        history=[[1.0]] * n,
+        followed={"history": [[1.0]] * n},
     ).table(SceneSegmentation)
 
 

@@ -182,7 +182,7 @@ class AttackStage(pl.LightningModule):
             adversarial_loss=adapter.losses(inputs, labels, logits),
             counts=self._counts(batch, adversarial, clean, after, perturbed),
             effort=_effort(result, perturbed, self.attack),
-            history=self._withstood(batch, clean, after, result, perturbed, target) if self.history else None,
+            followed=self._followed(batch, clean, after, result, perturbed, target) if self.history else None,
         )
         return outcome, adversarial, logits
 
@@ -228,7 +228,7 @@ class AttackStage(pl.LightningModule):
         names = [field.name for field in COMPUTE_COLUMNS]
         return dict(zip(names, (before, executed, torch.full_like(before, self._costs.full)), strict=True))
 
-    def _withstood(
+    def _followed(
         self,
         batch: Any,
         clean: Judged,
@@ -236,21 +236,21 @@ class AttackStage(pl.LightningModule):
         result: AttackResult | None,
         perturbed: Tensor,
         target: int | None,
-    ) -> list[list[float]]:
-        """Return the column `history`: the clean value, then one per iteration; only the first without an attack."""
-        first = clean.verdict
+    ) -> dict[str, list[list[float]]]:
+        """Return `Outcome.followed`: clean values, then those of each iteration; only the first without an attack."""
+        first, adapter = clean.verdict, self.adapter
         if target is not None:
-            _, labels, ids = batch
-            first = self.adapter.verdict(clean.logits, labels, torch.full_like(labels, target), ids)
-        rows = [[value] for value in self.adapter.withstood(first).tolist()]
+            first = adapter.verdict(clean.logits, batch[1], torch.full_like(batch[1], target), batch[2])
+        columns = {name: values.reshape(len(values), -1).tolist() for name, values in adapter.followed(first).items()}
         if after is None or result is None:
-            return rows
-        iterates = self.adapter.withstood(Verdict(result.scores, result.fallen))[int(self.attack.judges_start) :]
-        last = self.adapter.withstood(after.verdict).tolist()
-        between = iterates.T.tolist() if len(iterates) else [[] for _ in last]
-        for place, values, end in zip(perturbed.nonzero().flatten().tolist(), between, last, strict=True):
-            rows[place] += [*values, *[end] * (self.attack.steps - len(values))]
-        return rows
+            return columns
+        iterates = adapter.followed(Verdict(result.scores, result.fallen, result.counts))
+        for name, end in adapter.followed(after.verdict).items():
+            judged = iterates[name][int(self.attack.judges_start) :]
+            values = torch.cat([judged, end.cpu().expand(self.attack.steps - len(judged), *end.shape)])
+            for place, of_sample in zip(perturbed.nonzero().flatten().tolist(), values.transpose(0, 1), strict=True):
+                columns[name][place] += of_sample.flatten().tolist()
+        return columns
 
 
 def repeatable() -> AbstractContextManager[None]:
@@ -263,7 +263,7 @@ def _cut(batch: Any, clean: Judged, some: slice) -> tuple[Any, Judged]:
     """Return some samples of a batch of tensors, and the hard network's output for them."""
     inputs, labels, ids = batch
     decisions = [{name: unit[some] for name, unit in clean.decisions[0].items()}]
-    verdict = Verdict(clean.verdict.score[some], clean.verdict.fallen[some])
+    verdict = Verdict(*(value[some] for value in clean.verdict))
     return (inputs[some], labels[some], ids[some]), Judged(clean.logits[some], verdict, decisions)
 
 

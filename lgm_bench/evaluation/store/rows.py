@@ -33,7 +33,7 @@ class Outcome:
         adversarial_loss: After it.
         counts: Counts of changed decisions; None for a victim without adaptive units.
         effort: Columns on the work that the attack did, B values each; for point clouds iterate, voxels and gflops.
-        history: See `tasks.columns`; None where iterates were not judged.
+        followed: Columns on every iterate, such as `history`, B values each; None where iterates were not judged.
     """
 
     ids: Sequence[str]
@@ -47,7 +47,7 @@ class Outcome:
     adversarial_loss: Tensor
     counts: ChangeCounts | None
     effort: Mapping[str, Sequence[float | str | None]] | None = None
-    history: Sequence[Sequence[float]] | None = None
+    followed: Mapping[str, Sequence[Sequence[float]]] | None = None
 
     def table(self, task: type[Task]) -> pa.Table:
         """Return the rows, in the order of the batch."""
@@ -57,8 +57,7 @@ class Outcome:
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         columns |= {name: _column(value, n) for name, value in {**tensors, **self.verdict}.items()}
         columns |= _count_columns(self.counts, n)
-        columns |= self.effort or {}
-        columns |= {} if self.history is None else {"history": self.history}
+        columns |= {**(self.effort or {}), **(self.followed or {})}
         return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
 
 

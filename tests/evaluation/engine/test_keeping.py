@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from lgm_bench.evaluation.engine.progress import Observer
 from lgm_bench.evaluation.engine.runner import run_cells
 from lgm_bench.evaluation.store.record import CellResult
 from lgm_bench.evaluation.store.samples import read_examples, read_sample
+from lgm_bench.metrics.iou import mean_iou
 from lgm_bench.tasks.samples import ExampleCloud, SavedImage
 from victims import load_victim
 
@@ -190,5 +192,7 @@ def test_history_of_scenes_is_their_miou(tmp_path: Path, attack: str, gradient: 
         assert row["history"][0] == pytest.approx(row["clean_miou"])
         kept = row["iterate"] + (attack == "random")
         assert row["history"][kept] == pytest.approx(row["miou"])
+        hits, unions = np.array(row["history_counts"]).reshape(length, 2, -1).swapaxes(0, 1)
+        assert mean_iou(hits, unions) == pytest.approx(np.array(row["history"]))
     examples = examples_of(tmp_path)
     assert [type(one) for one in examples] == [ExampleCloud] * len(Rooms.sizes)

@@ -51,7 +51,7 @@ def outcome(numbers: list[int], ignored: tuple[int, ...] = (0,)) -> Outcome:
         adversarial_loss=zeros,
         counts=ChangeCounts(100 * column, 3 * column, 5 * column, 105 * column),
         effort={"iterate": [1] * n, "voxels": [1e3 / (k + 1) for k in numbers], "gflops": [0.1 * k for k in numbers]},
-        history=[[0.0]] * n,
+        followed={"history": [[0.0]] * n},
     )
 
 
