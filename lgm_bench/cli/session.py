@@ -115,7 +115,7 @@ class Session:
     def run_ready(self, cells: Sequence[Cell], *, skip_broken: bool = False) -> RunResults:
         """Return the results of cells whose data and weights are there, and show progress; see `run_cells`."""
         follows = here().rank > 0
-        with view(self.console, quiet=self.quiet or follows, figures=self.figures) as observer:
+        with view(self.console, cells, quiet=self.quiet or follows, figures=self.figures) as observer:
             results = run_cells(
                 cells,
                 self.folder.path,

@@ -216,9 +216,9 @@ def _version(path: Path) -> tuple[int, int]:
 
 
 def _limits(cells: Sequence[Cell]) -> str:
-    """Return the part of a file name with the limits of the cells, or nothing."""
+    """Return the part of a file name with the limits of the cells, the smallest and the largest one, or nothing."""
     limits = sorted({cell.data.limit for cell in cells if cell.data.limit is not None})
-    return "".join(f"-limit{limit}" for limit in limits)
+    return f"-limit{'-'.join(map(str, dict.fromkeys([limits[0], limits[-1]])))}" if limits else ""
 
 
 def _cannot_write(path: Path, error: OSError) -> ResultError:

@@ -24,8 +24,8 @@ AFTER = ("samples", "data")
 """Columns after the numbers; a phone shows only the first columns."""
 CAPTION = (
     f"Thin lines are {CONFIDENCE:.0%} bootstrap intervals over samples. The worst case counts, for each sample, the "
-    "strongest of the arms; so it has as many attempts as there are arms. On the right: how far the first arm is from "
-    "the baseline, in percentage points."
+    "strongest of the arms; so it has as many attempts as there are arms. On the right of a wide screen: how far the "
+    "first arm is from the baseline, in percentage points."
 )
 NOTHING = "No samples were attacked under two gradients, so there is nothing to compare."
 

@@ -264,10 +264,12 @@ def _notes(lines: Sequence[Line], paper: PaperTable | None, entries: Iterable[En
     notes = [f"{unit}; in brackets the paper's numbers{_other_victims(lines)}." if printed else f"{unit}."]
     inputs = inputs_named(task_named(lines[0]["task"]).inputs)
     what = inputs.sample
-    sizes = sorted({(line["n_samples"], line["data"], line["subset"]) for line in lines})
-    first = "the first " if any(line["limit"] is not None for line in lines) else "the " * (sizes[0][0] == 1)
-    counted = (f"{n:,} {data} {subset} {what}s" if n != 1 else f"{data} {subset} {what}" for n, data, subset in sizes)
-    notes.append(f"Measured on {first}{', '.join(counted)}.")
+    sizes = sorted({(line["n_samples"], line["data"], line["subset"], line["limit"] is not None) for line in lines})
+    counted = (
+        f"{'the ' * (n == 1 or limited)}{'first ' * limited}{f'{n:,} ' * (n > 1)}{data} {subset} {what}{'s' * (n > 1)}"
+        for n, data, subset, limited in sizes
+    )
+    notes.append(f"Measured on {' and on '.join(counted)}.")
     protocols = [
         name + OFFICIAL_UNIT * (name == OFFICIAL and inputs.paper_unit != 1) for name in _distinct(lines, "protocol")
     ]

@@ -25,7 +25,7 @@ def test_a_table_is_called_the_same_before_all_its_cells_are_there(tmp_path: Pat
     cells = [cell(), cell(limit=5), cell(limit=7, data="imagenet")]
     folder.write_tables([result()], cells)
     first = {path.name for path in tmp_path.iterdir()}
-    assert first == {"results-cifar10-limit5.md", "results-cifar10-limit5.tex", "results-limit5-limit7.csv"}
+    assert first == {"results-cifar10-limit5.md", "results-cifar10-limit5.tex", "results-limit5-7.csv"}
     folder.write_tables([result(), result(cells[1])], cells)
     assert {path.name for path in tmp_path.iterdir()} == first
 

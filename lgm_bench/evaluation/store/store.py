@@ -39,6 +39,7 @@ from lgm_bench.files import UNFINISHED, write_whole
 
 log = logging.getLogger(__name__)
 
+LONGEST = 100
 RESULT, ROWS, CHECKS, LOCK, PARTS = "result.json", "rows.parquet", "checks.json", "lock", "parts"
 
 
@@ -225,8 +226,12 @@ class CellStore:
 
 
 def folder_name(title: str) -> str:
-    """Return the readable part of a folder's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", title)
+    """Return the readable part of a folder's name, at most `LONGEST` characters.
+
+    >>> folder_name("package.module:Network-bim-eps8-lgm")
+    'package.module_Network-bim-eps8-lgm'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", title)[:LONGEST]
 
 
 def _json(value: Any) -> bytes:

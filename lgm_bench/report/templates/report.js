@@ -10,9 +10,8 @@ function showPage() {
   const page = (target && target.closest(".page")) || pages[0];
   pages.forEach((other) => other.classList.toggle("hidden", other !== page));
   links.forEach((link) => (pageOf(link) === page ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current")));
-  const first = target === page.querySelector("section");
-  if (!target || first) scrollTo(0, 0);
-  else target.scrollIntoView();
+  if (target) target.scrollIntoView();
+  else scrollTo(0, 0);
 }
 addEventListener("hashchange", showPage);
 showPage();
