@@ -9,7 +9,8 @@ from torch import Tensor
 from lgm_bench.attacks.attack import State
 from lgm_bench.attacks.budgets import Budget
 from lgm_bench.attacks.objectives import Objective
-from lgm_bench.attacks.problem import Evaluation, Problem, Survivors
+from lgm_bench.attacks.problem import Evaluation, Problem
+from lgm_bench.attacks.survivors import Survivors
 
 MOMENTUM = 0.75
 RHO = 0.75

@@ -174,12 +174,14 @@ class Attack:
                 one. Without effect unless the attack `has_iterates`. With a hard forward pass this is free.
 
         Raises:
-            ConfigError: The victim is in training mode or has another task, or an input has a wrong shape or value.
+            ConfigError: The victim is in training mode or has another task, an input has a wrong shape or value, or a
+                gradient is not finite.
         """
         problem = self.problem(victim, inputs, labels, gradient=gradient, target=target, ids=ids, adapter=adapter)
         trace = Trace(problem)
         with torch.no_grad(), frozen(victim):
             self.run(problem, trace, progress or (lambda *_: None), history=history and self.has_iterates)
+        problem.require_finite()
         return trace.result()
 
     def problem(
@@ -223,6 +225,7 @@ class Attack:
             samples=torch.arange(len(names), device=clean.device),
             rows=torch.arange(len(clean), device=clean.device),
             spent=torch.zeros(len(names), dtype=torch.int64, device=clean.device),
+            broken=torch.zeros(len(names), dtype=torch.int64, device=clean.device),
         )
 
     def run(self, problem: Problem, trace: Trace, progress: Progress, *, history: bool) -> None:

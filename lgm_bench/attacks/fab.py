@@ -7,7 +7,8 @@ from torch import Tensor
 
 from lgm_bench.attacks.budgets import Box
 from lgm_bench.attacks.objectives import Objective, Pass, lead_over
-from lgm_bench.attacks.problem import Problem, Survivors
+from lgm_bench.attacks.problem import Problem
+from lgm_bench.attacks.survivors import Survivors
 from lgm_bench.losses import margin
 
 ALPHA_MAX = 0.1

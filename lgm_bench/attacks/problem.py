@@ -54,6 +54,7 @@ class Problem:
         samples: (B,) int64, indices of the samples in the whole batch.
         rows: (R,) int64, indices of the rows of values in the whole batch.
         spent: (B,) int64 of the whole batch, the gradients computed for each sample so far; `evaluate` counts them.
+        broken: (B,) int64 of the whole batch, the rows of gradients that were not finite so far, see `require_finite`.
     """
 
     adapter: Adapter
@@ -69,6 +70,7 @@ class Problem:
     samples: Tensor
     rows: Tensor
     spent: Tensor
+    broken: Tensor
 
     @cached_property
     def clean(self) -> Tensor:
@@ -117,10 +119,12 @@ class Problem:
         """Return logits, objective and gradient at x (R, ...), under the gradient method.
 
         Raises:
-            ConfigError: The gradient is not finite, or the victim's logits do not fit the labels.
+            ConfigError: The victim's logits do not fit the labels; or on a CPU, the gradient is not finite.
         """
         self.spent[self.samples] += 1
         parts = [self._evaluated(group, x[group.rows], objective) for group in self.groups]
+        if x.device.type == "cpu":  # elsewhere, every step would wait for the answer
+            self.require_finite()
         if len(parts) == 1:
             return parts[0]
         logits, values, gradients, costs = zip(*parts, strict=True)
@@ -135,8 +139,26 @@ class Problem:
         """
         return self.verdict([self._hard(group, x[group.rows]) for group in self.groups])
 
+    def require_finite(self) -> None:
+        """Check that all gradients so far were finite.
+
+        Raises:
+            ConfigError: One was not.
+        """
+        broken = [name for name, rows in zip(self.ids, self.broken[self.samples].tolist(), strict=True) if rows]
+        if broken:
+            raise ConfigError(
+                f"the gradient of {len(broken)} samples is not finite (first: {broken[0]!r}) under {self.method!r}; "
+                "check the victim's weights, or lower the slope"
+            )
+
     def verdict(self, logits: Sequence[Tensor]) -> Verdict:
-        """Return the verdict from logits of the hard network, one tensor per group."""
+        """Return the verdict from logits of the hard network, one tensor per group.
+
+        Raises:
+            ConfigError: The logits allow no verdict, or a gradient before was not finite.
+        """
+        self.require_finite()
         return self.adapter.verdicts(self.groups, logits, self.target, self.ids)
 
     def hard_logits(self, x: Tensor) -> Tensor:
@@ -186,7 +208,7 @@ class Problem:
         return group.cut(output)
 
     def _evaluated(self, group: Group, x: Tensor, objective: Objective) -> Evaluation:
-        adapter, victim, ids = self.adapter, self.victim, self.ids[group.samples]
+        adapter, victim = self.adapter, self.victim
         moving = group.padded(x.detach()).requires_grad_()
         inputs = adapter.replaced(group.inputs, moving)
         clean, labels, samples = map(group.padded, (self.clean[group.rows], group.labels, self.samples[group.samples]))
@@ -199,7 +221,7 @@ class Problem:
         with torch.enable_grad(), applied, adapter.measured(victim) as work, calls as decisions:
             logits, labels = adapter.scored(victim, inputs, labels)
             if target is not None:
-                adapter.check_logits(logits, labels, target)
+                adapter.check_logits(logits, labels, self.target)
             owner = adapter.owner(inputs)
             values = objective(Pass(logits, labels, target, moving, clean, owner, samples, decisions, costs))
             values = _per_sample(values, len(samples), objective)
@@ -208,17 +230,10 @@ class Problem:
         if total.requires_grad:  # without slopes, the features of a voxel do not depend on the points' positions
             (computed,) = torch.autograd.grad(total, moving, allow_unused=True)
             gradient = gradient if computed is None else group.cut(computed)
-        self._check_finite(gradient, owner, ids)
-        return Evaluation(group.cut(logits.detach()), group.cut(values.detach()), gradient, work(len(ids)))
-
-    def _check_finite(self, gradient: Tensor, owner: Tensor, ids: Sequence[str]) -> None:
-        finite = gradient.isfinite().flatten(1).all(dim=1)
-        if not bool(finite.all()):
-            bad = sorted(set(owner[: len(finite)][~finite].tolist()))
-            raise ConfigError(
-                f"the gradient of {len(bad)} samples is not finite (first: {ids[bad[0]]!r}) under {self.method!r}; "
-                "check the victim's weights, or lower the slope"
-            )
+        unusable = ~gradient.isfinite().flatten(1).all(dim=1)
+        self.broken.index_add_(0, samples[owner[: len(unusable)]], unusable.long())
+        n_samples = len(samples) - group.padding
+        return Evaluation(group.cut(logits.detach()), group.cut(values.detach()), gradient, work(n_samples))
 
 
 def _per_sample(values: Tensor, n_samples: int, objective: Objective) -> Tensor:
@@ -229,38 +244,6 @@ def _per_sample(values: Tensor, n_samples: int, objective: Objective) -> Tensor:
     raise ConfigError(
         f"{type(objective).__name__} gave values of shape {tuple(values.shape)}, expected one per sample, {n_samples}"
     )
-
-
-class Survivors:
-    """The samples that have not fallen yet, with the state of an attack on them and the result on all samples.
-
-    Args:
-        problem: All samples, B of them.
-        result: Values (B, ...) to return for samples that `keep` never names.
-        state: Tensors by name, each with the samples as its first dimension.
-
-    Attributes:
-        problem: The surviving samples, B' of them.
-        result: Values of all samples, (B, ...).
-        state: State of the surviving samples.
-    """
-
-    def __init__(self, problem: Problem, result: Tensor, state: dict[str, Tensor]) -> None:
-        self.problem, self.result, self.state = problem, result.clone(), state
-        self._index = torch.arange(len(result), device=result.device)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def keep(self, values: Tensor, chosen: Tensor | slice = slice(None)) -> None:
-        """Make values (B', ...) the result of the chosen survivors, (B',) bool."""
-        self.result[self._index[chosen]] = values[chosen]
-
-    def drop(self, fallen: Tensor) -> None:
-        """Remove the samples that have fallen, (B',) bool."""
-        if bool(fallen.any()):
-            self._index, self.problem = self._index[~fallen], self.problem.select(~fallen)
-            self.state = {name: values[~fallen] for name, values in self.state.items()}
 
 
 @contextmanager

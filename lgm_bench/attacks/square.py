@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lgm_bench.attacks.budgets import Box
-from lgm_bench.attacks.problem import Problem, Survivors
+from lgm_bench.attacks.problem import Problem
+from lgm_bench.attacks.survivors import Survivors
 from lgm_bench.losses import margin
 
 SHARE = 0.8

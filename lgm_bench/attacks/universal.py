@@ -67,6 +67,7 @@ class Universal(Attack):
                 images, labels, ids = batches[number % len(batches)]
                 problem = self.problem(victim, images, labels, gradient=gradient, ids=ids, adapter=adapter)
                 evaluation = problem.evaluate(problem.project(images + change), self.objective)
+                problem.require_finite()
                 moved = change + self.step * self.budget.direction(evaluation.gradient.sum(dim=0))
                 change = moved.clamp(-self.eps, self.eps) * self.budget.allowed(images)[0]
         return change

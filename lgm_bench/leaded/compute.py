@@ -139,7 +139,7 @@ def _of_tokens(use: Call, groups: Sequence[Sequence[Counter[int]]], beside: int)
     each, pairs = (float(sum(count.total() for count in group)) for group in groups)
     tokens = use.executed[0].numel() + beside
     pair = pairs / tokens**2
-    return torch.tensor(each / tokens + 2 * pair * beside, dtype=torch.float64), pair
+    return use.executed.new_tensor(each / tokens + 2 * pair * beside, dtype=torch.float64), pair
 
 
 def _of_gate(name: str, uses: Sequence[Call], groups: Sequence[Sequence[Counter[int]]]) -> dict[str, Tensor]:
@@ -148,9 +148,10 @@ def _of_gate(name: str, uses: Sequence[Call], groups: Sequence[Sequence[Counter[
     Raises:
         ConfigError: There are several groups of modules, and neither as many uses nor as many decisions.
     """
-    costs = torch.tensor([sum(count.total() for count in group) for group in groups], dtype=torch.float64)
     if not uses:
         return {}
+    totals = [sum(count.total() for count in group) for group in groups]
+    costs = torch.tensor(totals, dtype=torch.float64, device=uses[0].executed.device)
     size = uses[0].executed[0].numel()
     if len(groups) == 1:
         return {call.name: costs[0] / (size * len(uses)) for call in uses}

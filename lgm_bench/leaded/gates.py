@@ -178,7 +178,7 @@ class Exit(Gate):
                 f"{len(self.thresholds)} exits have a threshold, so their scores must be (B, {len(self.thresholds)}); "
                 f"got {tuple(score.shape)}"
             )
-        return score.new_tensor(self.thresholds)
+        return torch.cat([score.new_full((1,), threshold) for threshold in self.thresholds])  # a GPU need not wait
 
     def extra_repr(self) -> str:
         return (

@@ -14,7 +14,7 @@ from lgm_bench.leaded.recording import Call, hard_units
 from lgm_bench.metrics.architecture_change import ChangeCounts, change_counts
 from lgm_bench.registry import resolve
 from lgm_bench.tasks.base import TASKS, Task, task_named
-from lgm_bench.tasks.checks import check_output
+from lgm_bench.tasks.checks import check_output, largest_class
 from lgm_bench.voxels.neighbours import Reach
 
 Work = Callable[[int], dict[str, Tensor]]
@@ -201,7 +201,7 @@ class Adapter:
         if logits.ndim != 2 or len(logits) != len(labels):
             expected = f"({len(labels)}, classes)"
             raise ConfigError(f"the victim gave logits of shape {tuple(logits.shape)}, expected {expected}")
-        largest = int(classes.max()) if len(classes) else 0
+        largest = largest_class(classes)
         if largest >= logits.shape[1]:
             raise ConfigError(
                 f"class {largest} is out of range: the victim has {logits.shape[1]} classes (0 to "

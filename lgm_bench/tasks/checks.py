@@ -5,9 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from lgm_bench.errors import ConfigError
 from lgm_bench.voxels import PointCloud
+
+_LARGEST = WeakTensorKeyDictionary()  # by tensor, see `largest_class`
 
 
 def usable(values: Tensor) -> Tensor:
@@ -65,6 +68,17 @@ def check_classes(name: str, classes: Tensor, count: int, sample: str) -> None:
         )
     if int(classes.min()) < 0:
         raise ConfigError(f"{name} must be at least 0, got {int(classes.min())}")
+
+
+def largest_class(classes: Tensor) -> int:
+    """Return the largest of some class indices, or 0 without any.
+
+    It is read once per tensor, since reading makes a GPU wait. Class indices never change in place.
+    """
+    if classes not in _LARGEST:
+        _LARGEST[classes] = int(classes.max()) if len(classes) else 0
+    largest: int = _LARGEST[classes]
+    return largest
 
 
 def check_cloud(cloud: PointCloud, ids: Sequence[str]) -> None:

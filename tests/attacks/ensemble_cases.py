@@ -133,6 +133,7 @@ def problem_for(
         samples=everything,
         rows=everything,
         spent=torch.zeros_like(everything),
+        broken=torch.zeros_like(everything),
     )
     return problem, budget, box
 

@@ -147,7 +147,7 @@ def test_a_gradient_that_is_not_finite() -> None:
     network = victim(SCENES)
     handle = network.voxelization.register_forward_hook(poison)
     try:
-        with pytest.raises(ConfigError, match=r"gradient of 1 samples is not finite \(first: 'scene-0'\) under LGM"):
+        with pytest.raises(ConfigError, match=r"gradient of 2 samples is not finite \(first: 'scene-0'\) under LGM"):
             perturbed(PointBIM(0.02, steps=2), network, data, LGM(8.0))
     finally:
         handle.remove()
