@@ -12,6 +12,7 @@ EXAMPLES = [(page, block) for page in PAGES for block in blocks(page) if block.l
 SILENT = [(page, block) for page, block in EXAMPLES if page.name not in ("README.md", "concepts.md")]
 """Those of which no page shows what they print."""
 FIGURE = ROOT / "docs" / "figures" / "lagged_and_leaded.py"
+GROWTH = FIGURE.with_name("cloud_growth.py")
 
 
 @pytest.mark.parametrize(("page", "block"), SILENT, ids=lambda value: value.name if isinstance(value, Path) else "")
@@ -62,6 +63,20 @@ def test_figure_of_the_board(tmp_path: Path) -> None:
         assert numbers(tmp_path / name) == pytest.approx(numbers(FIGURE.parent / name), abs=0.01)
     drawn = [line for line in script["lines_of"](entries) if not isinstance(line, str)]
     assert sorted(drawn, key=str) == sorted(entries, key=str)
+
+
+def test_the_figure_of_growth_shows_the_numbers_of_the_table(tmp_path: Path) -> None:
+    script = runpy.run_path(str(GROWTH))
+    table = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    printed: dict[int, str] = {}
+    for line in script["lines"]():
+        printed[line.points] = printed.get(line.points, "") + f" | {line.seconds:.2f} s, {line.megabytes:,.0f} MB"
+    assert len(printed) >= 5
+    for points, cells in printed.items():
+        assert f"| {points:,}{cells} |" in table
+    for name in script["PALETTES"]:
+        script["draw"](tmp_path / name)
+        assert numbers(tmp_path / name) == pytest.approx(numbers(GROWTH.parent / name), abs=0.01)
 
 
 def numbers(svg: Path) -> list[float]:
