@@ -4,9 +4,8 @@
 
 Images are the first test images of CIFAR-10; all of them are attacked, with the same number of gradients, within
 L-infinity 8/255. The slope of LGM is the one of those given after the colon that costs most on held-out training
-images. Point networks, which are named without a slope, take shapes within a cube; they have no loss about compute, so
-theirs are attacks on the accuracy. Finished runs stay in the folder `--out`: the same command goes on where it was
-killed.
+images. Point networks, which are named without a slope, take shapes within a cube. Finished runs stay in the folder
+`--out`: the same command goes on where it was killed.
 """
 
 import argparse
@@ -32,6 +31,7 @@ from victims import load_victim
 from victims.folding import folded
 
 EPS, STEP = 8 / 255, 2 / 255
+MANY = 100
 POINT_EPS, POINT_STEPS = 0.02, 6
 AT_ONCE = 50
 Changed = Callable[[Tensor, Tensor, list[str]], Tensor]
@@ -44,11 +44,15 @@ def attacks(victim: nn.Module, steps: int, method: LGM) -> Iterator[tuple[str, C
     def of(attack: Any, gradient: Any) -> Changed:
         return lambda images, labels, ids: attack.perturb(victim, images, labels, gradient=gradient, ids=ids)
 
-    yield "random noise", of(RandomNoise(EPS), FGM())
+    step = STEP if steps < MANY else STEP / 2
+    if steps < MANY:
+        yield "random noise", of(RandomNoise(EPS, steps=steps, loss="compute"), FGM())
     if any(isinstance(module, Exit) for module in victim.modules()):
-        yield "DeepSloth", of(BIM(EPS, STEP, steps, loss="deepsloth"), FGM())
+        yield "DeepSloth", of(BIM(EPS, step, steps, loss="deepsloth"), FGM())
     yield "GradMDM", of(Adam(EPS, steps=steps, loss="gradmdm"), FGM())
-    yield "compute, LGM", of(BIM(EPS, STEP, steps, loss="compute"), method)
+    if steps >= MANY:
+        yield "GradMDM with its L2 norm", of(Adam(EPS, steps=steps, loss="gradmdm-l2"), FGM())
+    yield "compute, LGM", of(BIM(EPS, step, steps, loss="compute"), method)
 
 
 def loader(subset: str, images: int, data_root: str | None) -> Any:
@@ -119,14 +123,17 @@ def of_points(name: str, options: argparse.Namespace) -> Iterator[str]:
     victim, data = load_victim(name), load_datamodule(name.partition("-")[2], batch_size=10, limit=options.images)
     data.prepare_data()
     data.setup("test")
-    random = RandomPerturbation(POINT_EPS)
-    bim = PointBIM(POINT_EPS, POINT_EPS / 4, POINT_STEPS)
+    step = POINT_EPS / 4
+    accuracy = PointBIM(POINT_EPS, step, POINT_STEPS)
     clean: np.ndarray | None = None
     for attack, used, gradient in (
         ("none", None, None),
-        ("random moves", random, FGM()),
-        ("cross-entropy, FGM", bim, FGM()),
-        ("cross-entropy, LGM (slope auto)", bim, LGM("auto")),
+        ("random moves", RandomPerturbation(POINT_EPS, steps=POINT_STEPS, loss="compute"), FGM()),
+        ("compute, LGM (slope auto)", PointBIM(POINT_EPS, step, POINT_STEPS, loss="compute"), LGM("auto")),
+        ("fewest of random moves", RandomPerturbation(POINT_EPS, steps=POINT_STEPS, loss="underload"), FGM()),
+        ("underload, LGM (slope auto)", PointBIM(POINT_EPS, step, POINT_STEPS, loss="underload"), LGM("auto")),
+        ("cross-entropy, FGM", accuracy, FGM()),
+        ("cross-entropy, LGM (slope auto)", accuracy, LGM("auto")),
     ):
         path = options.out / f"{name}-{file_name(attack)}-{options.images}.npy"
         if not path.exists():

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from lgm_bench.attacks.autoattack import AutoAttack
     from lgm_bench.attacks.budgets import Budget, Cubes, L2Ball, LinfBall
     from lgm_bench.attacks.image_attacks import BIM, FGSM, PGD, Adam, AutoPGD, CarliniWagner, RandomNoise
-    from lgm_bench.attacks.objectives import DLR, CrossEntropy, Lovasz, Margin, Objective, Pass, TargetedDLR
+    from lgm_bench.attacks.objective import Objective, Pass
+    from lgm_bench.attacks.objectives import DLR, CrossEntropy, Lovasz, Margin, TargetedDLR
     from lgm_bench.attacks.point_attacks import KNNPert, PointAttack, PointBIM, PointPert, RandomPerturbation
     from lgm_bench.attacks.trace import AttackResult
     from lgm_bench.attacks.universal import Universal
@@ -42,7 +43,8 @@ _HOMES = {
     "autoattack": ("AutoAttack",),
     "budgets": ("Budget", "Cubes", "L2Ball", "LinfBall"),
     "image_attacks": ("Adam", "AutoPGD", "BIM", "CarliniWagner", "FGSM", "PGD", "RandomNoise"),
-    "objectives": ("CrossEntropy", "DLR", "Lovasz", "Margin", "Objective", "Pass", "TargetedDLR"),
+    "objective": ("Objective", "Pass"),
+    "objectives": ("CrossEntropy", "DLR", "Lovasz", "Margin", "TargetedDLR"),
     "point_attacks": ("KNNPert", "PointAttack", "PointBIM", "PointPert", "RandomPerturbation"),
     "trace": ("AttackResult",),
     "universal": ("Universal",),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lgm_bench.attacks.attack import State
 from lgm_bench.attacks.budgets import Budget
-from lgm_bench.attacks.objectives import Objective
+from lgm_bench.attacks.objective import Objective
 from lgm_bench.attacks.problem import Evaluation, Problem
 from lgm_bench.attacks.survivors import Survivors
 

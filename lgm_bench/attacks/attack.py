@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from lgm_bench.attacks.budgets import Budget, LinfBall
 from lgm_bench.attacks.checks import check_steps, check_task, check_victim, class_indices, count_samples
-from lgm_bench.attacks.objectives import Objective, objective_named
+from lgm_bench.attacks.objective import Objective
+from lgm_bench.attacks.objectives import objective_named
 from lgm_bench.attacks.problem import Evaluation, Problem, frozen, without_autocast
 from lgm_bench.attacks.trace import AttackResult, Progress, Trace
 from lgm_bench.errors import UnknownNameError
@@ -37,10 +38,8 @@ class Attack:
         mask: Pixels that may change, (H, W) bool, instead of a random share.
         loss: What the attack raises: one of `losses`, or an `Objective`; None: the first of `losses`.
         seed: Seed of all random draws.
-        active_set: Stop the attack on a sample as soon as it fools the hard network, which judges it at the beginning
-            of each iteration. Such a sample does not go through all steps, so its architecture differs from that of a
-            full run, and later steps cannot undo its fall. With a hard forward pass this is free. With a soft one it
-            costs one more forward pass per iteration, and pays off when many samples fall early.
+        active_set: Stop the attack on a sample as soon as it fools the hard network, which judges it before each step.
+            Its architecture then differs from that of a full run. With a soft forward pass a step costs one more pass.
 
     Attributes:
         inputs: Name of the inputs that it attacks; see `Task.inputs`.
@@ -48,8 +47,8 @@ class Attack:
         takes_step: Whether the size of a step can be chosen.
         takes_gradient: Whether the attack follows a gradient.
         learns: Whether it has to learn on other samples first, see `Universal`.
-        keeps_best: Whether the attack returns the best iterate of each sample, judged by the hard network, instead of
-            the last one.
+        keeps_best: Whether the attack returns the best iterate of each sample, judged by the hard network, and not the
+            last one. With a loss about compute it always does, and the best one has the highest `Objective.goal`.
         judges_start: Whether the first iterate is judged too.
 
     Raises:
@@ -63,11 +62,11 @@ class Attack:
     takes_step: ClassVar[bool] = True
     takes_gradient: ClassVar[bool] = True
     learns: ClassVar[bool] = False
-    keeps_best: ClassVar[bool] = False
+    keeps_best: bool = False
     judges_start: ClassVar[bool] = True
     losses: ClassVar[tuple[str, ...]] = (
-        "cross_entropy", "margin", "dlr", "compute", "compute-kept", "underload", "deepsloth", "gradmdm", "exits",
-        "last-exit",
+        "cross_entropy", "margin", "dlr", "compute", "compute-kept", "underload", "deepsloth", "gradmdm",
+        "gradmdm-l2", "exits", "last-exit",
     )  # fmt: skip
     default_step: ClassVar[float | None] = 1 / 255
     default_steps: ClassVar[int] = 100
@@ -97,6 +96,7 @@ class Attack:
         if isinstance(loss, str) and loss not in self.losses:
             raise UnknownNameError(f"loss of {self.name}", loss, self.losses)
         self.loss = loss
+        self.keeps_best = self.keeps_best or self.objective.goal is not None
 
     @classmethod
     def usual_step(cls, eps: float) -> float:
@@ -249,7 +249,7 @@ class Attack:
             state["x"] = problem.project(state["x"])
             fallen = None
             if self.keeps_best and (iteration or self.judges_start):
-                fallen = self._keep_better(problem, state["x"], trace)
+                fallen = self._keep_better(problem, state["x"], trace, objective)
             if iteration == steps:
                 break
             evaluation = self._evaluate(problem, state["x"], objective)
@@ -289,9 +289,10 @@ class Attack:
         zeros = x.new_zeros(len(problem.ids))
         return Evaluation(zeros[:, None], zeros, torch.zeros_like(x), {})
 
-    def _keep_better(self, problem: Problem, x: Tensor, trace: Trace) -> Tensor:
-        iterate, verdict = trace.iterates, problem.judge(x)
-        trace.keep(problem, x, trace.judged(problem, verdict), iterate)
+    def _keep_better(self, problem: Problem, x: Tensor, trace: Trace, objective: Objective) -> Tensor:
+        iterate, (verdict, goal) = trace.iterates, problem.judged(x, objective)
+        better = trace.judged(problem, verdict)
+        trace.keep(problem, x, better if goal is None else trace.nearer_goal(problem, goal), iterate)
         return verdict.fallen
 
     def _fallen(self, problem: Problem, x: Tensor, evaluation: Evaluation, trace: Trace, iteration: int) -> Tensor:

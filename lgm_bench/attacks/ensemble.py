@@ -14,7 +14,8 @@ from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.budgets import Budget, LinfBall
 from lgm_bench.attacks.checks import check_whole
 from lgm_bench.attacks.fab import fab
-from lgm_bench.attacks.objectives import CrossEntropy, Objective, TargetedDLR
+from lgm_bench.attacks.objective import Objective
+from lgm_bench.attacks.objectives import CrossEntropy, TargetedDLR
 from lgm_bench.attacks.problem import Problem
 from lgm_bench.attacks.square import square
 from lgm_bench.attacks.trace import Progress, Trace

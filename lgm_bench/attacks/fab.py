@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lgm_bench.attacks.budgets import Box
-from lgm_bench.attacks.objectives import Objective, Pass, lead_over
+from lgm_bench.attacks.objective import Objective, Pass
+from lgm_bench.attacks.objectives import lead_over
 from lgm_bench.attacks.problem import Problem
 from lgm_bench.attacks.survivors import Survivors
 from lgm_bench.losses import margin

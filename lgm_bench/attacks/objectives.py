@@ -1,77 +1,25 @@
-"""Objectives: what an attack raises, one number per sample.
-
-The number depends only on its own sample, so the gradient of a sample does not depend on the batch.
-"""
+"""Objectives by name: losses about the prediction, and losses about the compute."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lgm_bench.attacks.objective import Objective, Pass
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded.compute import Costs
 from lgm_bench.leaded.gates import PRESENT
-from lgm_bench.leaded.recording import Call
 from lgm_bench.losses import lovasz_softmax, margin
 
 TINY = 1e-12
 
 
-class Pass(NamedTuple):
-    """One forward pass under the gradient method, of B samples.
-
-    Attributes:
-        logits: (K, C), attached to the graph; K is B, or for a single scene the number of its labelled points.
-        labels: (K,) int64.
-        target: Target classes, (B,) int64; None for an untargeted attack.
-        values: Current values, (R, ...), attached to the graph.
-        clean: Values before the attack, (R, ...).
-        owner: (R,) int64, sample of each row of the values.
-        samples: (B,) int64, indices of the samples in the whole batch.
-        decisions: Decisions of the units in this pass, in call order; empty unless the objective `reads_decisions`.
-        costs: Cost of each decision; only for an objective that `reads_costs`.
-    """
-
-    logits: Tensor
-    labels: Tensor
-    target: Tensor | None
-    values: Tensor
-    clean: Tensor
-    owner: Tensor
-    samples: Tensor
-    decisions: list[Call]
-    costs: Costs | None = None
-
-    @property
-    def classes(self) -> Tensor:
-        """The targets (K,), or the labels in an untargeted attack."""
-        return self.labels if self.target is None else self.target
-
-
-class Objective:
-    """A function of a `Pass` that an attack raises.
-
-    Attributes:
-        reads_decisions: Whether it uses the decisions of the pass. They are recorded only then.
-        reads_costs: Whether it uses the costs of decisions. They are counted only then.
-    """
-
-    reads_decisions: ClassVar[bool] = False
-    reads_costs: ClassVar[bool] = False
-
-    def __call__(self, seen: Pass) -> Tensor:
-        """Return one value per sample, (B,); if B is 1, any number of values, which are added up."""
-        raise NotImplementedError
-
-
 class CrossEntropy(Objective):
     """The cross-entropy of the labels, or minus that of the targets.
 
-    In scenes it is the sum over the labelled points. The released runs take the mean, which scales the gradients of all
-    points by the same factor. Steps relative to the largest component of a point are the same.
+    In scenes it is the sum over the labelled points. The released runs take the mean, and their steps are the same.
     """
 
     def __call__(self, seen: Pass) -> Tensor:
@@ -140,9 +88,10 @@ class Lovasz(Objective):
 
 
 class Compute(Objective):
-    """The share of the network's multiply-adds that it executes: occupancy times cost, summed over all decisions.
+    """What the network computes: the share of its multiply-adds, occupancy times cost summed over all decisions.
 
-    Under a leaded gradient its gradient passes through the occupancies. Under FGM they are constant, so it has none.
+    Of a network on voxels, where what is on does not depend on scores, it is the sum of the voxels' occupancies. Under
+    a leaded gradient the gradient passes through the occupancies. Under FGM they are constant, so it has none.
 
     Args:
         sign: 1 to make the network compute more, -1 to make it compute less.
@@ -153,16 +102,28 @@ class Compute(Objective):
     reads_decisions = reads_costs = True
 
     def __init__(self, sign: int = 1, kept: float = 0.0) -> None:
-        self.sign, self.kept = sign, kept
+        self.sign, self.kept, self.goal = sign, kept, self
 
     def __call__(self, seen: Pass) -> Tensor:
-        costs = seen.costs
-        if costs is None:
+        if seen.voxels is not None:
+            occupancy, sample = seen.voxels
+            return self.sign * occupancy.new_zeros(len(seen.samples)).index_add(0, sample, occupancy)
+        if seen.costs is None:
             raise ConfigError(
                 "the costs of the network's decisions are unknown; declare in controls() what gates control"
             )
-        share = costs.of({call.name: call.executed for call in seen.decisions}) / costs.full
-        return self.sign * share + self.kept * margin(seen.logits, seen.classes).clamp(max=0)
+        return self.value(seen.costs, {call.name: call.executed for call in seen.decisions}, seen.logits, seen.classes)
+
+    def value(self, costs: Costs, executed: Mapping[str, Tensor], logits: Tensor, classes: Tensor) -> Tensor:
+        """Return the value of each sample, (B,) float64.
+
+        Args:
+            costs: Cost of each decision.
+            executed: By name of the call, how far what each decision controls is executed; see `Costs.of`.
+            logits: (B, C).
+            classes: (B,) int64, the labels or the targets.
+        """
+        return self.sign * costs.of(executed) / costs.full + self.kept * margin(logits, classes).clamp(max=0)
 
 
 class ExitCrossEntropy(Objective):
@@ -195,6 +156,7 @@ class DeepSloth(Objective):
     """
 
     reads_decisions = True
+    goal = Compute()
 
     def __call__(self, seen: Pass) -> Tensor:
         return exit_outputs(seen)[:, :-1].log_softmax(dim=-1).mean(dim=(1, 2))
@@ -207,17 +169,19 @@ class GradMDM(Objective):
     that are on have no gradient. Of the others, a norm with a large p raises those most that are almost on. It depends
     only on scores, so it works with any gradient.
 
-    The publication lowers the L2 norm of the change as well; here the budget of the attack bounds it. For its first ten
-    of 100 Adam steps the publication takes p = 1, which is not done here.
+    The publication also lowers the squared L2 norm of the change, `gradmdm-l2` here: gamma = 100 for 1.5e5 times this
+    power, on images divided by about 0.225. For its first ten of 100 Adam steps it takes p = 1, which is not done here.
 
     Args:
         p: The power; the publication's for SkipNet is 3.5.
+        distance: Weight of the squared L2 norm, in units of intensity. With 0, the budget alone bounds the change.
     """
 
     reads_decisions = True
+    goal = Compute()
 
-    def __init__(self, p: float = 3.5) -> None:
-        self.p = p
+    def __init__(self, p: float = 3.5, distance: float = 0.0) -> None:
+        self.p, self.distance = p, distance
 
     def __call__(self, seen: Pass) -> Tensor:
         gates = [
@@ -227,8 +191,9 @@ class GradMDM(Objective):
         ]
         if not gates:
             raise ConfigError("this loss is for a network with gates; found none")
-        loss: Tensor = torch.linalg.vector_norm(torch.cat(gates, dim=1).clamp(max=PRESENT), ord=self.p, dim=1)
-        return loss
+        power: Tensor = torch.linalg.vector_norm(torch.cat(gates, dim=1).clamp(max=PRESENT), ord=self.p, dim=1)
+        squares = (seen.values - seen.clean).flatten(1).square().sum(dim=1)
+        return power - self.distance * squares.new_zeros(len(power)).index_add(0, seen.owner, squares)
 
 
 OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
@@ -241,6 +206,7 @@ OBJECTIVES: Mapping[str, Callable[[], Objective]] = {
     "underload": partial(Compute, sign=-1),
     "deepsloth": DeepSloth,
     "gradmdm": GradMDM,
+    "gradmdm-l2": partial(GradMDM, distance=100 / 1.5e5 / 0.225**2),
     "exits": ExitCrossEntropy,
     "last-exit": partial(ExitCrossEntropy, -1),
 }

@@ -11,7 +11,8 @@ from lgm_bench.attacks.attack import Attack, State
 from lgm_bench.attacks.budgets import Budget, Cubes
 from lgm_bench.attacks.checks import check_whole
 from lgm_bench.attacks.image_attacks import AdamSteps, RandomNoise
-from lgm_bench.attacks.objectives import Margin, Objective, Pass
+from lgm_bench.attacks.objective import Objective, Pass
+from lgm_bench.attacks.objectives import Margin
 from lgm_bench.attacks.problem import Evaluation, Problem
 from lgm_bench.attacks.trace import Progress, Trace
 from lgm_bench.errors import ConfigError
@@ -25,7 +26,8 @@ class PointAttack(Attack):
 
     The hard network judges every iterate, the clean cloud first, and the attack returns the best iterate of each cloud.
     In segmentation the best one has the lowest mIoU of the scene. In classification a misclassified iterate beats a
-    correct one, and then the lower margin of the true class wins. Scenes go through the network one by one, shapes
+    correct one, and then the lower margin of the true class wins. With a loss about compute, the one with the most
+    operations is best, or for "underload" with the fewest. Scenes go through the network one by one, shapes
     together.
 
     Args:
@@ -43,7 +45,7 @@ class PointAttack(Attack):
     inputs = "points"
     options: ClassVar[tuple[str, ...]] = ("loss", "seed")
     keeps_best = True
-    losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "lovasz")
+    losses: ClassVar[tuple[str, ...]] = ("cross_entropy", "lovasz", "compute", "underload")
     default_step = 0.01
     default_steps = 50
     fewest_steps = 0

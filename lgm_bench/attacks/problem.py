@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.attacks.budgets import Region
-from lgm_bench.attacks.objectives import Objective, Pass
+from lgm_bench.attacks.objective import Objective, Pass
+from lgm_bench.attacks.objectives import Compute
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import GradientMethod, hard_forward, recorded_calls
 from lgm_bench.leaded.compute import Costs
-from lgm_bench.leaded.recording import Call
+from lgm_bench.leaded.recording import Call, hard_units
 from lgm_bench.tasks.adapter import Adapter, Group, Verdict
 from lgm_bench.tasks.checks import check_output
 
@@ -161,6 +162,17 @@ class Problem:
         self.require_finite()
         return self.adapter.verdicts(self.groups, logits, self.target, self.ids)
 
+    def judged(self, x: Tensor, objective: Objective) -> tuple[Verdict, Tensor | None]:
+        """Return the verdict of the hard network on x (R, ...), and the goal of the objective (B,) if it has one.
+
+        Raises:
+            ConfigError: See `judge`.
+        """
+        if objective.goal is None:
+            return self.judge(x), None
+        logits, goals = zip(*(self._goal(group, x[group.rows], objective.goal) for group in self.groups), strict=True)
+        return self.verdict(logits), torch.cat(goals)
+
     def hard_logits(self, x: Tensor) -> Tensor:
         """Return the hard network's logits at x (R, ...), group after group."""
         return torch.cat([self._hard(group, x[group.rows]) for group in self.groups])
@@ -207,6 +219,20 @@ class Problem:
         check_output(output)
         return group.cut(output)
 
+    def _goal(self, group: Group, x: Tensor, goal: Compute) -> tuple[Tensor, Tensor]:
+        """Return the hard network's logits of a group, and what it computes: the counted operations, or by costs."""
+        with self.adapter.measured(self.victim) as work:
+            output, decisions = hard_units(self.victim, group.padded(self.adapter.replaced(group.inputs, x)))
+        check_output(output)
+        logits, n_samples = group.cut(output), len(self.ids[group.samples])
+        operations = work(n_samples).get("gflops")
+        if operations is not None:
+            return logits, goal.sign * operations
+        if self.costs is None:
+            return logits, torch.zeros(n_samples)
+        executed = {name: group.cut(on) for name, on in decisions.items()}
+        return logits, goal.value(self.costs, executed, logits, self.classes[group.samples])
+
     def _evaluated(self, group: Group, x: Tensor, objective: Objective) -> Evaluation:
         adapter, victim = self.adapter, self.victim
         moving = group.padded(x.detach()).requires_grad_()
@@ -214,16 +240,18 @@ class Problem:
         clean, labels, samples = map(group.padded, (self.clean[group.rows], group.labels, self.samples[group.samples]))
         target = None if self.target is None else group.padded(self.target[group.samples])
         calls: AbstractContextManager[list[Call]] = nullcontext([])
+        voxels: AbstractContextManager[list[tuple[Tensor, Tensor]]] = nullcontext([])
         if objective.reads_decisions:
-            calls = recorded_calls(victim)
+            calls, voxels = recorded_calls(victim), adapter.occupied(victim)
         costs = self.costs if objective.reads_costs else None
         applied = self.method.applied_to(victim, adapter.reach(clean, self.step, self.eps))
-        with torch.enable_grad(), applied, adapter.measured(victim) as work, calls as decisions:
+        with torch.enable_grad(), applied, adapter.measured(victim) as work, calls as decisions, voxels as occupied:
             logits, labels = adapter.scored(victim, inputs, labels)
             if target is not None:
                 adapter.check_logits(logits, labels, self.target)
             owner = adapter.owner(inputs)
-            values = objective(Pass(logits, labels, target, moving, clean, owner, samples, decisions, costs))
+            seen = Pass(logits, labels, target, moving, clean, owner, samples, decisions, costs)
+            values = objective(seen._replace(voxels=occupied[0]) if occupied else seen)
             values = _per_sample(values, len(samples), objective)
             total = values.sum()
         gradient = torch.zeros_like(x)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from lgm_bench.attacks.budgets import Budget, LinfBall
 from lgm_bench.attacks.ensemble import TARGETED, Ensemble, Kind, Round
-from lgm_bench.attacks.objectives import CrossEntropy, ExitCrossEntropy, Objective
+from lgm_bench.attacks.objective import Objective
+from lgm_bench.attacks.objectives import CrossEntropy, ExitCrossEntropy
 from lgm_bench.leaded import FGM, GradientMethod, automatic_slopes, gradient_named, recorded_calls
 from lgm_bench.leaded.gates import Halting, Occupancy, TopK
 from lgm_bench.leaded.gradient import Unit

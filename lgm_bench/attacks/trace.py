@@ -50,6 +50,7 @@ class Trace:
         self.kept = torch.zeros(n, dtype=torch.int64)
         self.felled_by: dict[str, str] = {}
         self._spent = problem.spent
+        self._goal = torch.full((n,), -torch.inf, dtype=torch.float64)
         nothing = torch.full((n,), torch.inf, dtype=torch.float64), torch.zeros(n, dtype=torch.bool)
         self._latest = self._best = Verdict(*nothing, torch.zeros(n, 0, dtype=torch.int64))
         self._verdicts: list[Verdict] = []
@@ -83,6 +84,13 @@ class Trace:
         )
         self._verdicts.append(self._latest)
         return better[samples].to(problem.samples.device)
+
+    def nearer_goal(self, problem: Problem, value: Tensor) -> Tensor:
+        """Return where (B',) bool the goal (B',) of the samples of `problem` is at least as high as ever before."""
+        samples, value = problem.samples.cpu(), value.double().cpu()
+        better = value >= self._goal[samples]
+        self._goal[samples] = torch.where(better, value, self._goal[samples])
+        return better.to(problem.samples.device)
 
     def add_costs(self, problem: Problem, evaluation: Evaluation) -> None:
         """Add the costs of one gradient."""

@@ -140,7 +140,7 @@ Loss = Annotated[
     str | None,
     _attack(
         "What the attack raises: cross_entropy, margin, dlr, lovasz (scenes), exits, last-exit, compute, compute-kept, "
-        "underload or deepsloth.",
+        "underload, deepsloth, gradmdm or gradmdm-l2.",
         default="the attack's, or the released one",
     ),
 ]

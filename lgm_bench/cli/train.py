@@ -116,6 +116,7 @@ def _report(victim: str, weights: Path, where: list[str], as_json: bool, *, befo
         return
     last = record["epochs"][-1] if record["epochs"] else {}
     figures = [f"accuracy {last['accuracy']:.2%}"] if "accuracy" in last else []
+    figures += [f"{last['always_on_accuracy']:.2%} with every gate on"] if "always_on_accuracy" in last else []
     figures += [f"mIoU {last['miou']:.2%}"] if "miou" in last else []
     figures += [f"{last['executed_units']:.1%} of the units executed"] if "executed_units" in last else []
     figures += [f"{last['decided_by_image']:.1%} decided by the image"] if "decided_by_image" in last else []

@@ -306,6 +306,11 @@ class Adapter:
         return None
 
     @contextmanager
+    def occupied(self, victim: Any) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        """Yield a list that gets the occupancy (M,) and the sample (M,) of each voxel; empty without."""
+        yield []
+
+    @contextmanager
     def measured(self, victim: Any) -> Iterator[Work]:
         """Yield a function that returns the cost of the victim's forward passes in this block; by default empty."""
         yield lambda _: {}

@@ -21,6 +21,7 @@ from lgm_bench.tasks.samples import ExampleCloud, SavedCloud, example_cloud
 from lgm_bench.tasks.tensors import Classified
 from lgm_bench.voxels import IGNORED, PointCloud
 from lgm_bench.voxels.neighbours import Reach
+from lgm_bench.voxels.voxelization import Voxels
 
 
 class Clouds(Adapter):
@@ -51,6 +52,22 @@ class Clouds(Adapter):
 
     def reach(self, clean: Tensor, step: float, eps: float) -> Reach:
         return Reach(clean, step, eps)
+
+    @contextmanager
+    def occupied(self, victim: Any) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        found = []
+
+        def record(_module: nn.Module, _arguments: Any, voxels: Voxels) -> None:
+            occupancy = voxels.occupancy
+            if occupancy is None:
+                occupancy = voxels.occupied.to(voxels.cloud.points.dtype)
+            found.append((occupancy, voxels.coordinates[:, 0]))
+
+        handle = victim.voxelization.register_forward_hook(record)
+        try:
+            yield found
+        finally:
+            handle.remove()
 
     @contextmanager
     def measured(self, victim: Any) -> Iterator[Work]:

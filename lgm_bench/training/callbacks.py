@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from lgm_bench.attacks import PGD
+from lgm_bench.attacks.standard import AlwaysOn
 from lgm_bench.files import write_whole
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,27 @@ class PGDAccuracy(Callback):
                 100 * accuracy,
             )
         self.best = max(self.best, float(accuracy))
+
+
+class AlwaysOnAccuracy(Callback):
+    """Logs after the last epoch the accuracy on held-out images with every gate on, as `always_on_accuracy`.
+
+    It tells what the gates cost in accuracy. Networks without gates that can all be on, such as early exits, have none.
+    """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Classify all held-out images with every gate on."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if not last or getattr(pl_module, "task", "images") != "images" or not AlwaysOn().units_of(pl_module):
+            return
+        pl_module.eval()
+        correct = []
+        with torch.no_grad(), AlwaysOn().applied_to(pl_module):
+            for images, labels, _ in trainer.val_dataloaders or ():
+                logits = pl_module(images.to(pl_module.device))
+                correct.append(logits.argmax(dim=1) == labels.to(pl_module.device))
+        pl_module.train()
+        pl_module.log("always_on_accuracy", torch.cat(correct).float().mean(), sync_dist=True)
 
 
 class EpochLog(Callback):

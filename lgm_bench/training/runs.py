@@ -22,7 +22,7 @@ from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInter
 from lgm_bench.evaluation.engine.place import checked_devices
 from lgm_bench.files import write_whole
 from lgm_bench.tasks.base import task_named
-from lgm_bench.training.callbacks import EpochLog, NoiseByEpoch, PGDAccuracy, Stopwatch, read_epochs
+from lgm_bench.training.callbacks import AlwaysOnAccuracy, EpochLog, NoiseByEpoch, PGDAccuracy, Stopwatch, read_epochs
 from lgm_bench.training.view import TrainingView
 from victims.official import CUT_SHORT
 from victims.training.recipe import Recipe
@@ -84,7 +84,7 @@ def train(
     pl.seed_everything(seed, verbose=False)
     keeper = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
     watch = Stopwatch()
-    callbacks: list[Callback] = [EpochLog(out / METRICS), NoiseByEpoch(seed), watch, keeper]
+    callbacks: list[Callback] = [AlwaysOnAccuracy(), EpochLog(out / METRICS), NoiseByEpoch(seed), watch, keeper]
     if recipe.adversarial is not None:
         callbacks.insert(0, PGDAccuracy(recipe.adversarial.eps))  # before the log, which it adds a column to
     if progress:
@@ -191,13 +191,29 @@ def _checkpoint(path: Path) -> Path | None:
     return path
 
 
+def _warnings(victim: Victim) -> list[str]:
+    """Return what the trained network lacks of what its recipe asks for."""
+    wanted, found = victim.recipe.adaptive_units, victim.decided.get("adaptive_units", 0)
+    if found >= wanted:
+        return []
+    units = len(victim.decided.get("decided_by_image_by_unit", ()))
+    return [
+        f"{found} of {units} units decide by the image, and the recipe asks for {wanted}; try bounds_relaxed_after "
+        "above 1, or another target_share"
+    ]
+
+
 def _write(out: Path, victim: Victim, settings: dict[str, Any], *, wall_time_s: float, resumed: bool) -> None:
     state = {key: value.detach().cpu().contiguous().clone() for key, value in victim.network.state_dict().items()}
     content = safetensors.torch.save(state)
     write_whole(out / WEIGHTS, content)
+    warnings = _warnings(victim)
+    for warning in warnings:
+        log.warning("%s", warning)
     record = settings | {
         "sha256": hashlib.sha256(content).hexdigest(),
         "decided": victim.decided,
+        "warnings": warnings,
         "epochs": read_epochs(out / METRICS),
         "wall_time_s": round(wall_time_s),
         "resumed": resumed,

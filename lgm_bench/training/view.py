@@ -13,6 +13,7 @@ from lgm_bench.evaluation.wording import clock, time_left
 SHARES = {
     "accuracy": "accuracy",
     "pgd_accuracy": "under PGD",
+    "always_on_accuracy": "with every gate on",
     "miou": "mIoU",
     "executed_units": "executed",
     "decided_by_image": "decided by the image",

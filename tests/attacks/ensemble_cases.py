@@ -9,7 +9,7 @@ from datamodules.batch import ImageBatch
 from lgm_bench import FGM, Occupancy
 from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.budgets import Box, LinfBall
-from lgm_bench.attacks.objectives import Pass
+from lgm_bench.attacks.objective import Pass
 from lgm_bench.attacks.problem import Problem
 from lgm_bench.attacks.trace import AttackResult
 from lgm_bench.leaded import GradientMethod

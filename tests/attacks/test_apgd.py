@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lgm_bench import LGM
 from lgm_bench.attacks.apgd import apgd, checkpoints
-from lgm_bench.attacks.objectives import CrossEntropy, Objective, Pass, TargetedDLR
+from lgm_bench.attacks.objective import Objective, Pass
+from lgm_bench.attacks.objectives import CrossEntropy, TargetedDLR
 
 
 class Waves(nn.Module):

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lgm_bench import FGM, LGM
 from lgm_bench.attacks import BIM
-from lgm_bench.attacks.objectives import DLR, CrossEntropy, Margin, Objective, Pass, TargetedDLR
+from lgm_bench.attacks.objective import Objective, Pass
+from lgm_bench.attacks.objectives import DLR, CrossEntropy, Margin, TargetedDLR
 from lgm_bench.errors import ConfigError
 from lgm_bench.leaded import architecture
 from lgm_bench.losses import margin

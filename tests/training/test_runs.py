@@ -20,6 +20,7 @@ from datamodules.cifar10 import CIFAR10DataModule
 from datamodules.loaders import ShuffledLoader
 from lgm_bench.attacks import PGD
 from lgm_bench.errors import CheckpointError, ConfigError, ResultError, RunInterruptedError
+from lgm_bench.leaded import Occupancy
 from lgm_bench.training.callbacks import Stopwatch, read_epochs
 from lgm_bench.training.runs import LAST, METRICS, RECORD, WEIGHTS, train
 from victims import load_victim
@@ -128,6 +129,36 @@ def test_a_resumed_adversarial_run_equals_an_uninterrupted_one(root: Path, tmp_p
     robust = [epoch["pgd_accuracy"] for epoch in record["epochs"]]
     assert len(robust) == EPOCHS
     assert robust[-1] == pytest.approx(accuracy_under_pgd(whole, root))
+
+
+def test_accuracy_with_every_gate_on(uninterrupted: Path, root: Path) -> None:
+    """In the record of the last epoch, as hooks that open every gate find it."""
+    epochs = json.loads((uninterrupted.parent / RECORD).read_text())["epochs"]
+    victim = load_victim(DYNCONV, uninterrupted)
+    for module in victim.modules():
+        if isinstance(module, Occupancy):
+            module.register_forward_hook(lambda _gate, _given, occupancy: torch.ones_like(occupancy))
+    data = TinyData(root)
+    data.setup("fit")
+    images, labels, _ = next(iter(data.val_dataloader()))
+    expected = (victim(images).argmax(dim=1) == labels).double().mean().item()
+    assert [epoch.get("always_on_accuracy") for epoch in epochs] == [None] * (EPOCHS - 1) + [pytest.approx(expected)]
+
+
+def test_too_few_adaptive_units_are_a_warning(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, uninterrupted: Path
+) -> None:
+    """And not an error: the weights are those of a run whose recipe asks for none."""
+    recipe = RECIPES[DYNCONV].model_copy(update={"adaptive_units": 100})
+    weights = run(DYNCONV, root, tmp_path / "few", recipe=recipe)
+    record = json.loads((weights.parent / RECORD).read_text())
+    by_unit = record["decided"]["decided_by_image_by_unit"]
+    found = sum(share >= 0.1 for share in by_unit)
+    (warning,) = record["warnings"]
+    assert warning.startswith(f"{found} of {len(by_unit)} units decide by the image, and the recipe asks for 100")
+    assert warning in caplog.text
+    assert same(weights, uninterrupted)
+    assert json.loads((uninterrupted.parent / RECORD).read_text())["warnings"] == []
 
 
 def accuracy_under_pgd(weights: Path, root: Path) -> float:

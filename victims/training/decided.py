@@ -10,6 +10,9 @@ from torch import Tensor
 OFTEN = 0.05
 """A decision depends on the image if it is on, and off, for at least this share of the images."""
 
+SOME = 0.1
+"""A unit decides by the image if at least this share of its decisions depends on it."""
+
 
 class Decided:
     """Counts, for each decision of every unit, the images for which it is on."""
@@ -28,7 +31,8 @@ class Decided:
     def figures(self) -> dict[str, Any]:
         """Return the share of decisions that are on, and the share that depends on the image: per unit, and the mean.
 
-        In a unit with many decisions (positions, tokens, channels, experts) each of them counts by itself.
+        Also the number of units that decide by the image. In a unit with many decisions (positions, tokens, channels,
+        experts) each of them counts by itself.
         """
         rates = {name: on / self.images[name] for name, on in self.on.items()}
         executed = [rate.mean().item() for rate in rates.values()]
@@ -38,6 +42,7 @@ class Decided:
         return {
             "executed_units": mean(executed),
             "decided_by_image": mean(by_image),
+            "adaptive_units": sum(share >= SOME for share in by_image),
             "executed_by_unit": [round(share, 4) for share in executed],
             "decided_by_image_by_unit": [round(share, 4) for share in by_image],
         }

@@ -64,6 +64,9 @@ class Recipe(BaseModel):
     temperature: float = Field(1.0, gt=0, description="of the soft decisions in training: DynConv's noise, 1 / slope")
     compute_cost: float = Field(0.5, ge=0, description="price of SkipNet's executed blocks, alpha")
     reinforce_epochs: int = Field(0, ge=0, description="last epochs, in which SkipNet's gates are sampled")
+    adaptive_units: int = Field(
+        0, ge=0, description="how many units have to decide by the image at the end; the record warns where fewer do"
+    )
     adversarial: Adversarial | None = Field(
         None, description="adversarial training of image classifiers; None: without"
     )

@@ -37,6 +37,7 @@ Count = Annotated[int, Field(ge=1)]
 Loss = Literal[
     "cross_entropy", "lovasz", "margin", "dlr",
     "exits", "last-exit", "compute", "compute-kept", "underload", "deepsloth",
+    "gradmdm", "gradmdm-l2",
 ]  # fmt: skip
 Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 Channels = Annotated[list[float], Field(min_length=1)]

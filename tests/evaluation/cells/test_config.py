@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from lgm_bench.attacks.objectives import OBJECTIVES
 from lgm_bench.errors import ConfigError
 from lgm_bench.evaluation.cells.config import load_bench, read_yaml
 
@@ -30,6 +31,13 @@ def test_a_short_form_is_the_long_form(tmp_path: Path) -> None:
 
 def test_the_shipped_file_is_right() -> None:
     assert {"mini", "cifar10", "points", "ablation", "control", "paper"} == load_bench().suites.keys()
+
+
+def test_every_loss_can_be_written(tmp_path: Path) -> None:
+    for loss in OBJECTIVES:
+        text = PLAIN.replace("attacks: fgsm", f"attacks: {{name: fgsm, loss: {loss}}}")
+        (attack,) = load_bench(write(tmp_path, text)).suites["a"].grids[0].attacks
+        assert attack.loss == loss
 
 
 @pytest.mark.parametrize(

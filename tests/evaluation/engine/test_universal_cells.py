@@ -46,6 +46,16 @@ def test_the_change_is_kept_and_does_not_depend_on_the_batches(tmp_path: Path) -
     assert again[2] == fingerprint
 
 
+def test_two_processes_share_one_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them learns it, with all held-out images; both attack with it."""
+    monkeypatch.undo()  # new processes learn on as many images as are usual
+    alone, shared = ran(tmp_path / "1", batch_size=3), ran(tmp_path / "2", batch_size=3, devices=2)
+    assert values(shared[0]) == values(alone[0])
+    assert len(shared[0]) == 20
+    assert np.array_equal(shared[1], alone[1])
+    assert shared[2] == alone[2]
+
+
 def test_a_resumed_run_takes_the_kept_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran(tmp_path, batch_size=20)
     (folder,) = tmp_path.iterdir() if not (tmp_path / "failures.log").exists() else ()

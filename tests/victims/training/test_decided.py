@@ -20,6 +20,7 @@ def test_shares_over_two_batches_by_hand() -> None:
     figures = decided.figures()
     assert figures["executed_by_unit"] == [0.04, 0.05, 0.5]
     assert figures["decided_by_image_by_unit"] == [0.0, 1.0, 0.0]
+    assert figures["adaptive_units"] == 1
     assert figures["executed_units"] == pytest.approx((0.04 + 0.05 + 0.5) / 3)
     assert figures["decided_by_image"] == pytest.approx(1 / 3)
 
@@ -30,6 +31,15 @@ def test_always_and_never_are_treated_alike() -> None:
     decided = Decided()
     decided.add({"channels": on})
     assert decided.figures()["decided_by_image_by_unit"] == [0.5]
+
+
+def test_a_unit_is_adaptive_if_a_tenth_of_its_decisions_is() -> None:
+    on = torch.zeros(100, 20, dtype=torch.bool)
+    on[:50, :2] = True
+    for decisions, units in ((on, 1), (on[:, 1:], 0)):
+        decided = Decided()
+        decided.add({"channels": decisions})
+        assert decided.figures()["adaptive_units"] == units
 
 
 def test_a_network_without_gates() -> None:
