@@ -158,8 +158,9 @@ def test_what_a_network_lacks_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["minknet-small-modelnet40", "minkunet14-scannet"])
 def test_points_are_moved_into_more_or_fewer_voxels(name: str) -> None:
-    """Counted operations of the hard network, of each shape and scene by itself, beside as many random moves."""
-    victim, cloud = point_cases.victim(name), point_cases.cloud(name)
+    """Counted operations of the hard network, of each shape and scene by itself; fewer than by as many random moves."""
+    victim, sparse = point_cases.victim(name), point_cases.cloud(name)
+    cloud = sparse.moved(0.5 * sparse.points)  # several points in a voxel, and free voxels around them
     labels = victim(cloud).argmax(dim=1)
     eps, step, steps = 0.4 * victim.voxelization.grid.edge, 0.1 * victim.voxelization.grid.edge, 6
     fgm = FGM()
@@ -172,11 +173,11 @@ def test_points_are_moved_into_more_or_fewer_voxels(name: str) -> None:
 
     clean = operations(None)
     more = operations(PointBIM(eps, step, steps, loss="compute"), LGM("auto"))
-    random = operations(RandomPerturbation(eps, steps=steps, loss="compute"))
     fewer = operations(PointBIM(eps, step, steps, loss="underload"), LGM("auto"))
-    assert (more > random).all()
-    assert (random > clean).all() or (more > clean).all()
+    fewest = operations(RandomPerturbation(eps, steps=steps, loss="underload"))
+    assert (more > clean).all()
     assert (fewer < clean).all()
+    assert (fewer < fewest).all()
     assert torch.equal(operations(PointBIM(eps, step, steps, loss="compute")), clean)
 
 
