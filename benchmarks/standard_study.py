@@ -2,32 +2,38 @@
 
     python benchmarks/standard_study.py skipnet20-cifar10 --eps 1/255 --images 100
     python benchmarks/standard_study.py rdi_resnet38-cifar10 --checkpoint rdi_resnet38-cifar10.pth.tar --eps 8/255
+    python benchmarks/standard_study.py moe14-mini --data digits --eps 6/255 --images 64
 
-The images are held-out training images of CIFAR-10, never test images. Each candidate is one run of Auto-PGD; "@6" is
-the slope times the root mean square of each gate's margins. The greedy order takes the run next that fells most of the
-images that still stand, and the control is FGM with as many restarts. Finished runs stay in the folder `--out`.
-Without a victim, the script prints the tables of all victims there.
+The images are held-out training images, never test images. Each candidate is one run of Auto-PGD; "@6" is the slope
+times the root mean square of each gate's margins. "annealed" goes from the slope 1.5 to 20 within the run, and "mixed"
+follows the mean of the logits of the hard and the soft network, at half of the steps since it computes both. The greedy
+order takes the run next that fells most of the images that still stand, and the control is FGM with as many restarts.
+Finished runs stay in the folder `--out`. Without a victim, the script prints the tables of all victims there.
 """
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datamodules.cifar10 import CIFAR10DataModule
+from datamodules import load_datamodule
+from datamodules.batch import ImageBatch
 from lgm_bench import FGM, LGM, Soft, StraightThrough
 from lgm_bench.attacks.ensemble import Ensemble, Round
 from lgm_bench.attacks.standard import AlwaysOn, Schedule, members_of
 from lgm_bench.leaded.slopes import automatic_slopes
 from lgm_bench.tasks.inputs import parse_number
+from lgm_bench.voxels import Reach
 from victims import load_victim
 from victims.folding import folded
 
 RESTARTS, TARGETS = 10, 3
 CONSTANTS = (1.5, 6.0, 20.0)
+MIXED = "ce/mixed"
 SOFTENING = (LGM, Soft, StraightThrough)
 Fallen = dict[str, np.ndarray]
 """Which images (N,) bool fall to each run, by its name."""
@@ -44,8 +50,44 @@ class Single(Ensemble):
         return [self.one]
 
 
+class Annealed(LGM):
+    """LGM whose slope grows from the smallest of `CONSTANTS` to the largest, by the same factor at every gradient."""
+
+    name = "annealed"
+
+    def __init__(self, network: nn.Module, images: Tensor, gradients: int) -> None:
+        super().__init__()
+        self.unit, self.gradients, self.computed = automatic_slopes(network, images, 1.0), gradients, 0
+
+    @contextmanager
+    def applied_to(self, victim: nn.Module, reach: Reach | None = None) -> Iterator[None]:
+        share = min(1.0, self.computed / (self.gradients - 1))
+        constant = CONSTANTS[0] * (CONSTANTS[-1] / CONSTANTS[0]) ** share
+        self.slope = {name: constant * slope for name, slope in self.unit.items()}
+        self.computed += 1
+        with super().applied_to(victim, reach):
+            yield
+
+
+class Mixed(nn.Module):
+    """The mean of the logits of the hard network and of the network under the gradient method in force."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        soft = self.network(images)
+        with FGM().applied_to(self.network):
+            return (soft + self.network(images)) / 2
+
+
 def candidates(network: nn.Module, images: Tensor, budget: object, steps: int) -> Iterator[tuple[str, Round]]:
     """Yield every run by name; those under FGM with another start are the control."""
+    yield "ce/annealed", Round("apgd-ce/annealed", 0, steps, "apgd", method=Annealed(network, images, steps + 1))
+    for constant in CONSTANTS[1:]:
+        method = LGM(automatic_slopes(Mixed(network), images, constant))
+        yield f"{MIXED}@{constant:g}", Round("apgd-ce/mixed", 0, (steps + 1) // 2 - 1, "apgd", method=method)
     for seed in range(RESTARTS):
         yield f"ce/fgm#{seed}", Round("apgd-ce", seed, steps, "apgd", method=FGM())
     for rank in range(TARGETS):
@@ -62,16 +104,17 @@ def candidates(network: nn.Module, images: Tensor, budget: object, steps: int) -
             yield member.name, Round(member.name, 0, steps, "apgd", member.objective, method)
 
 
-def measure(victim: nn.Module, data: CIFAR10DataModule, eps: float, steps: int, out: Path) -> None:
+def measure(victim: nn.Module, batch: ImageBatch, eps: float, steps: int, out: Path) -> None:
     """Keep for each run which images (N,) bool fall to it, and as "clean" those that need no attack."""
-    (images, labels, ids) = next(iter(data.test_dataloader()))
+    images, labels, ids = batch
     np.save(out / "clean.npy", (victim(images).argmax(dim=1) != labels).numpy())
     for name, one in candidates(victim, images, Single(eps).budget, steps):
         path = out / f"{name.replace('/', '_')}.npy"
         if not path.exists():
             attack = Single(eps, target_classes=TARGETS)
             attack.one = one
-            felled_by = attack.attack(victim, images, labels, ids=ids).felled_by
+            attacked = Mixed(victim) if name.startswith(MIXED) else victim
+            felled_by = attack.attack(attacked.eval(), images, labels, ids=ids).felled_by
             np.save(path, np.array([sample in felled_by for sample in ids]))
 
 
@@ -133,6 +176,7 @@ def main() -> None:
     """Measure what is missing of one victim, and print the tables; without a victim, those of all that are there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("victim", nargs="?")
+    parser.add_argument("--data", default="cifar10")
     parser.add_argument("--checkpoint")
     parser.add_argument("--eps", type=parse_number, default=1 / 255)
     parser.add_argument("--images", type=int, default=100)
@@ -146,9 +190,12 @@ def main() -> None:
     out = options.out / f"{options.victim}-{options.eps * 255:g}-{options.images}-{options.steps}"
     out.mkdir(parents=True, exist_ok=True)
     victim = folded(load_victim(options.victim, options.checkpoint))
-    data = CIFAR10DataModule(options.data_root, batch_size=options.images, limit=options.images, subset="holdout")
+    data = load_datamodule(
+        options.data, data_root=options.data_root, batch_size=options.images, limit=options.images, subset="holdout"
+    )
+    data.prepare_data()
     data.setup("test")
-    measure(victim, data, options.eps, options.steps, out)
+    measure(victim, ImageBatch(*next(iter(data.test_dataloader()))), options.eps, options.steps, out)
     print(table({out.name: read(out)}))
 
 

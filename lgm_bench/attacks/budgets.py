@@ -36,6 +36,10 @@ class Box:
         """Return the nearest values (R, ...) inside the box."""
         return torch.minimum(torch.maximum(x, self.lower), self.upper)
 
+    def contains(self, x: Tensor) -> Tensor:
+        """Return which rows (R,) bool of x (R, ...) lie inside the box."""
+        return ((x >= self.lower) & (x <= self.upper)).flatten(1).all(dim=1)
+
     def select(self, rows: Tensor) -> "Box":
         """Return the box of some rows, (R,) bool or (K,) int64."""
         return Box(self.lower[rows], self.upper[rows], self.allowed)
@@ -61,6 +65,10 @@ class Ball:
             return self.clean
         change = self.box.project(x) - self.clean
         return self.clean + change * (self.eps / norm(change).clamp(min=self.eps))
+
+    def contains(self, x: Tensor) -> Tensor:
+        """Return which rows (R,) bool of x (R, ...) lie in ball and box."""
+        return self.box.contains(x) & (norm(x - self.clean).flatten() <= self.eps)
 
     def select(self, rows: Tensor) -> "Ball":
         return Ball(self.clean[rows], self.eps, self.box.select(rows))
@@ -108,7 +116,11 @@ class Budget:
 
     def distance(self, clean: Tensor, x: Tensor) -> Tensor:
         """Return the size of each row's change (R,), in the unit and norm of eps."""
-        return (x - clean).abs().flatten(1).amax(dim=1)
+        return self.size(x - clean)
+
+    def size(self, change: Tensor) -> Tensor:
+        """Return the size of each row (R,) of a change (R, ...), in the unit and norm of eps."""
+        return change.abs().flatten(1).amax(dim=1)
 
     def within(self, clean: Tensor, x: Tensor) -> Tensor:
         """Return which rows (R,) bool lie within the budget, up to rounding."""
@@ -214,8 +226,8 @@ class L2Ball(LinfBall):
     def around(self, clean: Tensor) -> Ball:  # type: ignore[override]
         return Ball(clean, self.eps, self.range(clean))
 
-    def distance(self, clean: Tensor, x: Tensor) -> Tensor:
-        return norm(x - clean).flatten()
+    def size(self, change: Tensor) -> Tensor:
+        return norm(change).flatten()
 
     def direction(self, gradient: Tensor) -> Tensor:
         return gradient / norm(gradient).clamp(min=torch.finfo(gradient.dtype).tiny)

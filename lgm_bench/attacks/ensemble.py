@@ -140,8 +140,7 @@ class Ensemble(Attack):
         if round_.kind == "square":
             return square(problem, self.budget.around(problem.clean), generators, round_.length, tick)
         if round_.kind == "fab-t":
-            box, range_ = self.budget.around(problem.clean), self.budget.range(problem.clean)
-            return fab(problem, aim, box, range_, round_.length, tick)
+            return fab(problem, aim, self.budget, round_.length, tick)
         noise = self.budget.noise([1] * len(generators), generators, problem.clean)
         objective = TargetedDLR(aim) if round_.kind == "apgd-t" else round_.objective
         return apgd(problem, self.budget, objective, noise, round_.length, tick)

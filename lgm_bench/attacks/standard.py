@@ -107,7 +107,7 @@ def members_of(network: nn.Module, images: Tensor, schedule: Schedule, budget: B
         network: The network.
         images: Some clean images (B, C, H, W), which show what gates are used.
         schedule: The budget of the evaluation.
-        budget: What may change. FAB-T and Square exist for `LinfBall` only.
+        budget: What may change. Square exists for `LinfBall` only.
     """
     with torch.no_grad(), recorded_calls(network) as calls:
         network(images)
@@ -123,8 +123,8 @@ def members_of(network: nn.Module, images: Tensor, schedule: Schedule, budget: B
         members += [Member(f"apgd-exit-{number}", "apgd", objective=ExitCrossEntropy(number)) for number in exits]
     targeted = schedule.targeted if units else ("fgm",)
     members += [Member(_named("apgd-t", gradient), "apgd-t", gradient) for gradient in targeted]
+    members += [Member("fab-t", "fab-t")] * (schedule.fab or not units)
     if type(budget) is LinfBall:
-        members += [Member("fab-t", "fab-t")] * (schedule.fab or not units)
         members.append(Member("square", "square"))
     return members
 

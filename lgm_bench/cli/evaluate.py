@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from lgm_bench.cli import options as opt
 from lgm_bench.cli.output import say, show_json
+from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
     from datamodules.samples_datamodule import Batches
 
 Eps = Annotated[
-    str, opt.option("Largest change of an intensity, or with --norm l2 of an image's L2 norm.", panel=opt.ATTACK)
+    str | None,
+    opt.option(
+        "Largest change of an intensity, or with --norm l2 of an image's L2 norm; of points, in metres. Default: 8/255 "
+        "or 0.01 m.",
+        panel=opt.ATTACK,
+    ),
 ]
 Norm = Annotated[str, opt.option("linf or l2.", panel=opt.ATTACK)]
 Budget = Annotated[str, opt.option("standard, or standard-fast with a fraction of the gradients.", panel=opt.ATTACK)]
@@ -22,13 +28,15 @@ Report = Annotated[Path | None, opt.option("Write a page (HTML) to this file.", 
 Board = Annotated[
     Path | None, opt.option("Write the result to this board, a folder with a file per network.", panel=opt.RUNNING)
 ]
+ATTACKS = {"images": "autoattack", "points": "pointbim"}
+"""An attack on each kind of inputs."""
 OWN = ("report", "board", "reported")
 """Options that are not those of a run."""
 
 
 def evaluate(
     victim: opt.VictimName,
-    eps: Eps = "8/255",
+    eps: Eps = None,
     norm: Norm = "linf",
     budget: Budget = "standard",
     data: opt.Data = None,
@@ -55,7 +63,7 @@ def evaluate(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Find out how robust an image classifier is: the worst case over all gradients, beside FGM and a control.
+    """Find out how robust a network is: the worst case over all gradients, beside FGM and a control.
 
     Everything but the threat model is fixed. The control is FGM, restarted until it has used as many gradients. A run
     that was stopped goes on with the same command.
@@ -68,6 +76,8 @@ def evaluate(
 
     [dim]$[/] lgm-bench evaluate skipnet20-cifar10 --eps 8/255 --board leaderboard/standard
 
+    [dim]$[/] lgm-bench evaluate minknet-modelnet40-mini --budget standard-fast --eps 0.02
+
     [dim]$[/] lgm-bench evaluate my_package.networks:Net --data cifar10 --checkpoint my.pth --norm l2 --eps 0.5
     """
     flags = locals()
@@ -77,15 +87,18 @@ def evaluate(
 
     publication = Reported.parse(reported) if reported else None
     network, batches, data_name = _materials(flags)
+    if board and batches.data.task == "segmentation":
+        raise ConfigError("the board is for images and shapes, of which some withstand; leave --board out for scenes")
     result = evaluated(
         network,
         batches,
-        parse_number(eps),
+        None if eps is None else parse_number(eps),
         norm=norm,  # type: ignore[arg-type]
         budget=budget,  # type: ignore[arg-type]
         out=out or "results",
         progress=not quiet,
         name=victim,
+        ignored_classes=batches.data.ignored_classes,
     )
     if as_json:
         show_json(result.as_json())
@@ -122,7 +135,8 @@ def _materials(flags: dict[str, Any]) -> tuple["nn.Module", "Batches", str]:
 
     given = {name: value for name, value in flags.items() if name not in OWN}
     options = opt.run_options(given)
-    fixed = {"attack": "autoattack", "eps": "8/255", "gradients": ["fgm"]}  # these choose no network and no data
+    attack = ATTACKS[_inputs(flags)]
+    fixed = {"attack": attack, "eps": "0.01", "gradients": ["fgm"]}  # these choose no network and no data
     (planned,) = cells_of_flags(
         opt.cell_flags(defaultdict(lambda: None, given | fixed)) | fixed | {"limit": flags["limit"]}
     )
@@ -134,3 +148,14 @@ def _materials(flags: dict[str, Any]) -> tuple["nn.Module", "Batches", str]:
     data = planned.cell.data
     name = data.name if data.subset == "test" else f"{data.name}, {data.subset}"
     return network.eval().to(device_type(accelerator)), Batches(samples.datamodule), name
+
+
+def _inputs(flags: dict[str, Any]) -> str:
+    """Return what the data set holds: "images" or "points"."""
+    from datamodules import DATAMODULES
+    from lgm_bench.evaluation.cells.suites import data_of
+    from lgm_bench.registry import resolve
+    from lgm_bench.tasks.base import task_named
+
+    data = resolve("data set", flags["data"] or data_of(flags["victim"]), DATAMODULES)
+    return task_named(data.task).inputs

@@ -4,17 +4,20 @@ They are looked for on the pilot samples, the first ones of the data.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from datamodules.batch import ImageBatch
+from datamodules.batch import ImageBatch, PointBatch
 from lgm_bench.attacks.budgets import Budget, L2Ball
 from lgm_bench.attacks.objectives import CrossEntropy
+from lgm_bench.attacks.problem import Problem
 from lgm_bench.attacks.standard import LARGE_STEPS, Schedule, Standard
-from lgm_bench.leaded import GradientMethod, check, hard_forward
+from lgm_bench.attacks.standard_points import StandardPoints
+from lgm_bench.leaded import check, hard_forward
 from lgm_bench.leaded.gates import Gate
+from lgm_bench.tasks.adapter import Adapter
 
 FAR_BELOW = 0.1
 """Share of the pilot samples by which the worst case may lie below the best single member without a flag."""
@@ -37,25 +40,45 @@ def pilot_flags(network: nn.Module, batch: ImageBatch, attack: Standard, fallen:
     images, labels, _ = batch
     with torch.no_grad():
         right = network(images).argmax(dim=1) == labels
-    found = [*_random(network, images), *_gates(network, images, labels)]
+    found = [*_random(network, images, "images"), *_gates(network, images, labels)]
     if bool(right.any()):
         some = ImageBatch(images[right], labels[right], [name for name, ok in zip(batch.ids, right, strict=True) if ok])
         single = {name: down[right.cpu()] for name, down in fallen.items()}
-        found += [*_zero(network, some, attack), *_single(single), *_large(network, some, attack)]
+        found += [*_zero(_problems(network, some, attack), "images"), *_single(single), *_large(network, some, attack)]
     return found
 
 
-def _random(network: nn.Module, images: Tensor) -> Iterator[Flag]:
-    first, second = (hard_forward(network, images)[0] for _ in range(2))
+def cloud_flags(network: nn.Module, adapter: Adapter, batch: PointBatch, attack: StandardPoints) -> list[Flag]:
+    """Return the flags that the pilot clouds raise."""
+    found = [*_random(network, batch.cloud, "points" if adapter.task.labels_points else "shapes")]
+    return found + list(_zero(_problems(network, batch, attack, adapter), f"{adapter.task.sample}s"))
+
+
+def _random(network: nn.Module, inputs: Any, what: str) -> Iterator[Flag]:
+    first, second = (hard_forward(network, inputs)[0] for _ in range(2))
     differ = int((first != second).any(dim=1).sum())
     if differ:
         changed = int((first.argmax(dim=1) != second.argmax(dim=1)).sum())
         yield Flag(
             "not deterministic",
-            f"two forward passes differ for {differ} of {len(images)} images, by up to "
+            f"two forward passes differ for {differ} of {len(first)} {what}, by up to "
             f"{(first - second).abs().max():.3g}, and predict another class for {changed}; members of the standard "
             "evaluation do not average over random decisions, so the accuracy left may be too high",
         )
+
+
+def _problems(
+    network: nn.Module,
+    batch: ImageBatch | PointBatch,
+    attack: Standard | StandardPoints,
+    adapter: Adapter | None = None,
+) -> dict[str, Problem]:
+    """Return the problem of a batch under each gradient method of the members, by its name."""
+    inputs, labels, ids = batch
+    return {
+        name: attack.problem(network, inputs, labels, gradient=method, ids=ids, adapter=adapter)
+        for name, method in attack.methods.items()
+    }
 
 
 def _gates(network: nn.Module, images: Tensor, labels: Tensor) -> Iterator[Flag]:
@@ -73,22 +96,27 @@ def _gates(network: nn.Module, images: Tensor, labels: Tensor) -> Iterator[Flag]
         )
 
 
-def _zero(network: nn.Module, batch: ImageBatch, attack: Standard) -> Iterator[Flag]:
-    """Yield a flag if the cross-entropy of an image has no gradient at all, as AutoAttack's own check does."""
-    none = {name: _without_gradient(network, batch, attack, method) for name, method in attack.methods.items()}
+def _zero(problems: Mapping[str, Problem], samples: str) -> Iterator[Flag]:
+    """Yield a flag if the cross-entropy of a sample has no gradient at all, as AutoAttack's own check does.
+
+    Args:
+        problems: The same samples under each gradient method, by its name.
+        samples: Word for them.
+    """
+    none = {name: _without_gradient(problem) for name, problem in problems.items()}
     if none["fgm"]:
         others = ", ".join(f"{count} under {name}" for name, count in none.items() if name != "fgm")
         yield Flag(
             "zero gradients",
-            f"the gradient of {none['fgm']} of {len(batch.ids)} images is exactly 0 under FGM"
+            f"the gradient of {none['fgm']} of {len(problems['fgm'].ids)} {samples} is exactly 0 under FGM"
             + f" ({others})" * bool(others),
         )
 
 
-def _without_gradient(network: nn.Module, batch: ImageBatch, attack: Standard, method: GradientMethod) -> int:
-    images, labels, ids = batch
-    problem = attack.problem(network, images, labels, gradient=method, ids=ids)
-    return int((problem.evaluate(images, CrossEntropy()).gradient == 0).flatten(1).all(dim=1).sum())
+def _without_gradient(problem: Problem) -> int:
+    moves = (problem.evaluate(problem.clean, CrossEntropy()).gradient != 0).flatten(1).any(dim=1)
+    moving = torch.zeros_like(problem.samples).index_add(0, problem.owner, moves.to(torch.int64))
+    return int((moving == 0).sum())
 
 
 def _single(fallen: Mapping[str, Tensor]) -> Iterator[Flag]:

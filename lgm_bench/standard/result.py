@@ -15,22 +15,15 @@ from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.files import expanded, write_whole
 from lgm_bench.results.statistics import bootstrap
 from lgm_bench.standard.flags import Flag
-from lgm_bench.tasks.inputs import IMAGES
-from lgm_bench.tasks.metric import Metric, ratio
-from lgm_bench.tasks.standard import StandardImages
+from lgm_bench.tasks.base import task_of
+from lgm_bench.tasks.inputs import inputs_named
+from lgm_bench.tasks.metric import Metric
+from lgm_bench.tasks.standard import StandardImages, StandardScenes, StandardShapes
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Interval = tuple[float, float]
-SHOWN = (
-    ("clean_accuracy", "clean"),
-    ("fgm_accuracy", "FGM, one run of APGD"),
-    ("control_accuracy", "control: FGM with as many gradients"),
-    ("gradient_accuracy", "worst case of the gradients"),
-    ("accuracy", "worst case"),
-)
-"""Accuracies in the order of the summary."""
 STANDS, CLEAN = "withstand", "clean"
 """What stands for a member where none fells an image, and where the network is wrong without an attack."""
 BALLS = {"linf": "L-infinity", "l2": "L2"}
@@ -46,9 +39,9 @@ class Setting(NamedTuple):
         norm: "linf" or "l2".
         budget: "standard" or "standard-fast".
         version: Version of the standard evaluation.
-        n_samples: Number of images.
+        n_samples: Number of samples.
         weights_sha256: Hash of the network's parameters and buffers.
-        data_sha256: Hash of the images, labels and ids, in order.
+        data_sha256: Hash of the inputs, labels and ids, in order.
     """
 
     network: str
@@ -62,7 +55,7 @@ class Setting(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A number with its bootstrap interval over images at 95 %; None where all images are alike or few."""
+    """A number with its bootstrap interval over samples at 95 %; None where all samples are alike or few."""
 
     value: float
     interval: Interval | None
@@ -74,10 +67,10 @@ class Evaluation:
 
     Attributes:
         setting: What was evaluated.
-        rows: One row per image, with the columns of `StandardImages`.
+        rows: One row per sample, with the columns of `task`.
         flags: Signs that the numbers cannot be trusted.
         members: Names of the members in the order in which they ran.
-        gradients: Number of gradients for an image that withstands, of the members as of the control.
+        gradients: Number of gradients for a sample that withstands, of the members as of the control.
         about: Time and device.
         versions: Versions of the libraries.
     """
@@ -91,8 +84,13 @@ class Evaluation:
     versions: Mapping[str, str]
 
     @property
+    def task(self) -> type[StandardImages | StandardShapes | StandardScenes]:
+        """Declares the rows."""
+        return task_of(self.rows)  # type: ignore[return-value]
+
+    @property
     def frame(self) -> "pd.DataFrame":
-        """One row per image, in the order of the data: verdicts, who felled it after how many gradients, compute."""
+        """One row per sample, in the order of the data: verdicts, who felled it after how many gradients, compute."""
         table = self.rows
         empty = [name for name in table.column_names if table.column(name).null_count == len(table)]
         frame: pd.DataFrame = table.drop_columns([name for name in empty if name != "felled_by"]).to_pandas()
@@ -100,28 +98,31 @@ class Evaluation:
 
     @cached_property
     def accuracies(self) -> dict[str, Figure]:
-        """The accuracies in `SHOWN` by name, as fractions with their intervals."""
-        return {name: _figure(self.rows, StandardImages.metric(name)) for name, _ in SHOWN}
+        """The accuracies of the summary by name, as fractions with their intervals; of scenes, the mIoUs."""
+        return {name: _figure(self.rows, self.task.metric(name)) for name, _ in self.task.shown}
 
     @cached_property
     def gain(self) -> Figure:
         """How much accuracy the members that follow gradients leave less than the control, in [-1, 1]."""
-        names = ("control_accuracy", "gradient_accuracy")
-        both = [StandardImages.metric(name).parts(self.rows) for name in names]
-        interval = bootstrap(np.concatenate(both, axis=1), lambda sums: ratio(sums[..., :2]) - ratio(sums[..., 2:]))
+        names = self.task.compared_with_control
+        both = [self.task.metric(name).parts(self.rows) for name in names]
+        value, width = self.task.metric(names[0]).value, both[0].shape[1]
+        interval = bootstrap(
+            np.concatenate(both, axis=1), lambda sums: value(sums[..., :width]) - value(sums[..., width:])
+        )
         first, second = (self.accuracies[name].value for name in names)
         return Figure(first - second, interval)
 
     @cached_property
     def compute(self) -> tuple[float, float] | None:
-        """Million multiply-adds per image before and after the attacks; None if they are unknown."""
+        """Million multiply-adds per image before and after the attacks; None if they are unknown, as for clouds."""
         figures = Tally.of(self.rows).figures()
-        before, after = figures["compute_clean"], figures["compute_attacked"]
+        before, after = figures.get("compute_clean"), figures.get("compute_attacked")
         return None if before is None or after is None else (before, after)
 
     @property
     def broken_by(self) -> dict[str, int]:
-        """Number of images by the member that felled them, most first; `STANDS` for those that none fells."""
+        """Number of samples by the member that felled them, most first; `STANDS` for those that none fells."""
         names = self.rows.column("felled_by").to_pylist()
         return dict(Counter(STANDS if name is None else name for name in names).most_common())
 
@@ -140,20 +141,27 @@ class Evaluation:
 
     @property
     def title(self) -> str:
-        """Network, threat model, budget and number of images."""
+        """Network, threat model, budget and number of samples."""
         setting = self.setting
         budget = setting.version + ", fast" * (setting.budget != "standard")
-        images = f"{setting.n_samples} image{'s' * (setting.n_samples > 1)}"
-        return f"{setting.network}, {BALLS[setting.norm]} {IMAGES.text(setting.eps)}, {budget}, {images}"
+        samples = f"{setting.n_samples} {self.task.sample}{'s' * (setting.n_samples > 1)}"
+        eps = f"{inputs_named(self.task.inputs).text(setting.eps)} {self.task.unit_of_eps}".strip()
+        return f"{setting.network}, {BALLS[setting.norm]} {eps}, {budget}, {samples}"
 
     @property
     def lines(self) -> list[tuple[str, str]]:
         """Names and texts of the figures."""
-        found = [(label, _percent(self.accuracies[name])) for name, label in SHOWN]
+        found = [(label, _percent(self.accuracies[name])) for name, label in self.task.shown]
         if self.compute:
             found.append(("compute", "{:.2f} -> {:.2f} million multiply-adds per image".format(*self.compute)))
-        found.append(("gradients", f"{self.gradients:,} per image that withstands, and as many for the control"))
-        found.append(("felled by", ", ".join(f"{name} {count}" for name, count in self.broken_by.items())))
+        per = self.task.sample + " that withstands" * (not self.task.labels_points)
+        found.append(("gradients", f"{self.gradients:,} per {per}, and as many for the control"))
+        found.append(
+            (
+                "lowest under" if self.task.labels_points else "felled by",
+                ", ".join(f"{name} {count}" for name, count in self.broken_by.items()),
+            )
+        )
         return found
 
     def summary(self) -> str:

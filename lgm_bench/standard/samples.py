@@ -1,4 +1,4 @@
-"""The images that a user gives to the standard evaluation."""
+"""The samples that a user gives to the standard evaluation: images or point clouds."""
 
 import hashlib
 from collections import Counter
@@ -10,24 +10,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from datamodules.batch import ImageBatch
-from lgm_bench.attacks.checks import class_indices
+from datamodules.batch import ImageBatch, PointBatch
+from lgm_bench.attacks.checks import class_indices, count_samples
 from lgm_bench.errors import ConfigError
-from lgm_bench.tasks.tensors import Images
-
-EXPECTED = "expected (images, labels), or a DataLoader or list of such batches"
+from lgm_bench.tasks.adapter import Adapter
+from lgm_bench.voxels import PointCloud
 
 
 class Samples:
-    """Batches of images, labels and ids, checked and on the network's device; they can be read again and again.
+    """Batches of inputs, labels and ids, checked and on the network's device; they can be read again and again.
 
-    Samples without ids get one from their content, so that results belong to an image and not to its place.
+    Samples without ids get one from their content, so that results belong to a sample and not to its place.
 
     Args:
-        data: A pair of images (N, C, H, W) in [0, 1] and labels (N,); or a DataLoader, a list, or any other iterable of
-            such pairs, or of triples with ids.
+        data: A pair of images (N, C, H, W) in [0, 1] and labels (N,); or of a `PointCloud` and the labels of its shapes
+            (B,) or points (N,). Or a DataLoader, a list, or any other iterable of such pairs, or of triples with ids.
         network: The network that will take them.
-        batch_size: Number of images per batch, where `data` is a pair.
+        adapter: Adapter of its task.
+        batch_size: Number of images per batch, where `data` is a pair. A cloud is one batch.
 
     Attributes:
         ids: Ids of all samples, in order.
@@ -37,8 +37,12 @@ class Samples:
         ConfigError: The data is something else, can be read only once, is shuffled or empty, or has a wrong value.
     """
 
-    def __init__(self, data: Any, network: nn.Module, batch_size: int) -> None:
-        self.network, self.batches = network, _batches(data, batch_size)
+    def __init__(self, data: Any, network: nn.Module, adapter: Adapter, batch_size: int) -> None:
+        self.network, self.adapter = network, adapter
+        self.images = adapter.task.inputs == "images"
+        inputs = "images" if self.images else "clouds"
+        self.expected = f"expected ({inputs}, labels), or a DataLoader or list of such batches"
+        self.batches = self._batches(data, batch_size)
         tensors = [*network.parameters(), *network.buffers()]
         self.device = tensors[0].device if tensors else torch.device("cpu")
         self.ids: list[str] = []
@@ -47,61 +51,89 @@ class Samples:
             digest.update("\n".join([*contents, *ids, str(labels.tolist())]).encode())
             self.ids += ids
         if not self.ids:
-            raise ConfigError(f"the data has no images; {EXPECTED}")
+            raise ConfigError(f"the data has no {inputs}; {self.expected}")
         if len(set(self.ids)) < len(self.ids):
-            raise ConfigError("two images have the same id; give every image an id of its own, or none at all")
+            sample = adapter.task.sample
+            raise ConfigError(f"two {sample}s have the same id; give every {sample} an id of its own, or none at all")
         self.sha256 = digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __iter__(self) -> Iterator[ImageBatch]:
-        for images, labels, ids, _ in self._read():
-            yield ImageBatch(images.to(self.device), labels.to(self.device), ids)
+    def __iter__(self) -> Iterator[Any]:
+        kind = ImageBatch if self.images else PointBatch
+        for inputs, labels, ids, _ in self._read():
+            yield kind(inputs.to(self.device), labels.to(self.device), ids)
 
-    def first(self, count: int) -> ImageBatch:
-        """Return the first samples, however many there are in a batch."""
-        found: list[ImageBatch] = []
-        for batch in self:
-            found.append(batch)
-            if sum(len(part.ids) for part in found) >= count:
+    def first(self, count: int) -> Any:
+        """Return the first samples, however many there are in a batch; of clouds, those of the first batch at most."""
+        batches = iter(self)
+        found = [next(batches)]
+        while self.images and sum(len(batch.ids) for batch in found) < count:
+            batch = next(batches, None)
+            if batch is None:
                 break
-        images, labels, ids = zip(*found, strict=True)
-        return ImageBatch(torch.cat(images)[:count], torch.cat(labels)[:count], list(chain(*ids))[:count])
+            found.append(batch)
+        inputs, labels, ids = zip(*found, strict=True)
+        some, names = torch.arange(min(count, sum(map(len, ids)))), list(chain(*ids))[:count]
+        if self.images:
+            return ImageBatch(torch.cat(inputs)[:count], torch.cat(labels)[:count], names)
+        return PointBatch(*self.adapter.select(inputs[0], labels[0], some.to(self.device)), names)
 
-    def _read(self) -> Iterator[tuple[Tensor, Tensor, list[str], list[str]]]:
-        """Yield images, labels, ids and a hash of each image."""
-        adapter, seen = Images(), Counter[str]()
+    def _read(self) -> Iterator[tuple[Any, Tensor, list[str], list[str]]]:
+        """Yield inputs, labels, ids and a hash of each sample."""
+        seen = Counter[str]()
         for batch in self.batches:
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-                raise ConfigError(f"the data yields a {type(batch).__name__}; {EXPECTED}")
-            images, labels = batch[0], class_indices("labels", batch[1])
-            if isinstance(images, Tensor) and images.dtype == torch.float64 and not _is_double(self.network):
-                images = images.float()
+                raise ConfigError(f"the data yields a {type(batch).__name__}; {self.expected}")
+            inputs, labels = batch[0], class_indices("labels", batch[1])
+            if isinstance(inputs, Tensor) and inputs.dtype == torch.float64 and not _is_double(self.network):
+                inputs = inputs.float()
             known = list(map(str, batch[2])) if len(batch) == 3 else None
-            adapter.check(self.network, images, labels, known or list(map(str, range(len(labels)))))
-            contents = [hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest() for image in images.cpu()]
-            yield images, labels, known or [_unique(content, seen) for content in contents], contents
+            names = known or list(map(str, range(count_samples(self.adapter, inputs, labels))))
+            self.adapter.check(self.network, inputs, labels, names)
+            contents = list(self._contents(inputs, labels))
+            yield inputs, labels, known or [_unique(content, seen) for content in contents], contents
+
+    def _contents(self, inputs: Any, labels: Tensor) -> Iterator[str]:
+        """Yield the hash of each sample; labels of points are part of a scene."""
+        if self.images:
+            for image in inputs.cpu():
+                yield _sha256(image)
+            return
+        for number in range(inputs.n_scenes):
+            cloud, own = self.adapter.select(inputs, labels, torch.tensor([number], device=labels.device))
+            yield _sha256(cloud.points, cloud.features, own)
+
+    def _batches(self, data: Any, batch_size: int) -> Iterable[Any]:
+        """Return the data as something that yields batches, each time from the start."""
+        if self.images and isinstance(data, tuple | list) and len(data) in (2, 3) and isinstance(data[0], Tensor):
+            images, labels, *ids = data
+            if len(images) != len(labels):
+                raise ConfigError(f"{len(images)} images have {len(labels)} labels; every image needs one")
+            starts: Sequence[int] = range(0, len(images), batch_size)
+            return [tuple(part[start : start + batch_size] for part in (images, labels, *ids)) for start in starts]
+        if not self.images and isinstance(data, tuple | list) and data and isinstance(data[0], PointCloud):
+            return [data]
+        if isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler):
+            raise ConfigError(
+                "the DataLoader shuffles, so that no run could continue another; make it with shuffle=False"
+            )
+        try:
+            once = iter(data) is data
+        except TypeError as error:
+            raise ConfigError(f"the data is a {type(data).__name__}; {self.expected}") from error
+        if once:
+            raise ConfigError(f"the data is an iterator, which can be read only once; {self.expected}")
+        batches: Iterable[Any] = data
+        return batches
 
 
-def _batches(data: Any, batch_size: int) -> Iterable[Any]:
-    """Return the data as something that yields batches, each time from the start."""
-    if isinstance(data, tuple | list) and len(data) in (2, 3) and isinstance(data[0], Tensor):
-        images, labels, *ids = data
-        if len(images) != len(labels):
-            raise ConfigError(f"{len(images)} images have {len(labels)} labels; every image needs one")
-        starts: Sequence[int] = range(0, len(images), batch_size)
-        return [tuple(part[start : start + batch_size] for part in (images, labels, *ids)) for start in starts]
-    if isinstance(data, DataLoader) and isinstance(data.sampler, RandomSampler):
-        raise ConfigError("the DataLoader shuffles, so that no run could continue another; make it with shuffle=False")
-    try:
-        once = iter(data) is data
-    except TypeError as error:
-        raise ConfigError(f"the data is a {type(data).__name__}; {EXPECTED}") from error
-    if once:
-        raise ConfigError(f"the data is an iterator, which can be read only once; {EXPECTED}")
-    batches: Iterable[Any] = data
-    return batches
+def _sha256(*values: Tensor) -> str:
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(value.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _is_double(network: nn.Module) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +26,8 @@ class ShapeClassification(Task):
     adapter = "lgm_bench.tasks.clouds:Shapes"
     inputs, sample, unit_of_eps = "points", "shape", "radii"
     units, decisions = VOXELS
-    columns = CLASSIFIED
-    metrics = (CLEAN_ACCURACY, ACCURACY, SUCCESS_RATE, CHANGE_OF_VOXELS, *EXECUTED, *COST)
+    columns: ClassVar[tuple[pa.Field, ...]] = CLASSIFIED
+    metrics: ClassVar[tuple[Metric, ...]] = (CLEAN_ACCURACY, ACCURACY, SUCCESS_RATE, CHANGE_OF_VOXELS, *EXECUTED, *COST)
     main = "accuracy"
 
 
@@ -55,11 +56,13 @@ def _ignored(table: pa.Table) -> list[int]:
     return list(table.column("ignored_classes")[0].as_py()) if table.num_rows else []
 
 
-def _iou_parts(table: pa.Table, name: str) -> Numbers:
+def iou_parts(table: pa.Table, name: str) -> Numbers:
+    """Return the intersections and unions of every class in the confusion matrices of a column, (rows, 2 C)."""
     return np.concatenate(iou_counts(_matrices(table, name), _ignored(table)), axis=1).astype(np.float64)
 
 
-def _miou(sums: Numbers) -> Numbers:
+def miou(sums: Numbers) -> Numbers:
+    """Return the mIoU (...) from sums (..., 2 C) of `iou_parts`."""
     hits, unions = np.split(sums, 2, axis=-1)
     return mean_iou(hits, unions)
 
@@ -83,14 +86,14 @@ class SceneSegmentation(Task):
     inputs, sample, unit_of_eps = "points", "scene", "m"
     units, decisions = VOXELS
     labels_points = True
-    columns = LABELLED
-    metrics = (
+    columns: ClassVar[tuple[pa.Field, ...]] = LABELLED
+    metrics: ClassVar[tuple[Metric, ...]] = (
         Metric(
-            "clean_miou", "clean mIoU", "Clean mIoU", lambda table: _iou_parts(table, "clean_confusion"), _miou,
+            "clean_miou", "clean mIoU", "Clean mIoU", lambda table: iou_parts(table, "clean_confusion"), miou,
             per="points", per_class=True, tolerance=Tolerance(0.005),
         ),
         Metric(
-            "miou", "mIoU", "mIoU", lambda table: _iou_parts(table, "confusion"), _miou,
+            "miou", "mIoU", "mIoU", lambda table: iou_parts(table, "confusion"), miou,
             per="points", per_class=True, stronger=-1, before="clean_miou", tolerance=Tolerance(0.03),
         ),
         Metric(

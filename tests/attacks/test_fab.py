@@ -1,14 +1,20 @@
-"""FAB-T against linear programmes and against victims whose boundaries are known."""
+"""FAB-T against linear and quadratic programmes and against victims whose boundaries are known."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from ensemble_cases import Linear, batch_for, images, problem_for
-from scipy.optimize import linprog
+from scipy.optimize import LinearConstraint, linprog, minimize
 from torch import Tensor, nn
 
 from lgm_bench import LGM, Occupancy
-from lgm_bench.attacks.fab import fab, project_onto_hyperplane
+from lgm_bench.attacks.budgets import L2Ball
+from lgm_bench.attacks.fab import _speed, fab, project_onto_hyperplane
+
+EQUAL = torch.ones(1, 1, dtype=torch.float64)
+"""Speeds of coordinates in the L-infinity norm."""
 
 
 def least_radius(point: Tensor, normal: Tensor, value: float, lower: Tensor, upper: Tensor) -> float | None:
@@ -40,7 +46,7 @@ def test_projection_is_the_linear_programmes() -> None:
         lower[fixed], upper[fixed] = point[fixed], point[fixed]
         value = float(torch.randn((), generator=generator, dtype=torch.float64))
         change = project_onto_hyperplane(
-            point[None], normal[None], torch.tensor([value], dtype=torch.float64), lower[None], upper[None]
+            point[None], normal[None], torch.tensor([value], dtype=torch.float64), lower[None], upper[None], EQUAL
         )[0]
         assert bool(((point + change >= lower - 1e-12) & (point + change <= upper + 1e-12)).all())
         expected = least_radius(point, normal, value, lower, upper)
@@ -54,14 +60,59 @@ def test_projection_is_the_linear_programmes() -> None:
     assert 30 < reachable < 110
 
 
+def test_projection_in_l2_is_the_quadratic_programmes() -> None:
+    generator = torch.Generator().manual_seed(5)
+    clipped = 0
+    for _ in range(40):
+        point = torch.rand(5, generator=generator, dtype=torch.float64)
+        lower, upper = torch.zeros_like(point), torch.ones_like(point)
+        normal = torch.randn(5, generator=generator, dtype=torch.float64)
+        normal[torch.rand(5, generator=generator) < 0.2] = 0
+        reach = float(torch.where(normal > 0, upper - point, point) @ normal.abs())
+        value = -reach * float(torch.rand((), generator=generator, dtype=torch.float64)) * 0.9
+        plane = torch.tensor([value], dtype=torch.float64)
+        speed = _speed(normal[None], L2Ball(1.0))
+        change = project_onto_hyperplane(point[None], normal[None], plane, lower[None], upper[None], speed)[0]
+        answer = minimize(
+            lambda d: float(d @ d),
+            np.zeros(5),
+            jac=lambda d: 2 * d,
+            bounds=list(zip((lower - point).tolist(), (upper - point).tolist(), strict=True)),
+            constraints=LinearConstraint(normal.numpy()[None], -value, -value),
+            method="SLSQP",
+            options={"ftol": 1e-14, "maxiter": 500},
+        )
+        assert value + float(change @ normal) == pytest.approx(0, abs=1e-9)
+        assert bool(((point + change >= -1e-12) & (point + change <= 1 + 1e-12)).all())
+        assert float(change.norm()) == pytest.approx(float(np.linalg.norm(answer.x)), abs=1e-5)
+        clipped += bool((((point + change) < 1e-9) | ((point + change) > 1 - 1e-9)).any())
+    assert 5 < clipped < 40
+
+
+def test_finds_a_linear_boundary_where_it_is_in_l2() -> None:
+    victim = Linear(classes=2)
+    batch = batch_for(victim, images(3, size=4, margin=0.4))
+    weight = victim.layer.weight[1 - batch.labels] - victim.layer.weight[batch.labels]
+    lead = victim(batch.images).gather(1, torch.stack([batch.labels, 1 - batch.labels], 1)).diff(dim=1).squeeze(1)
+    exact = -lead / weight.norm(dim=1)
+    for row, distance in enumerate(exact.tolist()):
+        for factor, falls in ((1.06, True), (0.98, False)):
+            ball = L2Ball(distance * factor)
+            problem = replace(problem_for(victim, batch, 0.1)[0], region=ball.around(batch.images))
+            with torch.no_grad():
+                found = fab(problem, 1 - batch.labels, ball, 8, lambda: None)
+                assert bool(problem.reached(problem.hard_logits(found))[row]) is falls
+            assert bool(ball.within(batch.images, found).all())
+
+
 def test_projection_of_a_batch_is_that_of_its_rows() -> None:
     generator = torch.Generator().manual_seed(0)
     point, normal = torch.rand(16, 30, generator=generator), torch.randn(16, 30, generator=generator)
     value = torch.randn(16, generator=generator)
     lower, upper = torch.zeros_like(point), torch.ones_like(point)
-    together = project_onto_hyperplane(point, normal, value, lower, upper)
+    together = project_onto_hyperplane(point, normal, value, lower, upper, EQUAL)
     for row in range(16):
-        alone = project_onto_hyperplane(*(part[row : row + 1] for part in (point, normal, value, lower, upper)))
+        alone = project_onto_hyperplane(*(part[row : row + 1] for part in (point, normal, value, lower, upper)), EQUAL)
         assert torch.equal(alone[0], together[row])
 
 
@@ -70,9 +121,9 @@ def run(victim: nn.Module, eps: float, mask: Tensor | None = None, target: Tenso
     batch = batch_for(victim, images(3, size=4, margin=0.4))
     logits = victim(batch.images)
     aim = logits.topk(2, dim=1).indices[:, 1] if target is None else target
-    problem, budget, box = problem_for(victim, batch, eps, mask=mask, target=target)
+    problem, budget, _ = problem_for(victim, batch, eps, mask=mask, target=target)
     with torch.no_grad():
-        found = fab(problem, aim, box, budget.range(batch.images), 8, lambda: None)
+        found = fab(problem, aim, budget, 8, lambda: None)
         assert torch.equal(problem.project(found), found)
         return problem.reached(problem.hard_logits(found)), batch, aim, found
 
@@ -108,8 +159,8 @@ def test_iterates_are_the_publications() -> None:
     seen: list[Tensor] = []
     victim.register_forward_hook(lambda _, inputs, __: None if torch.is_grad_enabled() else seen.append(inputs[0]))
     with torch.no_grad():
-        problem, budget, box = problem_for(victim, batch, 1e-6)
-        fab(problem, 1 - batch.labels, box, budget.range(batch.images), 4, lambda: None)
+        problem, budget, _ = problem_for(victim, batch, 1e-6)
+        fab(problem, 1 - batch.labels, budget, 4, lambda: None)
     place = 0.0  # in d, of the iterate
     for x in seen:
         ahead = abs(1 - place)
@@ -146,10 +197,10 @@ class Shifted(nn.Module):
 def test_crosses_the_hard_boundary_with_a_leaded_slope() -> None:
     victim = Shifted()
     batch = batch_for(victim, torch.full((1, 3, 4, 4), 0.5, dtype=torch.float64))
-    problem, budget, box = problem_for(victim, batch, 0.22, LGM(1.0))
+    problem, budget, _ = problem_for(victim, batch, 0.22, LGM(1.0))
     with torch.no_grad():
         aim = torch.ones(1, dtype=torch.int64)
-        found = fab(problem, aim, box, budget.range(batch.images), 5, lambda: None)
+        found = fab(problem, aim, budget, 5, lambda: None)
         assert bool(problem.reached(problem.hard_logits(found)).all())
         assert float((found - batch.images).abs().max()) <= 0.22 + 1e-12
 
@@ -166,8 +217,8 @@ def test_does_not_stall_where_a_step_is_rounded_away() -> None:
     victim = Brink().eval()
     batch = batch_for(victim, torch.full((2, 3, 4, 4), 0.75))
     assert batch.labels.tolist() == [0, 0]
-    problem, budget, box = problem_for(victim, batch, 1e-5)
+    problem, budget, _ = problem_for(victim, batch, 1e-5)
     with torch.no_grad():
         aim = torch.ones(2, dtype=torch.int64)
-        found = fab(problem, aim, box, budget.range(batch.images), 3, lambda: None)
+        found = fab(problem, aim, budget, 3, lambda: None)
         assert bool(problem.reached(problem.hard_logits(found)).all())

@@ -6,6 +6,7 @@ import pytest
 from answers import Command
 
 from lgm_bench.attacks.standard import SCHEDULES, Schedule
+from lgm_bench.attacks.standard_points import POINT_SCHEDULES, PointSchedule
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,15 @@ def test_a_network_of_ones_own(lgm_bench: Command, tiny_root: Path) -> None:
     assert "tiny_networks:Adaptive, L2 0.5, standard-1, fast, 3 images" in answer.out
 
 
+def test_a_network_on_clouds(lgm_bench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(POINT_SCHEDULES, "standard-fast", PointSchedule("standard-fast", 2, ("lgm@10", "fgm"), 1))
+    answer = lgm_bench(
+        "evaluate", "minknet-modelnet40-mini", "--budget", "standard-fast", "--limit", 2, "--quiet", "--board", "board"
+    )
+    assert answer.code == 0, answer.err
+    assert "minknet-modelnet40-mini, L-infinity 0.01 radii, standard-1, fast, 2 shapes" in answer.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -58,7 +68,8 @@ def test_a_network_of_ones_own(lgm_bench: Command, tiny_root: Path) -> None:
         (["skipnet14-mini", "--budget", "quick"], "standard-fast"),
         (["skipnet14-mini", "--accelerator", "mps"], "cpu"),
         (["skipnet20-cifar10"], "cifar10"),
-        (["minkunet-scannet-mini", "--limit", "1"], "pointbim"),
+        (["minkunet-scannet-mini", "--limit", "1", "--norm", "l2"], "points move within cubes"),
+        (["minkunet-scannet-mini", "--limit", "1", "--board", "board"], "the board is for images and shapes"),
     ],
 )
 def test_bad_input(lgm_bench: Command, arguments: list[str], said: str) -> None:

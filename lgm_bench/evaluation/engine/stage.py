@@ -17,7 +17,7 @@ from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.trace import AttackResult
 from lgm_bench.evaluation.engine.preflight import preflight
 from lgm_bench.evaluation.engine.sink import Keeper, Sink
-from lgm_bench.evaluation.store.rows import Outcome
+from lgm_bench.evaluation.store.rows import Outcome, distances
 from lgm_bench.leaded import GradientMethod, check
 from lgm_bench.leaded.compute import Costs
 from lgm_bench.metrics.architecture_change import ChangeCounts, change_over
@@ -170,6 +170,7 @@ class AttackStage(pl.LightningModule):
             values[perturbed[adapter.owner(inputs)]] = result.adversarial
             logits[perturbed[adapter.logit_owner(inputs)]] = after.logits
         adversarial = adapter.replaced(inputs, values)
+        distance, within = distances(adapter, self.attack.budget, inputs, values)
         outcome = Outcome(
             ids=ids,
             target=target,
@@ -177,7 +178,8 @@ class AttackStage(pl.LightningModule):
             attacked=attacked,
             verdict=adapter.columns(inputs, labels, clean.logits, logits, attacked, target)
             | self._compute(batch, clean, after, perturbed),
-            **self._distances(inputs, values),
+            distance=distance,
+            within_bounds=within,
             clean_loss=adapter.losses(inputs, labels, clean.logits),
             adversarial_loss=adapter.losses(inputs, labels, logits),
             counts=self._counts(batch, adversarial, clean, after, perturbed),
@@ -185,15 +187,6 @@ class AttackStage(pl.LightningModule):
             followed=self._followed(batch, clean, after, result, perturbed, target) if self.history else None,
         )
         return outcome, adversarial, logits
-
-    def _distances(self, inputs: Any, values: Tensor) -> dict[str, Tensor]:
-        """Return per sample the largest `distance` of its rows, and whether all rows are `within_bounds`."""
-        owner, budget, clean = self.adapter.owner(inputs), self.attack.budget, self.adapter.values(inputs)
-        n_samples = int(owner[-1]) + 1
-        distance, outside = budget.distance(clean, values), (~budget.within(clean, values)).to(torch.int64)
-        farthest = distance.new_zeros(n_samples).scatter_reduce(0, owner, distance, "amax")
-        left = outside.new_zeros(n_samples).scatter_reduce(0, owner, outside, "amax")
-        return {"distance": farthest, "within_bounds": left == 0}
 
     def _counts(
         self, batch: Any, adversarial: Any, clean: Judged, after: Judged | None, perturbed: Tensor

@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from lgm_bench.attacks.budgets import Budget
 from lgm_bench.errors import ResultError
 from lgm_bench.metrics.architecture_change import ChangeCounts
+from lgm_bench.tasks.adapter import Adapter
 from lgm_bench.tasks.base import Task
 from lgm_bench.tasks.columns import COUNTS
 
@@ -59,6 +61,16 @@ class Outcome:
         columns |= _count_columns(self.counts, n)
         columns |= {**(self.effort or {}), **(self.followed or {})}
         return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
+
+
+def distances(adapter: Adapter, budget: Budget, inputs: Any, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest distance of each sample's rows (B,), and whether all of them are within bounds, (B,) bool."""
+    owner, clean = adapter.owner(inputs), adapter.values(inputs)
+    n_samples = int(owner[-1]) + 1
+    distance, outside = budget.distance(clean, values), (~budget.within(clean, values)).to(torch.int64)
+    farthest = distance.new_zeros(n_samples).scatter_reduce(0, owner, distance, "amax")
+    left = outside.new_zeros(n_samples).scatter_reduce(0, owner, outside, "amax")
+    return farthest, left == 0
 
 
 def merged(tables: Sequence[pa.Table], ids: Sequence[str]) -> pa.Table:
