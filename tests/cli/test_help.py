@@ -12,8 +12,8 @@ from lgm_bench.cli import app
 
 GROUP = get_command(app)
 VERBS = (
-    "run", "attack", "evaluate", "show", "report", "compare", "train", "search", "ls", "validate", "doctor", "import",
-    "data",
+    "run", "attack", "evaluate", "board", "show", "report", "compare", "train", "search", "ls", "validate", "doctor",
+    "import", "data",
 )  # fmt: skip
 LIGHT = """
 import sys, time
