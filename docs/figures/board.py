@@ -87,6 +87,8 @@ def _line(axis: Axes, place: int, entry: Entry, palette: Palette) -> None:
     axis.plot([100 * worst.value, 100 * before.value], [place, place], color=palette.faint, linewidth=4, zorder=1)
     clean = 100 * entry.accuracies["clean_accuracy"].value
     axis.plot([clean, clean], [place - 0.3, place + 0.3], color=palette.ink, linewidth=1)
+    control = 100 * entry.accuracies["control_accuracy"].value
+    axis.plot([control], [place], "o", color=palette.before, markersize=5, markerfacecolor=palette.paper)
     for figure, shift, colour, marker in (
         (before, -SHIFT, palette.before, "D" if entry.reported else "o"),
         (worst, SHIFT, palette.worst, "*"),
@@ -100,11 +102,12 @@ def _line(axis: Axes, place: int, entry: Entry, palette: Palette) -> None:
 def _legend(axis: Axes, palette: Palette, *, reported: bool) -> None:
     looks = {"no attack": ("|", palette.ink, 9), "FGM": ("o", palette.before, 5)}
     looks |= {"reported": ("D", palette.before, 5)} if reported else {}
-    looks |= {"worst case": ("*", palette.worst, 9)}
+    looks |= {"FGM, restarted": ("o", palette.before, 5), "worst case": ("*", palette.worst, 9)}
     handles = [
         axis.plot([], [], marker, color=colour, markersize=size, label=name)[0]
         for name, (marker, colour, size) in looks.items()
     ]
+    handles[-2].set_markerfacecolor(palette.paper)
     axis.figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False)
 
 
