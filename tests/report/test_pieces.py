@@ -114,7 +114,7 @@ def test_arms_look_different_and_the_baseline_comes_first() -> None:
 
 
 def test_a_cell_stands_in_every_table_that_prints_it() -> None:
-    printed = resolved(flat_cell("minkunet34c-scannet", "scannet", "pointbim", "fgm", 0.01))
+    printed = resolved(flat_cell("minkunet34c-scannet", "scannet-1cm", "pointbim", "fgm", 0.01))
     own = resolved(cell(victim="dynconv8-mini", data="digits"))
     places = [one.cell.paper for one in with_places([result(printed), result(own)])]
     assert {place[0] for place in places if place} == {"table_4", "table_6", "table_7", "table_8"} - {"table_7"}

@@ -67,6 +67,7 @@ def test_it_is_the_usual_backend_of_gpus_where_it_is_installed(monkeypatch, inst
         return SimpleNamespace(name=name)
 
     monkeypatch.setattr(backends, "_loaded", loaded)
+    monkeypatch.setattr(backends, "_active", None)
     usual_backend.cache_clear()
     try:
         assert active_backend("cpu").name == "native"
