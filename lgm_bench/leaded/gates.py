@@ -219,7 +219,13 @@ class TopK(Gate):
         return max(1, math.ceil(self.k * n) if self.ceil else int(self.k * n))
 
     def candidates(self, score: Tensor, present: Tensor | None) -> Tensor:
-        return score if present is None else score.masked_fill(present.detach() < PRESENT, -math.inf)
+        if present is None:
+            return score
+        present, k = present.detach().broadcast_to(score.shape), self.count(score.shape[-1])
+        least = torch.full_like(present[..., :1], PRESENT)
+        if k < score.shape[-1]:  # soft occupancies of gates in a row fall below PRESENT together: the largest compete
+            least = torch.minimum(least, present.topk(k + 1, dim=-1).values[..., -1:])
+        return score.masked_fill((present < least) | (present == 0), -math.inf)
 
     def hard(self, score: Tensor) -> Tensor:
         best = score.argsort(dim=-1, descending=True, stable=True)[..., : self.count(score.shape[-1])]

@@ -194,6 +194,18 @@ def test_the_gradient_of_what_is_present_passes() -> None:
         assert torch.autograd.gradcheck(lambda q, p, gate=gate: under(gate, LGM(2.0), q, present=p), (score, present))
 
 
+def test_soft_gates_in_a_row_leave_a_choice_to_the_last() -> None:
+    """With gentle slopes every presence is below a half, and the gate still decides between its k-th and next token."""
+    score = torch.tensor([[0.3, 9.0, 0.5, 0.4]], dtype=torch.float64, requires_grad=True)
+    present = torch.tensor([[0.4, 0.1, 0.3, 0.2]], dtype=torch.float64)
+    found = under(TopK(1), LGM(3.0), score, present=present)
+    low, high = (1 / (1 + math.exp(sign * 3.0 * 0.1)) for sign in (1, -1))
+    assert found[0].tolist() == pytest.approx([0.4 * low, 0, 0.3 * high, 0])
+    (gradient,) = torch.autograd.grad(found[0, 2], score)
+    assert gradient[0, 2] > 0 > gradient[0, 0]
+    assert gradient[0, [1, 3]].tolist() == [0, 0]
+
+
 def test_slopes_by_pattern_and_automatic_ones() -> None:
     network = nn.ModuleDict({"a": Exit([0.5]), "b": nn.ModuleDict({"c": TopK(1), "d": Choice()})})
     method = LGM({"b.c": 7.0, "b.*": 3.0, "*": 1.0})
