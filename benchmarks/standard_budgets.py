@@ -7,23 +7,19 @@ members. The controls are left out, since no number here depends on them. Finish
 Without a victim, the script prints the table of all victims there.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from held_out import parser, victim_and_images
 from torch import nn
 
-from datamodules import load_datamodule
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.budgets import LinfBall
 from lgm_bench.attacks.standard import SCHEDULES, Standard, in_order, members_of, methods_of, pilot
 from lgm_bench.results.statistics import bootstrap
 from lgm_bench.standard.image_stage import ImageStage
-from lgm_bench.tasks.inputs import parse_number
-from victims import load_victim
-from victims.folding import folded
 
 BUDGETS = "standard", "standard-fast"
 BATCH = 200
@@ -32,9 +28,7 @@ BATCH = 200
 def measure(network: nn.Module, batch: ImageBatch, eps: float, budget: str, path: Path) -> None:
     """Keep for each image which member felled it, "" if none did, and the number of gradients."""
     schedule, ball = SCHEDULES[budget], LinfBall(eps)
-    first = ImageBatch(
-        batch.images[: ImageStage.pilot], batch.labels[: ImageStage.pilot], batch.ids[: ImageStage.pilot]
-    )
+    first = ImageBatch(*(part[: ImageStage.pilot] for part in batch))
     members = members_of(network, first.images, schedule, ball)
     methods = methods_of(network, members, first.images)
     ordered = in_order(members, pilot(Standard(ball, schedule, members, methods), network, *first))
@@ -88,25 +82,11 @@ def _interval(interval: tuple[float, float] | None) -> str:
 @torch.no_grad()
 def main() -> None:
     """Measure what is missing of one victim and print the table; without a victim, that of all that are there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("victim", nargs="?")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--eps", type=parse_number, default=1 / 255)
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--checkpoint")
-    parser.add_argument("--data-root")
-    parser.add_argument("--out", type=Path, default=Path("results/standard_budgets"))
-    options = parser.parse_args()
+    options = parser(__doc__.splitlines()[0], Path("results/standard_budgets")).parse_args()
     if options.victim:
         out = options.out / f"{options.victim}-{options.eps * 255:g}-{options.images}"
         out.mkdir(parents=True, exist_ok=True)
-        network = folded(load_victim(options.victim, options.checkpoint))
-        data = load_datamodule(
-            options.data, data_root=options.data_root, batch_size=options.images, limit=options.images, subset="holdout"
-        )
-        data.prepare_data()
-        data.setup("test")
-        batch = ImageBatch(*next(iter(data.test_dataloader())))
+        network, batch = victim_and_images(options)
         for budget in reversed(BUDGETS):
             if not (out / f"{budget}.npz").exists():
                 measure(network, batch, options.eps, budget, out / f"{budget}.npz")

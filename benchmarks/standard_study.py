@@ -11,25 +11,21 @@ order takes the run next that fells most of the images that still stand, and the
 Finished runs stay in the folder `--out`. Without a victim, the script prints the tables of all victims there.
 """
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from held_out import parser, victim_and_images
 from torch import Tensor, nn
 
-from datamodules import load_datamodule
 from datamodules.batch import ImageBatch
 from lgm_bench import FGM, LGM, Soft, StraightThrough
 from lgm_bench.attacks.ensemble import Ensemble, Round
 from lgm_bench.attacks.standard import AlwaysOn, Schedule, members_of
 from lgm_bench.leaded.slopes import automatic_slopes
-from lgm_bench.tasks.inputs import parse_number
 from lgm_bench.voxels import Reach
-from victims import load_victim
-from victims.folding import folded
 
 RESTARTS, TARGETS = 10, 3
 CONSTANTS = (1.5, 6.0, 20.0)
@@ -174,28 +170,15 @@ def _line(name: str, values: list[float | None]) -> str:
 @torch.no_grad()
 def main() -> None:
     """Measure what is missing of one victim, and print the tables; without a victim, those of all that are there."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("victim", nargs="?")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--checkpoint")
-    parser.add_argument("--eps", type=parse_number, default=1 / 255)
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--data-root")
-    parser.add_argument("--out", type=Path, default=Path("results/standard_study"))
-    options = parser.parse_args()
+    arguments = parser(__doc__.splitlines()[0], Path("results/standard_study"))
+    arguments.add_argument("--steps", type=int, default=20)
+    options = arguments.parse_args()
     if options.victim is None:
         print(table({out.name: read(out) for out in sorted(options.out.iterdir())}))
         return
     out = options.out / f"{options.victim}-{options.eps * 255:g}-{options.images}-{options.steps}"
     out.mkdir(parents=True, exist_ok=True)
-    victim = folded(load_victim(options.victim, options.checkpoint))
-    data = load_datamodule(
-        options.data, data_root=options.data_root, batch_size=options.images, limit=options.images, subset="holdout"
-    )
-    data.prepare_data()
-    data.setup("test")
-    measure(victim, ImageBatch(*next(iter(data.test_dataloader()))), options.eps, options.steps, out)
+    measure(*victim_and_images(options), options.eps, options.steps, out)
     print(table({out.name: read(out)}))
 
 

@@ -56,13 +56,8 @@ class Constant(nn.Module):
         return logits + first * logits.roll(1, 1) + self.second(torch.ones(len(x), 1)) * logits.square()
 
 
-class HalfOpen(nn.Module):
+class HalfOpen(Masked):
     """Class 0 where its gate is open, also if it is only half open, as in a soft pass over nearly grey images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = Occupancy()
-        self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         on = self.gate(x.mean(dim=(1, 2, 3)) - 0.5)
