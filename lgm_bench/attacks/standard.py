@@ -113,16 +113,16 @@ def members_of(network: nn.Module, images: Tensor, schedule: Schedule, budget: B
         network(images)
     units = [call.unit for call in calls]
     gradients = schedule.gradients if units else ("fgm",)
-    members = [Member(_named("apgd-ce", gradient), "apgd", gradient) for gradient in gradients]
+    members = [Member(member_name("apgd-ce", gradient), "apgd", gradient) for gradient in gradients]
     if any(isinstance(unit, HELD_ON) for unit in units):
-        members.append(Member(_named("apgd-ce", ALWAYS_ON), "apgd", ALWAYS_ON))
+        members.append(Member(member_name("apgd-ce", ALWAYS_ON), "apgd", ALWAYS_ON))
     outputs = [call.outputs for call in calls if call.outputs is not None]
     if len(outputs) == 1:  # what a loss of single exits needs
         members.append(Member("apgd-exits", "apgd", objective=ExitCrossEntropy()))
         exits = range(outputs[0].shape[1])
         members += [Member(f"apgd-exit-{number}", "apgd", objective=ExitCrossEntropy(number)) for number in exits]
     targeted = schedule.targeted if units else ("fgm",)
-    members += [Member(_named("apgd-t", gradient), "apgd-t", gradient) for gradient in targeted]
+    members += [Member(member_name("apgd-t", gradient), "apgd-t", gradient) for gradient in targeted]
     members += [Member("fab-t", "fab-t")] * (schedule.fab or not units)
     if type(budget) is LinfBall:
         members.append(Member("square", "square"))
@@ -135,16 +135,22 @@ def methods_of(network: nn.Module, members: Sequence[Member], images: Tensor) ->
     Raises:
         ConfigError: A unit's slope cannot be measured on images.
     """
-    return {member.gradient: _method(network, member.gradient, images) for member in members}
+    return {
+        member.gradient: AlwaysOn() if member.gradient == ALWAYS_ON else method_named(network, member.gradient, images)
+        for member in members
+    }
 
 
-def _method(network: nn.Module, name: str, images: Tensor) -> GradientMethod:
-    if name == ALWAYS_ON:
-        return AlwaysOn()
+def method_named(network: nn.Module, name: str, inputs: Any) -> GradientMethod:
+    """Return the gradient method of a name such as "lgm@20", with slopes measured on clean inputs.
+
+    Raises:
+        ConfigError: A unit's slope cannot be measured on the inputs.
+    """
     kind, _, constant = name.partition("@")
     method = gradient_named(kind)
     if constant:
-        method.slope = automatic_slopes(network, images, float(constant))
+        method.slope = automatic_slopes(network, inputs, float(constant))
     return method
 
 
@@ -251,5 +257,6 @@ def in_order(members: Sequence[Member], fallen: Mapping[str, Tensor]) -> list[Me
     return ordered + [member for member in members if member.name not in fallen]
 
 
-def _named(kind: str, gradient: str) -> str:
+def member_name(kind: str, gradient: str) -> str:
+    """Return the name of a run of a kind of attack under a gradient method, such as "apgd-ce/lgm@20"."""
     return kind if gradient == "fgm" else f"{kind}/{gradient}"

@@ -10,8 +10,9 @@ from lgm_bench.attacks.attack import State
 from lgm_bench.attacks.budgets import Cubes
 from lgm_bench.attacks.point_attacks import PointBIM
 from lgm_bench.attacks.problem import Problem
+from lgm_bench.attacks.standard import member_name, method_named
 from lgm_bench.attacks.trace import Progress, Trace
-from lgm_bench.leaded import GradientMethod, automatic_slopes, gradient_named
+from lgm_bench.leaded import GradientMethod
 from lgm_bench.leaded.gradient import Unit
 from lgm_bench.voxels import PointCloud, Reach
 from lgm_bench.voxels.voxelization import SLOPE
@@ -81,20 +82,16 @@ def point_methods(
 
 
 def _member(gradient: str, start: int) -> PointMember:
-    return PointMember("pointbim" + f"/{gradient}" * (gradient != "fgm") + f"#{start}" * (start > 0), gradient, start)
+    return PointMember(member_name("pointbim", gradient) + f"#{start}" * (start > 0), gradient, start)
 
 
 def _method(network: nn.Module, name: str, cloud: PointCloud, eps: float) -> GradientMethod:
-    kind, _, constant = name.partition("@")
-    method = gradient_named(kind)
-    if constant:
-        reach, factor = Reach(cloud.points, eps, eps), float(constant) / SLOPE
-        slopes = automatic_slopes(network, cloud, float(constant))
-        for unit_name, unit in network.named_modules():
-            own = unit.own_slope(reach) if isinstance(unit, Unit) else None
-            if own is not None:
-                slopes[unit_name] = own * factor
-        method.slope = slopes
+    method = method_named(network, name, cloud)
+    if isinstance(method.slope, Mapping):
+        reach, factor = Reach(cloud.points, eps, eps), float(name.partition("@")[2]) / SLOPE
+        units = ((path, unit) for path, unit in network.named_modules() if isinstance(unit, Unit))
+        own = {path: unit.own_slope(reach) for path, unit in units}
+        method.slope = {**method.slope, **{path: slope * factor for path, slope in own.items() if slope is not None}}
     return method
 
 
