@@ -64,6 +64,7 @@ class Entry(_Strict):
         data_sha256: Hash of the sample ids, in order.
         precision: Precision of the victim, see `CellResult`.
         git_commit: Commit of the source tree that measured the cell; None if unknown.
+        device: Device that measured the cell, see `CellResult`; None in files from before it was kept.
         numbers: Expected numbers and tolerances by name of the metric.
         samples: One letter (`SAMPLE_LETTERS`) per row, in the order of the data set; in targeted cells one per sample
             and target. None without rows, and for scenes.
@@ -77,6 +78,7 @@ class Entry(_Strict):
     data_sha256: str
     precision: str = "float32"
     git_commit: str | None = None
+    device: str | None = None
     numbers: dict[str, Number]
     samples: Annotated[str, Field(pattern=r"^[-+x*]+$")] | None = None
     scenes: tuple[tuple[float | None, float | None], ...] | None = None
@@ -224,6 +226,7 @@ def measured(finished: Finished) -> Measured:
         data_sha256=result.data_sha256,
         precision=result.precision,
         git_commit=result.git_commit,
+        device=result.device,
         numbers=numbers_of(result),
         samples=samples,
         scenes=scenes,

@@ -30,9 +30,7 @@ SAME_SCENE = 0.002
 NEAR = 2
 """Most values in which a cell may differ from another to be named as its nearest."""
 FIRST_SAMPLES, MOST_EXTRA = 5, 10
-WHY_SAMPLES_DIFFER = (
-    "as is expected of another device: it rounds differently, and rounding decides some signs of gradients"
-)
+ROUNDING_DECIDES = "devices round differently, and rounding decides some signs of gradients"
 WORDS = {"+": "withstands", "x": "falls", "-": "wrong without attack", "*": "wrong without attack, right after it"}
 
 
@@ -76,6 +74,7 @@ class CellCompared:
         verdicts: Either "ok", "missing" or "extra", or all reasons why the cell needs attention.
         numbers: Numbers, if both sides have the cell.
         differing: Each sample that differs, with its name and how, in the order of the data set.
+        devices: The devices that the leaderboard's and the compared results come from, where known.
         note: A remark, such as the nearest cell to one that is missing.
     """
 
@@ -83,6 +82,7 @@ class CellCompared:
     verdicts: tuple[str, ...]
     numbers: tuple[NumberCompared, ...] = ()
     differing: tuple[tuple[str, str], ...] = ()
+    devices: tuple[str | None, str | None] = (None, None)
     note: str = ""
 
     @property
@@ -186,7 +186,8 @@ def _compared(entry: Entry, measured: Measured) -> CellCompared:
     verdicts += [CHANGED] if any(number.verdict != OK for number in numbers) else []
     differing = tuple(_differing(entry, measured)) if same_samples else ()
     note = "" if measured.rows else f"no rows in {measured.folder}, so that samples cannot be compared"
-    return CellCompared(entry.cell, tuple(verdicts) or (OK,), numbers, differing, note)
+    devices = (entry.device, got.device)
+    return CellCompared(entry.cell, tuple(verdicts) or (OK,), numbers, differing, devices, note)
 
 
 def _numbers(entry: Entry, got: Entry) -> Iterator[NumberCompared]:
@@ -290,6 +291,19 @@ def summary(compared: Sequence[CellCompared]) -> str:
     expected = [result for result in compared if result.verdicts != (EXTRA,)]
     counts = Counter(verdict for result in expected for verdict in result.verdicts)
     parts = [f"{count} {verdict}" for verdict, count in counts.items()]
-    flips = sum(len(result.differing) for result in expected if not result.bad)
-    within = f"; {counted(flips, 'sample')} differ within the tolerances, {WHY_SAMPLES_DIFFER}" if flips else ""
-    return f"{counted(len(expected), 'cell')}: {', '.join(parts)}{within}"
+    flipped = [result for result in expected if result.differing and not result.bad]
+    outcome = f"{counted(len(expected), 'cell')}: {', '.join(parts)}"
+    if not flipped:
+        return outcome
+    flips = sum(len(result.differing) for result in flipped)
+    differ = f"{counted(flips, 'sample')} {'differs' if flips == 1 else 'differ'}"
+    return f"{outcome}; {differ} within the tolerances, {_why_samples_differ(flipped)}"
+
+
+def _why_samples_differ(compared: Sequence[CellCompared]) -> str:
+    """Return why samples differ within the tolerances, as far as the devices on both sides are known."""
+    devices = {result.devices for result in compared}
+    if all(None not in pair and pair[0] != pair[1] for pair in devices):
+        pairs = ", ".join(sorted(f"{theirs} there and {ours} here" for theirs, ours in devices))
+        return f"as is expected of different devices ({pairs}): {ROUNDING_DECIDES}"
+    return f"perhaps because another processor, thread count or library measured them: {ROUNDING_DECIDES}"

@@ -98,7 +98,8 @@ def _kept(old: Leaderboard | None, measurements: Sequence[Measured]) -> Iterator
             yield entry
             continue
         entry = entry.model_copy(update={"numbers": _with_tolerances(entry.numbers, known.numbers)})
-        yield known if entry.model_copy(update={"git_commit": known.git_commit}) == known else entry
+        origin = {"git_commit": known.git_commit, "device": known.device}
+        yield known if entry.model_copy(update=origin) == known else entry
 
 
 def _with_tolerances(numbers: Mapping[str, Number], known: Mapping[str, Number]) -> dict[str, Number]:

@@ -7,7 +7,7 @@ import pytest
 from hand_made import cell, result
 
 from lgm_bench.results.leaderboard.board import Entry, Leaderboard, Measured, identity, numbers_of
-from lgm_bench.results.leaderboard.comparing import compare
+from lgm_bench.results.leaderboard.comparing import compare, summary
 
 
 def entry(eps: float = 1.0, checkpoint: str = "aa", **others: Any) -> Entry:
@@ -84,3 +84,25 @@ def test_the_order_does_not_matter_and_what_is_on_one_side_is_said() -> None:
 def test_paths_and_places_are_no_part_of_a_cell() -> None:
     assert identity(cell(checkpoint="/a", paper=("table_1",), history=True)) == identity(cell(checkpoint="/b"))
     assert identity(cell(checkpoint="random")) != identity(cell())
+
+
+CPU, GPU = "cpu (x86_64)", "cuda (NVIDIA H100)"
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "reason"),
+    [
+        (GPU, CPU, "as is expected of different devices (cuda (NVIDIA H100) there and cpu (x86_64) here): "),
+        (CPU, CPU, "perhaps because another processor"),
+        (None, CPU, "perhaps because another processor"),
+    ],
+)
+def test_the_device_explains_samples_only_where_it_is_another(there: str | None, here: str, reason: str) -> None:
+    expected, got = (
+        entry(eps).model_copy(update={"device": device, "samples": samples})
+        for eps, device, samples in ((1, there, "+x-"), (1, here, "++-"))
+    )
+    same = entry(2).model_copy(update={"device": CPU, "samples": "++-"})
+    board = Leaderboard(suite="mine", version="0", cells=(expected, same))
+    compared = compare(board, [Measured(one, ("a", "b", "c"), Path("x")) for one in (got, same)])
+    assert f"2 ok; 1 sample differs within the tolerances, {reason}" in summary(compared)
