@@ -5,13 +5,14 @@ the same members, and APGD under every gradient method besides. docs/standard_ev
 constants were chosen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from lgm_bench.attacks.autoattack import MEMBERS
 from lgm_bench.attacks.budgets import Budget, LinfBall
 from lgm_bench.attacks.ensemble import TARGETED, Ensemble, Kind, Round
 from lgm_bench.attacks.objective import Objective
@@ -194,32 +195,31 @@ class Standard(Ensemble):
 
 
 class Control(Ensemble):
-    """The control: APGD on the cross-entropy under FGM, restarted until it has used a number of gradients.
+    """The control: the runs of the standard evaluation, all under FGM, each from its own random start.
 
-    Its first run is the first member of the standard evaluation, so its result is that of FGM alone.
+    Only the gradients differ, so losses of exits become the cross-entropy, and Square, which follows none, is left out.
+    The first run is "apgd-ce", whose result is that of FGM alone.
 
     Args:
-        eps: See `Attack`.
-        steps: Steps of each run; the last run may be shorter or one step longer.
-        total: Number of gradients for a sample that does not fall.
-        options: Those of `Attack`.
+        standard: The evaluation that it is compared with.
     """
 
     name: ClassVar[str] = "control"
 
-    def __init__(self, eps: float | Budget, steps: int, total: int, **options: Any) -> None:
-        super().__init__(eps, steps=steps, **options)
-        self.total = total
+    def __init__(self, standard: Standard) -> None:
+        super().__init__(
+            standard.budget, steps=standard.steps, target_classes=standard.target_classes, seed=standard.seed
+        )
+        self.standard = standard
 
     def rounds(self, aims: int) -> list[Round]:
-        """Return the runs; their gradients add up to the total."""
-        whole, rest = divmod(self.total, self.steps + 1)
-        lengths = [self.steps] * whole
-        if rest > 1:
-            lengths.append(rest - 1)
-        elif rest:
-            lengths[-1] += 1
-        return [Round("apgd-ce", rank, length, "apgd", method=FGM()) for rank, length in enumerate(lengths)]
+        """Return the runs; their gradients add up to those of the standard evaluation."""
+        found = [
+            round_._replace(objective=CrossEntropy(), method=FGM())
+            for round_ in self.standard.rounds(aims)
+            if round_.kind != "square"
+        ]
+        return sorted(found, key=lambda round_: round_.member != "apgd-ce")
 
 
 def pilot(
@@ -260,3 +260,8 @@ def in_order(members: Sequence[Member], fallen: Mapping[str, Tensor]) -> list[Me
 def member_name(kind: str, gradient: str) -> str:
     """Return the name of a run of a kind of attack under a gradient method, such as "apgd-ce/lgm@20"."""
     return kind if gradient == "fgm" else f"{kind}/{gradient}"
+
+
+def is_static(names: Iterable[str]) -> bool:
+    """Return whether members of these names are those of AutoAttack, which networks without gates get."""
+    return set(names) <= set(MEMBERS)

@@ -81,6 +81,7 @@ class Entry(_Part):
     checkpoint_sha256: str | None
     accuracies: dict[str, BoardFigure]
     gain: BoardFigure
+    static: bool = False
     compute: tuple[float, float] | None
     gradients: int
     felled_by: dict[str, int]
@@ -130,7 +131,7 @@ class Entry(_Part):
         low = self.gain.interval[0] if self.gain.interval else 0
         said = {
             f"first {self.n_samples:,} images only": self.limited,
-            "no better than the control": self.gain.value <= 0,
+            "no better than the control": self.gain.value <= 0 and not self.static,
             "the lead over the control may be chance": self.gain.value > 0 >= low,
             **{flag.name: True for flag in self.flags},
         }

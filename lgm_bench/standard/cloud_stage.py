@@ -14,10 +14,9 @@ from lgm_bench.attacks.standard_points import (
     point_members,
     point_methods,
 )
-from lgm_bench.attacks.trace import AttackResult, Progress
-from lgm_bench.leaded import FGM
+from lgm_bench.attacks.trace import AttackResult
 from lgm_bench.standard.flags import cloud_flags
-from lgm_bench.standard.stage import Stage, Tick, halves
+from lgm_bench.standard.stage import Stage, Tick, part
 from lgm_bench.tasks.adapter import Adapter, Judged
 from lgm_bench.tasks.standard import StandardScenes, StandardShapes
 
@@ -54,9 +53,8 @@ class CloudStage(Stage):
     def rows(self, batch: PointBatch, tick: Tick) -> pa.Table:
         cloud, labels, ids = batch
         clean = self.adapter.judged(self.network, cloud, labels, None, ids)
-        first_half, second_half = halves(tick)
-        fgm, control = self._attacked(self.fgm, batch), self._attacked(self.control, batch, first_half)
-        worst = self._attacked(self.standard, batch, second_half)
+        fgm, control = self.attacked(self.fgm, batch), self.attacked(self.control, batch, part(tick, 0, 0.5))
+        worst = self.attacked(self.standard, batch, part(tick, 0.5, 0.5))
         effort: dict[str, Any] = {
             "felled_by": [worst.felled_by.get(name) for name in ids],
             "gradients": worst.gradients.tolist(),
@@ -69,12 +67,6 @@ class CloudStage(Stage):
             else:
                 effort[f"{name}_correct"] = [sample not in result.felled_by for sample in ids]
         return self.table(batch, clean, worst.adversarial, self.standard.budget, columns, effort)
-
-    def _attacked(self, attack: StandardPoints, batch: PointBatch, progress: Progress | None = None) -> AttackResult:
-        cloud, labels, ids = batch
-        return attack.attack(
-            self.network, cloud, labels, gradient=FGM(), ids=ids, adapter=self.adapter, progress=progress
-        )
 
     def _confusion(self, batch: PointBatch, clean: Judged, result: AttackResult) -> Tensor | list[int]:
         """Return the confusion matrices (B, C, C) of scenes under an attack."""

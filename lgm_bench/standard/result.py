@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from lgm_bench.attacks.standard import is_static
 from lgm_bench.evaluation.store.files import About
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.files import expanded, write_whole
@@ -89,6 +90,11 @@ class Evaluation:
         return task_of(self.rows)  # type: ignore[return-value]
 
     @property
+    def static(self) -> bool:
+        """Whether the network has no gates; then its members are the control too."""
+        return is_static(self.members)
+
+    @property
     def frame(self) -> "pd.DataFrame":
         """One row per sample, in the order of the data: verdicts, who felled it after how many gradients, compute."""
         table = self.rows
@@ -129,6 +135,9 @@ class Evaluation:
     @property
     def remarks(self) -> list[str]:
         """Sentences on what the numbers mean: the comparison with the control, and the flags."""
+        flags = [f"{flag.name}: {flag.evidence}" for flag in self.flags]
+        if self.static:
+            return ["The network has no gates, so all of its members follow FGM, and they are the control.", *flags]
         gain, interval = self.gain
         points = f"{100 * gain:+.1f} points" + (f" ({_range(interval)})" if interval else "")
         if gain <= 0:
@@ -137,7 +146,7 @@ class Evaluation:
             first = f"It is not certain that the worst case is better than FGM with as many gradients: {points}."
         else:
             first = f"The members together leave less than Auto-PGD along FGM with as many gradients: {points}."
-        return [first, *(f"{flag.name}: {flag.evidence}" for flag in self.flags)]
+        return [first, *flags]
 
     @property
     def title(self) -> str:
@@ -155,7 +164,8 @@ class Evaluation:
         if self.compute:
             found.append(("compute", "{:.2f} -> {:.2f} million multiply-adds per image".format(*self.compute)))
         per = self.task.sample + " that withstands" * (not self.task.labels_points)
-        found.append(("gradients", f"{self.gradients:,} per {per}, and as many for the control"))
+        control = ", and as many for the control" * (not self.static)
+        found.append(("gradients", f"{self.gradients:,} per {per}{control}"))
         found.append(
             (
                 "lowest under" if self.task.labels_points else "felled by",
@@ -178,6 +188,7 @@ class Evaluation:
             **self.setting._asdict(),
             "accuracies": {name: figure._asdict() for name, figure in self.accuracies.items()},
             "gain": self.gain._asdict(),
+            "static": self.static,
             "compute": self.compute,
             "gradients": self.gradients,
             "felled_by": self.broken_by,

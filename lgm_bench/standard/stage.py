@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.attacks import trace
+from lgm_bench.attacks.attack import Attack
 from lgm_bench.attacks.budgets import Budget
 from lgm_bench.evaluation.store.rows import Outcome, distances
+from lgm_bench.leaded import FGM
 from lgm_bench.leaded.compute import Costs
 from lgm_bench.standard.flags import Flag
 from lgm_bench.tasks.adapter import Adapter, Judged
@@ -47,6 +49,13 @@ class Stage(ABC):
     @abstractmethod
     def rows(self, batch: Any, tick: Tick) -> pa.Table:
         """Return the rows of a batch (inputs, labels, ids): the verdict of the control, and of all members."""
+
+    def attacked(self, attack: Attack, batch: Any, progress: trace.Progress | None = None) -> trace.AttackResult:
+        """Return what an attack does to a batch."""
+        inputs, labels, ids = batch
+        return attack.attack(
+            self.network, inputs, labels, gradient=FGM(), ids=ids, adapter=self.adapter, progress=progress
+        )
 
     def table(
         self,
@@ -97,6 +106,6 @@ class Stage(ABC):
         return dict(zip(names, (before, executed, torch.full_like(before, self.costs.full)), strict=True))
 
 
-def halves(tick: Tick) -> tuple[trace.Progress, trace.Progress]:
-    """Return what the control and the members report to: each is half of a batch."""
-    return lambda i, steps: tick(i / steps / 2), lambda i, steps: tick(0.5 + i / steps / 2)
+def part(tick: Tick, start: float, share: float) -> trace.Progress:
+    """Return what an attack reports to that is a share of the work on a batch, after a start."""
+    return lambda i, steps: tick(start + share * i / steps)

@@ -1,6 +1,5 @@
 """The members of the standard evaluation and their control."""
 
-import pytest
 import torch
 from attack_cases import BITS, Gated, batch_for, images, only
 from ensemble_cases import Ungated
@@ -104,8 +103,7 @@ class Stubborn(nn.Module):
         return torch.stack([9 + wave, wave, -wave, 0 * wave, 2 * wave], dim=1)
 
 
-@pytest.mark.parametrize("steps", [3, 4, 6, 17])
-def test_the_control_uses_as_many_gradients(steps: int) -> None:
+def test_the_control_uses_as_many_gradients() -> None:
     victim = Stubborn()
     x, labels, ids = batch_for(victim, images(3))
     standard = standard_for(victim, x, LinfBall(8 * BITS))
@@ -115,9 +113,8 @@ def test_the_control_uses_as_many_gradients(steps: int) -> None:
     assert not result.felled_by
     assert result.gradients.tolist() == [spent / 3] * 3
     assert standard.gradients(classes=5) == spent / 3
-    control = Control(8 * BITS, steps, standard.gradients(classes=5))
     victim.count = 0
-    assert control.attack(victim, x, labels, ids=ids).gradients.tolist() == [spent / 3] * 3
+    assert Control(standard).attack(victim, x, labels, ids=ids).gradients.tolist() == [spent / 3] * 3
     assert victim.count == spent
 
 
@@ -142,10 +139,33 @@ def test_gradients_of_a_fallen_sample_are_those_until_its_fall() -> None:
 def test_the_first_run_of_the_control_is_fgm_itself() -> None:
     victim = Gated()
     x, labels, ids = batch_for(victim, images(16))
-    control = Control(60 * BITS, 4, 20).attack(victim, x, labels, ids=ids)
+    standard = standard_for(victim, x, LinfBall(60 * BITS))
+    standard.members = standard.members[::-1]
+    control = Control(standard).attack(victim, x, labels, ids=ids)
     alone = AutoAttack(60 * BITS, steps=4, members=["apgd-ce"]).attack(victim, x, labels, ids=ids, gradient=FGM())
     first = {sample for row, sample in enumerate(ids) if sample in control.felled_by and control.kept[row] == 0}
     assert first == set(alone.felled_by) < set(control.felled_by)
+
+
+def test_the_control_has_the_losses_of_autoattack_under_fgm_and_a_start_for_each_run() -> None:
+    victim = Exits()
+    standard = standard_for(victim, images(3), LinfBall(8 * BITS))
+    rounds = Control(standard).rounds(3)
+    losses = [(round_.kind, type(round_.objective).__name__, type(round_.method).__name__) for round_ in rounds]
+    assert set(losses) == {(kind, "CrossEntropy", "FGM") for kind in ("apgd", "apgd-t", "fab-t")}
+    assert [kind for kind, *_ in losses].count("apgd") == 4 + 3, "four gradients, and three losses of exits"
+    assert len({(round_.member, round_.rank) for round_ in rounds}) == len(rounds) == 7 + 2 * 3 + 3
+
+
+def test_what_fells_an_image_under_fgm_fells_it_in_the_control() -> None:
+    victim = Gated()
+    x, labels, ids = batch_for(victim, images(24))
+    standard = standard_for(victim, x, LinfBall(44 * BITS))
+    control = Control(standard).attack(victim, x, labels, ids=ids)
+    theirs = AutoAttack(44 * BITS, steps=4, target_classes=3, members=["apgd-ce", "apgd-t", "fab-t"])
+    alone = theirs.attack(victim, x, labels, ids=ids, gradient=FGM())
+    assert 0 < len(alone.felled_by) < 24
+    assert set(alone.felled_by) <= set(control.felled_by)
 
 
 def test_members_run_in_the_order_of_what_they_add_on_the_pilot_samples() -> None:

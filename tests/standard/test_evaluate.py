@@ -68,7 +68,15 @@ def test_a_static_network_has_autoattacks_number() -> None:
     ids = result.frame["id"].tolist()
     theirs = AutoAttack(28 / 255, steps=6, queries=60, target_classes=2).attack(network, x, labels, ids=ids)
     assert result.frame["felled_by"].fillna("").tolist() == [theirs.felled_by.get(name, "") for name in ids]
-    assert set(result.members) == {"apgd-ce", "apgd-t", "fab-t", "square"}
+    assert result.members == ("apgd-ce", "apgd-t", "fab-t", "square")
+    assert result.gain.value == 0
+    assert result.frame["control_correct"].tolist() == result.frame["felled_by"].isin(["square"]).where(
+        result.frame["felled_by"].notna(), True
+    ).tolist()  # fmt: skip
+    alone = AutoAttack(28 / 255, steps=6, members=["apgd-ce"]).attack(network, x, labels, ids=ids)
+    assert result.frame["fgm_correct"].tolist() == [name not in alone.felled_by for name in ids]
+    assert "no gates" in result.summary()
+    assert result.static
     assert 0 < result.frame["correct"].sum() < 23
 
 
@@ -164,7 +172,7 @@ def test_what_is_printed_and_reported(tmp_path: Path) -> None:
 
 
 def test_it_says_when_the_control_is_as_good() -> None:
-    network = Ungated()
+    network = Gated()
     result = quickly(network, judged(network), eps=120 / 255)
     assert result.gain.value == 0
     assert "no better than FGM with as many gradients: +0.0 points" in result.remarks[0]
