@@ -15,7 +15,7 @@ import numpy as np
 
 from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.results.statistics import bootstrap
-from lgm_bench.standard.board import Entry, read_board
+from lgm_bench.standard.board import KINDS, BoardFigure, Entry, read_board
 from lgm_bench.standard.board_page import below_control
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,27 +51,16 @@ def entries() -> dict[str, Entry]:
     return {f"{entry.network} {entry.threat.split()[1]}": entry for entry in read_board(BOARD)}
 
 
-def board_table() -> str:
-    header = ("network", "threat model", "clean", "FGM", "control", "worst case", "below the control", "images")
+def board_table(sample: str) -> str:
+    """Return the table of the networks on one kind of samples."""
+    header = ("network", "threat model", "clean", "FGM", "control", "worst case", "below the control", f"{sample}s")
     rows = []
     for entry in entries().values():
-        clean, fgm, control = (
-            percent(entry.accuracies[f"{name}_accuracy"].value) for name in ("clean", "fgm", "control")
-        )
-        images = f"{'first ' if entry.limited else 'all '}{entry.n_samples:,}"
-        threat = f"{entry.data}, {entry.threat}"
-        rows.append(
-            (
-                f"`{entry.network}`",
-                threat,
-                clean,
-                fgm,
-                control,
-                accuracy(entry, "accuracy"),
-                below_control(entry),
-                images,
-            )
-        )
+        if entry.sample == sample:
+            before = (percent(entry.left[name].value) for name in ("clean", "fgm", "control"))
+            after = (with_interval(entry.left["worst"]), below_control(entry))
+            count = f"{'' if entry.limited else 'all '}{entry.n_samples:,}"
+            rows.append((f"`{entry.network}`", f"{entry.data}, {entry.threat}", *before, *after, count))
     return "\n" + table(header, rows, left=2) + "\n"
 
 
@@ -80,10 +69,10 @@ def board_remarks() -> str:
     return "\n" + table(("network", "threat model", "reasons to doubt the number"), rows, left=3) + "\n"
 
 
-def accuracy(entry: Entry, name: str) -> str:
-    """Return an accuracy in percent with its interval, such as "15.0 (10.0 to 20.0)"."""
-    value, ends = entry.accuracies[name].value, entry.accuracies[name].interval
-    return percent(value) + (f" ({percent(ends[0])} to {percent(ends[1])})" if ends else "")
+def with_interval(figure: BoardFigure) -> str:
+    """Return a fraction in percent with its interval, such as "15.0 (10.0 to 20.0)"."""
+    ends = figure.interval
+    return percent(figure.value) + (f" ({percent(ends[0])} to {percent(ends[1])})" if ends else "")
 
 
 def of_entry(words: Sequence[str]) -> str:
@@ -93,8 +82,8 @@ def of_entry(words: Sequence[str]) -> str:
     texts = {
         "images": f"{entry.n_samples:,}",
         "gradients": f"{entry.gradients:,}",
-        "control": accuracy(entry, "control_accuracy"),
-        "worst": accuracy(entry, "accuracy"),
+        "control": with_interval(entry.left["control"]),
+        "worst": with_interval(entry.left["worst"]),
         "below": below_control(entry),
     }
     return texts[name]
@@ -200,7 +189,7 @@ def mini_points() -> str:
 # Pages
 
 TEXTS: dict[str, Callable[[], str]] = {
-    "board": board_table,
+    **{f"board {kind}s": partial(board_table, kind) for kind in KINDS},
     "board remarks": board_remarks,
     "board networks": lambda: str(len({entry.network for entry in entries().values()})),
     "board limited": lambda: str(sum(entry.limited for entry in entries().values())),

@@ -19,7 +19,7 @@ from lgm_bench.standard.board import BoardFigure, Entry, read_board
 FOLDER = Path(__file__).parent
 BOARD = FOLDER.parents[1] / "leaderboard" / "standard"
 WIDTH, ROW, ABOVE, BELOW = 5.8, 0.27, 0.45, 0.5
-"""Width of the picture, height of a line and of what is above and below all lines, inches."""
+"""Width of the picture, height of a line, of what is above all lines and of what is below those of a panel, inches."""
 SHIFT = 0.13
 """How far the two intervals of a line are from its middle, in lines."""
 
@@ -44,30 +44,40 @@ PALETTES = {
 def draw(path: Path, entries: Sequence[Entry]) -> None:
     """Draw the variant of the figure that a file of this name holds."""
     palette = PALETTES[path.name]
-    lines = lines_of(entries)
+    scenes = [entry for entry in entries if entry.sample == "scene"]
+    others = [entry for entry in entries if entry.sample != "scene"]
+    panels = {"images and shapes still recognised, %": lines_of(others), "mIoU of scenes, %": lines_of(scenes)}
+    panels = {name: lines for name, lines in panels.items() if lines}
+    sizes = [len(lines) for lines in panels.values()]
     with rc_context(style(palette.paper, palette.ink)):
-        figure = Figure(figsize=(WIDTH, ABOVE + ROW * len(lines) + BELOW), layout="constrained")
-        axis = figure.subplots()
-        for place, line in enumerate(lines):
-            if isinstance(line, Entry):
-                _line(axis, place, line, palette)
-        axis.set_yticks(range(len(lines)), [_label(line) for line in lines])
-        for tick, line in zip(axis.get_yticklabels(), lines, strict=True):
-            tick.set_fontweight("normal" if isinstance(line, Entry) else "bold")
-        axis.tick_params(axis="y", length=0)
-        axis.spines["left"].set_visible(False)
-        axis.set_ylim(len(lines) - 0.4, -0.6)
-        axis.set_xlim(-1.5, 100.5)
-        axis.set_xlabel("images still recognised, %")
+        size = WIDTH, ABOVE + ROW * sum(sizes) + BELOW * len(sizes)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(sizes), height_ratios=sizes, squeeze=False).flat
+        for axis, (name, lines) in zip(axes, panels.items(), strict=True):
+            _panel(axis, name, lines, palette)
         _legend(axis, palette, reported=any(entry.reported for entry in entries))
         figure.savefig(path, metadata={"Date": None})
+
+
+def _panel(axis: Axes, name: str, lines: Sequence[Entry | str], palette: Palette) -> None:
+    for place, line in enumerate(lines):
+        if isinstance(line, Entry):
+            _line(axis, place, line, palette)
+    axis.set_yticks(range(len(lines)), [_label(line) for line in lines])
+    for tick, line in zip(axis.get_yticklabels(), lines, strict=True):
+        tick.set_fontweight("normal" if isinstance(line, Entry) else "bold")
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.set_ylim(len(lines) - 0.4, -0.6)
+    axis.set_xlim(-1.5, 100.5)
+    axis.set_xlabel(name)
 
 
 def lines_of(entries: Sequence[Entry]) -> list[Entry | str]:
     """Return the lines of the picture: below the name of each threat model its entries, the largest gap first."""
     lines: list[Entry | str] = []
     for threat, group in groupby(entries, lambda entry: f"{entry.data}, {entry.threat}"):
-        lines += [threat, *sorted(group, key=lambda entry: entry.accuracies["accuracy"].value - _before(entry).value)]
+        lines += [threat, *sorted(group, key=lambda entry: entry.left["worst"].value - _before(entry).value)]
     return lines
 
 
@@ -75,7 +85,7 @@ def _before(entry: Entry) -> BoardFigure:
     """Return what is compared with the worst case: what was reported, else what FGM leaves."""
     if entry.reported:
         return BoardFigure(value=entry.reported.accuracy, interval=None)
-    return entry.accuracies["fgm_accuracy"]
+    return entry.left["fgm"]
 
 
 def _label(line: Entry | str) -> str:
@@ -83,11 +93,11 @@ def _label(line: Entry | str) -> str:
 
 
 def _line(axis: Axes, place: int, entry: Entry, palette: Palette) -> None:
-    before, worst = _before(entry), entry.accuracies["accuracy"]
+    before, worst = _before(entry), entry.left["worst"]
     axis.plot([100 * worst.value, 100 * before.value], [place, place], color=palette.faint, linewidth=4, zorder=1)
-    clean = 100 * entry.accuracies["clean_accuracy"].value
+    clean = 100 * entry.left["clean"].value
     axis.plot([clean, clean], [place - 0.3, place + 0.3], color=palette.ink, linewidth=1)
-    control = 100 * entry.accuracies["control_accuracy"].value
+    control = 100 * entry.left["control"].value
     axis.plot([control], [place], "o", color=palette.before, markersize=5, markerfacecolor=palette.paper)
     for figure, shift, colour, marker in (
         (before, -SHIFT, palette.before, "D" if entry.reported else "o"),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from lgm_bench.cli import options as opt
 from lgm_bench.cli.output import say, show_json
-from lgm_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +75,7 @@ def evaluate(
 
     [dim]$[/] lgm-bench evaluate skipnet20-cifar10 --eps 8/255 --board leaderboard/standard
 
-    [dim]$[/] lgm-bench evaluate minknet-modelnet40-mini --budget standard-fast --eps 0.02
+    [dim]$[/] lgm-bench evaluate minkunet-scannet-mini --budget standard-fast --eps 0.02 --board my_board
 
     [dim]$[/] lgm-bench evaluate my_package.networks:Net --data cifar10 --checkpoint my.pth --norm l2 --eps 0.5
     """
@@ -87,8 +86,6 @@ def evaluate(
 
     publication = Reported.parse(reported) if reported else None
     network, batches, data_name = _materials(flags)
-    if board and batches.data.task == "segmentation":
-        raise ConfigError("the board is for images and shapes, of which some withstand; leave --board out for scenes")
     result = evaluated(
         network,
         batches,

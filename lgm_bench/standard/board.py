@@ -8,8 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lgm_bench.errors import ConfigError, ResultError
 from lgm_bench.files import expanded, write_whole
-from lgm_bench.standard.result import BALLS, CLEAN, STANDS, Evaluation
-from lgm_bench.tasks.inputs import IMAGES
+from lgm_bench.standard.result import CLEAN, STANDS, Evaluation, threat_of
+from lgm_bench.tasks.inputs import inputs_named
+from lgm_bench.tasks.standard import StandardImages, StandardScenes, StandardShapes
+
+KINDS = {task.sample: task for task in (StandardImages, StandardShapes, StandardScenes)}
+"""Tasks of the board by their word for a sample."""
 
 
 class _Part(BaseModel):
@@ -17,7 +21,7 @@ class _Part(BaseModel):
 
 
 class BoardFigure(_Part):
-    """A fraction with its interval over images at 95 %; see `result.Figure`."""
+    """A fraction with its interval over samples at 95 %; see `result.Figure`."""
 
     value: float = Field(ge=-1, le=1)
     interval: tuple[float, float] | None
@@ -34,7 +38,7 @@ class Reported(_Part):
     """What a publication reports for a threat model.
 
     Attributes:
-        accuracy: The accuracy left, a fraction.
+        accuracy: The accuracy left, of scenes the mIoU, as a fraction.
         place: Where it stands.
     """
 
@@ -62,7 +66,8 @@ class Entry(_Part):
 
     Attributes:
         data: Name of the data set, and its part unless that is the test set.
-        limited: Whether only the first images of the data set were attacked.
+        sample: Kind of the samples. Images and shapes fall or withstand; the figures of scenes are mIoUs.
+        limited: Whether only the first samples of the data set were attacked.
         source: Who published the weights, and where.
         reported: What the publication reports for this threat model; None if nothing is known.
         checkpoint_sha256: Hash of the file of weights in a registry; None if they are in none.
@@ -70,6 +75,7 @@ class Entry(_Part):
 
     network: str
     data: str
+    sample: Literal["image", "shape", "scene"] = "image"
     norm: Literal["linf", "l2"]
     eps: float = Field(gt=0)
     budget: Literal["standard", "standard-fast"]
@@ -95,42 +101,58 @@ class Entry(_Part):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        """Raise ValueError if the numbers cannot be those of the same images."""
-        counted = {
-            "n_samples": (sum(self.felled_by.values()), self.n_samples),
-            "clean_accuracy": (self.n_samples - self.felled_by.get(CLEAN, 0), self._count("clean_accuracy")),
-            "accuracy": (self.felled_by.get(STANDS, 0), self._count("accuracy")),
-            "gain": (
-                self._count("control_accuracy") - self._count("gradient_accuracy"),
-                round(self.gain.value * self.n_samples, 6),
-            ),
+        """Raise ValueError if the numbers cannot be those of the same samples."""
+        names = [name for name, _ in self.task.shown]
+        if set(names) != set(self.accuracies):
+            raise ValueError(f"figures of {self.sample}s are {', '.join(names)}; got {', '.join(self.accuracies)}")
+        values = {name: figure.value for name, figure in self.accuracies.items()}
+        if min(values.values()) < 0:
+            raise ValueError(f"figures are fractions in [0, 1], got {min(values.values()):g}")
+        control, members = (values[name] for name in self.task.compared_with_control)
+        stated = {
+            "n_samples": (self.n_samples, sum(self.felled_by.values())),
+            "gain": (self.gain.value, control - members),
         }
-        for name, (expected, found) in counted.items():
-            if expected != found:
-                raise ValueError(f"{name} is that of {found} images, and other numbers say {expected}")
-        order = ("clean_accuracy", "fgm_accuracy", "control_accuracy")
-        counts = [self._count(name) for name in order]
-        if counts != sorted(counts, reverse=True):
-            raise ValueError(f"of {', '.join(order)}, each must be at most the one before")
+        if self.task.main == "accuracy":
+            shares = {name: count / self.n_samples for name, count in self.felled_by.items()}
+            stated["clean_accuracy"] = values["clean_accuracy"], 1 - shares.get(CLEAN, 0)
+            stated["accuracy"] = values["accuracy"], shares.get(STANDS, 0)
+        for name, (number, counted) in stated.items():
+            if round(number - counted, 6):
+                raise ValueError(f"{name} is {number:g}, and other numbers say {counted:g}")
+        falling = ("clean_accuracy", "fgm_accuracy", "control_accuracy")
+        if self.task.main == "accuracy" and sorted(falling, key=values.__getitem__, reverse=True) != list(falling):
+            raise ValueError(f"of {', '.join(falling)}, each must be at most the one before")
         return self
 
-    def _count(self, name: str) -> float:
-        """Return to how many images an accuracy belongs; a whole number unless the entry makes no sense."""
-        if name not in self.accuracies:
-            raise ValueError(f"the entry has no {name}")
-        return round(self.accuracies[name].value * self.n_samples, 6)
+    @property
+    def task(self) -> type[StandardImages | StandardShapes | StandardScenes]:
+        """Declares the figures."""
+        return KINDS[self.sample]
+
+    @property
+    def left(self) -> dict[str, BoardFigure]:
+        """The accuracy, of scenes the mIoU: "clean", under "fgm" and the "control", and in the "worst" case."""
+        main = self.task.main
+        before = {name: self.accuracies[f"{name}_{main}"] for name in ("clean", "fgm", "control")}
+        return {**before, "worst": self.accuracies[main]}
 
     @property
     def threat(self) -> str:
         """Norm and eps, such as "L-infinity 8/255"."""
-        return f"{BALLS[self.norm]} {IMAGES.text(self.eps)}"
+        return threat_of(self.task, self.norm, self.eps)
+
+    @property
+    def samples(self) -> str:
+        """Number and kind of the samples, such as "500 images"."""
+        return f"{self.n_samples:,} {self.sample}{'s' * (self.n_samples > 1)}"
 
     @property
     def reliability(self) -> list[str]:
         """What limits the trust in the numbers."""
         low = self.gain.interval[0] if self.gain.interval else 0
         said = {
-            f"first {self.n_samples:,} images only": self.limited,
+            f"only {self.samples}": self.limited,
             "no better than the control": self.gain.value <= 0 and not self.static,
             "the lead over the control may be chance": self.gain.value > 0 >= low,
             **{flag.name: True for flag in self.flags},
@@ -154,7 +176,7 @@ def enter(
         evaluation: The result.
         folder: The board.
         data: Name of the data set.
-        limited: Whether only the first images of the data set were attacked.
+        limited: Whether only the first samples of the data set were attacked.
         source: Who published the weights.
         reported: What the publication reports; None: as in the file that is there.
         checkpoint_sha256: Hash of the file of weights; None if they are in no registry.
@@ -207,20 +229,19 @@ def read_entry(path: Path) -> Entry:
 
 def file_name(entry: Entry) -> str:
     """Return the name of an entry's file, such as "skipnet20-cifar10-linf-8_255.json"."""
-    plain = f"{entry.network}-{entry.norm}-{IMAGES.text(entry.eps)}"
+    plain = f"{entry.network}-{entry.norm}-{inputs_named(entry.task.inputs).text(entry.eps)}"
     return "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in plain) + ".json"
 
 
 def _check_rank(path: Path, before: Entry, found: Entry) -> None:
-    """Raise ResultError if the entry that is there is of all images and the new one is not, or of a larger budget."""
+    """Raise ResultError if the entry that is there is of all samples and the new one is not, or of a larger budget."""
     for what, old, new in (
-        ("all images", not before.limited, not found.limited),
+        (f"all {before.sample}s", not before.limited, not found.limited),
         ("the budget standard", before.budget == "standard", found.budget == "standard"),
     ):
         if old and not new:
             raise ResultError(f"{path} was measured with {what}, and this run was not; delete the file to replace it")
     if before.limited and found.limited and before.n_samples > found.n_samples:
         raise ResultError(
-            f"{path} was measured on {before.n_samples} images, and this run on {found.n_samples}; delete the file "
-            "to replace it"
+            f"{path} was measured on {before.samples}, and this run on {found.n_samples}; delete the file to replace it"
         )

@@ -10,7 +10,7 @@ from lgm_bench.report.page import document
 from lgm_bench.results.formats import Grid
 from lgm_bench.results.levels import Level
 from lgm_bench.results.statistics import CONFIDENCE
-from lgm_bench.standard.board import Entry
+from lgm_bench.standard.board import KINDS, Entry
 
 PAGE = "Board"
 REPORTED, FGM, CONTROL = "reported", "fgm", "control"
@@ -20,24 +20,18 @@ STYLES = {
     CONTROL: Style("control: FGM with as many gradients", ARM_COLOURS[1], "square"),
 }
 """Points between the accuracy without an attack and the worst case."""
-MEASURED = {
-    CLEAN: "clean_accuracy",
-    FGM: "fgm_accuracy",
-    CONTROL: "control_accuracy",
-    WORST: "accuracy",
-}
+MEASURED = {CLEAN: "clean", FGM: "fgm", CONTROL: "control", WORST: "worst"}
 INTRO = (
-    "How many images adaptive networks still recognise under the standard evaluation: for each image, the worst case "
-    "over all gradients. The control is FGM, the plain gradient, restarted until it has computed as many gradients."
+    "How much adaptive networks still recognise under the standard evaluation: for each sample, the worst case over "
+    "all gradients. The control is FGM, the plain gradient, restarted until it has computed as many gradients."
 )
 CAPTION = (
-    f"Thin lines are {CONFIDENCE:.0%} bootstrap intervals over images. On the right: how many points the gradients "
+    f"Thin lines are {CONFIDENCE:.0%} bootstrap intervals over samples. On the right: how many points the gradients "
     "together leave less than the control, with its interval."
 )
-HEADER = (
-    *("network", "threat model", "clean, %", "reported, %", "FGM, %", "control, %", "worst case, %", "interval"),
-    *("below the control", "images", "budget", "MMACs clean", "attacked", "reliability", "weights from", "version"),
-)
+FIGURES = ("clean, %", "reported, %", "FGM, %", "control, %", "worst case, %", "interval", "below the control")
+MEASURED_WITH = ("budget", "MMACs clean", "attacked", "reliability", "weights from", "version")
+"""Columns of the tables, but for the first ones and the number of samples."""
 
 
 def board_page(entries: Sequence[Entry]) -> str:
@@ -50,10 +44,11 @@ def board_page(entries: Sequence[Entry]) -> str:
         ConfigError: Plotly is not installed.
     """
     limited = sum(entry.limited for entry in entries)
-    notes = [f"{limited} of {len(entries)} entries are of the first images of their data set only."] if limited else []
+    notes = [f"{limited} of {len(entries)} entries are of a part of their data set only."] if limited else []
     gap = Section("gap", "From the accuracy without an attack to the worst case", PAGE, intro=[INTRO])
     gap.figures = _figures(entries)
-    table = Section("networks", "All networks", PAGE, grids=[_table(entries)])
+    tables = [_table(kind, [entry for entry in entries if entry.sample == kind]) for kind in KINDS]
+    table = Section("networks", "All networks", PAGE, grids=[table for table in tables if table.rows])
     flags = [(e.network, e.threat, flag.name, flag.evidence) for e in entries for flag in e.flags]
     title = "Flags: reasons to doubt a number"
     evidence = [Grid(title, ("network", "threat model", "flag", "evidence"), flags)] if flags else []
@@ -69,28 +64,27 @@ def board_page(entries: Sequence[Entry]) -> str:
 def _figures(entries: Sequence[Entry]) -> list[Figure]:
     """Return a chart for each data set and threat model; the first one has the caption."""
     figures: list[Figure] = []
-    for (data, threat), group in groupby(entries, lambda entry: (entry.data, entry.threat)):
+    metrics = {kind: task.metric(task.main).label for kind, task in KINDS.items()}
+    for (sample, data, threat), group in groupby(entries, lambda entry: (entry.sample, entry.data, entry.threat)):
         rows = [_dumbbell(entry) for entry in sorted(group, key=lambda entry: -entry.gain.value)]
         title = f"{data}, {threat}"
-        panel = dumbbell_panel(rows, STYLES, f"accuracy, {title}")
+        panel = dumbbell_panel(rows, STYLES, f"{metrics[sample]}, {title}")
         figures.append(Figure(title, "" if figures else CAPTION, [[panel]], legend_of(rows, STYLES)))
     return figures
 
 
 def _dumbbell(entry: Entry) -> Dumbbell:
     levels: dict[str, Level] = {}
-    for name, metric in MEASURED.items():
-        figure = entry.accuracies[metric]
+    for name, key in MEASURED.items():
+        figure = entry.left[key]
         levels[name] = Level(figure.value, figure.interval, entry.n_samples)
-    details = {CLEAN: f"{entry.n_samples:,} images of {entry.data}"}
+    details = {CLEAN: f"{entry.samples} of {entry.data}"}
     if entry.reported:
         levels[REPORTED] = Level(entry.reported.accuracy)
         details[REPORTED] = entry.reported.place
-    return Dumbbell(f"{entry.network}, {_images(entry)}", levels, below_control(entry), details)
-
-
-def _images(entry: Entry) -> str:
-    return f"{'first ' if entry.limited else ''}{entry.n_samples:,} images"
+    return Dumbbell(
+        f"{entry.network}, {'' if entry.limited else 'all '}{entry.samples}", levels, below_control(entry), details
+    )
 
 
 def below_control(entry: Entry) -> str:
@@ -100,17 +94,22 @@ def below_control(entry: Entry) -> str:
     return f"{100 * entry.gain.value:+.1f}{interval}"
 
 
-def _table(entries: Sequence[Entry]) -> Grid:
+def _table(sample: str, entries: Sequence[Entry]) -> Grid:
+    """Return the table of networks on one kind of samples."""
     notes = [
-        "MMACs: million multiply-adds per image, without an attack and under the worst one.",
-        "Reliability says what limits the trust in a row. The budget standard-fast has a fraction of the gradients.",
+        "Reliability says what limits the trust in a row. The budget standard-fast has a fraction of the gradients."
     ]
-    return Grid("Accuracy left, and what it was measured with", HEADER, [_row(entry) for entry in entries], notes)
+    if any(entry.compute for entry in entries):
+        notes.insert(0, f"MMACs: million multiply-adds per {sample}, without an attack and under the worst one.")
+    metric = KINDS[sample].metric(KINDS[sample].main)
+    header = ("network", "threat model", *FIGURES, f"{sample}s", *MEASURED_WITH)
+    title = f"{sample.capitalize()}s: {metric.label} left, and what it was measured with"
+    return Grid(title, header, [_row(entry) for entry in entries], notes)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    percent = {name: f"{100 * entry.accuracies[metric].value:.1f}" for name, metric in MEASURED.items()}
-    ends = entry.accuracies["accuracy"].interval
+    percent = {name: f"{100 * entry.left[key].value:.1f}" for name, key in MEASURED.items()}
+    ends = entry.left["worst"].interval
     compute = entry.compute or ("–", "–")
     return (
         entry.network,

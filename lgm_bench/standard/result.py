@@ -16,7 +16,7 @@ from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.files import expanded, write_whole
 from lgm_bench.results.statistics import bootstrap
 from lgm_bench.standard.flags import Flag
-from lgm_bench.tasks.base import task_of
+from lgm_bench.tasks.base import Task, task_of
 from lgm_bench.tasks.inputs import inputs_named
 from lgm_bench.tasks.metric import Metric
 from lgm_bench.tasks.standard import StandardImages, StandardScenes, StandardShapes
@@ -154,8 +154,7 @@ class Evaluation:
         setting = self.setting
         budget = setting.version + ", fast" * (setting.budget != "standard")
         samples = f"{setting.n_samples} {self.task.sample}{'s' * (setting.n_samples > 1)}"
-        eps = f"{inputs_named(self.task.inputs).text(setting.eps)} {self.task.unit_of_eps}".strip()
-        return f"{setting.network}, {BALLS[setting.norm]} {eps}, {budget}, {samples}"
+        return f"{setting.network}, {threat_of(self.task, setting.norm, setting.eps)}, {budget}, {samples}"
 
     @property
     def lines(self) -> list[tuple[str, str]]:
@@ -183,9 +182,10 @@ class Evaluation:
     __str__ = summary
 
     def as_json(self) -> dict[str, Any]:
-        """Return setting, figures as fractions, and remarks as plain values."""
+        """Return setting, kind of samples, figures as fractions, and remarks as plain values."""
         return {
             **self.setting._asdict(),
+            "sample": self.task.sample,
             "accuracies": {name: figure._asdict() for name, figure in self.accuracies.items()},
             "gain": self.gain._asdict(),
             "static": self.static,
@@ -215,6 +215,11 @@ class Evaluation:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, page.encode())
         return file
+
+
+def threat_of(task: type[Task], norm: str, eps: float) -> str:
+    """Return the norm and eps with its unit, such as "L-infinity 8/255" or "L-infinity 0.02 m"."""
+    return f"{BALLS[norm]} {inputs_named(task.inputs).text(eps)} {task.unit_of_eps}".strip()
 
 
 def _figure(rows: pa.Table, metric: Metric) -> Figure:

@@ -69,7 +69,6 @@ def test_a_network_on_clouds(lgm_bench: Command, monkeypatch: pytest.MonkeyPatch
         (["skipnet14-mini", "--accelerator", "mps"], "cpu"),
         (["skipnet20-cifar10"], "cifar10"),
         (["minkunet-scannet-mini", "--limit", "1", "--norm", "l2"], "points move within cubes"),
-        (["minkunet-scannet-mini", "--limit", "1", "--board", "board"], "the board is for images and shapes"),
     ],
 )
 def test_bad_input(lgm_bench: Command, arguments: list[str], said: str) -> None:

@@ -65,11 +65,11 @@ def test_a_file_that_is_no_entry_is_refused(evaluations: list[Evaluation], tmp_p
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda entry: entry["felled_by"].update(square=1), "n_samples is that of"),
-        (lambda entry: entry["accuracies"]["accuracy"].update(value=0.123), "accuracy is that of"),
-        (lambda entry: entry["accuracies"]["clean_accuracy"].update(value=0.0), "clean_accuracy is that of"),
-        (lambda entry: entry["accuracies"]["control_accuracy"].update(value=1.0), "gain is that of"),
-        (lambda entry: entry["accuracies"].pop("fgm_accuracy"), "has no fgm_accuracy"),
+        (lambda entry: entry["felled_by"].update(square=1), "n_samples is 8, and other numbers say 9"),
+        (lambda entry: entry["accuracies"]["accuracy"].update(value=0.123), "accuracy is 0.123"),
+        (lambda entry: entry["accuracies"]["clean_accuracy"].update(value=0.0), "clean_accuracy is 0"),
+        (lambda entry: entry["accuracies"]["control_accuracy"].update(value=1.0), "gain is "),
+        (lambda entry: entry["accuracies"].pop("fgm_accuracy"), "figures of images are clean_accuracy, fgm_accuracy"),
         (lambda entry: entry.update(network="c"), "belongs into c-linf-44_255.json; rename it"),
         (lambda entry: entry.update(opinion="good"), "opinion"),
     ],
@@ -82,6 +82,19 @@ def test_an_entry_that_contradicts_itself_is_refused(
     change(content)
     path.write_text(json.dumps(content))
     with pytest.raises(ResultError, match=said):
+        read_entry(path)
+
+
+def test_a_file_that_does_not_say_what_its_samples_are_has_images(
+    evaluations: list[Evaluation], tmp_path: Path
+) -> None:
+    path = enter(evaluations[0], tmp_path, limited=False, **ORIGIN)
+    before, content = read_entry(path), json.loads(path.read_text())
+    assert content.pop("sample") == "image"
+    path.write_text(json.dumps(content))
+    assert read_entry(path) == before
+    path.write_text(json.dumps(content | {"sample": "room"}))
+    with pytest.raises(ResultError, match="sample"):
         read_entry(path)
 
 

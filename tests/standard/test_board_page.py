@@ -27,6 +27,18 @@ def entry(network: str, left: int, **other: Any) -> Entry:
     return Entry.model_validate({**read_entry(A_FILE).model_dump(), **given, **other})
 
 
+def scenes(network: str, left: int) -> Entry:
+    """An entry of 6 scenes with an mIoU of 60 under the control and `left` in the worst case."""
+    shares = {"clean_miou": 90, "fgm_miou": 70, "control_miou": 60, "miou": left}
+    return entry(
+        network,
+        left,
+        **{"sample": "scene", "data": "rooms", "eps": 0.02, "n_samples": 6, "compute": None},
+        accuracies={name: BoardFigure(value=n / 100, interval=None) for name, n in shares.items()},
+        felled_by={"pointbim/lgm@10": 6},
+    )
+
+
 @pytest.fixture(scope="module")
 def entries() -> list[Entry]:
     return [
@@ -62,12 +74,22 @@ def test_the_page_says_what_limits_the_trust(entries: list[Entry]) -> None:
     page = board_page(entries)
     assert [one.reliability for one in entries] == [
         [],
-        ["first 100 images only"],
+        ["only 100 images"],
         ["no better than the control", "large eps"],
     ]
     assert "no better than the control; large eps" in page
-    assert "1 of 3 entries are of the first images" in page
+    assert "1 of 3 entries are of a part of their data set" in page
     assert "7 of 8 stand" in page
     assert "<b>ten" not in page
     uncertain = entry("x", 58)
     assert uncertain.reliability == ["the lead over the control may be chance"]
+
+
+def test_scenes_have_a_chart_and_a_table_of_their_own(entries: list[Entry]) -> None:
+    page = board_page([*entries, scenes("minkunet", 20)])
+    assert "Dumbbell chart, accuracy, cifar10, L-infinity 8/255. nine, all 100 images: clean 90.0%" in page
+    assert "Dumbbell chart, mIoU, rooms, L-infinity 0.02 m. minkunet, all 6 scenes: clean 90.0%" in page
+    assert "Scenes: mIoU left" in page
+    assert "Shapes:" not in page
+    assert "MMACs: million multiply-adds per image" in page
+    assert "per scene" not in board_page([scenes("minkunet", 20)])

@@ -1,5 +1,7 @@
 """`lgm_bench.evaluate` on shapes and scenes."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from point_cases import batch, only, victim
 
 import lgm_bench
 from lgm_bench.attacks.standard_points import POINT_SCHEDULES, PointSchedule
-from lgm_bench.errors import ConfigError
+from lgm_bench.errors import ConfigError, ResultError
 from lgm_bench.standard.board import enter, read_entry
 from lgm_bench.standard.result import Evaluation
 
@@ -95,8 +97,36 @@ def test_a_shape_network_without_gradients_raises_a_flag() -> None:
 
 def test_shapes_have_an_entry_of_the_board(tmp_path) -> None:
     result = evaluated(SHAPES, batch(SHAPES), name="minknet")
-    entry = read_entry(enter(result, tmp_path, data="shapes", limited=True, source=None))
-    assert entry.n_samples == 2
+    path = enter(result, tmp_path, data="shapes", limited=True, source=None)
+    entry = read_entry(path)
+    assert path.name == "minknet-linf-0.1.json"
+    assert (entry.sample, entry.threat, entry.n_samples) == ("shape", "L-infinity 0.1 radii", 2)
+    assert entry.left["worst"].value == result.frame["correct"].mean()
+    assert "only 2 shapes" in entry.reliability
+
+
+def test_scenes_have_an_entry_with_mious(tmp_path) -> None:
+    result = evaluated(SCENES, batch(SCENES, (150, 110)), name="minkunet")
+    path = enter(result, tmp_path, data="rooms", limited=False, source=None)
+    entry = read_entry(path)
+    assert path.name == "minkunet-linf-0.1.json"
+    assert (entry.sample, entry.threat, entry.compute) == ("scene", "L-infinity 0.1 m", None)
+    assert {name: figure.value for name, figure in entry.left.items()} == {
+        "clean": result.accuracies["clean_miou"].value,
+        "fgm": result.accuracies["fgm_miou"].value,
+        "control": result.accuracies["control_miou"].value,
+        "worst": result.accuracies["miou"].value,
+    }
+    content = json.loads(path.read_text())
+    for change, said in (
+        ({"felled_by": {"pointbim/fgm": 3}}, "n_samples is 2, and other numbers say 3"),
+        ({"gain": {"value": 1.0, "interval": None}}, "gain is 1"),
+        ({"sample": "shape"}, "figures of shapes are clean_accuracy"),
+        ({"accuracies": content["accuracies"] | {"miou": {"value": -0.1, "interval": None}}}, r"in \[0, 1\]"),
+    ):
+        path.write_text(json.dumps(content | change))
+        with pytest.raises(ResultError, match=said):
+            read_entry(path)
 
 
 @pytest.mark.parametrize(
