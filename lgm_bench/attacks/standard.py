@@ -64,7 +64,7 @@ SCHEDULES = {
             fab=True,
         ),
         Schedule(
-            "standard-fast", 25, 3, 1000,
+            "standard-fast", 40, 5, 1000,
             gradients=("fgm", "lgm@20", "lgm@1.5", "soft@6"), targeted=("fgm", "lgm@20", "soft@6"), fab=False,
         ),
     )
