@@ -64,8 +64,8 @@ def evaluate(
 ) -> None:
     """Find out how robust a network is: the worst case over all gradients, beside FGM and a control.
 
-    Everything but the threat model is fixed. The control is FGM, restarted until it has used as many gradients. A run
-    that was stopped goes on with the same command.
+    Everything but the threat model is fixed. The control has the same runs, all under FGM. A run that was stopped
+    goes on with the same command.
 
     Examples:
 

@@ -23,7 +23,7 @@ STYLES = {
 MEASURED = {CLEAN: "clean", FGM: "fgm", CONTROL: "control", WORST: "worst"}
 INTRO = (
     "How much adaptive networks still recognise under the standard evaluation: for each sample, the worst case over "
-    "all gradients. The control is FGM, the plain gradient, restarted until it has computed as many gradients."
+    "all gradients. The control has the same runs under FGM, the plain gradient, from other random starts."
 )
 CAPTION = (
     f"Thin lines are {CONFIDENCE:.0%} bootstrap intervals over samples. On the right: how many points the gradients "
