@@ -11,6 +11,7 @@ from lgm_bench.results.formats import Grid
 from lgm_bench.results.levels import Level
 from lgm_bench.results.statistics import CONFIDENCE
 from lgm_bench.standard.board import KINDS, Entry
+from lgm_bench.tasks.metric import Metric
 
 PAGE = "Board"
 REPORTED, FGM, CONTROL = "reported", "fgm", "control"
@@ -64,11 +65,10 @@ def board_page(entries: Sequence[Entry]) -> str:
 def _figures(entries: Sequence[Entry]) -> list[Figure]:
     """Return a chart for each data set and threat model; the first one has the caption."""
     figures: list[Figure] = []
-    metrics = {kind: task.metric(task.main).label for kind, task in KINDS.items()}
     for (sample, data, threat), group in groupby(entries, lambda entry: (entry.sample, entry.data, entry.threat)):
         rows = [_dumbbell(entry) for entry in sorted(group, key=lambda entry: -entry.gain.value)]
-        title = f"{data}, {threat}"
-        panel = dumbbell_panel(rows, STYLES, f"{metrics[sample]}, {title}")
+        title = f"{_metric(sample).title} on {data}, {threat}"
+        panel = dumbbell_panel(rows, STYLES, title)
         figures.append(Figure(title, "" if figures else CAPTION, [[panel]], legend_of(rows, STYLES)))
     return figures
 
@@ -94,6 +94,10 @@ def below_control(entry: Entry) -> str:
     return f"{100 * entry.gain.value:+.1f}{interval}"
 
 
+def _metric(sample: str) -> Metric:
+    return KINDS[sample].metric(KINDS[sample].main)
+
+
 def _table(sample: str, entries: Sequence[Entry]) -> Grid:
     """Return the table of networks on one kind of samples."""
     notes = [
@@ -101,9 +105,8 @@ def _table(sample: str, entries: Sequence[Entry]) -> Grid:
     ]
     if any(entry.compute for entry in entries):
         notes.insert(0, f"MMACs: million multiply-adds per {sample}, without an attack and under the worst one.")
-    metric = KINDS[sample].metric(KINDS[sample].main)
     header = ("network", "threat model", *FIGURES, f"{sample}s", *MEASURED_WITH)
-    title = f"{sample.capitalize()}s: {metric.label} left, and what it was measured with"
+    title = f"{sample.capitalize()}s: {_metric(sample).label} left, and what it was measured with"
     return Grid(title, header, [_row(entry) for entry in entries], notes)
 
 

@@ -87,8 +87,8 @@ def test_the_page_says_what_limits_the_trust(entries: list[Entry]) -> None:
 
 def test_scenes_have_a_chart_and_a_table_of_their_own(entries: list[Entry]) -> None:
     page = board_page([*entries, scenes("minkunet", 20)])
-    assert "Dumbbell chart, accuracy, cifar10, L-infinity 8/255. nine, all 100 images: clean 90.0%" in page
-    assert "Dumbbell chart, mIoU, rooms, L-infinity 0.02 m. minkunet, all 6 scenes: clean 90.0%" in page
+    assert "Dumbbell chart, Accuracy on cifar10, L-infinity 8/255. nine, all 100 images: clean 90.0%" in page
+    assert "Dumbbell chart, mIoU on rooms, L-infinity 0.02 m. minkunet, all 6 scenes: clean 90.0%" in page
     assert "Scenes: mIoU left" in page
     assert "Shapes:" not in page
     assert "MMACs: million multiply-adds per image" in page
