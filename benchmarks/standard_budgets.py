@@ -29,7 +29,7 @@ def measure(network: nn.Module, batch: ImageBatch, eps: float, budget: str, path
     """Keep for each image which member felled it, "" if none did, and the number of gradients."""
     schedule, ball = SCHEDULES[budget], LinfBall(eps)
     first = ImageBatch(*(part[: ImageStage.pilot] for part in batch))
-    members = members_of(network, first.images, schedule, ball)
+    members = members_of(network, first.images, schedule)
     methods = methods_of(network, members, first.images)
     ordered = in_order(members, pilot(Standard(ball, schedule, members, methods), network, *first))
     attack, felled_by, gradients = Standard(ball, schedule, ordered, methods), [], []

@@ -78,7 +78,7 @@ class Mixed(nn.Module):
             return (soft + self.network(images)) / 2
 
 
-def candidates(network: nn.Module, images: Tensor, budget: object, steps: int) -> Iterator[tuple[str, Round]]:
+def candidates(network: nn.Module, images: Tensor, steps: int) -> Iterator[tuple[str, Round]]:
     """Yield every run by name; those under FGM with another start are the control."""
     yield "ce/annealed", Round("apgd-ce/annealed", 0, steps, "apgd", method=Annealed(network, images, steps + 1))
     for constant in CONSTANTS[1:]:
@@ -94,7 +94,7 @@ def candidates(network: nn.Module, images: Tensor, budget: object, steps: int) -
             name = f"{method.name}@{constant:g}"
             yield f"ce/{name}", Round(f"apgd-ce/{name}", 0, steps, "apgd", method=method)
             yield f"t0/{name}", Round(f"apgd-t/{name}", 0, steps, "apgd-t", method=method)
-    for member in members_of(network, images, EVERYTHING, budget):  # always on, and the losses of the exits
+    for member in members_of(network, images, EVERYTHING):  # always on, and the losses of the exits
         if member.gradient == "always-on" or "exit" in member.name:
             method = AlwaysOn() if member.gradient == "always-on" else FGM()
             yield member.name, Round(member.name, 0, steps, "apgd", member.objective, method)
@@ -104,7 +104,7 @@ def measure(victim: nn.Module, batch: ImageBatch, eps: float, steps: int, out: P
     """Keep for each run which images (N,) bool fall to it, and as "clean" those that need no attack."""
     images, labels, ids = batch
     np.save(out / "clean.npy", (victim(images).argmax(dim=1) != labels).numpy())
-    for name, one in candidates(victim, images, Single(eps).budget, steps):
+    for name, one in candidates(victim, images, steps):
         path = out / f"{name.replace('/', '_')}.npy"
         if not path.exists():
             attack = Single(eps, target_classes=TARGETS)

@@ -16,7 +16,7 @@ MEMBERS: dict[str, Kind] = {"apgd-ce": "apgd", "apgd-t": "apgd-t", "fab-t": "fab
 
 
 class AutoAttack(Ensemble):
-    """The standard ensemble, L-infinity.
+    """The standard ensemble, L-infinity or L2.
 
     Each member attacks only samples that have not fallen on the hard network yet. Gradients are those of the gradient
     method; Square uses only the hard network's scores.
@@ -49,8 +49,8 @@ class AutoAttack(Ensemble):
         **options: Any,
     ) -> None:
         super().__init__(eps, step, steps, **options)
-        if type(self.budget) is not LinfBall:
-            raise ConfigError(f"AutoAttack works within LinfBall only, got {type(self.budget).__name__}")
+        if not isinstance(self.budget, LinfBall):
+            raise ConfigError(f"AutoAttack works within LinfBall or L2Ball, got {type(self.budget).__name__}")
         if not members:
             raise ConfigError(f"AutoAttack needs at least one member of {', '.join(MEMBERS)}, got none")
         for member in members:

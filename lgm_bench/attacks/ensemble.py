@@ -138,7 +138,7 @@ class Ensemble(Attack):
         if round_.method is not None:
             problem = replace(problem, method=round_.method)
         if round_.kind == "square":
-            return square(problem, self.budget.around(problem.clean), generators, round_.length, tick)
+            return square(problem, generators, round_.length, tick)
         if round_.kind == "fab-t":
             return fab(problem, aim, self.budget, round_.length, tick)
         noise = self.budget.noise([1] * len(generators), generators, problem.clean)

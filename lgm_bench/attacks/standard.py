@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lgm_bench.attacks.autoattack import MEMBERS
-from lgm_bench.attacks.budgets import Budget, LinfBall
+from lgm_bench.attacks.budgets import Budget
 from lgm_bench.attacks.ensemble import TARGETED, Ensemble, Kind, Round
 from lgm_bench.attacks.objective import Objective
 from lgm_bench.attacks.objectives import CrossEntropy, ExitCrossEntropy
@@ -101,14 +101,13 @@ class Member(NamedTuple):
     objective: Objective = CrossEntropy()
 
 
-def members_of(network: nn.Module, images: Tensor, schedule: Schedule, budget: Budget) -> list[Member]:
+def members_of(network: nn.Module, images: Tensor, schedule: Schedule) -> list[Member]:
     """Return the members for a network in eval mode, in their default order; Square is the last.
 
     Args:
         network: The network.
         images: Some clean images (B, C, H, W), which show what gates are used.
         schedule: The budget of the evaluation.
-        budget: What may change. Square exists for `LinfBall` only.
     """
     with torch.no_grad(), recorded_calls(network) as calls:
         network(images)
@@ -125,8 +124,7 @@ def members_of(network: nn.Module, images: Tensor, schedule: Schedule, budget: B
     targeted = schedule.targeted if units else ("fgm",)
     members += [Member(member_name("apgd-t", gradient), "apgd-t", gradient) for gradient in targeted]
     members += [Member("fab-t", "fab-t")] * (schedule.fab or not units)
-    if type(budget) is LinfBall:
-        members.append(Member("square", "square"))
+    members.append(Member("square", "square"))
     return members
 
 

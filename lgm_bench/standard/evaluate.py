@@ -65,7 +65,7 @@ def evaluate(
             `PointVictim`, clouds and labels in the same forms.
         eps: Largest change of an intensity, such as 8/255; with `norm="l2"`, of an image's L2 norm. Of clouds, the
             largest move of a point along an axis, in metres. None: 8/255 or 0.01 m.
-        norm: "linf" or "l2". Square takes part in "linf" only. Clouds have "linf" only.
+        norm: "linf" or "l2". Clouds have "linf" only.
         budget: "standard", or "standard-fast" with a fraction of the gradients.
         out: Folder for finished batches. The same call with the same folder goes on where it was stopped.
         batch_size: Images per batch, where the data is a pair of tensors. It changes no result.

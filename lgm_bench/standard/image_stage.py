@@ -38,7 +38,7 @@ class ImageStage(Stage):
 
     def __init__(self, network: nn.Module, batch: ImageBatch, ball: LinfBall, schedule: Schedule, folder: Path) -> None:
         self.network, self.adapter = network, Images()
-        members = members_of(network, batch.images, schedule, ball)
+        members = members_of(network, batch.images, schedule)
         methods = methods_of(network, members, batch.images)
         static = is_static(member.name for member in members)
         path = folder / PLAN

@@ -68,6 +68,22 @@ class Linear(nn.Module):
         return self.layer(x.flatten(1) - 0.5)
 
 
+class Seen(nn.Module):
+    """Notes every image that it is asked about, and whether a gradient could be taken."""
+
+    def __init__(self, victim: nn.Module) -> None:
+        super().__init__()
+        self.victim = victim
+        self.queries: list[Tensor] = []
+        self.differentiates = False
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.queries.append(x.clone())
+        self.differentiates |= x.requires_grad or torch.is_grad_enabled()
+        return self.victim(x)
+
+
 def images(count: int, size: int = 8, seed: int = 0, margin: float = 0.0) -> Tensor:
     """Random images (count, 3, size, size) that keep `margin` from 0 and 1."""
     draws = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

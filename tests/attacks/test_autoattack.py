@@ -11,7 +11,7 @@ import lgm_bench.attacks.autoattack as ensemble
 from datamodules.batch import ImageBatch
 from lgm_bench import FGM, LGM, StraightThrough
 from lgm_bench.attacks import ATTACKS, BIM, AutoAttack
-from lgm_bench.attacks.budgets import L2Ball
+from lgm_bench.attacks.budgets import Cubes
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.registry import resolve
 
@@ -173,7 +173,7 @@ def test_leaves_the_victim_as_it_was() -> None:
         ({"members": ()}, "at least one member of apgd-ce, .*, got none"),
         ({"mask": torch.zeros(8, 8, dtype=torch.bool)}, "mask allows no pixel"),
         ({"eps": -1}, "got -1"),
-        ({"eps": L2Ball(0.5)}, "within LinfBall only, got L2Ball"),
+        ({"eps": Cubes(0.5)}, "within LinfBall or L2Ball, got Cubes"),
     ],
 )
 def test_options_that_make_no_sense(options: dict, said: str) -> None:

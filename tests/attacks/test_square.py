@@ -2,37 +2,18 @@
 
 import pytest
 import torch
-from ensemble_cases import Gated, Linear, batch_for, images, problem_for
-from torch import Tensor, nn
+from ensemble_cases import Gated, Linear, Seen, batch_for, images, problem_for
+from torch import Tensor
 
 from lgm_bench import FGM, LGM
-from lgm_bench.attacks.budgets import Box
 from lgm_bench.attacks.problem import Problem, sample_generator
 from lgm_bench.attacks.square import square, square_side, useful_corners
 from lgm_bench.losses import margin
 
 
-class Seen(nn.Module):
-    """Notes every image that it is asked about, and whether a gradient could be taken."""
-
-    def __init__(self, victim: nn.Module) -> None:
-        super().__init__()
-        self.victim = victim
-        self.queries: list[Tensor] = []
-        self.differentiates = False
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.queries.append(x.clone())
-        self.differentiates |= x.requires_grad or torch.is_grad_enabled()
-        return self.victim(x)
-
-
-def run(problem: Problem, box: Box, queries: int) -> Tensor:
+def run(problem: Problem, queries: int) -> Tensor:
     with torch.no_grad():
-        return square(
-            problem, box, [sample_generator(0, name, "square") for name in problem.ids], queries, lambda: None
-        )
+        return square(problem, [sample_generator(0, name, "square") for name in problem.ids], queries, lambda: None)
 
 
 def test_side_is_the_papers_share_of_the_image() -> None:
@@ -60,7 +41,7 @@ def test_every_query_differs_from_the_best_by_one_square_of_one_colour() -> None
     batch = batch_for(victim, images(1, margin=0.3))
     problem, _, box = problem_for(victim, batch, eps=0.001)  # too little to fall: all queries are seen
     victim.queries.clear()
-    final = run(problem, box, 80)
+    final = run(problem, 80)
     queries = torch.cat(victim.queries)
     assert len(queries) == 81
     assert bool(((queries == box.lower) | (queries == box.upper)).all()), "a proposal is off the box's border"
@@ -88,11 +69,11 @@ def test_comes_near_the_best_corner_of_the_box(share: float) -> None:
     mask = torch.zeros(4, 4, dtype=torch.bool)
     mask.view(-1)[torch.randperm(16, generator=torch.Generator().manual_seed(1))[: int(16 * share)]] = True
     batch = batch_for(victim, images(4, size=4, margin=0.3))
-    problem, _, box = problem_for(victim, batch, eps, mask=mask)
+    problem, *_ = problem_for(victim, batch, eps, mask=mask)
     standing = victim(batch.images).diff(dim=1).abs().squeeze(1)
     reach = eps * (victim.layer.weight.diff(dim=0).abs() * mask.expand(3, 4, 4).flatten()).sum()
     assert bool((standing > reach).any()), "one must stand, or there is no optimum to come near to"
-    found = run(problem, box, 600)
+    found = run(problem, 600)
     left = victim(found).diff(dim=1).abs().squeeze(1)
     for before, after in zip(standing.tolist(), left.tolist(), strict=True):
         if before > reach:
@@ -104,7 +85,7 @@ def test_a_gradient_method_makes_no_difference() -> None:
     victim = Gated()
     batch = batch_for(victim, images(4))
     problems = [problem_for(victim, batch, 0.1, method) for method in (FGM(), LGM(0.1))]
-    found = [run(problem, box, 40) for problem, _, box in problems]
+    found = [run(problem, 40) for problem, *_ in problems]
     assert torch.equal(*found)
 
 
@@ -112,8 +93,8 @@ def test_targeted_raises_the_target() -> None:
     victim = Gated(seed=1)
     batch = batch_for(victim, images(6))
     target = victim(batch.images).topk(2, dim=1).indices[:, 1]
-    problem, _, box = problem_for(victim, batch, 0.1, target=target)
-    found = run(problem, box, 100)
+    problem, *_ = problem_for(victim, batch, 0.1, target=target)
+    found = run(problem, 100)
     with torch.no_grad():
         assert bool((margin(victim(found), target) > margin(victim(batch.images), target)).all())
         assert int((victim(found).argmax(dim=1) == target).sum()) >= 3

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lgm_bench import FGM, Choice, Exit, Occupancy
 from lgm_bench.attacks import AutoAttack
-from lgm_bench.attacks.budgets import L2Ball, LinfBall
+from lgm_bench.attacks.budgets import LinfBall
 from lgm_bench.attacks.standard import (
     SCHEDULES,
     AlwaysOn,
@@ -25,7 +25,7 @@ QUICK = Schedule("quick", 4, 3, 25, ("fgm", "lgm@6", "soft@6", "straight-through
 
 
 def standard_for(network: nn.Module, x: Tensor, budget: LinfBall) -> Standard:
-    members = members_of(network, x, QUICK, budget)
+    members = members_of(network, x, QUICK)
     return Standard(budget, QUICK, members, methods_of(network, members, x))
 
 
@@ -56,23 +56,22 @@ def test_a_network_without_gates_gets_autoattack() -> None:
 
 def test_the_standard_budget_has_every_member_of_the_published_autoattack() -> None:
     schedule = SCHEDULES["standard"]
-    names = [member.name for member in members_of(Gated(), images(2), schedule, LinfBall(BITS))]
+    names = [member.name for member in members_of(Gated(), images(2), schedule)]
     assert {"apgd-ce", "apgd-t", "fab-t", "square"} < set(names)
     assert (schedule.steps, schedule.target_classes, schedule.queries) == (100, 9, 5000)
 
 
 def test_members_are_those_that_the_gates_have_a_use_for() -> None:
-    def names(network: nn.Module, budget: LinfBall) -> list[str]:
-        return [member.name for member in members_of(network, images(3), QUICK, budget)]
+    def names(network: nn.Module) -> list[str]:
+        return [member.name for member in members_of(network, images(3), QUICK)]
 
     every = ["apgd-ce", "apgd-ce/lgm@6", "apgd-ce/soft@6", "apgd-ce/straight-through@6"]
     last = ["apgd-t", "apgd-t/lgm@6", "fab-t", "square"]
     exits = ["apgd-exits", "apgd-exit-0", "apgd-exit-1"]
-    assert names(Gated(), LinfBall(BITS)) == [*every, "apgd-ce/always-on", *last]
-    assert names(Gated(), L2Ball(BITS)) == [*every, "apgd-ce/always-on", *last[:-1]]
-    assert names(Exits(), LinfBall(BITS)) == [*every, *exits, *last]
-    assert names(Exits(tells=False), LinfBall(BITS)) == [*every, *last]
-    assert names(Ungated(), LinfBall(BITS)) == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    assert names(Gated()) == [*every, "apgd-ce/always-on", *last]
+    assert names(Exits()) == [*every, *exits, *last]
+    assert names(Exits(tells=False)) == [*every, *last]
+    assert names(Ungated()) == ["apgd-ce", "apgd-t", "fab-t", "square"]
 
 
 def test_the_twin_is_always_on_and_leaves_exits_and_experts_alone() -> None:
