@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lgm_bench.errors import ConfigError, ResultError
 from lgm_bench.files import expanded, write_whole
+from lgm_bench.standard.flags import RANDOM
 from lgm_bench.standard.result import CLEAN, STANDS, Evaluation, threat_of
 from lgm_bench.tasks.inputs import inputs_named
 from lgm_bench.tasks.standard import StandardImages, StandardScenes, StandardShapes
@@ -182,8 +183,14 @@ def enter(
         checkpoint_sha256: Hash of the file of weights; None if they are in no registry.
 
     Raises:
+        ConfigError: The network draws lots.
         ResultError: The board has a more complete entry, or a file that is none; the entry cannot be written.
     """
+    if any(flag.name == RANDOM for flag in evaluation.flags):
+        raise ConfigError(
+            f"{evaluation.setting.network} has no place on the board, since it draws lots and every pass gives other "
+            "verdicts; make it deterministic, for example with fixed random numbers for each sample"
+        )
     given = {"data": data, "limited": limited, "source": source, "checkpoint_sha256": checkpoint_sha256}
     found = Entry.model_validate({**evaluation.as_json(), **given, "reported": reported})
     path = expanded(folder) / file_name(found)

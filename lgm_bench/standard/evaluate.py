@@ -165,7 +165,9 @@ def _fingerprint(setting: Setting, network: nn.Module, adapter: Adapter, batch: 
     What is not in the weights, such as the thresholds of exits, shows in the network's text, its predictions and its
     decisions on the first samples.
     """
-    judged = adapter.judged(network, batch[0], batch[1], None, batch.ids)
+    with torch.random.fork_rng(devices=[]):  # a network that draws lots gives the same outputs after the same seed
+        torch.manual_seed(0)
+        judged = adapter.judged(network, batch[0], batch[1], None, batch.ids)
     decisions = [{name: on.tolist() for name, on in of_group.items()} for of_group in judged.decisions]
     seen = [str(network), judged.logits.argmax(dim=1).tolist(), decisions, adapter.ignored_classes]
     text = json.dumps([setting._asdict(), __version__, seen], sort_keys=True)

@@ -17,8 +17,11 @@ from lgm_bench.attacks.standard import LARGE_STEPS, Schedule, Standard
 from lgm_bench.attacks.standard_points import StandardPoints
 from lgm_bench.leaded import check, hard_forward
 from lgm_bench.leaded.gates import Gate
+from lgm_bench.standard.averaged import PASSES, Averaged
 from lgm_bench.tasks.adapter import Adapter
 
+RANDOM = "not deterministic"
+"""Name of the flag of networks that draw lots."""
 FAR_BELOW = 0.1
 """Share of the pilot samples by which the worst case may lie below the best single member without a flag."""
 
@@ -40,7 +43,7 @@ def pilot_flags(network: nn.Module, batch: ImageBatch, attack: Standard, fallen:
     images, labels, _ = batch
     with torch.no_grad():
         right = network(images).argmax(dim=1) == labels
-    found = [*_random(network, images, "images"), *_gates(network, images, labels)]
+    found = [] if isinstance(network, Averaged) else list(_gates(network, images, labels))
     if bool(right.any()):
         some = ImageBatch(images[right], labels[right], [name for name, ok in zip(batch.ids, right, strict=True) if ok])
         single = {name: down[right.cpu()] for name, down in fallen.items()}
@@ -50,21 +53,23 @@ def pilot_flags(network: nn.Module, batch: ImageBatch, attack: Standard, fallen:
 
 def cloud_flags(network: nn.Module, adapter: Adapter, batch: PointBatch, attack: StandardPoints) -> list[Flag]:
     """Return the flags that the pilot clouds raise."""
-    found = [*_random(network, batch.cloud, "points" if adapter.task.labels_points else "shapes")]
+    found = random_flag(network, batch.cloud, "points" if adapter.task.labels_points else "shapes")
     return found + list(_zero(_problems(network, batch, attack, adapter), f"{adapter.task.sample}s"))
 
 
-def _random(network: nn.Module, inputs: Any, what: str) -> Iterator[Flag]:
+def random_flag(network: nn.Module, inputs: Any, what: str) -> list[Flag]:
+    """Return a flag if a network gives other outputs for the same inputs (B, ...) the second time."""
     first, second = (hard_forward(network, inputs)[0] for _ in range(2))
     differ = int((first != second).any(dim=1).sum())
-    if differ:
-        changed = int((first.argmax(dim=1) != second.argmax(dim=1)).sum())
-        yield Flag(
-            "not deterministic",
-            f"two forward passes differ for {differ} of {len(first)} {what}, by up to "
-            f"{(first - second).abs().max():.3g}, and predict another class for {changed}; members of the standard "
-            "evaluation do not average over random decisions, so the accuracy left may be too high",
-        )
+    if not differ:
+        return []
+    changed = int((first.argmax(dim=1) != second.argmax(dim=1)).sum())
+    meant = {"images": f"what is attacked and judged is the mean of {PASSES} passes"}
+    evidence = (
+        f"two forward passes differ for {differ} of {len(first)} {what}, by up to {(first - second).abs().max():.3g}, "
+        f"and predict another class for {changed}; {meant.get(what, 'gradients are those of single passes')}"
+    )
+    return [Flag(RANDOM, evidence)]
 
 
 def _problems(

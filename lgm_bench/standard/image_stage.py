@@ -12,7 +12,8 @@ from lgm_bench.attacks.budgets import LinfBall
 from lgm_bench.attacks.standard import Control, Schedule, Standard, in_order, is_static, members_of, methods_of, pilot
 from lgm_bench.files import write_whole
 from lgm_bench.leaded.compute import decision_costs
-from lgm_bench.standard.flags import Flag, pilot_flags
+from lgm_bench.standard.averaged import Averaged
+from lgm_bench.standard.flags import Flag, pilot_flags, random_flag
 from lgm_bench.standard.stage import Stage, Tick, part
 from lgm_bench.tasks.standard import StandardImages
 from lgm_bench.tasks.tensors import Images
@@ -23,10 +24,11 @@ PLAN = "plan.json"
 class ImageStage(Stage):
     """The members in the order that the pilot images give them, and the control.
 
-    A network without gates gets AutoAttack in AutoAttack's order, which is the control as well.
+    A network without gates gets AutoAttack in AutoAttack's order, which is the control as well. One that draws lots is
+    evaluated as the mean of several passes.
 
     Args:
-        network: The network.
+        network: Maps images to logits.
         batch: The pilot images, which set the slopes too.
         ball: What may change.
         schedule: The budget of the evaluation.
@@ -37,6 +39,9 @@ class ImageStage(Stage):
     task = StandardImages
 
     def __init__(self, network: nn.Module, batch: ImageBatch, ball: LinfBall, schedule: Schedule, folder: Path) -> None:
+        lots = random_flag(network, batch.images, "images")
+        if lots:
+            network = Averaged(network).eval()
         self.network, self.adapter = network, Images()
         members = members_of(network, batch.images, schedule)
         methods = methods_of(network, members, batch.images)
@@ -46,10 +51,8 @@ class ImageStage(Stage):
             standard = Standard(ball, schedule, members, methods)
             fallen = pilot(standard, network, *batch)
             ordered = members if static else in_order(members, fallen)
-            content = {
-                "order": [member.name for member in ordered],
-                "flags": pilot_flags(network, batch, standard, fallen),
-            }
+            flags = [*lots, *pilot_flags(network, batch, standard, fallen)]
+            content = {"order": [member.name for member in ordered], "flags": flags}
             write_whole(path, json.dumps(content, indent=1).encode())
         content = json.loads(path.read_bytes())
         ordered = sorted(members, key=lambda member: content["order"].index(member.name))
@@ -60,7 +63,7 @@ class ImageStage(Stage):
         self.control = None if static else Control(self.standard)
         self.members = tuple(member.name for member in ordered)
         self.flags = [Flag(*flag) for flag in content["flags"]]
-        self.costs = decision_costs(network, batch.images[:1])
+        self.costs = None if lots else decision_costs(network, batch.images[:1])
 
     def rows(self, batch: ImageBatch, tick: Tick) -> pa.Table:
         images, labels, ids = batch
@@ -77,4 +80,5 @@ class ImageStage(Stage):
             "control_correct": [name not in fallen for name in ids],
             "control_gradients": control.gradients.tolist(),
         }
-        return self.table(batch, clean, worst.adversarial, self.standard.budget, {}, effort)
+        stands = torch.tensor([name not in worst.felled_by for name in ids])  # another pass may differ if it draws lots
+        return self.table(batch, clean, worst.adversarial, self.standard.budget, {"correct": stands}, effort)

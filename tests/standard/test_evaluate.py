@@ -12,13 +12,15 @@ from ensemble_cases import Ungated
 from pandas.testing import assert_frame_equal
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
-from toys import HalfOpen, Masked, grey
+from toys import HalfOpen, Masked, Undecided, grey
 
 import lgm_bench
 from lgm_bench import LGM, Occupancy
 from lgm_bench import Gated as Gate
 from lgm_bench.attacks import AutoAttack
 from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.standard.averaged import Averaged
+from lgm_bench.standard.board import enter
 from lgm_bench.standard.evaluate import NORMS
 
 EPS = 44 / 255
@@ -136,6 +138,28 @@ def test_another_network_or_other_images_begin_anew(tmp_path: Path) -> None:
     other.occupancy = Occupancy(inclusive=True)  # the weights are the same
     quickly(other, (x, labels), out=tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_network_that_draws_lots_is_evaluated_as_the_mean_of_its_passes(tmp_path: Path) -> None:
+    network, data = Undecided(), (grey(0.52, 6), torch.zeros(6).long())
+    result = quickly(network, data, eps=8 / 255, out=tmp_path)
+    frame = result.frame
+    assert result.flags[0].name == "not deterministic"
+    assert (frame["correct"] == frame["felled_by"].isna()).all()
+    assert result.accuracies["fgm_accuracy"].value == 1, "FGM has no gradient here"
+    assert result.accuracies["accuracy"].value == 0
+    assert_frame_equal(quickly(network, data, eps=8 / 255, out=tmp_path).frame, frame)
+    with pytest.raises(ConfigError, match="draws lots"):
+        enter(result, tmp_path / "board", data="grey", limited=False, source=None)
+
+
+def test_the_mean_of_several_passes() -> None:
+    network, x = Undecided(), grey(0.51)
+    torch.manual_seed(0)
+    single = [network(x) for _ in range(3)]
+    torch.manual_seed(0)
+    assert torch.equal(Averaged(network, 3)(x), sum(single) / 3)
+    assert len({tuple(logits[:, 0].tolist()) for logits in single}) > 1
 
 
 def test_an_instrumented_network_within_an_l2_ball() -> None:
