@@ -43,10 +43,10 @@ class Noisy(nn.Module):
 
 
 class Undecided(Masked):
-    """As `Masked`, with noise of 0.02 in front of the gate, of which a little is in the answer too."""
+    """As `Masked`, with noise of 0.01 in front of the gate, of which a little is in the answer too."""
 
     def forward(self, x: Tensor) -> Tensor:
-        noise = 0.02 * torch.randn(len(x)).to(x)
+        noise = 0.01 * torch.randn(len(x)).to(x)
         on = self.gate(x.mean(dim=(1, 2, 3)) - 0.5 + noise)
         return torch.stack([5 * on, 5 * (1 - on), on - 1, -on], dim=1) + noise[:, None]
 
