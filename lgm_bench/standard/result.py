@@ -145,7 +145,7 @@ class Evaluation:
         elif interval is None or interval[0] <= 0:
             first = f"It is not certain that the worst case is better than FGM with as many gradients: {points}."
         else:
-            first = f"The members together leave less than Auto-PGD along FGM with as many gradients: {points}."
+            first = f"The members together leave less than FGM with as many gradients: {points}."
         return [first, *flags]
 
     @property
