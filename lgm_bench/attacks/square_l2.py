@@ -79,6 +79,9 @@ def moved(change: Tensor, eps: float, first: Tensor, second: Tensor, pattern: Te
     squares before, and what the whole change lacks to eps is shared by the channels. The second square, where it is
     outside the first, becomes 0.
 
+    AutoAttack's code differs: each channel gets the norm that both squares have in all channels together, and then the
+    whole change is scaled to eps.
+
     Args:
         change: The change so far, of norm eps or less.
         eps: Radius of the ball.

@@ -99,6 +99,7 @@ def test_losses_about_compute_may_wait_and_give_the_same(loss):
         BIM(L2Ball(0.5), 0.2, 2),
         RandomNoise(EPS, steps=2),
         AutoAttack(EPS, steps=3, queries=5, target_classes=2),
+        AutoAttack(L2Ball(0.5), members=["square"], queries=5),
     ],
     ids=lambda attack: type(attack).__name__,
 )
