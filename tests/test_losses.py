@@ -1,10 +1,11 @@
-"""The Lovasz-softmax loss against the definition: the extension of 1 - IoU as a function of the mistaken points."""
+"""Cross-entropy against PyTorch's; the Lovasz-softmax against the extension of 1 - IoU over the mistaken points."""
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from lgm_bench.losses import lovasz_softmax
+from lgm_bench.losses import MANY, cross_entropy, lovasz_softmax
 
 POINTS, CLASSES = 9, 4
 
@@ -80,3 +81,14 @@ def test_no_points_no_loss() -> None:
     loss = lovasz_softmax(probabilities, torch.ones(0, dtype=torch.int64))
     loss.backward()
     assert loss.item() == 0
+
+
+@pytest.mark.parametrize("rows", [0, 3, MANY + 1])
+def test_cross_entropy_of_few_and_many_rows_is_that_of_pytorch(rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(rows, 5, dtype=torch.float64, generator=generator).requires_grad_()
+    classes, above = torch.arange(rows) % 5, torch.rand(rows, dtype=torch.float64, generator=generator)
+    losses = [loss(logits, classes) for loss in (cross_entropy, nn.CrossEntropyLoss(reduction="none"))]
+    torch.testing.assert_close(*losses, rtol=1e-12, atol=1e-12)
+    gradients = [torch.autograd.grad(loss, logits, above)[0] for loss in losses]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)

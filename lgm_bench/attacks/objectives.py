@@ -11,7 +11,7 @@ from lgm_bench.attacks.objective import Objective, Pass
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.leaded.compute import Costs
 from lgm_bench.leaded.gates import PRESENT
-from lgm_bench.losses import lovasz_softmax, margin
+from lgm_bench.losses import cross_entropy, lovasz_softmax, margin
 
 TINY = 1e-12
 
@@ -23,7 +23,7 @@ class CrossEntropy(Objective):
     """
 
     def __call__(self, seen: Pass) -> Tensor:
-        loss = F.cross_entropy(seen.logits, seen.classes, reduction="none")
+        loss = cross_entropy(seen.logits, seen.classes)
         return loss if seen.target is None else -loss
 
 

@@ -135,7 +135,8 @@ void spread_gradient(const Pairs& pairs, const Relation<T>& relation, Logs<T> lo
                      int64_t channels, const T* out, const T* above, T* to_values, T* units) {
     const Weights<T> weights(pairs, log, normalized);
     each_place(pairs, [&](int64_t home, int64_t place) {
-        const T *gradient = above + pairs.order[place] * channels, *mine = out + pairs.order[place] * channels;
+        const T* gradient = above + pairs.order[place] * channels;
+        const T* mine = normalized ? out + pairs.order[place] * channels : nullptr;
         to_units(pairs, relation, home, place, units, [&](int64_t direction, int64_t row) {
             T sum = 0;
             for (int64_t c = 0; c < channels; ++c)

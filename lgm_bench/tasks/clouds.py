@@ -170,9 +170,7 @@ class Scenes(Clouds):
 
     def scored(self, victim: Any, inputs: PointCloud, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits and labels of the labelled points, or of the labelled voxels."""
-        logits, labels = victim.scored(inputs, labels)
-        counted = labels != IGNORED
-        logits, labels = logits[counted], labels[counted]
+        logits, labels = labelled(*victim.scored(inputs, labels))
         self.check_logits(logits, labels, None)
         return logits, labels
 
@@ -180,7 +178,7 @@ class Scenes(Clouds):
         """Return the mIoU of one scene over the classes among its labels or predictions."""
         if len(logits) != len(labels):
             raise ConfigError(f"the victim gave {len(logits)} rows of logits for {len(labels)} labels")
-        self.check_logits(logits[labels != IGNORED], labels[labels != IGNORED], None)
+        self.check_logits(*labelled(logits, labels), None)
         check_logits_finite(logits[None], ids)
         confusion = confusion_matrix(labels, logits.argmax(dim=1), logits.shape[1])
         hits, unions = iou_counts(confusion[None].cpu().numpy(), self.ignored_classes)
@@ -213,6 +211,12 @@ class Scenes(Clouds):
 
     def followed(self, verdict: Verdict) -> dict[str, Tensor]:
         return {"history": verdict.score, "history_counts": verdict.counts}
+
+
+def labelled(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits (K, C) and labels (K,) of the labelled points; without a copy if all of them are."""
+    counted = labels != IGNORED
+    return (logits, labels) if bool(counted.all()) else (logits[counted], labels[counted])
 
 
 def rows_of(cloud: PointCloud, samples: Tensor) -> tuple[PointCloud, Tensor]:

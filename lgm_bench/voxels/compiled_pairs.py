@@ -172,7 +172,7 @@ class _Spread(torch.autograd.Function):
         values = values.contiguous()
         out = units.new_empty(len(units), values.shape[1])
         pairs.call("spread", relation, normalized, values, values.shape[1], out)
-        ctx.save_for_backward(values, out)
+        ctx.save_for_backward(values, out if normalized else None)
         ctx.pairs, ctx.relation, ctx.normalized = pairs, relation, normalized
         return out
 
@@ -181,6 +181,6 @@ class _Spread(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         values, out = ctx.saved_tensors
         to_values = torch.empty_like(values)
-        tensors = (values, values.shape[1], out, gradient.contiguous(), to_values)
+        tensors = (values, values.shape[1], 0 if out is None else out, gradient.contiguous(), to_values)
         to_units = ctx.pairs.gradient("spread", ctx.relation, ctx.normalized, *tensors)
         return to_units, to_values, None, None, None
