@@ -1,5 +1,6 @@
 """Checks on a cell's first samples before it runs: is there a gradient, is it repeatable, is it masked?"""
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -114,6 +115,8 @@ def masking(
     if n < FEWEST or scenes or not attack.has_iterates or not attack.takes_step or attack.eps <= 0:
         return Masking()
     first, first_labels = adapter.select(inputs, labels, torch.arange(n, device=labels.device))
+    adapter = copy.copy(adapter)
+    adapter.pass_size = None  # padded to whole passes, these few samples would cost as much as a batch
     right = ~adapter.judged(victim, first, first_labels, None, ids[:n]).verdict.fallen
     if not right.any():
         return Masking()

@@ -85,6 +85,16 @@ def test_a_gradient_that_misleads_gets_weaker_with_more_steps(batch: ImageBatch)
     assert found.loss_of_twice_the_steps < 0.98 * once
 
 
+def test_no_pass_is_padded(batch: ImageBatch) -> None:
+    victim, adapter, sizes = Net().eval(), Images(), set()
+    adapter.pass_size = 64
+    victim.register_forward_pre_hook(lambda _, arguments: sizes.add(len(arguments[0])))
+    found = masking(victim, adapter, batch, FGM(), attack(), N * OF)
+    assert sizes == {N}
+    assert adapter.pass_size == 64
+    assert found == masking(victim, Images(), batch, FGM(), attack(), N * OF)
+
+
 @pytest.mark.parametrize(
     ("method", "n_samples"), [(FGSM(4 / 255), N * OF), (attack(), OF), (attack(), 0), (attack(eps=0.0), N * OF)]
 )
