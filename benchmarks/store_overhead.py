@@ -1,8 +1,8 @@
-"""What a run costs besides its attack: FGSM over many images by `run_cells`, against a plain loop that keeps nothing.
+"""What a run costs besides its attack: FGM over many images by `run_cells`, against a plain loop that keeps nothing.
 
 `python benchmarks/store_overhead.py` prints by how much a run takes longer, in processor time and on the clock, at
-several batch sizes. The plain loop computes the same: clean logits, a gradient, final logits. Both take turns batch by
-batch, so that a busy machine slows them alike.
+several batch sizes. The plain loop computes the same: clean logits, a gradient per step, final logits. Both take turns
+batch by batch, so that a busy machine slows them alike. One step is FGSM, more are BIM.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from lgm_bench.evaluation.engine.runner import run_cells
 from victims import load_victim
 from victims.folding import folded
 
-EPS, VICTIM = 8 / 255, "resnet32-cifar10"
+EPS, STEP = 8 / 255, 2 / 255
 
 
 @cache
@@ -39,7 +39,7 @@ def noise(n: int) -> Tensor:
 @cache
 def labels_of(n: int) -> Tensor:
     """Return what the victim takes them for."""
-    victim = folded(load_victim(VICTIM, "random"))
+    victim = network()
     unknown, names = torch.zeros(n, dtype=torch.int64), list(map(str, range(n)))
     with torch.no_grad():
         batches = image_loader(noise(n), unknown, names, RankStridedSampler(n, 0, 1), 100)
@@ -50,7 +50,7 @@ class Noise(ImageDataModule):
     """Images of noise, in memory; labelled by the victim, so that all of them are attacked."""
 
     name, num_classes, class_names, subsets = "noise", 10, tuple("abcdefghij"), ("test",)
-    n = 10_000
+    n, victim, steps = 10_000, "resnet32-cifar10", 1
     loop: ClassVar[list[float]] = [0.0, 0.0]  # seconds of the plain loop, of processor and clock
 
     def __init__(self, data_root: Any = None, batch_size: int = 100, limit: Any = None, subset: str = "test") -> None:
@@ -73,7 +73,7 @@ class Noise(ImageDataModule):
         def after_the_plain_loop(number: int, indices: list[int]) -> ImageBatch:
             batch = make(number, indices)
             start = now()
-            plain_loop(network(), batch)
+            plain_loop(network(), batch, self.steps)
             self.loop[:] = [sum(pair) for pair in zip(self.loop, since(start), strict=True)]
             return batch
 
@@ -84,20 +84,25 @@ class Noise(ImageDataModule):
 @cache
 def network() -> nn.Module:
     """Return the victim as it is attacked."""
-    return folded(load_victim(VICTIM, "random").eval().requires_grad_(False))
+    return folded(load_victim(Noise.victim, "random").eval().requires_grad_(False))
 
 
-def plain_loop(victim: nn.Module, batch: ImageBatch) -> int:
-    """Return how many images FGSM leaves."""
+def plain_loop(victim: nn.Module, batch: ImageBatch, steps: int) -> int:
+    """Return how many images FGSM (one step) or BIM leaves."""
     x, y, _ = batch
+    step = EPS if steps == 1 else STEP
+    low, high = (x - EPS).clamp(min=0), (x + EPS).clamp(max=1)
     with torch.no_grad():
         clean = victim(x).argmax(1) == y
-    moving = x.clone().requires_grad_()
-    with torch.enable_grad():
-        loss = F.cross_entropy(victim(moving), y, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, moving)
+    moving = x
+    for _ in range(steps):
+        moving = moving.clone().requires_grad_()
+        with torch.enable_grad():
+            loss = F.cross_entropy(victim(moving), y, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, moving)
+        moving = torch.minimum(torch.maximum(moving.detach() + step * gradient.sign(), low), high)
     with torch.no_grad():
-        after = victim((x + EPS * gradient.sign()).clamp(0, 1)).argmax(1) == y
+        after = victim(moving).argmax(1) == y
     return int((clean & after).sum())
 
 
@@ -116,13 +121,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100, 16])
+    parser.add_argument("--victim", default=Noise.victim, help="of images of 32 x 32 pixels, without gates")
+    parser.add_argument("--steps", type=int, default=1)
     options = parser.parse_args()
     import store_overhead as here  # the module that the cell names, not this script
 
-    here.Noise.n = options.images
+    here.Noise.n, here.Noise.victim, here.Noise.steps = options.images, options.victim, options.steps
     here.labels_of(options.images)
-    spec = VictimSpec(VICTIM, checkpoint="random")
-    cell = Cell(spec, DataSpec("store_overhead:Noise"), AttackSpec("fgsm", EPS), GradientSpec("fgm"))
+    attack = AttackSpec("fgsm", EPS) if options.steps == 1 else AttackSpec("bim", EPS, STEP, options.steps)
+    spec = VictimSpec(options.victim, checkpoint="random")
+    cell = Cell(spec, DataSpec("store_overhead:Noise"), attack, GradientSpec("fgm"))
     for size in options.sizes:
         here.Noise.loop[:] = 0.0, 0.0
         start = now()
