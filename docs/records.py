@@ -69,6 +69,11 @@ def board_remarks() -> str:
     return "\n" + table(("network", "threat model", "reasons to doubt the number"), rows, left=3) + "\n"
 
 
+def adaptive() -> list[Entry]:
+    """Return the entries of image classifiers with gates."""
+    return [entry for entry in entries().values() if entry.sample == "image" and not entry.static]
+
+
 def with_interval(figure: BoardFigure) -> str:
     """Return a fraction in percent with its interval, such as "15.0 (10.0 to 20.0)"."""
     ends = figure.interval
@@ -192,6 +197,8 @@ TEXTS: dict[str, Callable[[], str]] = {
     **{f"board {kind}s": partial(board_table, kind) for kind in KINDS},
     "board remarks": board_remarks,
     "board networks": lambda: str(len({entry.network for entry in entries().values()})),
+    "board adaptive": lambda: str(len(adaptive())),
+    "board leads": lambda: str(sum(bool(e.gain.interval and e.gain.interval[0] > 0) for e in adaptive())),
     "board limited": lambda: str(sum(entry.limited for entry in entries().values())),
     "control": control_table,
     **{f"bim {name}": partial(bim_table, f"{name}-cifar10") for name in BIM_NETWORKS},

@@ -112,7 +112,7 @@ def _line(axis: Axes, place: int, entry: Entry, palette: Palette) -> None:
 def _legend(axis: Axes, palette: Palette, *, reported: bool) -> None:
     looks = {"no attack": ("|", palette.ink, 9), "FGM": ("o", palette.before, 5)}
     looks |= {"reported": ("D", palette.before, 5)} if reported else {}
-    looks |= {"FGM, restarted": ("o", palette.before, 5), "worst case": ("*", palette.worst, 9)}
+    looks |= {"control": ("o", palette.before, 5), "worst case": ("*", palette.worst, 9)}
     handles = [
         axis.plot([], [], marker, color=colour, markersize=size, label=name)[0]
         for name, (marker, colour, size) in looks.items()
