@@ -17,7 +17,7 @@ from lgm_bench.attacks.standard import LARGE_STEPS, Schedule, Standard
 from lgm_bench.attacks.standard_points import StandardPoints
 from lgm_bench.leaded import check, hard_forward
 from lgm_bench.leaded.gates import Gate
-from lgm_bench.standard.averaged import PASSES, Averaged
+from lgm_bench.standard.averaged import Averaged
 from lgm_bench.tasks.adapter import Adapter
 
 RANDOM = "not deterministic"
@@ -53,21 +53,24 @@ def pilot_flags(network: nn.Module, batch: ImageBatch, attack: Standard, fallen:
 
 def cloud_flags(network: nn.Module, adapter: Adapter, batch: PointBatch, attack: StandardPoints) -> list[Flag]:
     """Return the flags that the pilot clouds raise."""
-    found = random_flag(network, batch.cloud, "points" if adapter.task.labels_points else "shapes")
+    what = "points" if adapter.task.labels_points else "shapes"
+    found = random_flag(network, batch.cloud, what, "gradients are those of single passes")
     return found + list(_zero(_problems(network, batch, attack, adapter), f"{adapter.task.sample}s"))
 
 
-def random_flag(network: nn.Module, inputs: Any, what: str) -> list[Flag]:
-    """Return a flag if a network gives other outputs for the same inputs (B, ...) the second time."""
+def random_flag(network: nn.Module, inputs: Any, what: str, meaning: str) -> list[Flag]:
+    """Return a flag if a network gives other outputs for the same inputs (B, ...) the second time.
+
+    `what` is a word for what gets an output, and `meaning` says what it means for the evaluation.
+    """
     first, second = (hard_forward(network, inputs)[0] for _ in range(2))
     differ = int((first != second).any(dim=1).sum())
     if not differ:
         return []
     changed = int((first.argmax(dim=1) != second.argmax(dim=1)).sum())
-    meant = {"images": f"what is attacked and judged is the mean of {PASSES} passes"}
     evidence = (
         f"two forward passes differ for {differ} of {len(first)} {what}, by up to {(first - second).abs().max():.3g}, "
-        f"and predict another class for {changed}; {meant.get(what, 'gradients are those of single passes')}"
+        f"and predict another class for {changed}; {meaning}"
     )
     return [Flag(RANDOM, evidence)]
 

@@ -12,8 +12,8 @@ from lgm_bench.attacks.budgets import LinfBall
 from lgm_bench.attacks.standard import Control, Schedule, Standard, in_order, is_static, members_of, methods_of, pilot
 from lgm_bench.files import write_whole
 from lgm_bench.leaded.compute import decision_costs
-from lgm_bench.standard.averaged import Averaged
-from lgm_bench.standard.flags import Flag, pilot_flags, random_flag
+from lgm_bench.standard.averaged import PASSES, Averaged
+from lgm_bench.standard.flags import RANDOM, Flag, pilot_flags, random_flag
 from lgm_bench.standard.stage import Stage, Tick, part
 from lgm_bench.tasks.standard import StandardImages
 from lgm_bench.tasks.tensors import Images
@@ -39,30 +39,34 @@ class ImageStage(Stage):
     task = StandardImages
 
     def __init__(self, network: nn.Module, batch: ImageBatch, ball: LinfBall, schedule: Schedule, folder: Path) -> None:
-        lots = random_flag(network, batch.images, "images")
+        path = folder / PLAN
+        plan = json.loads(path.read_bytes()) if path.exists() else None
+        meaning = f"what is attacked and judged is the mean of {PASSES} passes"
+        flags = (
+            [Flag(*flag) for flag in plan["flags"]] if plan else random_flag(network, batch.images, "images", meaning)
+        )
+        lots = any(flag.name == RANDOM for flag in flags)  # a stopped run goes on as it began, whatever is drawn now
         if lots:
-            network = Averaged(network).eval()
+            network = Averaged(network)
         self.network, self.adapter = network, Images()
         members = members_of(network, batch.images, schedule)
         methods = methods_of(network, members, batch.images)
         static = is_static(member.name for member in members)
-        path = folder / PLAN
-        if not path.exists():
+        if plan is None:
             standard = Standard(ball, schedule, members, methods)
             fallen = pilot(standard, network, *batch)
             ordered = members if static else in_order(members, fallen)
-            flags = [*lots, *pilot_flags(network, batch, standard, fallen)]
-            content = {"order": [member.name for member in ordered], "flags": flags}
-            write_whole(path, json.dumps(content, indent=1).encode())
-        content = json.loads(path.read_bytes())
-        ordered = sorted(members, key=lambda member: content["order"].index(member.name))
+            flags += pilot_flags(network, batch, standard, fallen)
+            plan = {"order": [member.name for member in ordered], "flags": flags}
+            write_whole(path, json.dumps(plan, indent=1).encode())
+        ordered = sorted(members, key=lambda member: plan["order"].index(member.name))
         self.standard = Standard(ball, schedule, ordered, methods)
         with torch.no_grad():
             classes = network(batch.images[:1]).shape[1]
         self.gradients = self.standard.gradients(classes)
         self.control = None if static else Control(self.standard)
         self.members = tuple(member.name for member in ordered)
-        self.flags = [Flag(*flag) for flag in content["flags"]]
+        self.flags = flags
         self.costs = None if lots else decision_costs(network, batch.images[:1])
 
     def rows(self, batch: ImageBatch, tick: Tick) -> pa.Table:

@@ -12,7 +12,7 @@ from ensemble_cases import Ungated
 from pandas.testing import assert_frame_equal
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
-from toys import HalfOpen, Masked, Undecided, grey
+from toys import HalfOpen, Masked, Rounded, Undecided, grey
 
 import lgm_bench
 from lgm_bench import LGM, Occupancy
@@ -84,6 +84,13 @@ def test_a_static_network_has_autoattacks_number(norm: str, eps: float) -> None:
     assert 0 < result.frame["correct"].sum() < 23
 
 
+def test_what_square_alone_fells_is_no_lead_over_the_control() -> None:
+    result = quickly(Rounded().eval(), (grey(0.515, 6), torch.zeros(6).long()), eps=16 / 255)
+    assert result.broken_by == {"square": 6}
+    assert result.accuracies["control_accuracy"].value == result.accuracies["gradient_accuracy"].value == 1
+    assert result.accuracies["accuracy"].value == result.gain.value == 0
+
+
 def test_batches_change_no_result() -> None:
     network = Gated()
     x, labels = judged(network, 12)
@@ -140,7 +147,9 @@ def test_another_network_or_other_images_begin_anew(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_a_network_that_draws_lots_is_evaluated_as_the_mean_of_its_passes(tmp_path: Path) -> None:
+def test_a_network_that_draws_lots_is_evaluated_as_the_mean_of_its_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, data = Undecided(), (grey(0.525, 6), torch.zeros(6).long())
     result = quickly(network, data, eps=8 / 255, out=tmp_path)
     frame = result.frame
@@ -148,9 +157,17 @@ def test_a_network_that_draws_lots_is_evaluated_as_the_mean_of_its_passes(tmp_pa
     assert (frame["correct"] == frame["felled_by"].isna()).all()
     assert result.accuracies["fgm_accuracy"].value == 1, "FGM has no gradient here"
     assert result.accuracies["accuracy"].value == 0
-    assert_frame_equal(quickly(network, data, eps=8 / 255, out=tmp_path).frame, frame)
+    monkeypatch.setattr("lgm_bench.standard.image_stage.random_flag", lambda *_: [])  # a draw that shows nothing
+    again = quickly(network, data, eps=8 / 255, out=tmp_path)
+    assert_frame_equal(again.frame, frame)
+    assert again.flags == result.flags
     with pytest.raises(ConfigError, match="draws lots"):
         enter(result, tmp_path / "board", data="grey", limited=False, source=None)
+
+
+def test_a_verdict_that_is_drawn_is_the_one_with_which_the_image_fell() -> None:
+    frame = quickly(Undecided(), (grey(0.505, 24), torch.zeros(24).long()), eps=1 / 255).frame
+    assert (frame["correct"] == frame["felled_by"].isna()).all()
 
 
 def test_the_mean_of_several_passes() -> None:
