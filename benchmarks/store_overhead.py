@@ -1,8 +1,9 @@
-"""What a run costs besides its attack: FGM over many images by `run_cells`, against a plain loop that keeps nothing.
+"""What a run costs besides its attack: BIM over many images by `run_cells`, against `BIM.attack` on the same batches.
 
 `python benchmarks/store_overhead.py` prints by how much a run takes longer, in processor time and on the clock, at
-several batch sizes. The plain loop computes the same: clean logits, a gradient per step, final logits. Both take turns
-batch by batch, so that a busy machine slows them alike. One step is FGSM, more are BIM.
+several batch sizes. The bare attack gets the network as a run has it, folded and channels last, and images in groups of
+the same size; a verdict at the end is part of it. Both take turns batch by batch, so that a busy machine slows them
+alike. A run judges every image without an attack as well, and how long that takes is measured and printed beside it.
 """
 
 import argparse
@@ -14,7 +15,6 @@ from typing import Any, ClassVar
 
 import lgm_bench  # noqa: F401  # isort: skip  (before torch: it sets how idle threads wait)
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
@@ -22,8 +22,11 @@ from datamodules.content import arrays_sha256
 from datamodules.loaders import BatchLoader, image_loader
 from datamodules.sampler import RankStridedSampler
 from datamodules.samples_datamodule import ImageDataModule
+from lgm_bench import FGM
+from lgm_bench.attacks import BIM
 from lgm_bench.evaluation.cells.cell import AttackSpec, Cell, DataSpec, GradientSpec, VictimSpec
 from lgm_bench.evaluation.engine.runner import run_cells
+from lgm_bench.tasks.tensors import Images
 from victims import load_victim
 from victims.folding import folded
 
@@ -50,8 +53,9 @@ class Noise(ImageDataModule):
     """Images of noise, in memory; labelled by the victim, so that all of them are attacked."""
 
     name, num_classes, class_names, subsets = "noise", 10, tuple("abcdefghij"), ("test",)
-    n, victim, steps = 10_000, "resnet32-cifar10", 1
-    loop: ClassVar[list[float]] = [0.0, 0.0]  # seconds of the plain loop, of processor and clock
+    n, victim, steps = 10_000, "resnet8-mini", 10
+    bare: ClassVar[list[float]] = [0.0, 0.0]  # seconds of the attack alone, of processor and clock
+    clean: ClassVar[list[float]] = [0.0, 0.0]  # those of the pass without an attack
 
     def __init__(self, data_root: Any = None, batch_size: int = 100, limit: Any = None, subset: str = "test") -> None:
         super().__init__(data_root, batch_size, limit, subset)
@@ -66,18 +70,25 @@ class Noise(ImageDataModule):
         return arrays_sha256(self.pixels, self.labels)
 
     def test_dataloader(self) -> BatchLoader[ImageBatch]:
-        """Return the images in batches; the plain loop runs on each batch before it is yielded."""
+        """Return the images in batches; each one goes through the bare attack before it is yielded."""
         loader = image_loader(self.pixels, self.labels, self.subset_ids(), self.test_sampler(), self.batch_size)
-        make = loader.make
+        make, adapter = loader.make, Images()
 
-        def after_the_plain_loop(number: int, indices: list[int]) -> ImageBatch:
+        def after_the_bare_attack(number: int, indices: list[int]) -> ImageBatch:
             batch = make(number, indices)
+            adapter.pass_size = adapter.fixed_pass_size(batch.images, self.n)
+            attack = BIM(EPS, STEP, self.steps)
+            images, labels, ids = adapter.laid_out(batch)
             start = now()
-            plain_loop(network(), batch, self.steps)
-            self.loop[:] = [sum(pair) for pair in zip(self.loop, since(start), strict=True)]
+            result = attack.attack(network(), images, labels, gradient=FGM(), ids=ids, adapter=adapter)
+            adapter.judged(network(), result.adversarial, labels, None, ids)
+            add(self.bare, start)
+            start = now()
+            adapter.judged(network(), images, labels, None, ids)
+            add(self.clean, start)
             return batch
 
-        loader.make = after_the_plain_loop
+        loader.make = after_the_bare_attack
         return loader
 
 
@@ -87,33 +98,14 @@ def network() -> nn.Module:
     return folded(load_victim(Noise.victim, "random").eval().requires_grad_(False))
 
 
-def plain_loop(victim: nn.Module, batch: ImageBatch, steps: int) -> int:
-    """Return how many images FGSM (one step) or BIM leaves."""
-    x, y, _ = batch
-    step = EPS if steps == 1 else STEP
-    low, high = (x - EPS).clamp(min=0), (x + EPS).clamp(max=1)
-    with torch.no_grad():
-        clean = victim(x).argmax(1) == y
-    moving = x
-    for _ in range(steps):
-        moving = moving.clone().requires_grad_()
-        with torch.enable_grad():
-            loss = F.cross_entropy(victim(moving), y, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, moving)
-        moving = torch.minimum(torch.maximum(moving.detach() + step * gradient.sign(), low), high)
-    with torch.no_grad():
-        after = victim(moving).argmax(1) == y
-    return int((clean & after).sum())
-
-
 def now() -> tuple[float, float]:
     """Return seconds of processor and clock."""
     return time.process_time(), time.perf_counter()
 
 
-def since(start: tuple[float, float]) -> list[float]:
-    """Return the seconds of processor and clock since then."""
-    return [after - before for after, before in zip(now(), start, strict=True)]
+def add(sums: list[float], start: tuple[float, float]) -> None:
+    """Add the seconds since a start."""
+    sums[:] = [total + after - before for total, after, before in zip(sums, now(), start, strict=True)]
 
 
 def main() -> None:
@@ -122,24 +114,32 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 100, 16])
     parser.add_argument("--victim", default=Noise.victim, help="of images of 32 x 32 pixels, without gates")
-    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=Noise.steps)
     options = parser.parse_args()
     import store_overhead as here  # the module that the cell names, not this script
 
     here.Noise.n, here.Noise.victim, here.Noise.steps = options.images, options.victim, options.steps
     here.labels_of(options.images)
-    attack = AttackSpec("fgsm", EPS) if options.steps == 1 else AttackSpec("bim", EPS, STEP, options.steps)
     spec = VictimSpec(options.victim, checkpoint="random")
+    attack = AttackSpec("bim", EPS, STEP, options.steps)
     cell = Cell(spec, DataSpec("store_overhead:Noise"), attack, GradientSpec("fgm"))
     for size in options.sizes:
-        here.Noise.loop[:] = 0.0, 0.0
+        whole: list[float] = [0.0, 0.0]
+        here.Noise.bare[:] = here.Noise.clean[:] = 0.0, 0.0
         start = now()
         with tempfile.TemporaryDirectory() as out:
             for _, error in run_cells([cell], Path(out), batch_size=size, accelerator="cpu").failures:
                 raise error
-            spent = since(start)
-        cpu, clock = (whole / loop - 2 for whole, loop in zip(spent, here.Noise.loop, strict=True))
-        print(f"batch {size:5d}: {cpu:+.1%} of processor time, {clock:+.1%} on the clock", flush=True)
+            add(whole, start)
+        for clock, total, bare, clean in zip(
+            ("of processor time", "on the clock"), whole, here.Noise.bare, here.Noise.clean, strict=True
+        ):
+            run = total - bare - clean
+            print(
+                f"batch {size:5d}, {clock}: run {run:.2f} s, bare attack {bare:.2f} s, {run / bare - 1:+.1%}, of which "
+                f"{clean / bare:.1%} without an attack",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ SCHEDULES = {
         ),
         Schedule(
             "standard-fast", 40, 5, 1000,
-            gradients=("fgm", "lgm@20", "lgm@1.5", "soft@6"), targeted=("fgm", "lgm@20", "soft@6"), fab=False,
+            gradients=("fgm", "lgm@20", "lgm@1.5", "soft@6", "straight-through@20"),
+            targeted=("fgm", "lgm@20", "soft@6", "straight-through@20"),
+            fab=False,
         ),
     )
 }  # fmt: skip

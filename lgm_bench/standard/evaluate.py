@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +19,8 @@ from torch import nn
 from lgm_bench import __version__
 from lgm_bench.attacks.budgets import L2Ball, LinfBall
 from lgm_bench.attacks.checks import check_victim, check_whole
-from lgm_bench.attacks.standard import SCHEDULES, VERSION
-from lgm_bench.attacks.standard_points import POINT_SCHEDULES
+from lgm_bench.attacks.standard import SCHEDULES, VERSION, Schedule
+from lgm_bench.attacks.standard_points import POINT_SCHEDULES, PointSchedule
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.evaluation.engine.materials import weights_sha256
 from lgm_bench.evaluation.engine.stage import repeatable
@@ -83,13 +84,14 @@ def evaluate(
     name = name or type(network).__name__
     setting = Setting(name, eps, norm, budget, VERSION, len(samples), weights_sha256(network), samples.sha256)
     kind: type[Stage] = ImageStage if samples.images else CloudStage
+    schedule = SCHEDULES[budget] if samples.images else POINT_SCHEDULES[budget]
     first = samples.first(kind.pilot)
-    fingerprint = _fingerprint(setting, network, adapter, first)
+    fingerprint = _fingerprint(setting, schedule, network, adapter, first)
     with _folder(out) as folder:
         eps_text = inputs_named(adapter.task.inputs).text(eps)
         store = CellStore(folder, f"{name}-{VERSION}-{budget}-{norm}-eps{eps_text}", fingerprint)
         with store.locked(), torch.no_grad(), repeatable(), _bar(samples, shown=progress) as show:
-            stage = _stage(network, adapter, first, NORMS[norm](eps), budget, store.folder)
+            stage = _stage(network, adapter, first, NORMS[norm](eps), schedule, store.folder)
             done = {sample for part in store.parts(samples.ids) for sample in part.rows.column("id").to_pylist()}
             for batch in _remaining(samples, done):
                 start, count = time.perf_counter(), len(done)
@@ -142,11 +144,13 @@ def _checked_eps(eps: float | None, norm: str, inputs: str) -> float:
     return eps
 
 
-def _stage(network: nn.Module, adapter: Adapter, batch: Any, ball: LinfBall, budget: str, folder: Path) -> Stage:
+def _stage(
+    network: nn.Module, adapter: Adapter, batch: Any, ball: LinfBall, schedule: Schedule | PointSchedule, folder: Path
+) -> Stage:
     """Return the attacks on a network, decided on the pilot samples."""
-    if adapter.task.inputs == "images":
-        return ImageStage(network, batch, ball, SCHEDULES[budget], folder)
-    return CloudStage(network, adapter, batch, ball.eps, POINT_SCHEDULES[budget])
+    if isinstance(schedule, Schedule):
+        return ImageStage(network, batch, ball, schedule, folder)
+    return CloudStage(network, adapter, batch, ball.eps, schedule)
 
 
 @contextmanager
@@ -159,7 +163,9 @@ def _folder(out: Path | str | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _fingerprint(setting: Setting, network: nn.Module, adapter: Adapter, batch: Any) -> str:
+def _fingerprint(
+    setting: Setting, schedule: Schedule | PointSchedule, network: nn.Module, adapter: Adapter, batch: Any
+) -> str:
     """Return 16 hex digits of everything that determines the rows.
 
     What is not in the weights, such as the thresholds of exits, shows in the network's text, its predictions and its
@@ -170,7 +176,7 @@ def _fingerprint(setting: Setting, network: nn.Module, adapter: Adapter, batch: 
         judged = adapter.judged(network, batch[0], batch[1], None, batch.ids)
     decisions = [{name: on.tolist() for name, on in of_group.items()} for of_group in judged.decisions]
     seen = [str(network), judged.logits.argmax(dim=1).tolist(), decisions, adapter.ignored_classes]
-    text = json.dumps([setting._asdict(), __version__, seen], sort_keys=True)
+    text = json.dumps([setting._asdict(), asdict(schedule), __version__, seen], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

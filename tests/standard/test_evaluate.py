@@ -1,6 +1,7 @@
 """`lgm_bench.evaluate` on a user's own network and data."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import lgm_bench
 from lgm_bench import LGM, Occupancy
 from lgm_bench import Gated as Gate
 from lgm_bench.attacks import AutoAttack
+from lgm_bench.attacks.standard import SCHEDULES
 from lgm_bench.errors import ConfigError, UnknownNameError
 from lgm_bench.standard.averaged import Averaged
 from lgm_bench.standard.board import enter
@@ -134,7 +136,9 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert calls == len(seen), "the hook is gone"
 
 
-def test_another_network_or_other_images_begin_anew(tmp_path: Path) -> None:
+def test_another_network_other_images_or_another_schedule_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, labels = judged(Gated(), 6)
     quickly(Gated(), (x, labels), out=tmp_path)
     quickly(Gated(seed=1), (x, labels), out=tmp_path)
@@ -145,6 +149,9 @@ def test_another_network_or_other_images_begin_anew(tmp_path: Path) -> None:
     other.occupancy = Occupancy(inclusive=True)  # the weights are the same
     quickly(other, (x, labels), out=tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
+    monkeypatch.setitem(SCHEDULES, "standard-fast", replace(SCHEDULES["standard-fast"], queries=59))
+    quickly(other, (x, labels), out=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_a_network_that_draws_lots_is_evaluated_as_the_mean_of_its_passes(
