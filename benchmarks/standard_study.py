@@ -6,8 +6,10 @@
 
 The images are held-out training images, never test images. Each candidate is one run of Auto-PGD; "@6" is the slope
 times the root mean square of each gate's margins. "annealed" goes from the slope 1.5 to 20 within the run, and "mixed"
-follows the mean of the logits of the hard and the soft network, at half of the steps since it computes both. The greedy
-order takes the run next that fells most of the images that still stand, and the control is FGM with as many restarts.
+follows the mean of the logits of the hard and the soft network, at half of the steps since it computes both. "noisy"
+adds logistic noise to the margins before they are softened, drawn anew in every pass; "noisy-4" follows the mean of
+the logits of four such passes, at a quarter of the steps. The greedy order takes the run next that fells most of the
+images that still stand, and the control is FGM with as many restarts.
 Finished runs stay in the folder `--out`. Without a victim, the script prints the tables of all victims there.
 """
 
@@ -29,7 +31,8 @@ from lgm_bench.voxels import Reach
 
 RESTARTS, TARGETS = 10, 3
 CONSTANTS = (1.5, 6.0, 20.0)
-MIXED = "ce/mixed"
+MIXED, NOISY = "ce/mixed", "ce/noisy-4"
+DRAWS = 4
 SOFTENING = (LGM, Soft, StraightThrough)
 Fallen = dict[str, np.ndarray]
 """Which images (N,) bool fall to each run, by its name."""
@@ -78,12 +81,46 @@ class Mixed(nn.Module):
             return (soft + self.network(images)) / 2
 
 
+class NoisyGates(LGM):
+    """LGM with logistic noise on the margins, so that its gates are relaxed Bernoulli variables (Maddison et al. 2017)."""
+
+    name = "noisy"
+
+    def __init__(self, slope: dict[str, float]) -> None:
+        super().__init__(slope)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def softened(self, margin: Tensor, slope: float) -> Tensor:
+        uniform = torch.rand(margin.shape, generator=self.generator).clamp(1e-6, 1 - 1e-6)
+        return super().softened(margin + uniform.logit() / slope, slope)
+
+
+class Expected(nn.Module):
+    """The mean of the logits of several passes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.stack([self.network(images) for _ in range(DRAWS)]).mean(dim=0)
+
+
+WRAPPERS = {MIXED: Mixed, NOISY: Expected}
+"""What takes the place of the network in some runs, by the beginning of their names."""
+
+
 def candidates(network: nn.Module, images: Tensor, steps: int) -> Iterator[tuple[str, Round]]:
     """Yield every run by name; those under FGM with another start are the control."""
     yield "ce/annealed", Round("apgd-ce/annealed", 0, steps, "apgd", method=Annealed(network, images, steps + 1))
     for constant in CONSTANTS[1:]:
         method = LGM(automatic_slopes(Mixed(network), images, constant))
         yield f"{MIXED}@{constant:g}", Round("apgd-ce/mixed", 0, (steps + 1) // 2 - 1, "apgd", method=method)
+    for constant in CONSTANTS:
+        method = NoisyGates(automatic_slopes(network, images, constant))
+        yield f"ce/noisy@{constant:g}", Round("apgd-ce/noisy", 0, steps, "apgd", method=method)
+        method = NoisyGates(automatic_slopes(Expected(network), images, constant))
+        yield f"{NOISY}@{constant:g}", Round("apgd-ce/noisy", 0, (steps + 1) // DRAWS - 1, "apgd", method=method)
     for seed in range(RESTARTS):
         yield f"ce/fgm#{seed}", Round("apgd-ce", seed, steps, "apgd", method=FGM())
     for rank in range(TARGETS):
@@ -109,8 +146,9 @@ def measure(victim: nn.Module, batch: ImageBatch, eps: float, steps: int, out: P
         if not path.exists():
             attack = Single(eps, target_classes=TARGETS)
             attack.one = one
-            attacked = Mixed(victim) if name.startswith(MIXED) else victim
-            felled_by = attack.attack(attacked.eval(), images, labels, ids=ids).felled_by
+            wrapper = WRAPPERS.get(name.partition("@")[0])
+            attacked = wrapper(victim).eval() if wrapper else victim
+            felled_by = attack.attack(attacked, images, labels, ids=ids).felled_by
             np.save(path, np.array([sample in felled_by for sample in ids]))
 
 

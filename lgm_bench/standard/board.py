@@ -76,7 +76,7 @@ class Entry(_Part):
 
     network: str
     data: str
-    sample: Literal["image", "shape", "scene"] = "image"
+    sample: Literal["image", "shape", "scene"]
     norm: Literal["linf", "l2"]
     eps: float = Field(gt=0)
     budget: Literal["standard", "standard-fast"]
@@ -88,7 +88,7 @@ class Entry(_Part):
     checkpoint_sha256: str | None
     accuracies: dict[str, BoardFigure]
     gain: BoardFigure
-    static: bool = False
+    static: bool
     compute: tuple[float, float] | None
     gradients: int
     felled_by: dict[str, int]
