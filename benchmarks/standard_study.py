@@ -82,7 +82,7 @@ class Mixed(nn.Module):
 
 
 class NoisyGates(LGM):
-    """LGM with logistic noise on the margins, so that its gates are relaxed Bernoulli variables (Maddison et al. 2017)."""
+    """LGM with logistic noise on the margins: its gates are relaxed Bernoulli variables (Maddison et al. 2017)."""
 
     name = "noisy"
 
