@@ -24,7 +24,7 @@ def attack(
         str | None,
         typer.Option(
             help="Slope of the soft occupancy: a number, or auto for one per unit from the spread of its margins.",
-            show_default="the released one, else auto",
+            show_default="the one stored with the weights, else the released one, else auto",
             rich_help_panel=opt.ATTACK,
         ),
     ] = None,

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 Eps = Annotated[
     str | None,
     opt.option(
-        "Largest change of an intensity, or with --norm l2 of an image's L2 norm; of points, in metres. Default: 8/255 "
-        "or 0.01 m.",
+        "Largest change of an intensity such as 8/255, or with --norm l2 of an image's L2 norm; of points, in metres.",
+        default="8/255 on images, 0.01 on points",
         panel=opt.ATTACK,
     ),
 ]
-Norm = Annotated[str, opt.option("linf or l2.", panel=opt.ATTACK)]
+Norm = Annotated[str, opt.option("Norm of the change: linf or l2. On points only linf.", panel=opt.ATTACK)]
 Budget = Annotated[str, opt.option("standard, or standard-fast with a fraction of the gradients.", panel=opt.ATTACK)]
 Report = Annotated[Path | None, opt.option("Write a page (HTML) to this file.", "--report", panel=opt.RUNNING)]
 

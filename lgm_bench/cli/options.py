@@ -115,15 +115,15 @@ AttackName = Annotated[
 Protocol = Annotated[
     str,
     _attack(
-        "standard: eps is the largest change, and images stay in [0, 1]; official: as in the released runs, eps in "
-        "units of 2/255."
+        "standard: eps is the largest change, and images stay in [0, 1]; official: as in the paper's released runs, "
+        "eps of images in units of 2/255."
     ),
 ]
 Gradient = Annotated[
     str,
     _attack(
-        "fgm, lgm, soft, straight-through or package.module:Class. Several, such as fgm,lgm,soft, run side by side and "
-        "are compared with the first.",
+        "fgm, lgm, soft, straight-through or package.module:Class. Several, such as fgm,lgm,soft, attack the same "
+        "samples and are compared with the first.",
         autocompletion=complete_gradient,
     ),
 ]
@@ -131,7 +131,7 @@ Step = Annotated[str | None, _attack("Size of a step, written like eps.", defaul
 Steps = Annotated[int | None, _attack("Number of iterations.", default="the attack's")]
 ValidPixels = Annotated[float, _attack("Share of the pixels that may change, from 0 to 1.")]
 Targeted = Annotated[bool, _attack("Target every other class in turn.", "--targeted")]
-ActiveSet = Annotated[bool, _attack("Stop on images that are misclassified already.", "--active-set")]
+ActiveSet = Annotated[bool, _attack("Leave an image alone as soon as the attack has succeeded on it.", "--active-set")]
 Relation = Annotated[str | None, _points("How points and voxels relate: sigmoid, bilinear or rbf.", default="sigmoid")]
 InputSlope = Annotated[float | None, _points("Slope from points to voxels.", default="the released one, or --slope")]
 OutputSlope = Annotated[float | None, _points("Slope from voxels to points.", default="the released one, or --slope")]
@@ -181,7 +181,8 @@ BatchSize = Annotated[
 Devices = Annotated[int | None, _running("Number of processes on this machine, one per device.", default="1", min=1)]
 NumNodes = Annotated[int | None, _running("Number of machines; needs torchrun or srun.", default="1", min=1)]
 Precision = Annotated[
-    str | None, _running("Bits of a number: 32 or 64. Lower precision is refused for sign attacks.", default="32")
+    str | None,
+    _running("Bits of a number: 32 or 64. Fewer are refused for attacks that follow a gradient.", default="32"),
 ]
 ForcePrecision = Annotated[bool | None, _running("Allow a lower precision all the same.", "--force-precision")]
 Accelerator = Annotated[str | None, _running("auto, cpu or gpu (cuda).", default="auto")]
@@ -197,8 +198,7 @@ SaveAdversarial = Annotated[
 History = Annotated[
     bool | None,
     _running(
-        "Judge the prediction after every iteration on images too, as on points. Finished samples without that are "
-        "attacked again.",
+        "Judge images after every iteration, as points always are. Finished samples without that are attacked again.",
         "--history",
     ),
 ]

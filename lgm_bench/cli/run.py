@@ -48,9 +48,9 @@ def run(
     quiet: opt.Quiet = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Run a suite of cells and print the results as tables in the form of the paper's.
+    """Run a suite of cells and print the results as tables.
 
-    Finished cells are read from the results folder, unless their weights, their samples or your code changed since.
+    Finished cells are read from the results folder, unless their weights, samples or your code have changed.
     The same command continues a run that was stopped.
 
     Exit code 2: something is missing or makes no sense; 3: a cell failed, and the others were run.
@@ -67,7 +67,7 @@ def run(
 
     [dim]$[/] lgm-bench run --suite paper --skip-missing --shard 2/8
 
-    [dim]$[/] lgm-bench run my.yaml --set defaults.protocol=paper --dry-run
+    [dim]$[/] lgm-bench run my.yaml --set defaults.seed=1 --dry-run
     """
     if file and config:
         raise ConfigError("name the file either as an argument or with --config, not both")

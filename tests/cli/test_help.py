@@ -9,6 +9,7 @@ from typer.main import get_command
 
 from lgm_bench import __version__
 from lgm_bench.cli import app
+from lgm_bench.evaluation.cells.config import load_bench
 
 GROUP = get_command(app)
 VERBS = (
@@ -45,6 +46,12 @@ def test_help_shows_every_option_and_examples_that_parse(lgm_bench: Command, ver
         first, *arguments = shlex.split(example)
         assert first == verb
         command.make_context(verb, arguments)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_values_that_examples_set_in_a_file_are_allowed(verb: str) -> None:
+    for override in re.findall(r"--set (\S+)", GROUP.commands[verb].help):  # type: ignore[attr-defined]
+        load_bench(None, [override])
 
 
 @pytest.mark.parametrize("verb", VERBS)
