@@ -123,6 +123,22 @@ def control_table() -> str:
     return "\n" + table(header, rows) + "\n"
 
 
+def control_rooms() -> str:
+    """Return the mIoU of each generated room under each gradient."""
+    rows = []
+    for network, name in (("minkunet14-scannet", "ScanNet's layout"), ("minkunet14-s3dis", "S3DIS's layout")):
+        arms = _room(network, "official")
+        left = (percent(arms[gradient]["miou"]) for gradient in ("fgm", "lgm", "soft", "straight-through"))
+        rows.append((f"minkunet14, {name}", percent(arms["fgm"]["clean_miou"]), *left))
+    return "\n" + table(("", "clean", "FGM", "LGM", "soft", "straight-through"), rows) + "\n"
+
+
+def _room(network: str, protocol: str) -> dict[str, dict[str, float]]:
+    """Return the numbers of the cells on one room, by gradient."""
+    cells = [(one["cell"], one["metrics"]) for one in control()["results"]]
+    return {c["gradient"]["name"]: n for c, n in cells if (c["victim"], c["protocol"]) == (network, protocol)}
+
+
 def _arm(pair: dict[str, Any]) -> str:
     value = percent(pair["arm_value"], 2)
     bold = "**" if pair["verdict"] == "stronger" else ""
@@ -201,6 +217,8 @@ TEXTS: dict[str, Callable[[], str]] = {
     "board leads": lambda: str(sum(bool(e.gain.interval and e.gain.interval[0] > 0) for e in adaptive())),
     "board limited": lambda: str(sum(entry.limited for entry in entries().values())),
     "control": control_table,
+    "control rooms": control_rooms,
+    "control denominator": lambda: percent(_room("minkunet14-scannet", "standard")["fgm"]["miou"]),
     **{f"bim {name}": partial(bim_table, f"{name}-cifar10") for name in BIM_NETWORKS},
     "mini digits": mini_digits,
     "mini points": mini_points,

@@ -13,8 +13,9 @@ from lgm_bench.errors import CheckpointError
 REGISTRY_FILE = "registry.yaml"
 
 _HEADER = """\
-# Checkpoints, one entry each. `file` (with its sha256) is a safetensors file beside this registry. An entry without it
-# says where to get the published file; `lgm-bench import VICTIM FILE` makes that usable.
+# Checkpoints, one entry each. `file` is a safetensors file beside this registry, with its SHA-256. An entry without it
+# says where to get the published file, and `lgm-bench import VICTIM FILE` makes that usable. `training` is the record
+# of the training run, and `slopes` are those that `lgm-bench search` found for an attack.
 """
 
 

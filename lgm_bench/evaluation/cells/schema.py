@@ -69,7 +69,7 @@ class VictimEntry(Strict):
         mean: Normalization, if it is not the victim's default.
         std: See `mean`.
         slopes: Slopes of soft occupancies by attack, where they differ from the released ones.
-        kwargs: Keyword arguments of a user's own class.
+        kwargs: Keyword arguments of a user's own class, or of a network here such as `thresholds` of early exits.
         paper: The paper's victim whose numbers are printed beside this one's, if it has another name.
     """
 
