@@ -21,7 +21,7 @@ class Action(StrEnum):
 
 def data(
     action: Annotated[Action, typer.Argument(help="prepare: keep a form of the data that is read faster.")],  # noqa: ARG001
-    name: Annotated[str, typer.Argument(help="Data set (see `ls data`).")],
+    name: Annotated[str, typer.Argument(help="Data set (see `lgm-bench ls data`).")],
     data_root: opt.DataRoot = None,
     quiet: opt.Quiet = False,
 ) -> None:

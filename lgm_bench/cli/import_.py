@@ -18,7 +18,10 @@ def import_(
     std: opt.Std = None,
     source: Annotated[str | None, typer.Option(help="Who published it, for the record.")] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights, for the record.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint store.", show_default="your own")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the store.", show_default="$LGM_BENCH_CHECKPOINTS, else in ~/.local/share"),
+    ] = None,
 ) -> None:
     """Store a checkpoint, so that the victim's name alone finds it from then on.
 

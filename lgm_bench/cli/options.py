@@ -48,7 +48,13 @@ _attack, _points, _victim, _running = (partial(option, panel=panel) for panel in
 File = Annotated[
     Path | None, typer.Argument(help="A benchmark file of your own.", show_default="the shipped bench.yaml")
 ]
-VictimName = Annotated[str, typer.Argument(help="Name of a victim (see `ls victims`).", autocompletion=complete_victim)]
+VictimName = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a victim (see `lgm-bench ls victims`), or package.module:Class of your own.",
+        autocompletion=complete_victim,
+    ),
+]
 DataRoot = Annotated[
     str | None,
     _victim("The data set's folder, or the folder above it. Without it: $LGM_BENCH_DATA/NAME, else ./data/NAME."),
@@ -162,7 +168,9 @@ Std = Annotated[
 Data = Annotated[
     str | None,
     _victim(
-        "Name of the data set (see `ls data`).", default="the one in the victim's name", autocompletion=complete_data
+        "Name of the data set (see `lgm-bench ls data`), or package.module:Class of your own.",
+        default="the one in the victim's name",
+        autocompletion=complete_data,
     ),
 ]
 Limit = Annotated[int | None, _victim("Use only the first LIMIT samples.", min=1)]

@@ -25,7 +25,11 @@ def train(
         Path | None, typer.Option(help="A recipe of your own (YAML).", show_default="the shipped one")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run; a run in it is resumed.", show_default="runs/VICTIM-seedN")
+        Path | None,
+        typer.Option(
+            help="Folder of the run; a run in it is resumed.",
+            show_default="runs/VICTIM-seedN, or runs/VICTIM-adversarial-seedN",
+        ),
     ] = None,
     seed: Annotated[
         int,
@@ -49,8 +53,8 @@ def train(
 
     The recipe sets the epochs, the batch size per device and the share of the units to execute.
 
-    Adversarial images are made by one step within 8/255 from a random start (N-FGSM), unless the recipe has other
-    settings. The log has the accuracy under PGD on some held-out images after every epoch.
+    With --adversarial, every batch is attacked first: by one step within 8/255 from a random start (N-FGSM), unless the
+    recipe has other settings. After every epoch the log has the accuracy under PGD on some held-out images.
 
     The folder of the run holds the log (CSV), the last checkpoint, and at the end the weights with their record.
 
