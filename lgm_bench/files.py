@@ -1,5 +1,6 @@
 """Writing files whole or not at all, and the cache folder."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -14,6 +15,8 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: The file cannot be written; it keeps its old content.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

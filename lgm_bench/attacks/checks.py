@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lgm_bench.attacks.budgets import Budget
 from lgm_bench.errors import ConfigError
@@ -31,12 +32,18 @@ def check_whole(least: int, **numbers: Any) -> None:
 
 
 def check_victim(victim: nn.Module) -> None:
-    """Raise ConfigError if the victim is in training mode, or inference mode forbids gradients."""
+    """Raise ConfigError if the victim or its batch norm is in training mode, or inference mode forbids gradients."""
     if victim.training:
         raise ConfigError(
             f"{type(victim).__name__} is in training mode, where predictions depend on the batch; "
             "call victim.eval() before the attack"
         )
+    for name, module in victim.named_modules():
+        if module.training and isinstance(module, _BatchNorm):
+            raise ConfigError(
+                f"the batch norm {name!r} of {type(victim).__name__} is in training mode, where predictions depend on "
+                "the batch; call victim.eval() before the attack"
+            )
     if torch.is_inference_mode_enabled():
         raise ConfigError("an attack needs gradients, which inference mode forbids; use Trainer(inference_mode=False)")
 

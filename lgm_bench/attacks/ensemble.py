@@ -129,6 +129,11 @@ class Ensemble(Attack):
         """Return the classes (B, T) to aim at: the targets, or the likeliest wrong classes in descending order."""
         if problem.target is not None:
             return problem.target[:, None]
+        if logits.shape[1] < 2:
+            raise ConfigError(
+                "the victim gives one logit per sample, so that no other class can win; of a network with two classes "
+                "and one logit z, attack one that returns [0, z]"
+            )
         wrong = logits.masked_fill(F.one_hot(problem.labels, logits.shape[1]).bool(), -torch.inf)
         return wrong.topk(min(self.target_classes, logits.shape[1] - 1), dim=1).indices
 

@@ -16,7 +16,7 @@ Eps = Annotated[
     str | None,
     opt.option(
         "Largest change of an intensity such as 8/255, or with --norm l2 of an image's L2 norm; of points, in metres.",
-        default="8/255 on images, 0.01 on points",
+        default="8/255 on images (none with l2), 0.01 on points",
         panel=opt.ATTACK,
     ),
 ]
@@ -80,16 +80,18 @@ def evaluate(
     [dim]$[/] lgm-bench evaluate my_package.networks:Net --data cifar10 --checkpoint my.pth --norm l2 --eps 0.5
     """
     flags = locals()
+    from lgm_bench.errors import ConfigError
     from lgm_bench.standard.board import Reported, enter
     from lgm_bench.standard.evaluate import evaluate as evaluated
-    from lgm_bench.tasks.inputs import parse_number
 
+    if reported and not board:
+        raise ConfigError("--reported is written to a board; name one with --board")
     publication = Reported.parse(reported) if reported else None
     network, batches, data_name = _materials(flags)
     result = evaluated(
         network,
         batches,
-        None if eps is None else parse_number(eps),
+        eps,
         norm=norm,  # type: ignore[arg-type]
         budget=budget,  # type: ignore[arg-type]
         out=out or "results",

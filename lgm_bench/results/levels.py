@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from lgm_bench.results.statistics import FEWEST, bootstrap
+from lgm_bench.results.statistics import bootstrap
 from lgm_bench.tasks.columns import Numbers
 from lgm_bench.tasks.metric import Metric
 
@@ -67,5 +67,5 @@ def _level(parts: Numbers, ids: Sequence[str], metric: Metric) -> Level:
     names, sample = np.unique(np.array(ids), return_inverse=True)
     sums = np.zeros((len(names), parts.shape[1]))
     np.add.at(sums, sample, parts)
-    interval = bootstrap(sums, metric.value) if len(names) >= FEWEST else None
+    interval = bootstrap(sums, metric.value)
     return Level(float(metric.value(sums.sum(axis=0))), interval, len(names))

@@ -139,7 +139,7 @@ def compare_pair(baseline: Line, arm: Line) -> Comparison:
         return moved
 
     few, both = len(ids) < FEWEST, np.concatenate([first, second], axis=1)
-    interval = None if few else bootstrap(both, difference)
+    interval = bootstrap(both, difference)
     pairs = only if len(rows[0]) == len(ids) else None  # McNemar's test needs one attempt per sample
     p_value = mcnemar(*pairs) if pairs else None if few else sign_flip(first, second, value)
     return Comparison(
@@ -226,8 +226,11 @@ def bootstrap(samples: Numbers, statistic: Value, seed: int = SEED) -> tuple[flo
         statistic: Maps sums (..., K) to values (...).
 
     Returns:
-        The interval; None if all resamples are equal or have no value, which must not look like certainty.
+        The interval; None if all resamples are equal or have no value, which must not look like certainty, or if there
+        are fewer than `FEWEST` samples.
     """
+    if len(samples) < FEWEST:
+        return None
     kinds, counts = np.unique(samples, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)
     drawn = []

@@ -19,7 +19,7 @@ class Averaged(nn.Module):
     def __init__(self, network: nn.Module, passes: int = PASSES) -> None:
         super().__init__()
         self.network, self.passes = network, passes
-        self.train(network.training)
+        self.training = network.training  # of this module alone: a dropout layer that stays random is kept so
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, classes) of images (B, C, H, W)."""

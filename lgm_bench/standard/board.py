@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from lgm_bench.errors import ConfigError, ResultError
 from lgm_bench.files import expanded, write_whole
 from lgm_bench.standard.flags import RANDOM
-from lgm_bench.standard.result import CLEAN, STANDS, Evaluation, threat_of
+from lgm_bench.standard.result import CLEAN, STANDS, Evaluation, leads, threat_of
 from lgm_bench.tasks.inputs import inputs_named
 from lgm_bench.tasks.standard import StandardImages, StandardScenes, StandardShapes
 
@@ -151,11 +151,10 @@ class Entry(_Part):
     @property
     def reliability(self) -> list[str]:
         """What limits the trust in the numbers."""
-        low = self.gain.interval[0] if self.gain.interval else 0
         said = {
             f"only {self.samples}": self.limited,
             "no better than the control": self.gain.value <= 0 and not self.static,
-            "the lead over the control may be chance": self.gain.value > 0 >= low,
+            "the lead over the control may be chance": self.gain.value > 0 and not leads(self.gain, self.n_samples),
             **{flag.name: True for flag in self.flags},
         }
         return [text for text, applies in said.items() if applies]
@@ -184,7 +183,8 @@ def enter(
 
     Raises:
         ConfigError: The network draws lots.
-        ResultError: The board has a more complete entry, or a file that is none; the entry cannot be written.
+        ResultError: The board has a more complete entry, one of other data, or a file that is none; the entry cannot be
+            written.
     """
     if any(flag.name == RANDOM for flag in evaluation.flags):
         raise ConfigError(
@@ -196,6 +196,7 @@ def enter(
     path = expanded(folder) / file_name(found)
     if path.exists():
         before = read_entry(path)
+        _check_same(path, before, found)
         _check_rank(path, before, found)
         found = found.model_copy(update={"reported": reported or before.reported})
     text = found.model_dump_json(indent=1) + "\n"
@@ -238,6 +239,13 @@ def file_name(entry: Entry) -> str:
     """Return the name of an entry's file, such as "skipnet20-cifar10-linf-8_255.json"."""
     plain = f"{entry.network}-{entry.norm}-{inputs_named(entry.task.inputs).text(entry.eps)}"
     return "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in plain) + ".json"
+
+
+def _check_same(path: Path, before: Entry, found: Entry) -> None:
+    """Raise ResultError if the entry that is there is of another network or of other data."""
+    old, new = (f"{entry.network} on {entry.data}" for entry in (before, found))
+    if old != new:
+        raise ResultError(f"{path} has the result of {old}, and this run was of {new}; choose another board")
 
 
 def _check_rank(path: Path, before: Entry, found: Entry) -> None:

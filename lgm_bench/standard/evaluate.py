@@ -19,6 +19,7 @@ from torch import nn
 from lgm_bench import __version__
 from lgm_bench.attacks.budgets import L2Ball, LinfBall
 from lgm_bench.attacks.checks import check_victim, check_whole
+from lgm_bench.attacks.problem import without_autocast
 from lgm_bench.attacks.standard import SCHEDULES, VERSION, Schedule
 from lgm_bench.attacks.standard_points import POINT_SCHEDULES, PointSchedule
 from lgm_bench.errors import ConfigError, UnknownNameError
@@ -46,7 +47,7 @@ NORMS = {"linf": LinfBall, "l2": L2Ball}
 def evaluate(
     network: nn.Module,
     data: Any,
-    eps: float | None = None,
+    eps: float | str | None = None,
     *,
     norm: Literal["linf", "l2"] = "linf",
     budget: Literal["standard", "standard-fast"] = "standard",
@@ -62,10 +63,10 @@ def evaluate(
         network: Any module in eval mode that maps images (B, C, H, W) in [0, 1] to logits (B, classes), on any device.
             Normalization belongs inside. Gates are found by themselves, see `lgm_bench.check`. Or a `PointVictim`,
             which takes a `PointCloud`.
-        data: Images and labels as a pair of tensors, a DataLoader that does not shuffle, or a list of batches. For a
-            `PointVictim`, clouds and labels in the same forms.
+        data: Images and labels as a pair of tensors, a DataLoader that does not shuffle, or a list of batches; ids
+            may come third. It is read several times. For a `PointVictim`, clouds and labels in the same forms.
         eps: Largest change of an intensity, such as 8/255; with `norm="l2"`, of an image's L2 norm. Of clouds, the
-            largest move of a point along an axis, in metres. None: 8/255 or 0.01 m.
+            largest move of a point along an axis, in metres. None: 8/255 or 0.01 m, with "linf".
         norm: "linf" or "l2". Clouds have "linf" only.
         budget: "standard", or "standard-fast" with a fraction of the gradients.
         out: Folder for finished batches. The same call with the same folder goes on where it was stopped.
@@ -86,8 +87,8 @@ def evaluate(
     kind: type[Stage] = ImageStage if samples.images else CloudStage
     schedule = SCHEDULES[budget] if samples.images else POINT_SCHEDULES[budget]
     first = samples.first(kind.pilot)
-    fingerprint = _fingerprint(setting, schedule, network, adapter, first)
-    with _folder(out) as folder:
+    with _folder(out) as folder, without_autocast():
+        fingerprint = _fingerprint(setting, schedule, network, adapter, first)
         eps_text = inputs_named(adapter.task.inputs).text(eps)
         store = CellStore(folder, f"{name}-{VERSION}-{budget}-{norm}-eps{eps_text}", fingerprint)
         with store.locked(), torch.no_grad(), repeatable(), _bar(samples, shown=progress) as show:
@@ -128,20 +129,23 @@ def _checked(network: nn.Module, norm: str, budget: str, batch_size: int, ignore
     return adapter_named(name, ignored_classes)
 
 
-def _checked_eps(eps: float | None, norm: str, inputs: str) -> float:
-    """Return eps, or the usual one.
+def _checked_eps(eps: Any, norm: str, inputs: str) -> float:
+    """Return eps as a number, or the usual one.
 
     Raises:
-        ConfigError: It makes no sense.
+        ConfigError: It makes no sense, or the norm has no usual one.
     """
     kind = inputs_named(inputs)
-    if eps is None:
-        return float(parse_number(kind.usual_eps))
-    if isinstance(eps, bool) or not isinstance(eps, int | float):
+    if eps is None and norm != "linf":
+        raise ConfigError(f"the norm {norm} has no usual eps; give one, such as 0.5")
+    number = parse_number(kind.usual_eps if eps is None else eps)
+    if isinstance(number, bool) or not isinstance(number, int | float):
         raise ConfigError(f"eps must be a number such as {kind.usual_eps}, got {eps!r}")
     if norm == "linf":
-        kind.check(eps, None, 1)
-    return eps
+        kind.check(number, None, 1)
+    elif 0 <= number < kind.smallest:
+        raise ConfigError(f"eps {number:g} {kind.too_small}")
+    return number
 
 
 def _stage(

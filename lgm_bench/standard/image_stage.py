@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from datamodules.batch import ImageBatch
 from lgm_bench.attacks.budgets import LinfBall
 from lgm_bench.attacks.standard import Control, Schedule, Standard, in_order, is_static, members_of, methods_of, pilot
+from lgm_bench.evaluation.store.files import content_of, set_aside, writing
 from lgm_bench.files import write_whole
 from lgm_bench.leaded.compute import decision_costs
 from lgm_bench.standard.averaged import PASSES, Averaged
@@ -40,7 +42,7 @@ class ImageStage(Stage):
 
     def __init__(self, network: nn.Module, batch: ImageBatch, ball: LinfBall, schedule: Schedule, folder: Path) -> None:
         path = folder / PLAN
-        plan = json.loads(path.read_bytes()) if path.exists() else None
+        plan = _read(path)
         meaning = f"what is attacked and judged is the mean of {PASSES} passes"
         flags = (
             [Flag(*flag) for flag in plan["flags"]] if plan else random_flag(network, batch.images, "images", meaning)
@@ -58,7 +60,8 @@ class ImageStage(Stage):
             ordered = members if static else in_order(members, fallen)
             flags += pilot_flags(network, batch, standard, fallen)
             plan = {"order": [member.name for member in ordered], "flags": flags}
-            write_whole(path, json.dumps(plan, indent=1).encode())
+            with writing(path):
+                write_whole(path, json.dumps(plan, indent=1).encode())
         ordered = sorted(members, key=lambda member: plan["order"].index(member.name))
         self.standard = Standard(ball, schedule, ordered, methods)
         with torch.no_grad():
@@ -84,5 +87,14 @@ class ImageStage(Stage):
             "control_correct": [name not in fallen for name in ids],
             "control_gradients": control.gradients.tolist(),
         }
-        stands = torch.tensor([name not in worst.felled_by for name in ids])  # another pass may differ if it draws lots
-        return self.table(batch, clean, worst.adversarial, self.standard.budget, {"correct": stands}, effort)
+        return self.table(batch, clean, worst.adversarial, self.standard.budget, {}, effort)
+
+
+def _read(path: Path) -> Any:
+    """Return what an earlier run left; None without one, or if the file is damaged."""
+    content = content_of(path)
+    try:
+        return None if content is None else json.loads(content)
+    except ValueError as error:
+        set_aside(path, f"it is damaged ({error})")
+        return None

@@ -14,7 +14,7 @@ from lgm_bench.attacks.standard import is_static
 from lgm_bench.evaluation.store.files import About
 from lgm_bench.evaluation.store.tally import Tally
 from lgm_bench.files import expanded, write_whole
-from lgm_bench.results.statistics import bootstrap
+from lgm_bench.results.statistics import FEWEST, bootstrap
 from lgm_bench.standard.flags import Flag
 from lgm_bench.tasks.base import Task, task_of
 from lgm_bench.tasks.inputs import inputs_named
@@ -142,7 +142,7 @@ class Evaluation:
         points = f"{100 * gain:+.1f} points" + (f" ({_range(interval)})" if interval else "")
         if gain <= 0:
             first = f"The worst case of the gradients is no better than FGM with as many gradients: {points}."
-        elif interval is None or interval[0] <= 0:
+        elif not leads(self.gain, self.setting.n_samples):
             first = f"It is not certain that the worst case is better than FGM with as many gradients: {points}."
         else:
             first = f"The members together leave less than FGM with as many gradients: {points}."
@@ -215,6 +215,15 @@ class Evaluation:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, page.encode())
         return file
+
+
+def leads(gain: Any, n_samples: int) -> bool:
+    """Return whether a gain over the control is more than chance; `gain` has the attributes of `Figure`.
+
+    Its interval has to lie above 0. Without an interval, all samples have to be alike, and not too few.
+    """
+    low = gain.interval[0] if gain.interval else gain.value
+    return bool(low > 0 and n_samples >= FEWEST)
 
 
 def threat_of(task: type[Task], norm: str, eps: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
 from datamodules.batch import ImageBatch, PointBatch
 from lgm_bench.attacks.checks import class_indices, count_samples
@@ -40,21 +40,26 @@ class Samples:
     def __init__(self, data: Any, network: nn.Module, adapter: Adapter, batch_size: int) -> None:
         self.network, self.adapter = network, adapter
         self.images = adapter.task.inputs == "images"
-        inputs = "images" if self.images else "clouds"
-        self.expected = f"expected ({inputs}, labels), or a DataLoader or list of such batches"
+        of_task = "tensors (images, labels)" if self.images else f"(clouds, labels) for task {adapter.task.name!r}"
+        self.expected = f"expected {of_task}, or a DataLoader or list of such batches"
         self.batches = self._batches(data, batch_size)
         tensors = [*network.parameters(), *network.buffers()]
         self.device = tensors[0].device if tensors else torch.device("cpu")
         self.ids: list[str] = []
+        self._contents: list[str] = []
         digest = hashlib.sha256()
         for _, labels, ids, contents in self._read():
             digest.update("\n".join([*contents, *ids, str(labels.tolist())]).encode())
             self.ids += ids
+            self._contents += contents
         if not self.ids:
-            raise ConfigError(f"the data has no {inputs}; {self.expected}")
-        if len(set(self.ids)) < len(self.ids):
+            raise ConfigError(f"the data has no {adapter.task.sample}s; {self.expected}")
+        name, times = Counter(self.ids).most_common(1)[0]
+        if times > 1:
             sample = adapter.task.sample
-            raise ConfigError(f"two {sample}s have the same id; give every {sample} an id of its own, or none at all")
+            raise ConfigError(
+                f"{times} {sample}s have the id {name!r}; give every {sample} an id of its own, or none at all"
+            )
         self.sha256 = digest.hexdigest()
 
     def __len__(self) -> int:
@@ -62,7 +67,14 @@ class Samples:
 
     def __iter__(self) -> Iterator[Any]:
         kind = ImageBatch if self.images else PointBatch
-        for inputs, labels, ids, _ in self._read():
+        count = 0
+        for inputs, labels, ids, contents in self._read():
+            if contents != self._contents[count : count + len(contents)]:
+                raise ConfigError(
+                    f"the data yields other {self.adapter.task.sample}s when it is read again (id {ids[0]!r} is in the "
+                    "first batch that differs); turn off shuffling and random augmentation"
+                )
+            count += len(contents)
             yield kind(inputs.to(self.device), labels.to(self.device), ids)
 
     def first(self, count: int) -> Any:
@@ -82,20 +94,29 @@ class Samples:
 
     def _read(self) -> Iterator[tuple[Any, Tensor, list[str], list[str]]]:
         """Yield inputs, labels, ids and a hash of each sample."""
-        seen = Counter[str]()
+        seen, sizes = Counter[str](), set[tuple[int, ...]]()
         for batch in self.batches:
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
                 raise ConfigError(f"the data yields a {type(batch).__name__}; {self.expected}")
             inputs, labels = batch[0], class_indices("labels", batch[1])
             if isinstance(inputs, Tensor) and inputs.dtype == torch.float64 and not _is_double(self.network):
                 inputs = inputs.float()
-            known = list(map(str, batch[2])) if len(batch) == 3 else None
-            names = known or list(map(str, range(count_samples(self.adapter, inputs, labels))))
+            known = _texts(batch[2]) if len(batch) == 3 else None
+            names = list(map(str, range(count_samples(self.adapter, inputs, labels)))) if known is None else known
             self.adapter.check(self.network, inputs, labels, names)
-            contents = list(self._contents(inputs, labels))
-            yield inputs, labels, known or [_unique(content, seen) for content in contents], contents
+            values, sample = self.adapter.values(inputs), self.adapter.task.sample
+            sizes.add(tuple(values.shape[1:]))
+            if len(sizes) > 1:
+                raise ConfigError(f"{sample}s must all have the same size, got {sorted(sizes)}; resize or crop them")
+            if values.dtype.itemsize < torch.float32.itemsize:
+                raise ConfigError(
+                    f"the {sample}s are {values.dtype}, in which many signs of a gradient are those of rounding "
+                    "errors; give them in torch.float32, and network.float()"
+                )
+            contents = list(self._hashes(inputs, labels))
+            yield inputs, labels, [_unique(content, seen) for content in contents] if known is None else known, contents
 
-    def _contents(self, inputs: Any, labels: Tensor) -> Iterator[str]:
+    def _hashes(self, inputs: Any, labels: Tensor) -> Iterator[str]:
         """Yield the hash of each sample; labels of points are part of a scene."""
         if self.images:
             for image in inputs.cpu():
@@ -119,6 +140,8 @@ class Samples:
             raise ConfigError(
                 "the DataLoader shuffles, so that no run could continue another; make it with shuffle=False"
             )
+        if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
+            raise ConfigError("the data is a Dataset, which yields single samples; give DataLoader(dataset, 100)")
         try:
             once = iter(data) is data
         except TypeError as error:
@@ -134,6 +157,11 @@ def _sha256(*values: Tensor) -> str:
     for value in values:
         digest.update(value.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _texts(ids: Any) -> list[str]:
+    """Return ids as text; a DataLoader makes a tensor of whole numbers."""
+    return list(map(str, ids.tolist() if isinstance(ids, Tensor) else ids))
 
 
 def _is_double(network: nn.Module) -> bool:

@@ -81,6 +81,8 @@ class Stage(ABC):
         after = adapter.judged(self.network, worst, labels, None, ids)
         attacked = adapter.attacked(clean, labels, None)
         own = adapter.columns(inputs, labels, clean.logits, after.logits, attacked, None)
+        if not self.task.labels_points:  # another pass may predict another class, if the network draws lots
+            own["correct"] = torch.tensor([name is None for name in effort["felled_by"]])
         distance, within = distances(adapter, budget, inputs, adversarial)
         outcome = Outcome(
             ids=ids,

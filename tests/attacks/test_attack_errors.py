@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from attack_cases import BITS, LOOPS, Gated, Static, batch_for, images, perturbed
-from torch import Tensor
+from torch import Tensor, nn
 
 from datamodules.batch import ImageBatch
 from lgm_bench import LGM
@@ -63,6 +63,16 @@ def test_a_victim_in_training_mode() -> None:
     batch = batch_for(victim, images(2))
     with pytest.raises(ConfigError, match=r"Gated is in training mode.*call victim\.eval\(\)"):
         perturbed(BIM(8 * BITS), victim.train(), batch)
+
+
+def test_a_batch_norm_in_training_mode() -> None:
+    victim = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.LazyLinear(5)).double().eval()
+    batch = batch_for(victim, images(2))
+    before = victim[0].running_mean.clone()
+    victim[0].train()
+    with pytest.raises(ConfigError, match="the batch norm '0' of Sequential is in training mode"):
+        perturbed(BIM(8 * BITS), victim, batch)
+    assert torch.equal(victim[0].running_mean, before)
 
 
 def test_inference_mode() -> None:

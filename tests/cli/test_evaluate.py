@@ -68,6 +68,8 @@ def test_a_network_on_clouds(lgm_bench: Command, monkeypatch: pytest.MonkeyPatch
         (["skipnet14-mini", "--budget", "quick"], "standard-fast"),
         (["skipnet14-mini", "--accelerator", "mps"], "cpu"),
         (["skipnet20-cifar10"], "cifar10"),
+        (["skipnet14-mini", "--norm", "l2"], "has no usual eps"),
+        (["skipnet14-mini", "--reported", "43 %, Table 3"], "name one with --board"),
         (["minkunet-scannet-mini", "--limit", "1", "--norm", "l2"], "points move within cubes"),
     ],
 )

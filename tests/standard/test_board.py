@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,18 @@ def test_a_limited_run_never_replaces_a_whole_one(evaluations: list[Evaluation],
     before = path.read_bytes()
     with pytest.raises(ResultError, match="with all images, and this run was not"):
         enter(whole, tmp_path, limited=True, **ORIGIN)
+    assert path.read_bytes() == before
+
+
+def test_another_data_set_or_network_never_replaces_an_entry(evaluations: list[Evaluation], tmp_path: Path) -> None:
+    whole, few = evaluations
+    path = enter(whole, tmp_path, limited=False, **ORIGIN)
+    before = path.read_bytes()
+    with pytest.raises(ResultError, match=r"of a/b on digits, and this run was of a/b on digits, holdout"):
+        enter(whole, tmp_path, limited=False, **ORIGIN | {"data": "digits, holdout"})
+    other = replace(few, setting=few.setting._replace(network="a_b"))  # the same name of the file
+    with pytest.raises(ResultError, match="this run was of a_b on digits"):
+        enter(other, tmp_path, limited=False, **ORIGIN)
     assert path.read_bytes() == before
 
 

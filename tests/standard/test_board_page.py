@@ -81,6 +81,8 @@ def test_the_page_says_what_limits_the_trust(entries: list[Entry]) -> None:
     assert "1 of 3 entries are of a part of their data set" in page
     assert "7 of 8 stand" in page
     assert "<b>ten" not in page
+    everywhere = entry("x", 0, gain=BoardFigure(value=0.6, interval=None))
+    assert everywhere.reliability == [], "a gain without an interval is one on all samples"
     uncertain = entry("x", 58)
     assert uncertain.reliability == ["the lead over the control may be chance"]
 

@@ -135,7 +135,7 @@ def test_scenes_have_an_entry_with_mious(tmp_path) -> None:
         ({"norm": "l2"}, "points move within cubes"),
         ({"eps": 20.0}, "larger than a room"),
         ({"data": (torch.rand(3, 3), torch.zeros(1).long())}, r"yields a Tensor; expected \(clouds, labels\)"),
-        ({"data": []}, "has no clouds"),
+        ({"data": []}, "has no shapes"),
     ],
 )
 def test_bad_input(change: dict, said: str) -> None:

@@ -20,7 +20,7 @@ from lgm_bench import LGM, Occupancy
 from lgm_bench import Gated as Gate
 from lgm_bench.attacks import AutoAttack
 from lgm_bench.attacks.standard import SCHEDULES
-from lgm_bench.errors import ConfigError, UnknownNameError
+from lgm_bench.errors import ConfigError
 from lgm_bench.standard.averaged import Averaged
 from lgm_bench.standard.board import enter
 from lgm_bench.standard.evaluate import NORMS
@@ -227,39 +227,6 @@ def test_it_says_when_the_control_is_as_good() -> None:
     assert "no better than FGM with as many gradients: +0.0 points" in result.remarks[0]
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"network": "net"}, "must be an nn.Module, got str"),
-        ({"network": Gated().train()}, r"call victim.eval\(\)"),
-        ({"network": lgm_bench.Leaded(Gated(), LGM())}, "give the network itself"),
-        ({"data": DataLoader(TensorDataset(images(4), torch.zeros(4).long()), shuffle=True)}, "shuffle=False"),
-        ({"data": iter([])}, "can be read only once"),
-        ({"data": []}, "has no images"),
-        ({"data": 3}, "is a int; expected"),
-        ({"data": (images(4), torch.zeros(3).long())}, "4 images have 3 labels"),
-        ({"data": (images(4) * 255, torch.zeros(4).long())}, r"images must lie in \[0, 1\]"),
-        ({"data": (images(4), torch.zeros(4))}, "labels must be whole numbers"),
-        ({"data": (images(4), torch.full((4,), 9))}, "class 9 is out of range"),
-        ({"eps": 8}, "write 8/255"),
-        ({"eps": -0.1}, "at least 0"),
-        ({"batch_size": 0}, "batch_size must be"),
-    ],
-)
-def test_bad_input(change: dict, said: str) -> None:
-    given = {"network": Gated(), "data": (images(4), torch.zeros(4).long())} | change
-    with pytest.raises(ConfigError, match=said):
-        quickly(given.pop("network"), given.pop("data"), **given)
-
-
-def test_unknown_names() -> None:
-    data = (images(4), torch.zeros(4).long())
-    with pytest.raises(UnknownNameError, match="linf"):
-        lgm_bench.evaluate(Gated(), data, norm="l_inf", progress=False)
-    with pytest.raises(UnknownNameError, match="standard-fast"):
-        lgm_bench.evaluate(Gated(), data, budget="fast", progress=False)
-
-
 def test_judge_looks_at_the_network_and_not_at_the_soft_one() -> None:
     network, x = Masked(), grey(0.51)
     labels = torch.zeros(4, dtype=torch.int64)
@@ -273,6 +240,54 @@ def test_judge_looks_at_the_network_and_not_at_the_soft_one() -> None:
     soft = lgm_bench.Leaded(half_open, LGM(1.0))
     assert (soft(below.requires_grad_()).argmax(dim=1) == 0).all()
     assert lgm_bench.judge(soft, below.detach(), labels).all(), "the gate is shut, and the hard network says class 1"
+
+
+def test_a_layer_that_stays_random_is_averaged_as_it_is() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, 4)).eval()
+    network[1].train()
+    result = quickly(network, (grey(0.5), torch.zeros(4).long()))
+    assert result.flags[0].name == "not deterministic"
+    assert network[1].training
+    assert not network.training
+
+
+def test_autocast_around_the_call_changes_nothing() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 4)).eval()
+    data = grey(0.5), torch.zeros(4).long()
+    plain = quickly(network, data).frame
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_frame_equal(quickly(network, data).frame, plain)
+
+
+def test_a_gain_on_every_image_is_certain_unless_there_are_few() -> None:
+    for count, said in ((4, "It is not certain"), (5, "The members together leave less than FGM")):
+        result = quickly(Masked(), (grey(0.52, count), torch.zeros(count).long()), eps="8/255")
+        assert result.gain == (1.0, None)
+        assert result.remarks[0].startswith(said)
+        assert result.remarks[0].endswith("+100.0 points.")
+
+
+def test_few_images_have_no_interval() -> None:
+    network = Gated()
+    x, labels = judged(network, 5)
+    intervals = [
+        quickly(network, (x[:count], labels[:count])).accuracies["clean_accuracy"].interval for count in (4, 5)
+    ]
+    assert intervals[0] is None
+    assert intervals[1] is not None
+
+
+def test_a_damaged_plan_is_made_anew(tmp_path: Path) -> None:
+    network = Gated()
+    data = judged(network, 6)
+    whole = quickly(network, data, out=tmp_path)
+    (plan,) = tmp_path.glob("*/plan.json")
+    content = plan.read_bytes()
+    plan.write_bytes(content[:20])
+    again = quickly(network, data, out=tmp_path)
+    assert again.members == whole.members
+    assert plan.read_bytes() == content
 
 
 def test_a_frame_is_a_table_of_plain_values() -> None:
