@@ -172,8 +172,8 @@ def about(
 ) -> None:
     """Attack adaptive networks with gradients that see their decisions (LGM) and gradients that do not (FGM).
 
-    Start with [bold]lgm-bench run[/]: it needs no data and takes about three minutes. [bold]lgm-bench ls[/] lists
-    victims, data sets, attacks and suites.
+    Start with [bold]lgm-bench run[/]: it needs no data and takes about three minutes. [bold]lgm-bench evaluate[/]
+    finds out how robust one network is, and [bold]lgm-bench ls[/] lists what can be attacked, and how.
     """
     if version:
         print(f"lgm-bench {__version__}")
