@@ -104,7 +104,11 @@ def _table(sample: str, entries: Sequence[Entry]) -> Grid:
         "Reliability says what limits the trust in a row. The budget standard-fast has a fraction of the gradients."
     ]
     if any(entry.compute for entry in entries):
-        notes.insert(0, f"MMACs: million multiply-adds per {sample}, without an attack and under the worst one.")
+        notes.insert(
+            0,
+            f"MMACs: million multiply-adds per {sample}, without an attack and under the worst one, over the {sample}s "
+            "that are right without one.",
+        )
     header = ("network", "threat model", *FIGURES, f"{sample}s", *MEASURED_WITH)
     title = f"{sample.capitalize()}s: {_metric(sample).label} left, and what it was measured with"
     return Grid(title, header, [_row(entry) for entry in entries], notes)

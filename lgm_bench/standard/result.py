@@ -121,8 +121,11 @@ class Evaluation:
 
     @cached_property
     def compute(self) -> tuple[float, float] | None:
-        """Million multiply-adds per image before and after the attacks; None if they are unknown, as for clouds."""
-        figures = Tally.of(self.rows).figures()
+        """Million multiply-adds per image before and after the attacks, over the images that are right without one.
+
+        None if they are unknown, as for clouds.
+        """
+        figures = Tally.of(self.rows.filter(self.rows.column("perturbed"))).figures()
         before, after = figures.get("compute_clean"), figures.get("compute_attacked")
         return None if before is None or after is None else (before, after)
 
