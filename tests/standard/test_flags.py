@@ -43,6 +43,13 @@ def test_a_network_that_draws_lots() -> None:
     assert "differ for 4 of 4 images" in flags(Noisy(), grey(0.5))["not deterministic"]
 
 
+def test_sums_in_another_order_are_no_lots() -> None:
+    network = Noisy()
+    for scale, seen in ((1e-7, False), (1e-3, True)):
+        network.scale = scale
+        assert ("not deterministic" in flags(network, grey(0.5))) is seen
+
+
 def test_gates_that_nothing_reaches_or_moves() -> None:
     found = flags(Constant(), torch.cat([grey(0.4, 2), grey(0.6, 2)]))
     assert "second do not depend on the images" in found["gates"]

@@ -37,9 +37,11 @@ class Deaf(nn.Module):
 class Noisy(nn.Module):
     """Adds noise to its answer."""
 
+    scale = 0.1
+
     def forward(self, x: Tensor) -> Tensor:
         logits = x.flatten(1)[:, :4]
-        return logits + 0.1 * torch.rand_like(logits)
+        return logits + self.scale * torch.rand_like(logits)
 
 
 class Undecided(Masked):
