@@ -15,6 +15,7 @@ Finished runs stay in the folder `--out`. Without a victim, the script prints th
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from lgm_bench import FGM, LGM, Soft, StraightThrough
 from lgm_bench.attacks.ensemble import Ensemble, Round
 from lgm_bench.attacks.standard import AlwaysOn, Schedule, members_of
 from lgm_bench.leaded.slopes import automatic_slopes
+from lgm_bench.standard.averaged import Averaged
 from lgm_bench.voxels import Reach
 
 RESTARTS, TARGETS = 10, 3
@@ -95,18 +97,7 @@ class NoisyGates(LGM):
         return super().softened(margin + uniform.logit() / slope, slope)
 
 
-class Expected(nn.Module):
-    """The mean of the logits of several passes."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.stack([self.network(images) for _ in range(DRAWS)]).mean(dim=0)
-
-
-WRAPPERS = {MIXED: Mixed, NOISY: Expected}
+WRAPPERS = {MIXED: Mixed, NOISY: partial(Averaged, passes=DRAWS)}
 """What takes the place of the network in some runs, by the beginning of their names."""
 
 
@@ -119,7 +110,7 @@ def candidates(network: nn.Module, images: Tensor, steps: int) -> Iterator[tuple
     for constant in CONSTANTS:
         method = NoisyGates(automatic_slopes(network, images, constant))
         yield f"ce/noisy@{constant:g}", Round("apgd-ce/noisy", 0, steps, "apgd", method=method)
-        method = NoisyGates(automatic_slopes(Expected(network), images, constant))
+        method = NoisyGates(automatic_slopes(WRAPPERS[NOISY](network), images, constant))
         yield f"{NOISY}@{constant:g}", Round("apgd-ce/noisy", 0, (steps + 1) // DRAWS - 1, "apgd", method=method)
     for seed in range(RESTARTS):
         yield f"ce/fgm#{seed}", Round("apgd-ce", seed, steps, "apgd", method=FGM())

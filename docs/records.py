@@ -17,6 +17,7 @@ from lgm_bench.evaluation.wording import gradient_name
 from lgm_bench.results.statistics import bootstrap
 from lgm_bench.standard.board import KINDS, BoardFigure, Entry, read_board
 from lgm_bench.standard.board_page import below_control
+from lgm_bench.standard.result import leads
 
 ROOT = Path(__file__).resolve().parents[1]
 BOARD, MINI = ROOT / "leaderboard" / "standard", ROOT / "leaderboard" / "mini.json"
@@ -214,7 +215,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "board remarks": board_remarks,
     "board networks": lambda: str(len({entry.network for entry in entries().values()})),
     "board adaptive": lambda: str(len(adaptive())),
-    "board leads": lambda: str(sum(bool(e.gain.interval and e.gain.interval[0] > 0) for e in adaptive())),
+    "board leads": lambda: str(sum(leads(entry.gain, entry.n_samples) for entry in adaptive())),
     "board limited": lambda: str(sum(entry.limited for entry in entries().values())),
     "control": control_table,
     "control rooms": control_rooms,

@@ -93,5 +93,6 @@ def test_scenes_have_a_chart_and_a_table_of_their_own(entries: list[Entry]) -> N
     assert "Dumbbell chart, mIoU on rooms, L-infinity 0.02 m. minkunet, all 6 scenes: clean 90.0%" in page
     assert "Scenes: mIoU left" in page
     assert "Shapes:" not in page
+    assert "MMACs: million multiply-adds per image" in page
     assert "over the images that are right without one" in page
     assert "per scene" not in board_page([scenes("minkunet", 20)])
